@@ -1,0 +1,1 @@
+"""Sources of audio: the line input, files and test signals. Each iterates over `AudioBlock`s."""

@@ -1,0 +1,1 @@
+"""Features to beats, announced before they are due."""

@@ -1,0 +1,185 @@
+"""Turns one hop of audio into one frame of features.
+
+Consumes `AudioBlock`, emits `FeatureFrame`, 100 a second. All frequencies are in Hz and all windows in seconds, so 44.1 and
+48 kHz give the same frames for the same sound. The analysis window is exactly 50 ms, which puts the spectrum's bins at
+multiples of 20 Hz at any rate.
+
+    window 50 ms, Hann -> |FFT| -> N_BANDS triangles, linear below 200 Hz and logarithmic above
+    bands    log(1 + COMPRESSION * band / gain), gain = decaying maximum of the strongest band
+    novelty  half-wave rectified rise of the bands over 20 ms against their neighbours' maximum (SuperFlux: Boeck & Widmer,
+             DAFx 2013, which ignores vibrato), averaged over N_NOVELTY regions from kick to hi-hat
+
+Cost: about 70 us a hop on a 2.6 GHz x86-64 core.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from k1edge.frames import HOPS_PER_S, AudioBlock, FeatureFrame, StreamFormat
+
+WINDOW_S = 0.050
+N_BANDS = 40
+BAND_EDGES_HZ = (20.0, 16_000.0)
+LINEAR_BELOW_HZ = 200.0
+COMPRESSION = 100.0
+"""Contrast of the logarithm: 40 dB below the recent maximum still shows as log(2)."""
+GAIN_HALF_LIFE_S = 6.0
+"""Forgets a loud passage over a phrase, not over a beat."""
+GAIN_FLOOR = 10 ** (-60 / 20)
+"""Below this nothing is amplified: the hiss of an idle line (-75 dBFS and less) stays small."""
+
+NOVELTY_EDGES_HZ = (20.0, 150.0, 600.0, 3_000.0, 16_000.0)
+"""Kick and bass | toms, low melody | voice, snare | hats, cymbals."""
+N_NOVELTY = len(NOVELTY_EDGES_HZ) - 1
+NOVELTY_LAG = 2
+
+GATE_DBFS = -60.0
+"""Default level under which the line is silent: 10-20 dB above the hiss of cheap USB interfaces."""
+FLOOR_CEILING_DBFS = -50.0
+"""The noise floor is never believed to be higher: steady loud music is not noise."""
+FLOOR_MARGIN_DB = 6.0
+FLOOR_RISE_DB_PER_S = 1.0
+FLOOR_FALL = 0.05
+"""Share of the way down per hop: falls within 0.2 s, rises over a minute (minimum statistics: Martin, IEEE SAP 2001)."""
+
+CHROMA_WINDOW_S = 0.200
+CHROMA_RANGE_HZ = (130.0, 2_000.0)
+CHROMA_EVERY = 10
+A4_HZ = 440.0
+
+
+def band_centres_hz() -> np.ndarray:
+    """(N_BANDS + 2,) corner frequencies; band i rises from i, peaks at i + 1, ends at i + 2."""
+    low, high = (math.log1p(f / LINEAR_BELOW_HZ) for f in BAND_EDGES_HZ)
+    return np.expm1(np.linspace(low, high, N_BANDS + 2)) * LINEAR_BELOW_HZ
+
+
+def _triangles(freqs_hz: np.ndarray) -> np.ndarray:
+    """(bins, N_BANDS) filters of unit area, so that white noise gives equal bands."""
+    corners = band_centres_hz()
+    rise = (freqs_hz[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    fall = (corners[2:] - freqs_hz[:, None]) / (corners[2:] - corners[1:-1])
+    weights = np.clip(np.minimum(rise, fall), 0.0, None)
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+def _chroma_weights(freqs_hz: np.ndarray) -> np.ndarray:
+    """(bins, 12): each bin to its nearest pitch class, narrowing with the distance from it in semitones."""
+    weights = np.zeros((len(freqs_hz), 12), np.float32)
+    inside = (freqs_hz >= CHROMA_RANGE_HZ[0]) & (freqs_hz <= CHROMA_RANGE_HZ[1])
+    semitone = 69 + 12 * np.log2(freqs_hz[inside] / A4_HZ)
+    nearest = np.round(semitone)
+    weights[np.flatnonzero(inside), (nearest % 12).astype(int)] = np.exp(-0.5 * ((semitone - nearest) / 0.2) ** 2)
+    return weights
+
+
+class FeatureExtractor:
+    """Audio in, features out; one per stream."""
+
+    def __init__(self, fmt: StreamFormat, gate_dbfs: float = GATE_DBFS) -> None:
+        self._hop = fmt.hop
+        self._gate_dbfs = gate_dbfs
+        size, long_size = round(WINDOW_S * fmt.rate_hz), round(CHROMA_WINDOW_S * fmt.rate_hz)
+        self._ring = np.zeros(long_size, np.float32)
+        self._size = size
+        self._windowed = np.empty(size, np.float32)
+        self._long_windowed = np.empty(long_size, np.float32)
+        # Scaled so that a full-scale sine has magnitude 1 in its bin, at every rate.
+        self._window = (np.hanning(size + 1)[:-1] * 4 / size).astype(np.float32)
+        self._long_window = (np.hanning(long_size + 1)[:-1] * 4 / long_size).astype(np.float32)
+        used = round(BAND_EDGES_HZ[1] * WINDOW_S) + 1
+        freqs_hz = np.arange(used, dtype=np.float32) / WINDOW_S
+        self._freqs_hz = freqs_hz
+        self._filters = _triangles(freqs_hz)
+        self._magnitude = np.empty(used, np.float32)
+        chroma_bins = round(CHROMA_RANGE_HZ[1] * CHROMA_WINDOW_S) + 1
+        self._chroma_weights = _chroma_weights(np.maximum(np.arange(chroma_bins) / CHROMA_WINDOW_S, 1e-3))
+        self._chroma = np.zeros(12, np.float32)
+        self._until_chroma = 1
+        centres = band_centres_hz()[1:-1]
+        regions = np.stack([(centres >= lo) & (centres < hi) for lo, hi in zip(NOVELTY_EDGES_HZ, NOVELTY_EDGES_HZ[1:], strict=False)])
+        self._regions = (regions / regions.sum(axis=1, keepdims=True)).astype(np.float32)
+        self._past = np.zeros((NOVELTY_LAG, N_BANDS), np.float32)
+        self._neighbour_max = np.zeros(N_BANDS, np.float32)
+        self._gain = GAIN_FLOOR
+        self._gain_decay = 0.5 ** (1 / (GAIN_HALF_LIFE_S * HOPS_PER_S))
+        self._floor_dbfs = gate_dbfs
+        self._end = None
+        self._deaf_hops = round(WINDOW_S * HOPS_PER_S) + NOVELTY_LAG
+
+    def process(self, block: AudioBlock) -> FeatureFrame:
+        """One frame for one block of `hop` samples; a jump of `block.start` is survived without a false onset."""
+        if self._end is not None and block.start != self._end:
+            self._deaf_hops = round(WINDOW_S * HOPS_PER_S) + NOVELTY_LAG
+        self._end = block.end
+        ring, hop = self._ring, self._hop
+        ring[:-hop] = ring[hop:]
+        ring[-hop:] = block.samples
+        recent = ring[-self._size :]
+        level_dbfs = 10 * math.log10(float(np.dot(recent, recent)) / self._size + 1e-12)
+        silent = self._is_silent(level_dbfs)
+
+        np.multiply(recent, self._window, out=self._windowed)
+        magnitude = self._magnitude
+        np.abs(np.fft.rfft(self._windowed)[: len(magnitude)], out=magnitude)
+        bands = magnitude @ self._filters
+        self._gain = max(self._gain * self._gain_decay, float(bands.max()), GAIN_FLOOR)
+        total = float(magnitude.sum())
+        centroid_hz = float(np.dot(magnitude, self._freqs_hz)) / total if total > 1e-9 else 0.0
+        bands *= COMPRESSION / self._gain
+        np.log1p(bands, out=bands)
+        frame = FeatureFrame(
+            end=block.end,
+            bands=bands,
+            novelty=self._rise(bands),
+            level_dbfs=level_dbfs,
+            noise_floor_dbfs=self._floor_dbfs,
+            centroid_hz=centroid_hz,
+            chroma=self._pitch_classes(silent),
+            silent=silent,
+        )
+        bands.flags.writeable = frame.novelty.flags.writeable = False
+        return frame
+
+    def _is_silent(self, level_dbfs: float) -> bool:
+        step = FLOOR_RISE_DB_PER_S / HOPS_PER_S
+        gap = level_dbfs - self._floor_dbfs
+        self._floor_dbfs += gap * FLOOR_FALL if gap < 0 else min(step, gap)
+        self._floor_dbfs = min(max(self._floor_dbfs, -120.0), FLOOR_CEILING_DBFS)
+        return level_dbfs < max(self._gate_dbfs, min(self._floor_dbfs + FLOOR_MARGIN_DB, FLOOR_CEILING_DBFS))
+
+    def _rise(self, bands: np.ndarray) -> np.ndarray:
+        past, highest = self._past, self._neighbour_max
+        before = past[0]
+        np.maximum(before[:-1], before[1:], out=highest[:-1])
+        highest[-1] = before[-1]
+        np.maximum(highest[1:], before[:-1], out=highest[1:])
+        np.subtract(bands, highest, out=highest)
+        np.maximum(highest, 0.0, out=highest)
+        past[:-1] = past[1:]
+        past[-1] = bands
+        if self._deaf_hops:
+            self._deaf_hops -= 1
+            return np.zeros(N_NOVELTY, np.float32)
+        return self._regions @ highest
+
+    def _pitch_classes(self, silent: bool) -> np.ndarray:
+        self._until_chroma -= 1
+        if self._until_chroma:
+            return self._chroma
+        self._until_chroma = CHROMA_EVERY
+        chroma = np.zeros(12, np.float32)
+        if not silent:
+            np.multiply(self._ring, self._long_window, out=self._long_windowed)
+            spectrum = np.abs(np.fft.rfft(self._long_windowed)[: len(self._chroma_weights)])
+            chroma = spectrum @ self._chroma_weights
+            chroma -= chroma.min()
+            total = chroma.sum()
+            if total > 1e-9:
+                chroma /= total
+        chroma.flags.writeable = False
+        self._chroma = chroma
+        return chroma

@@ -1,0 +1,1 @@
+"""Beats and features to musical structure, structure to light."""

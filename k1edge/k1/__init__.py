@@ -1,0 +1,1 @@
+"""The K1: its MQTT contract, the link to a broker, and a virtual one that obeys the contract."""

@@ -1,0 +1,1 @@
+"""Genesis Maps on disk and the queue of analyses."""

@@ -1,0 +1,1 @@
+"""What the daemon asks of the machine it runs on."""
