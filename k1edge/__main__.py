@@ -1,0 +1,53 @@
+"""The command line. Every program lives in a module of its own, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+
+from k1edge import __version__
+
+PROGRAMS = {
+    "run": ("k1edge.daemon", "drive the K1s from the line input and publish telemetry, until stopped"),
+    "demo": ("k1edge.demo", "see a virtual K1 move on the beat: nothing to configure, no hardware needed"),
+    "simulate": ("k1edge.simulate", "be a virtual K1 on a broker, in this terminal or as a picture"),
+    "monitor": ("k1edge.monitor", "watch an edge's telemetry live"),
+    "beats": ("k1edge.beats", "print the beats of a file as the live engine announces them"),
+    "events": ("k1edge.events", "print the sections, builds and drops of a file as the live engine decides them"),
+    "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
+    "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
+    "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
+}
+
+EXIT_USAGE = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 78 configuration fault)."""
+    args = sys.argv[1:] if argv is None else argv
+    name = next((a for a in args if not a.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",
+                                     epilog="k1edge PROGRAM --help explains one program.")
+    parser.add_argument("--version", action="version", version=f"k1edge {__version__}")
+    programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
+    for program, (module, purpose) in PROGRAMS.items():
+        sub = programs.add_parser(program, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        if program == name:
+            importlib.import_module(module).add_arguments(sub)
+    options = parser.parse_args(args)
+    try:
+        return importlib.import_module(PROGRAMS[options.program][0]).main(options) or 0
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader (head, less) has left; keep Python from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

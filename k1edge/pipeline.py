@@ -1,0 +1,34 @@
+"""One block of audio in, everything known about the music out. No I/O and no clock: the only place that knows the stage order.
+
+Consumes `AudioBlock`, emits `GenesisFrame`, 100 a second. Live audio, a paced file and a fast file give identical frames for
+identical samples. There is no reset: a new track, or a hole in the audio of over a second, gets a new Pipeline, to which the
+tempo prior may be handed over.
+"""
+
+from __future__ import annotations
+
+from k1edge.beat.tracker import TempoPrior, make_tracker
+from k1edge.config import Settings
+from k1edge.dsp.features import FeatureExtractor
+from k1edge.frames import AudioBlock, GenesisFrame, StreamFormat
+from k1edge.genesis.choreography import Choreography
+from k1edge.genesis.structure import Structure
+
+
+class Pipeline:
+    """Features -> beat -> structure -> choreography, for one stream."""
+
+    def __init__(self, settings: Settings, fmt: StreamFormat, prior: TempoPrior | None = None) -> None:
+        self.fmt = fmt
+        self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
+        self.tracker = make_tracker(settings.beat, fmt, prior)
+        self._structure = Structure(settings.genesis, fmt)
+        self._choreography = Choreography(settings.looks, fmt)
+
+    def process(self, block: AudioBlock) -> GenesisFrame:
+        """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""
+        features = self._features.process(block)
+        beat = self.tracker.process(block, features)
+        form = self._structure.process(features, beat)
+        look = self._choreography.process(form, beat)
+        return GenesisFrame(features, beat, form.macros, form.section, form.moments, look)

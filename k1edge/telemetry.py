@@ -1,0 +1,88 @@
+"""Measures the daemon itself: load of the hot path, arrivals, and the machine.
+
+Consumes one sample per hop (`hop_done`), emits `snapshot()`: a dict with the unit in every key. Recording costs a hop two array
+writes; the percentiles are taken when a snapshot is asked for, once a second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from k1edge.frames import HOPS_PER_S
+
+WINDOW_HOPS = 10 * HOPS_PER_S
+HOP_NS = 1_000_000_000 // HOPS_PER_S
+THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+STATM = Path("/proc/self/statm")
+
+
+class Telemetry:
+    """Ring of the last ten seconds of hops, and counters since the start."""
+
+    def __init__(self) -> None:
+        self._busy_ns = np.zeros(WINDOW_HOPS, np.int64)
+        self._late_ns = np.zeros(WINDOW_HOPS, np.int64)
+        self.hops = 0
+        self.deadline_misses = 0
+        self.clamped_parameters = 0
+        self.rejected_messages = 0
+        self._cpu = (time.process_time(), time.monotonic())
+
+    def hop_done(self, busy_ns: int, late_ns: int) -> None:
+        """One hop took `busy_ns` to process and had arrived `late_ns` after the earliest it could have."""
+        at = self.hops % WINDOW_HOPS
+        self._busy_ns[at] = busy_ns
+        self._late_ns[at] = late_ns
+        self.hops += 1
+        if busy_ns > HOP_NS:
+            self.deadline_misses += 1
+
+    def snapshot(self) -> dict[str, float | int | None]:
+        """Figures of the last ten seconds; `None` where the machine does not tell."""
+        seen = min(self.hops, WINDOW_HOPS)
+        busy, late = self._busy_ns[:seen], self._late_ns[:seen]
+        return {
+            "hops": self.hops,
+            "deadline_misses": self.deadline_misses,
+            "hop_load_pct_p50": _percentile(busy, 50) / HOP_NS * 100,
+            "hop_load_pct_p99": _percentile(busy, 99) / HOP_NS * 100,
+            "arrival_jitter_ms_p99": _percentile(late, 99) / 1e6,
+            "cpu_pct": self._cpu_pct(),
+            "rss_mb": rss_mb(),
+            "temp_c": temperature_c(),
+            "clamped_parameters": self.clamped_parameters,
+            "rejected_messages": self.rejected_messages,
+        }
+
+    def _cpu_pct(self) -> float:
+        cpu_s, wall_s = time.process_time(), time.monotonic()
+        spent, passed = cpu_s - self._cpu[0], wall_s - self._cpu[1]
+        self._cpu = (cpu_s, wall_s)
+        return spent / passed * 100 if passed > 0 else 0.0
+
+
+def rss_mb() -> float | None:
+    """Resident memory of this process, MB; None where there is no /proc."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def temperature_c() -> float | None:
+    """Temperature of the processor; None on machines without a sensor."""
+    try:
+        return int(THERMAL.read_text()) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def _percentile(values: np.ndarray, percent: int) -> float:
+    if not len(values):
+        return 0.0
+    at = min(len(values) - 1, len(values) * percent // 100)
+    return float(np.partition(values, at)[at])
