@@ -28,8 +28,8 @@ COMPRESSION = 100.0
 """Contrast of the logarithm: 40 dB below the recent maximum still shows as log(2)."""
 GAIN_HALF_LIFE_S = 6.0
 """Forgets a loud passage over a phrase, not over a beat."""
-GAIN_FLOOR = 10 ** (-60 / 20)
-"""Below this nothing is amplified: the hiss of an idle line (-75 dBFS and less) stays small."""
+GAIN_FLOOR = 10 ** (-80 / 20)
+"""Below this nothing is amplified. A band at -80 dBFS is music at -60; the hiss of an idle line (-75 in all) has -100 a band."""
 
 NOVELTY_EDGES_HZ = (20.0, 150.0, 600.0, 3_000.0, 16_000.0)
 """Kick and bass | toms, low melody | voice, snare | hats, cymbals."""
@@ -129,12 +129,16 @@ class FeatureExtractor:
         self._gain = max(self._gain * self._gain_decay, float(bands.max()), GAIN_FLOOR)
         total = float(magnitude.sum())
         centroid_hz = float(np.dot(magnitude, self._freqs_hz)) / total if total > 1e-9 else 0.0
-        bands *= COMPRESSION / self._gain
+        scale = COMPRESSION / self._gain
+        before = np.log1p(self._past[0] * scale)  # under today's gain: an entrance that moves the gain is still an onset
+        self._past[:-1] = self._past[1:]
+        self._past[-1] = bands
+        bands *= scale
         np.log1p(bands, out=bands)
         frame = FeatureFrame(
             end=block.end,
             bands=bands,
-            novelty=self._rise(bands),
+            novelty=self._rise(bands, before),
             level_dbfs=level_dbfs,
             noise_floor_dbfs=self._floor_dbfs,
             centroid_hz=centroid_hz,
@@ -151,16 +155,13 @@ class FeatureExtractor:
         self._floor_dbfs = min(max(self._floor_dbfs, -120.0), FLOOR_CEILING_DBFS)
         return level_dbfs < max(self._gate_dbfs, min(self._floor_dbfs + FLOOR_MARGIN_DB, FLOOR_CEILING_DBFS))
 
-    def _rise(self, bands: np.ndarray) -> np.ndarray:
-        past, highest = self._past, self._neighbour_max
-        before = past[0]
+    def _rise(self, bands: np.ndarray, before: np.ndarray) -> np.ndarray:
+        highest = self._neighbour_max
         np.maximum(before[:-1], before[1:], out=highest[:-1])
         highest[-1] = before[-1]
         np.maximum(highest[1:], before[:-1], out=highest[1:])
         np.subtract(bands, highest, out=highest)
         np.maximum(highest, 0.0, out=highest)
-        past[:-1] = past[1:]
-        past[-1] = bands
         if self._deaf_hops:
             self._deaf_hops -= 1
             return np.zeros(N_NOVELTY, np.float32)
