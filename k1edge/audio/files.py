@@ -1,0 +1,107 @@
+"""Audio files as a source: wav, flac, ogg and mp3, streamed in small pieces and never held whole.
+
+Consumes a path, emits `AudioBlock`s of the mono mix at 44.1 or 48 kHz: the file's own rate when it is one of these,
+otherwise resampled once, here. Samples that are not finite become silence, so that no stage downstream needs to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from k1edge.audio import AudioError
+from k1edge.audio.blocks import blocks
+from k1edge.frames import AudioBlock, StreamFormat
+
+RATES_HZ = (44_100, 48_000)
+CHUNK_S = 0.5
+"""Read at once: large enough that the decoder's overhead is small, small enough that a paced file never hiccups."""
+RATE_LIMITS_HZ = (4_000, 768_000)
+FORMATS = "wav, flac, ogg or mp3"
+
+
+class FileSource:
+    """One file as blocks, from the beginning at each iteration."""
+
+    def __init__(self, path: str | Path, rate_hz: int | None = None, paced: bool = False) -> None:
+        """`rate_hz` None keeps a file's own 44.1 or 48 kHz; `paced` plays it in real time. Raises AudioError."""
+        self.path = Path(path)
+        self._paced = paced
+        self._file = self._open()
+        native_hz = self._file.samplerate
+        self.fmt = StreamFormat(rate_hz or _nearest_rate(native_hz))
+        self.duration_s = self._file.frames / native_hz
+
+    def __iter__(self) -> Iterator[AudioBlock]:
+        try:
+            self._file.seek(0)
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            raise self._unreadable(error) from error
+        return blocks(self._mono(), self.fmt, self._paced)
+
+    def close(self) -> None:
+        """Ends the source; a running iteration must not be continued."""
+        self._file.close()
+
+    def _open(self) -> soundfile.SoundFile:
+        path = self.path
+        if not path.exists():
+            raise AudioError(str(path), "there is no such file", "check the path")
+        if not path.is_file():
+            raise AudioError(str(path), "is not a file", f"give one {FORMATS} file")
+        if not path.stat().st_size:
+            raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
+        try:
+            file = soundfile.SoundFile(path)
+        except PermissionError as error:
+            raise AudioError(str(path), "may not be read by this user", "change its permissions") from error
+        except (soundfile.SoundFileError, OSError) as error:
+            raise self._unreadable(error) from error
+        if not file.frames:
+            raise AudioError(str(path), "holds no audio", "record it again")
+        if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:
+            raise AudioError(str(path), f"has a sample rate of {file.samplerate} Hz", "convert it to 44100 or 48000 Hz")
+        return file
+
+    def _unreadable(self, error: Exception) -> AudioError:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        return AudioError(str(self.path), f"cannot be read as audio ({reason})", f"give an undamaged {FORMATS} file")
+
+    def _mono(self) -> Iterator[np.ndarray]:
+        chunks = self._mixed()
+        native_hz = self._file.samplerate
+        return chunks if native_hz == self.fmt.rate_hz else _resampled(chunks, native_hz, self.fmt.rate_hz)
+
+    def _mixed(self) -> Iterator[np.ndarray]:
+        frames = round(CHUNK_S * self._file.samplerate)
+        while True:
+            try:
+                chunk = self._file.read(frames, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError) as error:
+                raise self._unreadable(error) from error
+            if not len(chunk):
+                return
+            mono = chunk[:, 0] if chunk.shape[1] == 1 else chunk.mean(axis=1)
+            if not np.isfinite(mono).all():
+                mono = np.nan_to_num(mono, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+            yield np.clip(mono, -1.0, 1.0)
+
+
+def _nearest_rate(native_hz: int) -> int:
+    """The file's own rate, or the one of the two that is in a simple ratio to it (else the higher)."""
+    if native_hz in RATES_HZ:
+        return native_hz
+    return 44_100 if native_hz % 11_025 == 0 else 48_000
+
+
+def _resampled(chunks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """Streaming band-limited resampling without delay: sample 0 stays at time 0."""
+    import soxr  # only few files need it: the daemon's start stays light
+
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    for chunk in chunks:
+        yield stream.resample_chunk(chunk)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
