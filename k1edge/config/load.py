@@ -1,0 +1,103 @@
+"""Finds and reads the configuration file.
+
+**Consumes** a TOML file of at most 1 MB. **Emits** `Settings`, or `ConfigError` with every fault at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from k1edge.config.faults import ConfigError, Fault, dotted, explain, given_path
+from k1edge.config.mqtt import Place, read_limited
+from k1edge.config.settings import Settings
+from k1edge.config.source import key_lines, nearest_line
+
+SYSTEM_FILE = Path("/etc/k1edge/k1edge.toml")
+VARIABLE = "K1EDGE_CONFIG"
+SIZE_LIMIT_BYTES = 1 << 20
+"""A configuration takes a few KB; what is larger is another file, and is not parsed."""
+
+BUILT_IN = "built-in defaults"
+
+
+def find(given: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file to load: the given one, else $K1EDGE_CONFIG, else the system's; None = built-in defaults."""
+    named = given or environ.get(VARIABLE)
+    if named:
+        return Path(named)
+    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+
+
+def load(path: str | Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that a file gives; None gives the built-in defaults.
+
+    Relative paths in the file are taken from its folder. Raises `ConfigError`.
+    """
+    if path is None:
+        return _settings({}, "", BUILT_IN, Place(Path.cwd(), environ))
+    path = Path(path)
+    text = _text(path)
+    return _settings(_parsed(text, str(path)), text, str(path), Place(path.absolute().parent, environ))
+
+
+def _text(path: Path) -> str:
+    """The file's text, without the byte order mark that some editors write."""
+    try:
+        content = read_limited(path, SIZE_LIMIT_BYTES)
+    except ValueError as error:
+        remedy = "give the path of a readable TOML file with --config, or of none for the built-in defaults"
+        raise _whole(str(path), None, f"the file {error}", remedy) from None
+    try:
+        return content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}"
+        raise _whole(str(path), line, problem, "save the file again as UTF-8") from None
+
+
+def _parsed(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _misspelt(text, file, str(error)) from None
+    except (ValueError, RecursionError):
+        remedy = "shorten the number of thousands of digits, or the brackets nested hundreds deep, that it contains"
+        raise _whole(file, None, "is not a configuration", remedy) from None
+
+
+def _misspelt(text: str, file: str, message: str) -> ConfigError:
+    """tomllib's message, and the line that it speaks of."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    found = re.search(r"line (\d+), column (\d+)", message)
+    line, column = (int(found[1]), int(found[2])) if found else (len(lines), len(lines[-1]) + 1)
+    problem = f"is not valid TOML at column {column}: {message.partition(' (at ')[0].lower()}"
+    remedy = "mend this line: text stands in quotes, a key is followed by = and a value, and no key comes twice"
+    return _whole(file, line, problem, remedy)
+
+
+def _whole(file: str, line: int | None, problem: str, remedy: str) -> ConfigError:
+    return ConfigError([Fault(file, line, "", problem, remedy)])
+
+
+def _settings(tables: dict[str, Any], text: str, file: str, place: Place) -> Settings:
+    try:
+        return Settings.model_validate(tables, context=place)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    lines = key_lines(text)
+    schema = Settings.model_json_schema()
+    faults = []
+    for each in errors:
+        path = given_path(each["loc"], tables)
+        if key := each.get("ctx", {}).get("key"):
+            path = (*path[:-1], key)
+        problem, remedy = explain(each, path, schema)
+        faults.append(Fault(file, nearest_line(lines, path), dotted(path), problem, remedy))
+    raise ConfigError(sorted(faults, key=lambda fault: fault.line or 0))

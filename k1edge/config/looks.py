@@ -1,0 +1,98 @@
+"""The looks: what a K1 shows in each section of the music.
+
+**Consumes** a `[looks.<section>]` table per section label. **Emits** `Looks`, a `LookSettings` for every label. A label
+that is not given keeps its default look, and so does each key of a look that is not given; `parameters` is replaced
+whole, so that what is written there is what the K1 is told. Every look is anchored at the centre of the K1, and none
+uses a rainbow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from k1edge.config.strict import STRICT, did_you_mean, refusal
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
+from k1edge.frames import SECTION_LABELS
+
+def _palette_id(value: Any) -> Any:
+    """A palette given by name (in any case) as its id; anything else as it is, for pydantic to judge."""
+    if not isinstance(value, str):
+        return value
+    names = [name.casefold() for name in PALETTES]
+    if value.casefold() in names:
+        return names.index(value.casefold())
+    raise refusal(f"a K1 has no palette {value[:60]!r}{did_you_mean(value, PALETTES)}")
+
+
+def _parameter(limits: ParameterRange) -> Any:
+    """The type of one pattern parameter."""
+    return Annotated[int if limits.integer else float, Field(ge=limits.low, le=limits.high)]
+
+
+Parameters = TypedDict(
+    "Parameters",
+    {name: _parameter(limits) for name, limits in PARAMETERS.items() if name != "palette_id"},
+    total=False,
+)
+"""Pattern parameters by name, each within the K1's range. `palette_id` is missing, since a look has a palette."""
+Parameters.__pydantic_config__ = STRICT
+
+PaletteId = Annotated[
+    int,
+    Field(ge=0, lt=len(PALETTES)),
+    BeforeValidator(_palette_id),
+    WithJsonSchema({"description": f"the name of a palette in quotes, or its id 0..{len(PALETTES) - 1}"}),
+]
+
+
+class LookSettings(BaseModel):
+    """What a K1 shows in one section."""
+
+    model_config = STRICT
+
+    pattern: Literal[PATTERNS]
+    palette: PaletteId
+    """The device's palette id."""
+    parameters: Parameters = Field(default_factory=dict)
+    transition: Literal[TRANSITIONS] = "fade"
+    transition_ms: int = Field(1000, ge=0, le=10_000)
+
+
+def _look(pattern: str, palette: str, transition_ms: int, **parameters: float) -> dict[str, Any]:
+    return {"pattern": pattern, "palette": palette, "parameters": parameters, "transition_ms": transition_ms}
+
+
+DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
+    "unknown": _look("bloom", "Ocean Breeze 036", 1500, brightness=0.5, softness=0.4, saturation=0.75),
+    "intro": _look("twilight", "Ocean Breeze 068", 3000, brightness=0.35, softness=0.6, speed=0.25),
+    "verse": _look("bloom", "Rivendell", 1500, brightness=0.55, softness=0.4, saturation=0.75),
+    "chorus": _look("beat_tunnel", "Sunset Real", 800, brightness=0.7, softness=0.25, saturation=0.85),
+    "build": _look("tunnel_glow", "Blue Magenta White", 1500, brightness=0.55, softness=0.3, speed=0.5),
+    "drop": _look("pulse", "Black Magenta Red", 300, brightness=0.8, softness=0.15, saturation=0.95),
+    "breakdown": _look("departure", "Departure", 3000, brightness=0.35, softness=0.6, speed=0.25),
+    "bridge": _look("bloom_mirror", "Magenta Evening", 2000, brightness=0.5, softness=0.45, saturation=0.7),
+    "outro": _look("twilight", "Autumn 19", 4000, brightness=0.3, softness=0.6, speed=0.2),
+    "silence": _look("twilight", "Departure", 4000, brightness=0.0, brightness_floor=0.0, speed=0.1),
+}
+"""Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension and
+never exceeds 0.8, which leaves the eye (and the limiter) some room."""
+
+
+def _with_defaults(value: Any) -> Any:
+    """Each section's look: what is given, over its default."""
+    if not isinstance(value, dict):
+        return value
+    merged = {label: look for label, look in DEFAULT_LOOKS.items() if label not in value}
+    for label, look in value.items():
+        merged[label] = DEFAULT_LOOKS.get(label, {}) | look if isinstance(look, dict) else look
+    return merged
+
+
+_LookTable = TypedDict("_LookTable", dict.fromkeys(SECTION_LABELS, LookSettings))
+_LookTable.__pydantic_config__ = STRICT
+
+Looks = Annotated[_LookTable, BeforeValidator(_with_defaults)]
+"""Section label -> `LookSettings`; complete."""
