@@ -1,0 +1,75 @@
+"""Turns beliefs into numbered announcements: each beat once, ahead of time, corrected rarely, never sent again.
+
+Consumes a predicted beat time and period each hop, emits `(number, due)` when one is to be announced. Times are hops, as
+floats. The last announced beat is the frontier: whatever the belief does, the next beat lies at least MIN_INTERVAL of a
+period after it. Announcements are only made MIN_LEAD or more ahead; a beat noticed later is left out, because light that
+comes late is worse than light that does not come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from k1edge.frames import HOPS_PER_S
+
+MIN_LEAD = 0.100 * HOPS_PER_S
+MIN_INTERVAL = 0.60
+"""Of a period; a smaller step would be seen as a double flash."""
+CORRECT_FROM = 0.030 * HOPS_PER_S
+"""A smaller error is not visible; a correction costs a message."""
+CORRECT_UNTIL = 0.040 * HOPS_PER_S
+"""A correction that comes later than this before the beat cannot reach the light in time."""
+CORRECT_WITHIN = 0.25
+"""Of a period: a larger move is another beat, not a correction of this one."""
+MOST_CORRECTIONS = 2
+
+
+@dataclass(slots=True)
+class Announcement:
+    """`due` in hops."""
+
+    number: int
+    due: float
+    corrections: int = 0
+
+
+class Announcer:
+    """The frontier of announced beats."""
+
+    def __init__(self, lead_ms: float) -> None:
+        self._lead = lead_ms / 1000 * HOPS_PER_S
+        self.last: Announcement | None = None
+        self._period = 0.0
+
+    def expected(self, now: float) -> float | None:
+        """The next beat on the present grid that is not yet past, hops."""
+        if self.last is None:
+            return None
+        due = self.last.due
+        while due < now and self._period:
+            due += self._period
+        return due
+
+    def process(self, now: float, target: float, period: float) -> Announcement | None:
+        """`target`: any beat on the believed grid. Returns what is to be announced at this hop, if anything."""
+        self._period = period
+        if self.last is not None and (corrected := self._correct(now, target, period)):
+            return corrected
+        earliest = now if self.last is None else max(self.last.due + MIN_INTERVAL * period, now)
+        due = target + period * -((target - earliest) // period)
+        if not MIN_LEAD <= due - now <= self._lead:
+            return None
+        number = 1 if self.last is None else self.last.number + 1
+        self.last = Announcement(number, due)
+        return self.last
+
+    def _correct(self, now: float, target: float, period: float) -> Announcement | None:
+        last = self.last
+        if last.corrections == MOST_CORRECTIONS or last.due < now + CORRECT_UNTIL:
+            return None
+        due = target + period * round((last.due - target) / period)
+        if not CORRECT_FROM < abs(due - last.due) < CORRECT_WITHIN * period or due < now + CORRECT_UNTIL:
+            return None
+        last.due = due
+        last.corrections += 1
+        return last
