@@ -1,6 +1,6 @@
-"""Plays a form in a style: passages of bars become drums, bass, chords, arpeggio, lead and risers, with the exact truth.
+"""Plays a form in a style: passages of bars become drums, bass, chords, arpeggio, lead and risers, with exact truth.
 
-Consumes `Style` (who plays) and `Passage`s (what happens, in order), emits a `Sound` with stereo and truth. 4/4 throughout.
+Consumes `Style` (who plays) and `Passage`s (what happens, in order), emits a `Sound` with stereo and truth. All in 4/4.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class Style:
     bass: Timbre = field(default_factory=lambda: Timbre(bright_hz=1_400, dark_hz=260, bright_s=0.08, decay_s=0.2))
     pad: Timbre = field(
         default_factory=lambda: Timbre(
-            bright_hz=7_000, dark_hz=3_200, bright_s=0.5, voices=5, detune=0.007, attack_s=0.03, release_s=0.12
+            bright_hz=10_000, dark_hz=5_500, bright_s=0.5, voices=5, detune=0.007, attack_s=0.03, release_s=0.12
         )
     )
     arp: Timbre = field(default_factory=lambda: Timbre(wave="triangle", voices=1, sustain=0.0, decay_s=0.16))
     lead: Timbre = field(
-        default_factory=lambda: Timbre(wave="square", bright_hz=5_000, dark_hz=1_600, voices=2, detune=0.004, decay_s=0.35)
+        default_factory=lambda: Timbre(
+            wave="square", bright_hz=9_000, dark_hz=4_000, voices=2, detune=0.004, decay_s=0.35
+        )
     )
     swing: float = 0.0
     """Share of a sixteenth by which every second one is late."""
@@ -182,7 +184,7 @@ class _Band:
             self._strike("effects", start_s, instruments.impact(self._rate_hz), 0.4)
         if passage.riser:
             rising = instruments.riser(self._limit - start_s, self._rate_hz)
-            self._strike("effects", start_s, rising, 0.24)
+            self._strike("effects", start_s, rising, 0.2)
 
     def _drums(self, passage: Passage, bar: int) -> None:
         for step in KICKS[passage.kick]:
@@ -191,17 +193,17 @@ class _Band:
                 self.mix.place("drums", at_s, self._kick, 0.62 * passage.gain)
                 self.mix.duck(at_s)
         for step in CLAPS[passage.kick] if passage.clap else ():
-            self._strike("drums", self._at(bar, step), self._snare, 0.3 * passage.gain)
+            self._strike("drums", self._at(bar, step), self._snare, 0.38 * passage.gain)
         for step in range(STEPS_PER_BAR):
             self._hat(passage, bar, step)
 
     def _hat(self, passage: Passage, bar: int, step: int) -> None:
         off_beat = step % 4 == 2
         if passage.hats == 3 and off_beat:
-            self._strike("drums", self._at(bar, step), self._open, 0.11 * passage.gain, 0.15)
+            self._strike("drums", self._at(bar, step), self._open, 0.17 * passage.gain, 0.15)
         elif passage.hats == 3 or (passage.hats == 2 and step % 2 == 0) or (passage.hats == 1 and off_beat):
-            accent = (0.085, 0.04, 0.1, 0.05)[step % 4]
-            self._strike("drums", self._at(bar, step), self._closed, accent * passage.gain, 0.25 if step % 8 < 4 else -0.25)
+            accent = (0.12, 0.06, 0.14, 0.07)[step % 4] * passage.gain
+            self._strike("drums", self._at(bar, step), self._closed, accent, 0.25 if step % 8 < 4 else -0.25)
 
     def _harmony(self, passage: Passage, bar: int) -> None:
         chord = self.style.chords[bar % len(self.style.chords)]
@@ -212,7 +214,8 @@ class _Band:
         rhythm = {"none": (), "pad": ((0, STEPS_PER_BAR),), "stabs": STABS}[passage.chords]
         for step, steps in rhythm:
             for semitone in chord.notes:
-                self._strike("music", self._at(bar, step), self._note(self.style.pad, semitone, steps), 0.1 * passage.gain)
+                note = self._note(self.style.pad, semitone, steps)
+                self._strike("music", self._at(bar, step), note, 0.09 * passage.gain)
 
     def _tune(self, passage: Passage, bar: int) -> None:
         if passage.arp:
@@ -221,7 +224,7 @@ class _Band:
                 order = (0, 2, 1, 3, 2, 1, 3, 2)[step // 2] % len(tones)
                 self._sing(self.style.arp, self._at(bar, step), (tones[order] + 12, 2), 0.13 * passage.gain)
         for step, semitone, steps in self.style.melody[bar % len(self.style.melody)] if passage.lead else ():
-            self._sing(self.style.lead, self._at(bar, step), (semitone, steps), 0.12 * passage.gain)
+            self._sing(self.style.lead, self._at(bar, step), (semitone, steps), 0.17 * passage.gain)
 
     def _sing(self, timbre: Timbre, at_s: float, note: tuple[int, int], gain: float) -> None:
         """A note and its echoes, which wander from side to side."""

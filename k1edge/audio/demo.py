@@ -5,6 +5,8 @@ Emits one `Sound` with its truth: intro, build, drop, breakdown, a second build,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from k1edge.audio.composer import Chord, Passage, Style, compose
 from k1edge.audio.synth import RATE_HZ, Sound
 
@@ -23,16 +25,21 @@ _HOOK = (
 
 STYLE = Style(bpm=124.0, chords=(_AM7, _FMAJ7, _CADD9, _G6, _AM7, _FMAJ7, _CADD9, _EM7), melody=_HOOK)
 
+_INTRO = Passage("intro", 8, kick="four", hats=1, chords="pad", arp=True, cutoff_hz=(450, 1_800))
+_BUILD = Passage("build", 8, chords="pad", arp=True, cutoff_hz=(700, 12_000), roll=True, riser=True, rest_beats=1)
+_DROP = Passage("drop", 8, kick="four", clap=True, hats=3, bass="rolling", chords="pad", lead=True, impact=True)
+_BREAKDOWN = Passage("breakdown", 4, chords="pad", arp=True, lead=True, cutoff_hz=(6_000, 900), gain=0.9)
+_OUTRO = Passage("outro", 6, kick="four", hats=2, bass="offbeat", chords="pad", cutoff_hz=(4_000, 250), impact=True)
+
 FORM = (
-    Passage("intro", 8, kick="four", hats=1, chords="pad", arp=True, cutoff_hz=(450, 1_800)),
-    Passage("build", 8, kick="four", clap=True, hats=2, chords="pad", arp=True, cutoff_hz=(700, 12_000),
-            roll=True, riser=True, rest_beats=1),
-    Passage("drop", 8, kick="four", clap=True, hats=3, bass="rolling", chords="pad", lead=True, impact=True),
-    Passage("breakdown", 4, chords="pad", arp=True, lead=True, cutoff_hz=(6_000, 900), gain=0.9),
-    Passage("build", 4, hats=1, chords="stabs", arp=True, cutoff_hz=(600, 14_000), roll=True, riser=True, rest_beats=1),
-    Passage("drop", 8, kick="four", clap=True, hats=3, bass="rolling", chords="stabs", arp=True, lead=True, impact=True),
-    Passage("outro", 6, kick="four", hats=2, bass="offbeat", chords="pad", cutoff_hz=(4_000, 250), impact=True, gain=0.85),
-)  # fmt: skip
+    _INTRO,
+    replace(_BUILD, kick="four", clap=True, hats=2),
+    _DROP,
+    _BREAKDOWN,
+    replace(_BUILD, bars=4, hats=1, chords="stabs"),
+    replace(_DROP, chords="stabs", arp=True),
+    _OUTRO,
+)
 
 
 def demo_song(rate_hz: int = RATE_HZ) -> Sound:

@@ -74,10 +74,11 @@ def peaked(samples: np.ndarray) -> np.ndarray:
 
 def shaped_noise(seconds: float, rate_hz: int, gain_at: Callable[[np.ndarray], np.ndarray], seed: int) -> np.ndarray:
     """(n,) noise whose spectrum follows `gain_at(freqs_hz)`, RMS 1; made in double precision so that it repeats."""
-    size = round(seconds * rate_hz)
+    wanted = round(seconds * rate_hz)
+    size = 1 << (wanted - 1).bit_length()  # a length the transform is quick at; the rest is cut off
     noise = np.random.default_rng(seed).standard_normal(size)
     spectrum = np.fft.rfft(noise) * gain_at(np.fft.rfftfreq(size, 1 / rate_hz))
-    shaped = np.fft.irfft(spectrum, size)
+    shaped = np.fft.irfft(spectrum, size)[:wanted]
     return (shaped / max(float(np.sqrt(np.mean(shaped**2))), 1e-12)).astype(np.float32)
 
 

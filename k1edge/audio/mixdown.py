@@ -1,12 +1,11 @@
 """The mixing desk: one-shots placed on four buses, ducked under the kick, swept, given a room, and limited.
 
-Consumes placed sounds, emits one stereo array that never exceeds -1 dBFS. Works through the song in segments of about 6 s,
-so that memory stays near the size of the result; everything before the limiter is linear, so segments simply add up.
+Consumes placed sounds, emits one stereo array that never exceeds -1 dBFS. Works through the song in segments of about
+6 s, so that memory stays near the size of the result; all before the limiter is linear, so segments simply add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,9 @@ from k1edge.audio.instruments import shaped_noise
 
 SEGMENT = 2**18
 WINDOW = 2048
-"""Samples of the sweep's short-time window; SEGMENT is a multiple of its hop, half of it."""
+"""Samples of the sweep's short-time window."""
+HOP = WINDOW // 2
+"""SEGMENT is a multiple of it, so that windows of neighbouring segments lie on one grid."""
 CEILING = 10 ** (-1 / 20)
 KNEE = 0.55
 """Below it the limiter does nothing; above, it bends ever more towards the ceiling."""
@@ -46,7 +47,7 @@ class Mix:
         self._segments: dict[tuple[str, int], list[_Hit]] = {}
         self._kicks: list[int] = []
         self._cutoffs: list[tuple[float, float]] = []
-        self._room = _room(rate_hz)
+        self._room = _Room(rate_hz)
 
     def place(self, bus: str, start_s: float, samples: np.ndarray, gain: float, pan: float = 0.0) -> None:
         """Adds (n,) or (2, n) samples at a time; `pan` -1..1 left to right, level kept constant in power."""
@@ -68,18 +69,18 @@ class Mix:
         """(n, 2) float32, peak at most -1 dBFS."""
         count = -(-self._size // SEGMENT)
         tail = len(self._room.impulse)
-        out = np.zeros((2, count * SEGMENT + tail), np.float32)
+        out = np.zeros((2, HOP + count * SEGMENT + HOP + tail), np.float32)
         for segment in range(count):
             start = segment * SEGMENT
             dry, send = self._segment(segment)
-            out[:, start : start + SEGMENT + WINDOW] += dry
-            out[:, start : start + SEGMENT + tail] += self._room.echo(send)
-        return _limited(out[:, : self._size]).T
+            out[:, start : start + dry.shape[1]] += dry
+            out[:, start : start + dry.shape[1] + tail] += self._room.echo(send)
+        return _limited(out[:, HOP : HOP + self._size]).T
 
     def _segment(self, segment: int) -> tuple[np.ndarray, np.ndarray]:
-        """One segment, dry (with the sweep's short tail) and what goes to the room."""
-        dry = np.zeros((2, SEGMENT + WINDOW), np.float32)
-        send = np.zeros((2, SEGMENT), np.float32)
+        """One segment, dry and as sent to the room, each with the HOP samples at either end that a sweep smears over."""
+        dry = np.zeros((2, HOP + SEGMENT + HOP), np.float32)
+        send = np.zeros_like(dry)
         ducking = self._ducking(segment * SEGMENT)
         for bus, amount in SENDS.items():
             hits = self._segments.get((bus, segment))
@@ -88,10 +89,11 @@ class Mix:
             sound = self._gathered(hits, segment * SEGMENT)
             if bus in DUCKED:
                 sound *= ducking
+            sound = np.pad(sound, ((0, 0), (HOP, HOP)))
             if bus == "music":
                 sound = self._swept(sound, segment * SEGMENT)
-            dry[:, : sound.shape[1]] += sound
-            send += sound[:, :SEGMENT] * np.float32(amount)
+            dry += sound
+            send += sound * np.float32(amount)
         return dry, send
 
     @staticmethod
@@ -121,25 +123,20 @@ class Mix:
         return gain
 
     def _swept(self, sound: np.ndarray, start: int) -> np.ndarray:
-        """The segment behind the moving low-pass, by overlap-add of short spectra."""
-        hop = WINDOW // 2
-        frames = SEGMENT // hop + 1
-        cutoff_hz = self._cutoff_hz((start + np.arange(frames) * hop) / self.rate_hz)
+        """The padded segment behind the moving low-pass, by overlap-add of short spectra."""
+        frames = SEGMENT // HOP + 1
+        cutoff_hz = self._cutoff_hz((start + np.arange(frames) * HOP) / self.rate_hz)
         if cutoff_hz.min() >= SWEEP_OPEN_HZ:
             return sound
         freqs_hz = np.fft.rfftfreq(WINDOW, 1 / self.rate_hz)
         gains = (1 / np.sqrt(1 + (freqs_hz / cutoff_hz[:, None]) ** 6)).astype(np.float32)
         window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-        out = np.zeros((2, SEGMENT + WINDOW), np.float32)
-        for channel in range(2):
-            padded = np.concatenate((np.zeros(hop, np.float32), sound[channel], np.zeros(hop, np.float32)))
-            pieces = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop] * window
+        out = np.zeros_like(sound)
+        for dry, wet in zip(sound, out, strict=True):
+            pieces = np.lib.stride_tricks.sliding_window_view(dry, WINDOW)[::HOP] * window
             filtered = np.fft.irfft(np.fft.rfft(pieces, axis=1) * gains, WINDOW, axis=1)
-            # The first piece starts half a window before the segment: what spills there is silence beyond a few samples.
-            row = np.zeros((frames + 1) * hop, np.float32)
-            row[: frames * hop].reshape(frames, hop)[:] += filtered[:, :hop]
-            row[hop:].reshape(frames, hop)[:] += filtered[:, hop:]
-            out[channel, : len(row) - hop] = row[hop:]
+            wet[:-HOP] += filtered[:, :HOP].ravel()
+            wet[HOP:] += filtered[:, HOP:].ravel()
         return out
 
     def _cutoff_hz(self, at_s: np.ndarray) -> np.ndarray:
@@ -149,7 +146,7 @@ class Mix:
         return np.exp(np.interp(at_s, corners_s, np.log(corners_hz)))
 
 
-class _room:
+class _Room:
     """A stereo room: decaying noise, different left and right, that gets darker as it decays."""
 
     def __init__(self, rate_hz: int) -> None:
@@ -162,13 +159,13 @@ class _room:
             sides.append(onset * (bright * np.exp(-t / 0.12) + dark * np.exp(-t / 0.38)))
         impulse = np.stack(sides)
         self.impulse = (impulse / np.sqrt((impulse**2).sum(axis=1, keepdims=True))).astype(np.float32).T
-        self._size = 2 ** int(np.ceil(np.log2(SEGMENT + len(t))))
+        self._size = 2 ** int(np.ceil(np.log2(HOP + SEGMENT + HOP + len(t))))
         self._spectrum = np.fft.rfft(self.impulse.T, self._size, axis=1)
 
     def echo(self, send: np.ndarray) -> np.ndarray:
-        """(2, SEGMENT + len(impulse)) for a (2, SEGMENT) send."""
+        """(2, n + len(impulse)) for a (2, n) send."""
         wet = np.fft.irfft(np.fft.rfft(send, self._size, axis=1) * self._spectrum, self._size, axis=1)
-        return wet[:, : SEGMENT + len(self.impulse)]
+        return wet[:, : send.shape[1] + len(self.impulse)]
 
 
 def _limited(samples: np.ndarray) -> np.ndarray:
@@ -178,6 +175,3 @@ def _limited(samples: np.ndarray) -> np.ndarray:
     over = (size[above] - KNEE) / (CEILING - KNEE)
     samples[above] = np.sign(samples[above]) * (KNEE + (CEILING - KNEE) * np.tanh(over))
     return samples
-
-
-Sweep = Callable[[np.ndarray], np.ndarray]
