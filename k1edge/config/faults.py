@@ -7,6 +7,7 @@ and key, what is wrong, what to do. What is allowed is read from the schema, so 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,8 @@ BELONGS_ELSEWHERE = {
 }
 """Keys that people try, and what to write instead."""
 
-_KINDS = ((bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "text"), (list, "a list"),
-          (dict, "a table"))  # fmt: skip
-_SCHEMA_KINDS = {"boolean": "true or false, without quotes", "string": "text in quotes", "array": "a list",
-                 "object": "a table"}  # fmt: skip
+_KINDS = ((int, "a number of more than 19 digits"), (list, "a list"), (dict, "a table"))
+_SCHEMA_KINDS = {"boolean": "true or false, without quotes", "string": "text in quotes", "object": "a table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,12 @@ class ConfigError(Exception):
 
 def dotted(path: KeyPath) -> str:
     """`k1.devices[0].id`"""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{_bare(part)}" for part in path).removeprefix(".")
+
+
+def _bare(key: str) -> str:
+    """A key as it is written in TOML."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else shown(key)
 
 
 def given_path(location: Iterable[str | int], given: Any) -> KeyPath:
@@ -80,7 +84,7 @@ def explain(error: dict[str, Any], path: KeyPath, schema: dict[str, Any]) -> tup
         return "is missing", f"add it: {allowed}"
     if error["type"] == REFUSED:
         return error["ctx"]["problem"], error["ctx"]["remedy"] or f"give {allowed}"
-    return _unfit(error["input"], _at(schema, path)), f"give {allowed}{_unquote(error['input'], allowed)}"
+    return _unfit(error["input"], _at(schema, path)), f"give {allowed}"
 
 
 def _unknown(key: str, known: list[str]) -> tuple[str, str]:
@@ -93,27 +97,22 @@ def _unfit(value: Any, schema: dict[str, Any]) -> str:
     """Why a value is not what the schema wants."""
     if isinstance(value, str) and isinstance(schema.get("enum", [0])[0], str):
         return f"{shown(value)} is not known{did_you_mean(value, schema['enum'])}"
+    if isinstance(value, float) and schema.get("type") == "integer":
+        return f"{shown(value)} is not a whole number"
     if isinstance(value, int | float) and not isinstance(value, bool) and "minimum" in schema:
-        return f"{shown(value)} is out of range" if _in_kind(value, schema) else f"{shown(value)} is not a whole number"
-    return f"{shown(value)} is not possible"
-
-
-def _in_kind(value: float, schema: dict[str, Any]) -> bool:
-    return schema.get("type") == "number" or isinstance(value, int)
-
-
-def _unquote(value: Any, allowed: str) -> str:
-    """The commonest slip of all."""
-    bare = isinstance(value, str) and value.lower().lstrip("+-").replace(".", "", 1)
-    return ", without quotes" if bare and (bare.isdecimal() and "number" in allowed or bare.isdecimal()) else ""
+        return f"{shown(value)} is out of range"
+    quoted_number = isinstance(value, str) and re.fullmatch(r"[+-]?\d+\.?\d*", value)
+    return f"{shown(value)} is {'text, because of the quotes' if quoted_number else 'not possible'}"
 
 
 def shown(value: Any) -> str:
     """A value as it may be printed: short, and on one line."""
     if isinstance(value, str):
         return json.dumps(value if len(value) <= 60 else value[:57] + "...", ensure_ascii=False)
-    if isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 1e15):
+    if isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() < 64):
+        return repr(value)
     return next((words for kind, words in _KINDS if isinstance(value, kind)), "a date or time")
 
 
@@ -142,7 +141,7 @@ def _allowed(schema: dict[str, Any]) -> str:
     if schema.get("type") != "object" and "description" in schema:
         return schema["description"]
     if "enum" in schema:
-        return "one of " + ", ".join(map(json.dumps, schema["enum"]))
+        return "one of " + ", ".join(map(shown, schema["enum"]))
     if schema.get("type") in ("integer", "number"):
         kind = "a whole number" if schema["type"] == "integer" else "a number"
         return f"{kind} from {schema['minimum']:g} to {schema['maximum']:g}"

@@ -17,6 +17,7 @@ from k1edge.config.strict import STRICT, did_you_mean, refusal
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
 from k1edge.frames import SECTION_LABELS
 
+
 def _palette_id(value: Any) -> Any:
     """A palette given by name (in any case) as its id; anything else as it is, for pydantic to judge."""
     if not isinstance(value, str):

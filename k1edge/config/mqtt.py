@@ -1,7 +1,7 @@
 """`[mqtt]`: which broker, as whom, and how safely.
 
-**Consumes** the table and, from files, the password and the certificates. **Emits** `MqttSettings`. Files are looked at
-only when a configuration is loaded (pydantic's context is then a `Place`); settings built in code are taken as they are.
+**Consumes** the table and, from files, the password and the certificates. **Emits** `MqttSettings`. Files are read
+only when a configuration is loaded (pydantic's context is then a `Place`), not when settings are built in code.
 """
 
 from __future__ import annotations
@@ -188,9 +188,8 @@ def _secret(password_file: str, environ: Mapping[str, str]) -> SecretStr | None:
             raise ValueError("is empty")
     except ValueError as error:
         reason = "is not UTF-8" if isinstance(error, UnicodeError) else str(error)
-        raise refusal(
-            f"the password's file {str(path)!r} {reason}", "write the password, and nothing else, into it", "password_file"
-        ) from None
+        problem, remedy = f"the password's file {str(path)!r} {reason}", "write the password, and nothing else, into it"
+        raise refusal(problem, remedy, "password_file") from None
     return SecretStr(text)
 
 

@@ -168,7 +168,7 @@ class K1Settings(BaseModel):
 
     model_config = STRICT
 
-    devices: Devices = Field("auto", description=f'"auto", or 1 to {MAX_DEVICES} tables [[k1.devices]], each with an id')
+    devices: Devices = Field("auto", description=f'"auto" or 1 to {MAX_DEVICES} tables [[k1.devices]]')
     """'auto' = every K1 that reports at this site."""
     auto_latency_ms: dict[Id, Annotated[float, Field(ge=-500, le=500)]] = {}
     """Latency, as in `DeviceSettings`, of K1s found by 'auto'; 0 for those not named."""
