@@ -1,0 +1,221 @@
+"""The messages between an edge and a K1: commands down, status, state and acknowledgements up.
+
+Consumes / emits JSON of less than 1 KB each, at `k1/v1/<site>/device/<device>/...`. A beat is shown at its due time
+minus the device's own latency; `due_at_ms` counts on the edge's clock, `due_in_ms` from the moment of sending, for a K1
+without one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from k1edge.k1.contract.message import (
+    DEVICE_LIMIT_BYTES,
+    Bpm,
+    Code,
+    CommandId,
+    Count,
+    Direction,
+    EpochMs,
+    Message,
+    Text,
+    Unit,
+    Word,
+)
+
+SCENE_WINDOW_MS = 300
+"""A K1 takes one change of parameters in this time and refuses the rest."""
+STALE_MS = 250
+"""Without beat or macro for this long a K1 returns to its own microphone."""
+LATE_MS = 50
+"""A beat later than this is dropped: no light is better than light off the beat."""
+
+Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+"""Canonical lower case: a K1 hashes it."""
+Parameters = Annotated[dict[Word, Annotated[float, Field(ge=-1000, le=1000)] | bool], Field(max_length=32)]
+TransitionMs = Annotated[int, Field(ge=0, le=60_000)]
+
+
+class Command(Message):
+    """Something a K1 is asked to do. With an `id` it is acknowledged."""
+
+    DIRECTION: ClassVar[Direction] = "to-device"
+    LIMIT_BYTES: ClassVar[int] = DEVICE_LIMIT_BYTES
+
+    id: CommandId = ""
+
+
+class BeatCommand(Command):
+    """A beat that is about to happen. A repeated `number` corrects the earlier announcement."""
+
+    LEAF: ClassVar[str] = "cmd/beat"
+    QOS: ClassVar[Literal[0, 1]] = 0
+    EXPIRY_S: ClassVar[float | None] = 1.0
+
+    number: Count
+    bpm: Annotated[float, Field(ge=30, le=300)]
+    phase: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of the beat at the moment of sending."""
+    due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
+    due_at_ms: EpochMs
+    tick: bool = True
+    """False: only tempo and phase, no beat to show."""
+    downbeat: bool = False
+    beat_in_bar: Annotated[int, Field(ge=0, le=3)] = 0
+    strength: Unit = 1.0
+    confidence: Unit
+
+
+class MacroCommand(Command):
+    """The five slow controls, 10-30 times a second."""
+
+    LEAF: ClassVar[str] = "cmd/macro"
+    QOS: ClassVar[Literal[0, 1]] = 0
+    EXPIRY_S: ClassVar[float | None] = 1.0
+
+    energy: Unit = 0.0
+    vocal_presence: Unit = 0.0
+    bass_weight: Unit = 0.0
+    percussiveness: Unit = 0.0
+    brightness: Unit = 0.0
+
+
+class SegmentCommand(Command):
+    """The part of the music that has begun."""
+
+    LEAF: ClassVar[str] = "cmd/segment"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    EXPIRY_S: ClassVar[float | None] = 5.0
+
+    index: Annotated[int, Field(ge=0, le=255)]
+    label: Label
+    start_at_ms: EpochMs
+    confidence: Unit
+    provisional: bool = False
+
+
+class SceneCommand(Command):
+    """A pattern in a palette with parameters; retained, so that a K1 that restarts finds it, until it expires."""
+
+    LEAF: ClassVar[str] = "cmd/scene"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+    EXPIRY_S: ClassVar[float | None] = 3600.0
+
+    pattern: Word
+    palette_id: Annotated[int, Field(ge=0, le=32)]
+    parameters: Parameters = Field(default_factory=dict)
+    transition: Word = "fade"
+    transition_ms: TransitionMs = 1000
+    expires_at_ms: EpochMs
+
+
+class SyncCommand(Command):
+    """Transport. `stop` gives the K1 back to its own microphone at once."""
+
+    LEAF: ClassVar[str] = "cmd/sync"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    EXPIRY_S: ClassVar[float | None] = 5.0
+
+    action: Literal["start", "stop", "pause", "resume", "seek"]
+    position_ms: Annotated[float, Field(ge=0, le=86_400_000)] = 0.0
+    bpm: Bpm = 0.0
+
+
+class PingCommand(Command):
+    """Asks for a `pong`, and tells the K1 what earlier ones have shown: how far its clock is from the edge's."""
+
+    LEAF: ClassVar[str] = "cmd/ping"
+    QOS: ClassVar[Literal[0, 1]] = 0
+    EXPIRY_S: ClassVar[float | None] = 1.0
+
+    sent_ms: EpochMs
+    """On the edge's clock, with fractions."""
+    offset_ms: float | None = None
+    """Device clock minus edge clock, as known so far."""
+    round_trip_ms: Annotated[float, Field(ge=0)] | None = None
+
+
+class Report(Message):
+    """Something a K1 says about itself."""
+
+    DIRECTION: ClassVar[Direction] = "from-device"
+    LIMIT_BYTES: ClassVar[int] = 8192
+
+
+class Pong(Report):
+    """The answer to a ping: its `sent_ms`, and the device's own clock at receipt and at answer."""
+
+    LEAF: ClassVar[str] = "pong"
+    QOS: ClassVar[Literal[0, 1]] = 0
+
+    id: CommandId = ""
+    sent_ms: EpochMs
+    received_ms: EpochMs
+    answered_ms: EpochMs
+
+
+class DeviceStatus(Report):
+    """Whether a K1 is there; `lost` is its will."""
+
+    LEAF: ClassVar[str] = "status"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    state: Literal["ready", "lost"]
+    firmware: Word = ""
+    boot_id: Word = ""
+
+
+class DeviceState(Report):
+    """What a K1 shows and how it fares."""
+
+    LEAF: ClassVar[str] = "state"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    firmware: Word = ""
+    source: Literal["edge", "own"] = "own"
+    """Who leads: the edge, or the K1's own microphone."""
+    pattern: Word = ""
+    palette_id: Annotated[int, Field(ge=0, le=255)] = 0
+    parameters: Parameters = Field(default_factory=dict)
+    fps: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    frame_time_us: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    cpu_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    led_count: Annotated[int, Field(ge=0, le=4096)] = 0
+    beats_shown: Count = 0
+    beats_late: Count = 0
+    """Dropped because they came more than 50 ms late."""
+    clamped: Count = 0
+    rejected: Count = 0
+
+
+class Ack(Report):
+    """The answer to a command that had an `id`."""
+
+    LEAF: ClassVar[str] = "ack"
+    QOS: ClassVar[Literal[0, 1]] = 1
+
+    id: CommandId
+    result: Literal["ok", "rejected"]
+    code: Code = ""
+    reason: Text = ""
+
+
+COMMANDS: tuple[type[Message], ...] = (
+    BeatCommand, MacroCommand, SegmentCommand, SceneCommand, SyncCommand, PingCommand,
+)
+REPORTS: tuple[type[Message], ...] = (Pong, DeviceStatus, DeviceState, Ack)
+
+
+def clock_offset_ms(pong: Pong, heard_ms: float) -> tuple[float, float]:
+    """(device clock minus edge clock, round trip), ms; `heard_ms` is the edge's clock when the pong arrived.
+
+    The offset is right to within half the round trip, whichever way the delay was shared: believe the fastest of many.
+    """
+    there = pong.received_ms - pong.sent_ms
+    back = pong.answered_ms - heard_ms
+    return (there + back) / 2, there - back

@@ -1,0 +1,342 @@
+"""The messages an edge publishes: its status, the truth as it knows it, beats, features, events, telemetry.
+
+Consumes nothing but what the pipeline and the counters know; emits JSON at `k1/v1/<site>/edge/<edge>/...`. A field
+that has no source on this machine is left out, never invented.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from k1edge.k1.contract.device import Label, Parameters
+from k1edge.k1.contract.message import (
+    Bpm,
+    Code,
+    Count,
+    EpochMs,
+    Id,
+    Level,
+    Message,
+    Number,
+    Scalar,
+    Text,
+    Unit,
+    Word,
+)
+
+EVENT_KINDS = (
+    "section", "drop", "build", "breakdown", "silence", "beat", "tempo", "scene", "override", "correction", "alarm",
+    "limiter", "drift_warning", "auto_rollback", "clock", "audio", "link", "config", "job_completed", "job_failed",
+)
+Signed = Annotated[float, Field(ge=-1e9, le=1e9)]
+NonNegative = Annotated[float, Field(ge=0, le=1e12)]
+BeatInBar = Annotated[int, Field(ge=0, le=31)]
+"""1 is the downbeat; 0 = not known."""
+
+
+class Alternative(BaseModel):
+    """A tempo that is still believed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+    bpm: Bpm
+    probability: Unit
+
+
+Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=8)]
+
+
+class Status(Message):
+    """The state of the edge; `lost` is its will."""
+
+    LEAF: ClassVar[str] = "status"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    state: Literal["init", "ready", "degraded", "stopping", "lost"]
+    code: Code = ""
+    reason: Text = ""
+    boot_id: Word = ""
+    insecure: bool = False
+    """The broker is neither loopback nor TLS, and that was allowed."""
+
+
+class Info(Message):
+    """What this edge is: sent at each start and each connection."""
+
+    LEAF: ClassVar[str] = "info"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    version: Word
+    contract: Word
+    schema_hash: Word
+    config_hash: Word
+    boot_id: Word = ""
+    engine: Word = ""
+    audio_device: Text = ""
+    audio_rate_hz: Annotated[int, Field(ge=0, le=768_000)] = 0
+    devices: Annotated[tuple[Id, ...], Field(max_length=64)] = ()
+    capabilities: Annotated[tuple[Word, ...], Field(max_length=64)] = ()
+
+
+class AudioState(Message):
+    """What the input is like."""
+
+    LEAF: ClassVar[str] = "state/audio"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    state: Literal["ok", "silent", "absent", "stalled", "opening"]
+    device: Text = ""
+    rate_hz: Annotated[int, Field(ge=0, le=768_000)] = 0
+    level_dbfs: Level | None = None
+    noise_floor_dbfs: Level | None = None
+    lost_samples: Count = 0
+    code: Code = ""
+    reason: Text = ""
+    remedy: Text = ""
+
+
+class TempoState(Message):
+    """The tempo as it stands."""
+
+    LEAF: ClassVar[str] = "state/tempo"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    bpm: Bpm
+    confidence: Unit
+    lock: bool
+    beats_per_bar: BeatInBar = 0
+    alternatives: Alternatives = ()
+
+
+class SectionState(Message):
+    """The part of the music that is playing."""
+
+    LEAF: ClassVar[str] = "state/section"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    index: Count
+    label: Label
+    since_ms: EpochMs
+    confidence: Unit
+    provisional: bool
+
+
+class SceneState(Message):
+    """The scene the K1s were last asked for, and why."""
+
+    LEAF: ClassVar[str] = "state/scene"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    look: Word
+    pattern: Word
+    palette_id: Annotated[int, Field(ge=0, le=32)]
+    parameters: Parameters = Field(default_factory=dict)
+    origin: Literal["auto", "request", "foreign", "safe"] = "auto"
+    held_until_ms: EpochMs | None = None
+
+
+class OverrideState(Message):
+    """Who holds the edge off, over what and until when."""
+
+    LEAF: ClassVar[str] = "state/override"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    active: bool
+    owner: Word = ""
+    scope: Word = ""
+    expires_at_ms: EpochMs | None = None
+
+
+class TempoMap(Message):
+    """All a subscriber needs to compute every coming beat by itself: beat n is at anchor + (n - number) x period."""
+
+    LEAF: ClassVar[str] = "tempo-map"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    anchor_ms: EpochMs
+    """UTC epoch of beat `number`, at the line input."""
+    anchor_monotonic_ms: NonNegative
+    """The same instant on the edge's monotonic clock, for those on the same machine."""
+    boot_id: Word = ""
+    number: Count
+    period_ms: Annotated[float, Field(gt=0, le=10_000)]
+    beat_in_bar: BeatInBar = 0
+    beats_per_bar: BeatInBar = 0
+    confidence: Unit
+    alternatives: Alternatives = ()
+    valid_until_ms: EpochMs
+
+
+class Beat(Message):
+    """One beat, announced before it is due. A repeated `number` corrects the earlier announcement."""
+
+    LEAF: ClassVar[str] = "beat"
+    QOS: ClassVar[Literal[0, 1]] = 0
+    EXPIRY_S: ClassVar[float | None] = 1.0
+
+    number: Count
+    due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
+    due_at_ms: EpochMs
+    bpm: Bpm
+    beat_in_bar: BeatInBar = 0
+    downbeat: bool
+    strength: Unit
+    confidence: Unit
+
+
+class Frame(Message):
+    """The live features and macros."""
+
+    LEAF: ClassVar[str] = "frame"
+    QOS: ClassVar[Literal[0, 1]] = 0
+    EXPIRY_S: ClassVar[float | None] = 1.0
+
+    index: Count
+    """Sample index at the end of the hop it describes."""
+    level_dbfs: Level
+    centroid_hz: NonNegative = 0.0
+    novelty: NonNegative = 0.0
+    silent: bool
+    bpm: Bpm
+    phase: Annotated[float, Field(ge=0, le=1)]
+    confidence: Unit
+    lock: bool
+    section: Label
+    energy: Unit
+    vocal_presence: Unit
+    bass_weight: Unit
+    percussiveness: Unit
+    brightness: Unit
+    bands: Annotated[tuple[NonNegative, ...], Field(max_length=96)] = ()
+
+
+class Event(Message):
+    """Something that happened once."""
+
+    LEAF: ClassVar[str] = "event/{kind}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+
+    kind: Word
+    severity: Literal["info", "warning", "alarm"] = "info"
+    code: Code = ""
+    reason: Text = ""
+    remedy: Text = ""
+    due_in_ms: Signed | None = None
+    due_at_ms: EpochMs | None = None
+    confidence: Unit | None = None
+    data: Annotated[dict[Word, Scalar], Field(max_length=32)] = Field(default_factory=dict)
+
+
+class Telemetry(Message):
+    """How the edge fares, once a second unless configured otherwise."""
+
+    LEAF: ClassVar[str] = "telemetry"
+    QOS: ClassVar[Literal[0, 1]] = 0
+
+    uptime_s: NonNegative = 0.0
+    drift_ms: Signed | None = None
+    """Signed median of detected minus predicted beat time over the last eight beats."""
+    cpu_pct: NonNegative | None = None
+    temp_c: Annotated[float, Field(ge=-60, le=200)] | None = None
+    rss_mb: NonNegative | None = None
+    hop_load_pct_p50: NonNegative | None = None
+    hop_load_pct_p99: NonNegative | None = None
+    hop_load_pct_max: NonNegative | None = None
+    arrival_jitter_ms_p99: NonNegative | None = None
+    audio_lag_ms: Signed | None = None
+    audio_lost_samples: Count | None = None
+    audio_overflows: Count | None = None
+    audio_reopened: Count | None = None
+    input_level_dbfs: Level | None = None
+    noise_floor_dbfs: Level | None = None
+    beat_confidence: Unit | None = None
+    bpm: Bpm | None = None
+    beats_announced: Count | None = None
+    announce_lead_ms_p50: Signed | None = None
+    section: Label | None = None
+    unsent: Count | None = None
+    mqtt_connected: bool | None = None
+    mqtt_sent: Count | None = None
+    mqtt_received: Count | None = None
+    mqtt_reconnects: Count | None = None
+    mqtt_dropped_live: Count | None = None
+    mqtt_dropped_durable: Count | None = None
+    mqtt_dropped_inbox: Count | None = None
+    requests_ok: Count | None = None
+    requests_rejected: Count | None = None
+    messages_rejected: Count | None = None
+    parameters_clamped: Count | None = None
+    devices_ready: Count | None = None
+    device_round_trip_ms_max: NonNegative | None = None
+    errors: Annotated[dict[Code, Count], Field(max_length=32)] | None = None
+    """Rejections by code since start."""
+    extra: Annotated[dict[Word, Number], Field(max_length=64)] | None = None
+    """Counters too young for a name of their own."""
+
+
+class Job(Message):
+    """One analysis job."""
+
+    LEAF: ClassVar[str] = "job/{id}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    id: Id
+    track: Id | None = None
+    state: Literal["queued", "processing", "completed", "failed"]
+    stage: Word = ""
+    progress: Unit = 0.0
+    position: Count | None = None
+    eta_s: NonNegative | None = None
+    priority: Annotated[int, Field(ge=1, le=10)] = 5
+    code: Code = ""
+    reason: Text = ""
+    log_tail: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
+
+
+class Track(Message):
+    """The summary of one track in the library."""
+
+    LEAF: ClassVar[str] = "track/{id}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    id: Id
+    title: Text = ""
+    artist: Text = ""
+    duration_ms: NonNegative = 0.0
+    bpm: Bpm = 0.0
+    status: Literal["processing", "ready", "warning", "failed"]
+    version: Count = 0
+    updated_ms: EpochMs = 0.0
+    detail: Annotated[dict[Word, Scalar], Field(max_length=64)] = Field(default_factory=dict)
+
+
+class ConfigReported(Message):
+    """Which configuration is running, and where it came from."""
+
+    LEAF: ClassVar[str] = "config/reported"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    hash: Word
+    generation: Count
+    origin: Literal["file", "last-known-good", "defaults"]
+    reason: Text = ""
+    faults: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+
+
+STATES: tuple[type[Message], ...] = (AudioState, TempoState, SectionState, SceneState, OverrideState)
+EDGE_MESSAGES: tuple[type[Message], ...] = (
+    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, ConfigReported,
+)

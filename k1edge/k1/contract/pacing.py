@@ -1,0 +1,99 @@
+"""How often, how late and how many times: the rules that stand between a request and its execution.
+
+Consumes offers and requests with an explicit time; emits what may pass now. Pure: the caller brings the clock.
+Everything is bounded, however many callers and ids a stranger invents.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from k1edge.k1.contract.device import SCENE_WINDOW_MS
+
+REQUESTS_PER_MIN = 100
+"""Per caller, as the K1's song analysis service allows."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class SceneWindow(Generic[T]):
+    """Lets one offer pass per window; of those that come meanwhile only the newest survives."""
+
+    window_ms: float = SCENE_WINDOW_MS
+    coalesced: int = 0
+    _waiting: T | None = None
+    _free_at_ms: float = float("-inf")
+
+    def offer(self, scene: T, now_ms: float) -> T | None:
+        """The scene itself when it may go now, else None: it will be `due` later unless a newer one replaces it."""
+        self.coalesced += self._waiting is not None
+        self._waiting = scene
+        return self.due(now_ms)
+
+    def due(self, now_ms: float) -> T | None:
+        """The scene that has waited long enough, once."""
+        if self._waiting is None or now_ms < self._free_at_ms:
+            return None
+        scene, self._waiting = self._waiting, None
+        self._free_at_ms = now_ms + self.window_ms
+        return scene
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """`burst` at once, `rate_per_s` in the long run."""
+
+    rate_per_s: float
+    burst: float
+    _tokens: float = -1.0
+    _at_s: float = 0.0
+
+    def take(self, now_s: float) -> bool:
+        """Whether one more is allowed now. A clock that steps back gives nothing."""
+        if self._tokens < 0:
+            self._tokens, self._at_s = self.burst, now_s
+        self._tokens = min(self.burst, self._tokens + max(0.0, now_s - self._at_s) * self.rate_per_s)
+        self._at_s = max(self._at_s, now_s)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+@dataclass(slots=True)
+class CallerLimits:
+    """A token bucket for each caller. Callers beyond the limit share one, so that inventing names buys nothing."""
+
+    per_min: float = REQUESTS_PER_MIN
+    callers: int = 256
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)
+
+    def take(self, caller: str, now_s: float) -> bool:
+        """Whether this caller may ask once more."""
+        name = caller if caller in self._buckets or len(self._buckets) < self.callers else ""
+        return self._buckets.setdefault(name, TokenBucket(self.per_min / 60, self.per_min)).take(now_s)
+
+
+@dataclass(slots=True)
+class AnswerCache(Generic[T]):
+    """The last answers by caller and id: what was done once is answered again, not done again."""
+
+    limit: int = 256
+    _answers: OrderedDict[tuple[str, str], T] = field(default_factory=OrderedDict)
+
+    def get(self, caller: str, request_id: str) -> T | None:
+        """The answer given before; None when there was none, or it is too long ago."""
+        return self._answers.get((caller, request_id))
+
+    def put(self, caller: str, request_id: str, answer: T) -> None:
+        """Remember an answer; the oldest goes when there are too many."""
+        self._answers[(caller, request_id)] = answer
+        self._answers.move_to_end((caller, request_id))
+        if len(self._answers) > self.limit:
+            self._answers.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._answers)

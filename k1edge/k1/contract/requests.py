@@ -1,0 +1,150 @@
+"""Requests to an edge and its responses: the verbs, their arguments, the answers.
+
+Consumes `request/<verb>` with an id, a caller and an expiry; emits `response/<verb>` with `ok`, `rejected` (never
+begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from k1edge.k1.contract.device import Parameters, TransitionMs
+from k1edge.k1.contract.message import (
+    REQUEST_LIMIT_BYTES,
+    Code,
+    Direction,
+    EpochMs,
+    Message,
+    Text,
+    Word,
+)
+from k1edge.k1.contract.parameters import palette_id, pattern_fault, transition_fault
+
+LEASE_S = 8.0
+"""How long a manual change holds the edge off when the caller names no time."""
+
+INVALID_REQUEST = "INVALID_REQUEST"
+UNKNOWN_VERB = "UNKNOWN_VERB"
+EXPIRED = "EXPIRED"
+RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+TOO_LARGE = "TOO_LARGE"
+UNAUTHORIZED = "UNAUTHORIZED"
+NOT_READY = "NOT_READY"
+NOT_FOUND = "NOT_FOUND"
+INTERNAL_ERROR = "INTERNAL_ERROR"
+CODES = (
+    INVALID_REQUEST, UNKNOWN_VERB, EXPIRED, RATE_LIMIT_EXCEEDED, TOO_LARGE, UNAUTHORIZED, NOT_READY, NOT_FOUND,
+    INTERNAL_ERROR,
+)
+
+LeaseS = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class NoArguments(BaseModel):
+    """The verb says it all."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class SceneArguments(NoArguments):
+    """A scene by hand. Names must exist; parameters beyond their range are clamped and counted."""
+
+    pattern: Word
+    palette: int | Word = 0
+    """Id 0..32, or name."""
+    parameters: Parameters = Field(default_factory=dict)
+    transition: Word = "fade"
+    transition_ms: TransitionMs = 1000
+    lease_s: LeaseS = LEASE_S
+
+    @field_validator("pattern")
+    @classmethod
+    def _known_pattern(cls, value: str) -> str:
+        return _without(pattern_fault(value), value)
+
+    @field_validator("transition")
+    @classmethod
+    def _known_transition(cls, value: str) -> str:
+        return _without(transition_fault(value), value)
+
+    @field_validator("palette")
+    @classmethod
+    def _known_palette(cls, value: int | str) -> int:
+        return palette_id(value)
+
+
+class HoldArguments(NoArguments):
+    """Keep what is shown."""
+
+    lease_s: LeaseS = LEASE_S
+
+
+class NudgeArguments(NoArguments):
+    """Later is positive."""
+
+    ms: Annotated[float, Field(ge=-500, le=500)]
+
+
+class MomentArguments(NoArguments):
+    """The instant that is meant; the moment of receipt when left out."""
+
+    at_ms: EpochMs | None = None
+
+
+VERBS: dict[str, type[NoArguments]] = {
+    "scene.apply": SceneArguments,
+    "scene.hold": HoldArguments,
+    "override.release": NoArguments,
+    "tempo.double": NoArguments,
+    "tempo.halve": NoArguments,
+    "tempo.tap": MomentArguments,
+    "beat.nudge": NudgeArguments,
+    "beat.this_is_one": MomentArguments,
+}
+
+Arguments = TypeVar("Arguments", bound=BaseModel)
+
+
+class Request(Message, Generic[Arguments]):
+    """Something an edge is asked to do."""
+
+    LEAF: ClassVar[str] = "request/{verb}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    DIRECTION: ClassVar[Direction] = "edge-in"
+    LIMIT_BYTES: ClassVar[int] = REQUEST_LIMIT_BYTES
+    EXPIRY_S: ClassVar[float | None] = 10.0
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+    """Chosen by the caller; the same id again gets the same answer, and nothing is done twice."""
+    verb: Word = ""
+    """Repeats the last level of the topic, which decides."""
+    caller: Word = ""
+    expires_at_ms: EpochMs | None = None
+    args: Arguments = Field(default_factory=dict, validate_default=True)  # type: ignore[assignment]
+
+
+class Response(Message):
+    """What became of a request."""
+
+    LEAF: ClassVar[str] = "response/{verb}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")]
+    """Empty when the request was too broken to have one."""
+    verb: Word
+    caller: Word = ""
+    result: Literal["ok", "rejected", "failed"]
+    code: Code = ""
+    reason: Text = ""
+    data: dict[Word, JsonValue] = Field(default_factory=dict)
+
+
+REQUESTS: dict[str, type[Message]] = {verb: Request[arguments] for verb, arguments in VERBS.items()}
+
+
+def _without(fault: str | None, value: str) -> str:
+    if fault:
+        raise ValueError(fault)
+    return value
