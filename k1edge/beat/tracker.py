@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from k1edge.beat.announcer import Announcer
 from k1edge.beat.bar_pointer import BarPointer
@@ -17,7 +18,7 @@ from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
 
-__all__ = ["BarPointerTracker", "TempoPrior", "make_tracker"]
+__all__ = ["BarPointerTracker", "BeatTracker", "TempoPrior", "make_tracker"]
 
 READ_EVERY = 4
 """Hops between looks at the posterior while no beat is near; each hop when one is."""
@@ -26,6 +27,19 @@ QUIET_FADE_S = 2.0
 """Time constant with which confidence fades in silence; the tempo is kept."""
 LATENCY_HOPS = 3.0
 """A beat is seen in the activation this much after it sounds: window and rise of the features; measured on exact grids."""
+
+
+class BeatTracker(Protocol):
+    """What every engine does. The hands act on what the engine believes, so later beats follow from them."""
+
+    tempo_prior: TempoPrior
+
+    def process(self, block: AudioBlock, features: FeatureFrame) -> BeatState: ...
+    def double(self) -> None: ...
+    def halve(self) -> None: ...
+    def nudge(self, ms: float) -> None: ...
+    def this_is_one(self) -> None: ...
+    def tap(self, index: int) -> None: ...
 
 
 class BarPointerTracker:
@@ -99,7 +113,11 @@ class BarPointerTracker:
         return BeatState(self._end, belief.tempo_bpm, phase, self._confidence, self._lock, (), announced)
 
 
-def make_tracker(settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior | None = None) -> BarPointerTracker:
+def make_tracker(settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior | None = None) -> BeatTracker:
     """The engine that `settings.engine` names; `prior` handed over from the last one, if there was one."""
     prior = prior or TempoPrior(((settings.prior_bpm, settings.prior_octaves, 1.0),))
+    if settings.engine == "aubio":
+        from k1edge.beat.aubio_engine import AubioTracker  # 28 MB of library that the default engine never needs
+
+        return AubioTracker(settings, fmt, prior)
     return BarPointerTracker(settings, fmt, prior)

@@ -1,0 +1,129 @@
+"""aubio's beat tracker behind our interface, for comparison and for those who trust it.
+
+Consumes `AudioBlock` and `FeatureFrame`, emits `BeatState`, 100 a second. aubio reports a beat when it has happened; the
+next ones are extrapolated from its period and announced ahead. It clicks on through noise, so its own silence level is
+raised, our gate is added, and it counts as locked only after several regular beats at a confidence noise does not reach.
+It knows no bars; `this_is_one` starts to count fours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import aubio
+import numpy as np
+
+from k1edge.beat.announcer import Announcement, Announcer
+from k1edge.beat.prior import TempoPrior
+from k1edge.config import BeatSettings
+from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
+
+METHOD = "specdiff"
+"""With `energy` the only one that prefers the kick to the hats (measured)."""
+WINDOW = 1024
+SILENCE_DB = -50.0
+"""aubio's default of -90 dB lets it beat to the hiss of an idle line."""
+CONFIDENCE_AT_LOCK, CONFIDENCE_AT_UNLOCK = 0.15, 0.05
+"""White noise stays at 0.10, plain dance music reaches 0.3 to 0.6 (measured)."""
+REGULAR_BEATS, REGULAR_WITHIN = 4, 0.12
+QUIET_FADE_S = 2.0
+LATENCY_MS = 0.0
+BEATS_PER_BAR = 4
+
+
+class AubioTracker:
+    """`engine = "aubio"`."""
+
+    def __init__(self, settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior) -> None:
+        self.tempo_prior = prior
+        self._fmt = fmt
+        self._tempo = aubio.tempo(METHOD, WINDOW, fmt.hop, fmt.rate_hz)
+        self._tempo.set_silence(SILENCE_DB)
+        self._announcer = Announcer(settings.lead_ms)
+        self._beats: deque[float] = deque(maxlen=REGULAR_BEATS + 1)
+        self._fed = 0
+        self._offset = self._nudge = 0.0
+        self._factor = 1.0
+        self._period = 0.0
+        self._lock, self._loudness = False, 1.0
+        self._first_of_bar: int | None = None
+
+    def process(self, block: AudioBlock, features: FeatureFrame) -> BeatState:
+        """One hop of audio; aubio hears lost samples as a cut, its times are put right."""
+        now = features.end / self._fmt.hop
+        heard = self._tempo(np.ascontiguousarray(block.samples, np.float32))[0]
+        self._fed += 1
+        self._offset = now - self._fed
+        if heard:
+            self._take_beat()
+        self._loudness = self._faded(features.silent)
+        confidence = self._confidence()
+        self._lock = confidence > (CONFIDENCE_AT_UNLOCK if self._lock else CONFIDENCE_AT_LOCK)
+        announced = self._announce(now, confidence) if self._lock else None
+        return self._state(features.end, now, confidence, announced)
+
+    def double(self) -> None:
+        """Twice the beats from now on."""
+        self._factor *= 2
+
+    def halve(self) -> None:
+        """Half the beats from now on."""
+        self._factor /= 2
+
+    def nudge(self, ms: float) -> None:
+        """All beats later by `ms` (earlier when negative)."""
+        self._nudge += ms / 1000 * HOPS_PER_S
+
+    def this_is_one(self) -> None:
+        """The announced beat nearest to now is a downbeat."""
+        last = self._announcer.last
+        self._first_of_bar = last.number if last else 1
+
+    def tap(self, index: int) -> None:
+        """A beat is at sample `index`: the grid moves there."""
+        if self._period and self._beats:
+            off = (index / self._fmt.hop - self._grid()) % self._period
+            self._nudge += off - self._period if off > self._period / 2 else off
+
+    def _take_beat(self) -> None:
+        self._beats.append(self._tempo.get_last_s() * HOPS_PER_S + self._offset - LATENCY_MS / 1000 * HOPS_PER_S)
+        bpm = float(self._tempo.get_bpm()) * self._factor
+        self._period = 60 * HOPS_PER_S / bpm if bpm > 0 else 0.0
+
+    def _faded(self, silent: bool) -> float:
+        if silent:
+            return self._loudness * math.exp(-1 / (QUIET_FADE_S * HOPS_PER_S))
+        return self._loudness + (1 - self._loudness) * 0.2
+
+    def _confidence(self) -> float:
+        if len(self._beats) <= REGULAR_BEATS or not self._period:
+            return 0.0
+        intervals = np.diff(self._beats) / (self._period * self._factor)
+        if np.median(np.abs(intervals - 1)) > REGULAR_WITHIN:
+            return 0.0
+        return min(float(self._tempo.get_confidence()), 1.0) * self._loudness
+
+    def _grid(self) -> float:
+        return self._beats[-1] + self._nudge
+
+    def _announce(self, now: float, confidence: float) -> BeatEvent | None:
+        announced = self._announcer.process(now, self._grid(), self._period)
+        if announced is None:
+            return None
+        in_bar = self._in_bar(announced)
+        due = round(announced.due * self._fmt.hop)
+        return BeatEvent(announced.number, due, in_bar, in_bar == 1, 1.0, confidence)
+
+    def _in_bar(self, announced: Announcement) -> int:
+        if self._first_of_bar is None:
+            return 0
+        return (announced.number - self._first_of_bar) % BEATS_PER_BAR + 1
+
+    def _state(self, end: int, now: float, confidence: float, announced: BeatEvent | None) -> BeatState:
+        if not self._period:
+            return BeatState(end, 0.0, 0.0, 0.0, False)
+        phase = (now - self._grid()) / self._period % 1.0
+        per_bar = BEATS_PER_BAR if self._first_of_bar else 0
+        bpm = 60 * HOPS_PER_S / self._period
+        return BeatState(end, bpm, phase, confidence, self._lock, (), announced, per_bar)
