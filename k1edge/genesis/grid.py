@@ -1,0 +1,105 @@
+"""Beats as they pass, bars and phrases counted from them.
+
+Consumes the tracker's announcements, emits `Beat` when one is due. Positions are read from the scheduled beats, never
+from elapsed time over a period, which drifts. Where no beat is trusted the grid goes on with a steady pulse of its
+own, marked `scheduled = False`, so that form can still be followed in free music; nothing that is shown on the beat
+uses those.
+
+Cost: below 2 us a hop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from k1edge.frames import BeatEvent, BeatState, StreamFormat
+
+FREE_PULSE_S = 0.5
+PATIENCE_PERIODS = 1.6
+"""A beat this late is not coming: the free pulse takes over."""
+BEATS_PER_BAR = 4
+PHRASE_BARS = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One beat that is due now."""
+
+    index: int
+    """Counts every beat of this stream, scheduled or free, from 0."""
+    due: int
+    in_bar: int
+    """1-based, always known here: counted in fours where the tracker does not know."""
+    bar: int
+    """Counts bars from 0."""
+    period: int
+    """Samples from the previous beat to this."""
+    scheduled: bool
+
+    @property
+    def downbeat(self) -> bool:
+        return self.in_bar == 1
+
+
+class BarGrid:
+    """Beat states in, beats out when due; one per stream."""
+
+    def __init__(self, fmt: StreamFormat) -> None:
+        self._rate_hz = fmt.rate_hz
+        self._pending: dict[int, BeatEvent] = {}
+        self._last_number = 0
+        self._last: Beat | None = None
+        self._end = 0
+
+    def process(self, state: BeatState) -> Beat | None:
+        """The beat that became due within this hop, if any; also takes in what the tracker announced."""
+        self._end = state.end
+        event = state.announced
+        if event is not None and event.number > self._last_number:
+            self._pending[event.number] = event
+        due = [e for e in self._pending.values() if e.due <= state.end]
+        if due:
+            event = max(due, key=lambda e: e.number)
+            self._pending = {n: e for n, e in self._pending.items() if n > event.number}
+            self._last_number = event.number
+            return self._pass(event.due, event.in_bar, True)
+        return self._free(state)
+
+    @property
+    def last(self) -> Beat | None:
+        """The newest beat that has passed."""
+        return self._last
+
+    def next_due(self) -> tuple[int, int] | None:
+        """(due, in_bar) of the next announced beat, or of the extrapolated one; None before the first beat."""
+        if self._pending:
+            event = self._pending[min(self._pending)]
+            return event.due, event.in_bar or self._after(self._last)
+        if self._last is None:
+            return None
+        return self._last.due + self._last.period, self._after(self._last)
+
+    def _after(self, beat: Beat | None) -> int:
+        return 1 if beat is None else beat.in_bar % BEATS_PER_BAR + 1
+
+    def _free(self, state: BeatState) -> Beat | None:
+        period = round(self._rate_hz * (60 / state.tempo_bpm if state.tempo_bpm > 0 else FREE_PULSE_S))
+        if self._pending:
+            return None
+        if self._last is None:
+            return self._pass(state.end, 0, False)
+        patience = period * PATIENCE_PERIODS if self._last.scheduled else period
+        if state.end - self._last.due < patience:
+            return None
+        return self._pass(self._last.due + period, 0, False)
+
+    def _pass(self, due: int, in_bar: int, scheduled: bool) -> Beat:
+        last = self._last
+        if last is None:
+            beat = Beat(0, due, in_bar or 1, 0, round(self._rate_hz * FREE_PULSE_S), scheduled)
+        else:
+            in_bar = in_bar or self._after(last)
+            period = due - last.due if due > last.due else last.period
+            beat = Beat(last.index + 1, due, in_bar, last.bar + (in_bar == 1), period, scheduled)
+        self._last = beat
+        return beat

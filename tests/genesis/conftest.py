@@ -1,0 +1,58 @@
+"""Streams for the Genesis Engine: frames of real sounds, and beat states on an exact grid."""
+
+import numpy as np
+import pytest
+
+from k1edge.dsp.features import FeatureExtractor
+from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
+
+FMT = StreamFormat(44_100)
+LEAD_S = 0.15
+
+
+def _blocks(samples, fmt=FMT):
+    hop = fmt.hop
+    for start in range(0, len(samples) - hop + 1, hop):
+        yield AudioBlock(samples[start : start + hop], start, 0)
+
+
+def _frames(samples, fmt=FMT):
+    extractor = FeatureExtractor(fmt)
+    return [extractor.process(block) for block in _blocks(np.asarray(samples, np.float32), fmt)]
+
+
+class _Metronome:
+    """Announces the given beats ahead, as a tracker that is never wrong would."""
+
+    def __init__(self, beats_s, downbeats_s=(), bpm=120.0, fmt=FMT):
+        downbeats = {round(t, 3) for t in downbeats_s}
+        in_bar, self._events = 0, []
+        for number, at in enumerate(beats_s, 1):
+            in_bar = 1 if round(at, 3) in downbeats else in_bar + 1 if in_bar else 0
+            self._events.append(BeatEvent(number, fmt.index(at), in_bar, in_bar == 1, 1.0, 1.0))
+        self._bpm, self._lead, self._next = bpm, fmt.index(LEAD_S), 0
+
+    def state(self, end):
+        event = None
+        if self._next < len(self._events) and self._events[self._next].due <= end + self._lead:
+            event = self._events[self._next]
+            self._next += 1
+        locked = self._next > 0
+        return BeatState(end, self._bpm if locked else 0.0, 0.0, 1.0 if locked else 0.0, locked, (), event, 4 * locked)
+
+
+@pytest.fixture
+def fmt():
+    return FMT
+
+
+@pytest.fixture
+def frames():
+    """frames(samples) -> every `FeatureFrame` of them."""
+    return _frames
+
+
+@pytest.fixture
+def metronome():
+    """metronome(beats_s, downbeats_s) -> .state(end): the `BeatState` of a tracker that is never wrong."""
+    return _Metronome

@@ -1,0 +1,81 @@
+"""What the macros say, on sounds that are known."""
+
+import numpy as np
+import pytest
+
+from k1edge.genesis.hearing import Ear
+from k1edge.genesis.macros import MacroMeter
+
+RATE_HZ = 44_100
+
+
+def _tone(freqs_hz, seconds, gain=0.1):
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return gain * sum(np.sin(2 * np.pi * f * t) for f in freqs_hz)
+
+
+def _noise(seconds, gain, seed=3):
+    return gain * np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ))
+
+
+def _hits(seconds, every_s=0.25):
+    """Bursts of noise that die within 30 ms."""
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return _noise(seconds, 0.3) * np.exp(-(t % every_s) / 0.03)
+
+
+@pytest.fixture
+def measure(frames):
+    def measure(samples, meter=None):
+        ear, meter = Ear(), meter or MacroMeter()
+        return [meter.process(ear.process(frame)) for frame in frames(samples)]
+
+    return measure
+
+
+def test_every_macro_stays_within_0_and_1(measure):
+    wild = np.concatenate([_noise(2, 0.5), np.zeros(RATE_HZ), _tone([50], 2, 0.9), _hits(2), _noise(1, 1e-4)])
+    for m in measure(wild):
+        assert all(0.0 <= x <= 1.0 for x in (m.energy, m.vocal_presence, m.bass_weight, m.percussiveness, m.brightness))
+
+
+def test_a_quiet_venue_looks_like_a_loud_one(measure):
+    music = _tone([60, 220, 330, 440], 8) + _hits(8)
+    loud, quiet = measure(music)[-200:], measure(music * 0.1)[-200:]
+    assert np.mean([m.energy for m in loud]) == pytest.approx(np.mean([m.energy for m in quiet]), abs=0.05)
+
+
+def test_ten_decibels_less_is_half_the_energy(measure):
+    chord = _tone([220, 330, 440], 6, 0.2)
+    macros = measure(np.concatenate([chord, chord[: 2 * RATE_HZ] * 10 ** (-10 / 20)]))
+    assert macros[590].energy > 0.9
+    assert macros[-1].energy == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_gain_freezes_in_silence(measure):
+    chord, hiss = _tone([220, 330, 440], 4, 0.2), _noise(40, 1e-4)
+    after = measure(np.concatenate([chord, hiss, chord[:RATE_HZ] * 0.1]))[-1]
+    at_once = measure(np.concatenate([chord, chord[:RATE_HZ] * 0.1]))[-1]
+    assert after.energy == pytest.approx(at_once.energy, abs=0.05)
+
+
+def test_silence_and_hiss_glow_nowhere(measure):
+    last = measure(np.concatenate([_tone([220], 2), _noise(5, 1e-4)]))[-1]
+    assert max(last.energy, last.vocal_presence, last.bass_weight, last.percussiveness) < 0.02
+
+
+def test_drums_are_percussive_and_chords_are_not(measure):
+    drums = np.mean([m.percussiveness for m in measure(_hits(6))[200:]])
+    chord = np.mean([m.percussiveness for m in measure(_tone([220, 277, 330, 440], 6))[200:]])
+    assert drums > 0.4
+    assert chord < 0.05
+
+
+def test_bass_is_bass_and_a_bassless_chord_has_none(measure):
+    assert measure(_tone([55, 220, 330], 5))[-1].bass_weight > 0.8
+    assert measure(_tone([440, 550, 660], 5))[-1].bass_weight < 0.2
+
+
+def test_brightness_follows_the_spectrum(measure):
+    dark, bright = measure(_tone([200, 300], 4))[-1], measure(_noise(4, 0.1))[-1]
+    assert dark.brightness < 0.2 < 0.8 < bright.brightness
