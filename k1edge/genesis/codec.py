@@ -1,0 +1,83 @@
+"""Genesis Maps as text: read, written, hashed, and thinned to a size.
+
+Consumes and emits plain JSON objects (dict, list, str, float, int, bool, None). `map_sha256` is the SHA-256 of the
+canonical JSON (keys sorted, no spaces, UTF-8, whole numbers without a fraction) in which that key is blank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+from pydantic_core import from_json
+
+from k1edge.genesis.faults import MapError, MapFault
+
+MAX_BYTES = 2_000_000
+"""Between the 0.5 MB a minute of the v3 engine and the 10 MB called practical on a device: 4 minutes at 20 ms fit."""
+MAX_INTEGER = 2**53
+"""Beyond it a number changes its value in readers that hold all numbers as doubles."""
+BANDS = ("bass", "mids", "highs")
+
+Document = dict[str, Any]
+
+
+def read_json(text: bytes) -> Any:
+    """JSON text as plain objects; raises `MapError` (a number that is not finite is not JSON)."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as fault:
+        raise MapError([MapFault("$", f"is not JSON: {fault}")]) from None
+
+
+def write_json(document: Document) -> bytes:
+    """Compact UTF-8 JSON, keys in the order they have."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= MAX_INTEGER else value
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return value
+
+
+def map_sha256(document: Document) -> str:
+    """64 hex digits over the canonical JSON of a v4.0.0 document, its own `map_sha256` counted as blank."""
+    metadata = document["metadata"]
+    hashes = metadata["hashes"] | {"map_sha256": ""}
+    blank = _whole(document | {"metadata": metadata | {"hashes": hashes}})
+    text = json.dumps(blank, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _strongest(points: list[Document], stride: int) -> list[Document]:
+    """One point of each `stride`: the strongest, where it stands, so that hits stay on time and as high."""
+    groups = (points[start : start + stride] for start in range(0, len(points), stride))
+    return [max(group, key=lambda point: point["intensity"]) for group in groups]
+
+
+def _thinned(document: Document, stride: int) -> Document:
+    layers = document["layers"]
+    bands = {name: _strongest(layers["frequency"][name], stride) for name in BANDS}
+    return document | {"layers": layers | {"frequency": layers["frequency"] | bands}}
+
+
+def fit(document: Document, max_bytes: int = MAX_BYTES) -> Document:
+    """The v4.0.0 document with its envelopes thinned until its text takes at most `max_bytes`.
+
+    Raises `MapError` when it is too large even with one point a band.
+    """
+    longest = max(len(document["layers"]["frequency"][name]) for name in BANDS)
+    stride, thinned = 1, document
+    while (size := len(write_json(thinned))) > max_bytes:
+        if stride >= longest:
+            raise MapError([MapFault("$", f"takes {size} bytes without its envelopes; the limit is {max_bytes}")])
+        stride = min(max(stride + 1, math.floor(stride * size / max_bytes)), longest)
+        thinned = _thinned(document, stride)
+    return thinned

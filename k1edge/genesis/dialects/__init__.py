@@ -1,0 +1,128 @@
+"""Genesis Maps in every form that was ever written: told apart, read into v4.0.0, and written back.
+
+Consumes plain JSON objects of any dialect; emits `Reading` (the v4.0.0 map, its dialect, what was mended on the way),
+or `MapError`. Seconds in the place of ms are recognised and converted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from k1edge.genesis.codec import MAX_BYTES, Document
+from k1edge.genesis.dialects import camel, flat, v3
+from k1edge.genesis.document import GenesisMap, is_in_seconds, plain, seal, validate
+from k1edge.genesis.faults import MapError, MapFault, json_path
+
+
+class Dialect(StrEnum):
+    """The forms a Genesis Map has been written in."""
+
+    V3 = "v3"
+    V3_ADVANCED = "v3-advanced"
+    V4 = "v4.0.0"
+    FLAT = "v4-flat"
+    CAMEL = "v4-camel"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A map as it was understood."""
+
+    song: GenesisMap
+    dialect: Dialect
+    notes: tuple[str, ...] = ()
+    """What was mended, for a person to read."""
+
+
+_TO_V4 = {Dialect.V3: v3.to_v4, Dialect.V3_ADVANCED: v3.to_v4, Dialect.FLAT: flat.to_v4, Dialect.CAMEL: camel.to_v4}
+_FROM_V4 = {
+    Dialect.V3: v3.from_v4_basic,
+    Dialect.V3_ADVANCED: v3.from_v4_advanced,
+    Dialect.V4: lambda song: song,
+    Dialect.FLAT: flat.from_v4,
+    Dialect.CAMEL: camel.from_v4,
+}
+
+
+def detect(document: Any) -> Dialect:
+    """Which dialect a document is written in; raises `MapError` when none."""
+    if not isinstance(document, dict):
+        raise MapError([MapFault("$", "is not a JSON object")])
+    if "globalMetrics" in document:
+        return Dialect.CAMEL
+    if "global_metrics" in document:
+        metadata = document.get("metadata")
+        version = metadata.get("version") if isinstance(metadata, dict) else None
+        if isinstance(version, str) and version.lstrip("v").startswith("3"):
+            return Dialect.V3_ADVANCED if v3.is_advanced(document) else Dialect.V3
+        return Dialect.V4
+    if "beats" in document:
+        return Dialect.FLAT
+    raise MapError([MapFault("$", "has none of global_metrics, globalMetrics and beats: not a Genesis Map")])
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) in (int, float) for item in value)
+
+
+def _seconds_to_ms(document: Document) -> str | None:
+    """Mends a v4.0.0 document whose grid is in seconds, in place; says what it did."""
+    rhythm, metrics = document["layers"]["rhythm"], document["global_metrics"]
+    beats, duration_ms = rhythm.get("beat_grid_ms"), metrics.get("duration_ms")
+    if not (_is_numbers(beats) and is_in_seconds(beats) and type(duration_ms) in (int, float)):
+        return None
+    for key in ("beat_grid_ms", "downbeat_ms", "onset_times_ms"):
+        if _is_numbers(rhythm.get(key)):
+            rhythm[key] = [round(time * 1000, 3) for time in rhythm[key]]
+    if duration_ms < 10 * beats[-1]:
+        metrics["duration_ms"] = duration_ms * 1000
+        return "the beats and the duration were in seconds"
+    return "the beats were in seconds"
+
+
+def _copy_of_rhythm(document: Document) -> Document | None:
+    """The document with its rhythm and metrics safe to change; None when it has none."""
+    layers, metrics = document.get("layers"), document.get("global_metrics")
+    if not (isinstance(layers, dict) and isinstance(layers.get("rhythm"), dict) and isinstance(metrics, dict)):
+        return None
+    return document | {"layers": layers | {"rhythm": dict(layers["rhythm"])}, "global_metrics": dict(metrics)}
+
+
+def _to_v4(document: Document, dialect: Dialect) -> Document:
+    try:
+        return _TO_V4[dialect](document)
+    except ValidationError as errors:
+        found = errors.errors(include_url=False, include_context=False, include_input=False)
+        raise MapError(MapFault(json_path(fault["loc"]), fault["msg"]) for fault in found) from None
+
+
+def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
+    """A document of any dialect as a v4.0.0 map; raises `MapError`."""
+    dialect = detect(document)
+    song = document if dialect is Dialect.V4 else _to_v4(document, dialect)
+    mendable = _copy_of_rhythm(song)
+    note = _seconds_to_ms(mendable) if mendable else None
+    if dialect is Dialect.V4 and not note:
+        return Reading(validate(document), dialect)
+    return Reading(seal(mendable or song, max_bytes), dialect, (note,) if note else ())
+
+
+def convert(song: GenesisMap, dialect: Dialect) -> Document:
+    """The map in another dialect, as plain JSON objects."""
+    return _FROM_V4[dialect](plain(song))
+
+
+def _leaves(value: Any, path: str = "$") -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*(_leaves(item, f"{path}.{key}") for key, item in value.items()))
+    return {path}
+
+
+def losses(song: GenesisMap, dialect: Dialect) -> list[str]:
+    """JSON paths that do not survive the way to a dialect and back."""
+    back = read(convert(song, dialect)).song
+    return sorted(_leaves(plain(song)) - _leaves(plain(back)))

@@ -1,0 +1,32 @@
+"""What is wrong with a Genesis Map, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MapFault:
+    """One broken rule."""
+
+    path: str
+    """JSON path; `$` is the whole document."""
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+class MapError(ValueError):
+    """A document that is not a valid Genesis Map, with every fault found (at least one)."""
+
+    def __init__(self, faults: Iterable[MapFault]) -> None:
+        self.faults = tuple(faults)
+        more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
+        super().__init__(f"{self.faults[0]}{more}")
+
+
+def json_path(location: tuple[int | str, ...]) -> str:
+    """`("layers", "bass", 3)` as `$.layers.bass[3]`."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
