@@ -199,7 +199,7 @@ def changed(value: Any, path: tuple, new: Any) -> Any:
 
 
 NEAR_MISSES = st.sampled_from(
-    [..., None, True, -1, -1e-9, 1.0000001, 0, 301.0, 10**400, float("nan"), float("inf"), "", "0.5", [], {}, [1.0, 1.0]]
+    [..., None, True, -1, -1e-9, 1.0000001, 0, 301.0, 10**400, float("nan"), float("inf"), "", "0.5", [], {}, [1.0, 1]]
 )
 
 

@@ -1,4 +1,5 @@
 import copy
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,8 @@ from k1edge.genesis.dialects import Dialect, convert, detect, losses, read
 from k1edge.genesis.document import plain, seal, validate
 from k1edge.genesis.faults import MapError
 from tests.genesis.songs import CAMEL, DIALECTS, FLAT, V3, V3_ADVANCED, changed, damaged, song_v4
+
+FUZZ_EXAMPLES = int(os.environ.get("K1EDGE_FUZZ", "600"))
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -105,7 +108,7 @@ def test_a_fault_of_an_old_map_is_named_by_its_own_path():
     assert caught.value.faults[0].path == "$.beats.beat_times_ms[2]"
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FUZZ_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from([V3, V3_ADVANCED, FLAT, CAMEL, song_v4(4)]).flatmap(lambda d: damaged(d, most=2)))
 def test_no_damaged_dialect_brings_a_traceback(document):
     try:

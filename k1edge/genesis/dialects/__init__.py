@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from k1edge.genesis.codec import MAX_BYTES, Document
+from k1edge.genesis.codec import MAX_BYTES, MAX_INTEGER, Document
 from k1edge.genesis.dialects import camel, flat, v3
 from k1edge.genesis.document import GenesisMap, is_in_seconds, plain, seal, validate
 from k1edge.genesis.faults import MapError, MapFault, json_path
@@ -65,15 +65,19 @@ def detect(document: Any) -> Dialect:
     raise MapError([MapFault("$", "has none of global_metrics, globalMetrics and beats: not a Genesis Map")])
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= MAX_INTEGER
+
+
 def _is_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    return isinstance(value, list) and all(_is_number(item) for item in value)
 
 
 def _seconds_to_ms(document: Document) -> str | None:
     """Mends a v4.0.0 document whose grid is in seconds, in place; says what it did."""
     rhythm, metrics = document["layers"]["rhythm"], document["global_metrics"]
     beats, duration_ms = rhythm.get("beat_grid_ms"), metrics.get("duration_ms")
-    if not (_is_numbers(beats) and is_in_seconds(beats) and type(duration_ms) in (int, float)):
+    if not (_is_numbers(beats) and is_in_seconds(beats) and _is_number(duration_ms)):
         return None
     for key in ("beat_grid_ms", "downbeat_ms", "onset_times_ms"):
         if _is_numbers(rhythm.get(key)):
