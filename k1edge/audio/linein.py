@@ -1,0 +1,258 @@
+"""The line input: a sound card, found by its name, as a source of hops; alone imports sounddevice.
+
+Emits `AudioBlock`s (mono float32 at 44.1 or 48 kHz) and `None` when no hop came within 50 ms. PortAudio's thread runs one
+short callback that copies the hop into a queue; a blocking read is never made, since it hangs and then crashes when a card
+is pulled. A pulled card says nothing either: its stream stays "active" and just stops calling. So the watchdog here counts
+time without hops, and every failure is an `AudioError`. Cost: about 40 us a hop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from k1edge.audio import AudioError
+from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
+from k1edge.audio.holes import HoleFinder
+from k1edge.frames import AudioBlock, StreamFormat
+
+if TYPE_CHECKING:
+    from k1edge.config import AudioSettings
+
+BREATH_S = 0.05
+"""The longest the loop waits for one hop before it gets `None`."""
+STALL_S = 0.2
+"""Waiting without a hop after which the card counts as lost: callbacks were never seen more than 57 ms apart."""
+FIRST_BLOCK_S = 5.0
+"""Patience for the first hop: an idle PulseAudio source takes 1.9 s."""
+BUFFER_S = 0.029
+"""Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
+grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
+CLOSE_LIMIT_S = 1.0
+RATES_HZ = (44_100, 48_000)
+
+
+class LineIn:
+    """One open capture stream; opening it anew is how a lost card is found again."""
+
+    def __init__(self, settings: AudioSettings, cards: Path = CARDS) -> None:
+        """Opens the device named in the settings. Raises AudioError when it is absent, ambiguous, busy or too limited."""
+        self.fmt = StreamFormat(settings.rate_hz)
+        self.blocks = self.overflows = self.lost_samples = 0
+        self._portaudio = _portaudio_afresh()
+        self.device = choose(_capture_devices(self._portaudio, cards), settings.device)
+        channels, self._weights = _mixing(self.device, settings.channel)
+        self._hops: SimpleQueue[tuple[bytes, int, bool] | None] = SimpleQueue()
+        self._holes = HoleFinder()
+        self._next = 0
+        self._stream = self._opened(channels)
+        self._patience_s = FIRST_BLOCK_S
+        self._waited_s = 0.0
+
+    def __iter__(self) -> Iterator[AudioBlock | None]:
+        while True:
+            yield self._hop_or_none()
+
+    def close(self) -> None:
+        """Lets go of the card. Raises AudioError when it does not within CLOSE_LIMIT_S: then only a new process helps."""
+        _within(CLOSE_LIMIT_S, self._shut, self.device.name)
+
+    def _shut(self) -> None:
+        # What a dying card says while it is closed is of no use to anyone.
+        with contextlib.suppress(self._portaudio.PortAudioError):
+            self._stream.abort()
+        with contextlib.suppress(self._portaudio.PortAudioError):
+            self._stream.close()
+
+    def _opened(self, channels: int) -> Any:
+        portaudio, put, clock = self._portaudio, self._hops.put, time.monotonic_ns
+
+        def copy(hop: Any, _frames: int, _time: Any, status: Any) -> None:
+            put((bytes(hop), clock(), status.input_overflow))
+
+        try:
+            with _quiet():
+                stream = portaudio.RawInputStream(
+                    device=self.device.index, channels=channels, samplerate=self.fmt.rate_hz, blocksize=self.fmt.hop,
+                    dtype="float32", latency=BUFFER_S, callback=copy, finished_callback=lambda: put(None),
+                    clip_off=True, dither_off=True,
+                )  # fmt: skip
+                stream.start()
+        except portaudio.PortAudioError as error:
+            raise self._refusal(error) from error
+        return stream
+
+    def _refusal(self, error: Exception) -> AudioError:
+        rates_hz = _rates_hz(self._portaudio, self.device)
+        if rates_hz and self.fmt.rate_hz not in rates_hz:
+            offered = " or ".join(map(str, rates_hz))
+            return AudioError(self.device.name, f"does not run at {self.fmt.rate_hz} Hz", f"set rate_hz = {offered}")
+        reason = str(error.args[0]) if error.args else "unknown reason"
+        return AudioError(self.device.name, f"cannot be opened ({reason})", "end the program that uses it, or replug it")
+
+    def _hop_or_none(self) -> AudioBlock | None:
+        try:
+            hop = self._hops.get(timeout=BREATH_S)
+        except Empty:
+            # Only time truly spent waiting counts: a process that was itself held up must not blame the card.
+            self._waited_s += BREATH_S
+            if self._waited_s < self._patience_s - 1e-9:
+                return None
+            raise self._lost(f"has delivered nothing for {self._waited_s:.1f} s") from None
+        if hop is None:
+            raise self._lost("was disconnected, or its sound server ended")
+        self._waited_s, self._patience_s = 0.0, STALL_S
+        return self._block(*hop)
+
+    def _lost(self, reason: str) -> AudioError:
+        return AudioError(self.device.name, reason, "check the cable and the card; it is reopened when it is back")
+
+    def _block(self, data: bytes, arrived_ns: int, overflowed: bool) -> AudioBlock:
+        missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
+        samples = np.frombuffer(data, np.float32).reshape(self.fmt.hop, -1) @ self._weights
+        samples.flags.writeable = False
+        start = self._next + missing
+        self._next = start + self.fmt.hop
+        self.blocks += 1
+        self.overflows += overflowed
+        self.lost_samples += missing
+        return AudioBlock(samples, start, arrived_ns, overflowed)
+
+
+def list_devices(cards: Path = CARDS) -> list[Device]:
+    """Every capture device, with the rates it offers now (none while another program holds it). Raises AudioError."""
+    portaudio = _portaudio_afresh()
+    found = _capture_devices(portaudio, cards)
+    return [device.offering(_rates_hz(portaudio, device)) for device in found]
+
+
+def play(samples: np.ndarray, rate_hz: int) -> Playback:
+    """Starts playing (n,) or (n, channels) float32 on the default output and returns at once. Raises AudioError."""
+    portaudio = _portaudio()
+    try:
+        with _quiet():
+            portaudio.query_devices(kind="output")
+            portaudio.play(samples, rate_hz)
+    except (portaudio.PortAudioError, ValueError) as error:
+        raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
+    return Playback(portaudio)
+
+
+class Playback:
+    """Sound on its way to the loudspeaker."""
+
+    def __init__(self, portaudio: ModuleType) -> None:
+        self._portaudio = portaudio
+
+    @property
+    def latency_s(self) -> float:
+        """From the call of `play` to the air, as far as PortAudio knows."""
+        return self._portaudio.get_stream().latency
+
+    def wait(self) -> None:
+        """Returns when all has been played."""
+        self._portaudio.wait()
+
+    def close(self) -> None:
+        """Stops at once."""
+        _within(CLOSE_LIMIT_S, self._portaudio.stop, "output")
+
+
+def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
+    found = [(index, d) for index, d in enumerate(portaudio.query_devices()) if d["max_input_channels"] > 0]
+    ids = card_ids(cards)
+    return [described(index, d["name"], d["max_input_channels"], ids) for index, d in found]
+
+
+def _mixing(device: Device, channel: str | int) -> tuple[int, np.ndarray]:
+    """Channels to open, and (channels,) weights that make them mono: the first two as they are, or one alone."""
+    if channel == "mix":
+        count = min(2, device.channels)
+        return count, np.full(count, 1 / count, np.float32)
+    number = int(channel)
+    if number > device.channels:
+        remedy = f"set channel to 1..{device.channels} or 'mix'"
+        raise AudioError(device.name, f"has no channel {number}", remedy)
+    weights = np.zeros(number, np.float32)
+    weights[-1] = 1.0
+    return number, weights
+
+
+def _rates_hz(portaudio: ModuleType, device: Device) -> tuple[int, ...]:
+    def offers(rate_hz: int) -> bool:
+        try:
+            portaudio.check_input_settings(device.index, min(2, device.channels), "float32", samplerate=rate_hz)
+        except portaudio.PortAudioError:
+            return False
+        return True
+
+    with _quiet():
+        return tuple(rate_hz for rate_hz in RATES_HZ if offers(rate_hz))
+
+
+def _portaudio() -> ModuleType:
+    """sounddevice, whose import initialises PortAudio."""
+    try:
+        with _quiet():
+            import sounddevice
+    except OSError as error:
+        raise AudioError("PortAudio", "the library is missing", "apt install libportaudio2") from error
+    return sounddevice
+
+
+def _portaudio_afresh() -> ModuleType:
+    """PortAudio with its list of devices as of now: it looks only when it is initialised, and a card that was pulled and
+    came back cannot be opened before. Ends every other stream of this process."""
+    portaudio = _portaudio()
+
+    def initialise() -> None:
+        portaudio._terminate()
+        portaudio._initialize()
+
+    try:
+        with _quiet():
+            _within(CLOSE_LIMIT_S * 5, initialise, "PortAudio")
+    except portaudio.PortAudioError as error:
+        raise AudioError("PortAudio", f"does not start ({error.args[0]})", "check the sound configuration") from error
+    return portaudio
+
+
+def _within(limit_s: float, action: Any, device: str) -> None:
+    """Runs what may never return in a thread of its own; raises what it raises, or AudioError after the limit."""
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            action()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="audio close", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if thread.is_alive():
+        raise AudioError(device, f"does not respond within {limit_s:g} s", "restart this process")
+    if failures:
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Sends the C libraries' stderr to nowhere: ALSA and PortAudio print pages while they probe."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
