@@ -127,7 +127,7 @@ def _chords(progression: list[Document], duration_ms: float) -> list[Document]:
     return [
         {"label": chord["chord"], "start_ms": chord["time_ms"], "end_ms": max(end_ms, chord["time_ms"])}
         | _without(chord, "time_ms", "chord")
-        for chord, end_ms in zip(progression, ends_ms, strict=True)
+        for chord, end_ms in zip(progression, ends_ms, strict=False)
     ]
 
 
