@@ -104,6 +104,8 @@ class SceneCommand(Command):
     RETAIN: ClassVar[bool] = True
     EXPIRY_S: ClassVar[float | None] = 3600.0
 
+    sender: Word = ""
+    """The node that asks: an edge knows its own scenes from those of a hand on the controls."""
     pattern: Word
     palette_id: Annotated[int, Field(ge=0, le=32)]
     parameters: Parameters = Field(default_factory=dict)

@@ -249,6 +249,8 @@ class Telemetry(Message):
     cpu_pct: NonNegative | None = None
     temp_c: Annotated[float, Field(ge=-60, le=200)] | None = None
     rss_mb: NonNegative | None = None
+    hops: Count | None = None
+    deadline_misses: Count | None = None
     hop_load_pct_p50: NonNegative | None = None
     hop_load_pct_p99: NonNegative | None = None
     hop_load_pct_max: NonNegative | None = None
@@ -274,8 +276,8 @@ class Telemetry(Message):
     mqtt_dropped_inbox: Count | None = None
     requests_ok: Count | None = None
     requests_rejected: Count | None = None
-    messages_rejected: Count | None = None
-    parameters_clamped: Count | None = None
+    rejected_messages: Count | None = None
+    clamped_parameters: Count | None = None
     devices_ready: Count | None = None
     device_round_trip_ms_max: NonNegative | None = None
     errors: Annotated[dict[Code, Count], Field(max_length=32)] | None = None

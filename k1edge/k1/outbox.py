@@ -1,0 +1,125 @@
+"""What waits to be sent: live messages briefly, states only in their newest form, durable ones in order.
+
+Consumes publications, emits them one by one in the order of their urgency; bounded in every kind, and everything that
+is dropped is counted. Pure: the caller brings the time (s, monotonic). Owned by one thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from k1edge.k1.contract import Publication
+
+LIVE_LIMIT = 256
+"""Most of a second of beats, macros and frames for sixteen K1s: more would only be late."""
+RETAINED_LIMIT = 4096
+"""Topics whose last truth is sent again after each connection; the oldest is forgotten first."""
+NEVER = float("inf")
+
+
+class Waiting(NamedTuple):
+    """A publication and when it becomes worthless."""
+
+    publication: Publication
+    dies_at_s: float
+
+
+@dataclass(slots=True)
+class OutboxCounters:
+    """What was not delivered, and why."""
+
+    dropped_live: int = 0
+    """Not sent because offline, or because the broker took nothing for a while."""
+    dropped_durable: int = 0
+    """Lost because more waited than `outbox_limit`."""
+    expired: int = 0
+    """Waited longer than the message is worth."""
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The queues of a link."""
+
+    durable_limit: int
+    counters: OutboxCounters = field(default_factory=OutboxCounters)
+    _live: deque[Waiting] = field(default_factory=deque)
+    _states: dict[str, Waiting] = field(default_factory=dict)
+    _durable: deque[Waiting] = field(default_factory=deque)
+    _truths: dict[str, Waiting] = field(default_factory=dict)
+
+    def put(self, publication: Publication, now_s: float, online: bool) -> None:
+        """Take one in. Live messages are dropped at once while offline."""
+        waiting = Waiting(publication, now_s + (publication.expiry_s or NEVER))
+        if publication.retain:
+            self._remember(waiting)
+        elif publication.qos:
+            self._append(waiting)
+        elif not online:
+            self.counters.dropped_live += 1
+        else:
+            if len(self._live) >= LIVE_LIMIT:
+                self._live.popleft()
+                self.counters.dropped_live += 1
+            self._live.append(waiting)
+
+    def take(self, now_s: float, durable: bool = True) -> Waiting | None:
+        """The most urgent that is still worth sending: live, then states, then durable (those only if `durable`)."""
+        while (waiting := self._next(durable)) is not None:
+            if waiting.dies_at_s > now_s:
+                return waiting
+            self.counters.expired += 1
+        return None
+
+    def put_back(self, unconfirmed: list[Waiting]) -> None:
+        """Return what was sent but never confirmed to the head of the queue, in its order."""
+        for waiting in reversed(unconfirmed):
+            if waiting.publication.retain:
+                self._states.setdefault(waiting.publication.topic, waiting)
+            else:
+                self._durable.appendleft(waiting)
+        self._shrink()
+
+    def reconnected(self, first_topic: str) -> None:
+        """A broker may have forgotten everything: every state waits again, `first_topic` at the head; live is stale."""
+        self.disconnected()
+        ahead = {first_topic: self._truths[first_topic]} if first_topic in self._truths else {}
+        self._states = ahead | self._truths | self._states
+
+    def disconnected(self) -> None:
+        """What was live is late by now."""
+        self.counters.dropped_live += len(self._live)
+        self._live.clear()
+
+    def __len__(self) -> int:
+        return len(self._live) + len(self._states) + len(self._durable)
+
+    def _next(self, durable: bool) -> Waiting | None:
+        if self._live:
+            return self._live.popleft()
+        if not durable:
+            return None
+        if self._states:
+            return self._states.pop(next(iter(self._states)))
+        return self._durable.popleft() if self._durable else None
+
+    def _remember(self, waiting: Waiting) -> None:
+        topic = waiting.publication.topic
+        self._states[topic] = waiting
+        self._truths.pop(topic, None)
+        if waiting.publication.payload:
+            self._truths[topic] = waiting
+        if len(self._truths) > RETAINED_LIMIT:
+            oldest = next(iter(self._truths))
+            del self._truths[oldest]
+            self._states.pop(oldest, None)
+
+    def _append(self, waiting: Waiting) -> None:
+        self._durable.append(waiting)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while len(self._durable) > self.durable_limit:
+            self._durable.popleft()
+            self.counters.dropped_durable += 1

@@ -1,0 +1,257 @@
+"""One connection to a broker, from CONNECT to its end. Alone imports paho.
+
+Consumes publications from an outbox, emits received messages to a callable; its owner gives it a thread and calls
+`exchange` until `alive` is over. Always a clean session, since a burst of old commands does harm; hence no will delay,
+which a clean start would void.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from paho.mqtt import MQTTException
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from k1edge.config.mqtt import MqttSettings
+from k1edge.k1.contract import Publication
+from k1edge.k1.outbox import Outbox, Waiting
+
+CONNECT_TIMEOUT_S = 5.0
+"""For TCP, and again for the broker's answer: some brokers never answer a protocol version they do not speak."""
+IN_FLIGHT_LIMIT = 20
+"""Unconfirmed QoS 1 messages; the receive maximum common brokers grant."""
+PACKET_LIMIT_BYTES = 2 * 2**20
+"""Told to an MQTT 5 broker, which then keeps anything larger to itself."""
+CONTENT_TYPE = "application/json"
+UNSUPPORTED = "Unsupported protocol version"
+FAILURES = (OSError, ValueError, MQTTException)
+"""What a session raises when the network, the certificates or the broker's answers are bad."""
+
+
+class Arrival(NamedTuple):
+    """What came with a received message."""
+
+    heard_ns: int
+    """CLOCK_MONOTONIC when it left the socket."""
+    retained: bool = False
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+class Received(NamedTuple):
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+    arrival: Arrival
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """Since the start, over all sessions; the outbox counts what it drops."""
+
+    sent: int = 0
+    received: int = 0
+    dropped_inbox: int = 0
+    """Received, but nobody drained the inbox in time."""
+    refused: int = 0
+    """Publications and subscriptions that the broker did not allow."""
+    connects: int = 0
+    failures: int = 0
+    """Connections that were not made, or were lost."""
+
+    @property
+    def reconnects(self) -> int:
+        return max(0, self.connects - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who connects, what it wants to hear, and what is said when it dies."""
+
+    client_id: str
+    subscriptions: Sequence[str] = ()
+    will: Publication | None = None
+    payload_limit: int = 16_384
+    """Received payloads are cut one byte past this, so that the contract can refuse them."""
+
+
+class Session:
+    """A paho client with its socket driven from outside, so that nothing queues up where it cannot expire."""
+
+    def __init__(
+        self, settings: MqttSettings, identity: Identity, outbox: Outbox, counters: LinkCounters, five: bool
+    ) -> None:
+        self.connected = False
+        self.opened = False
+        """Something listens there."""
+        self.answered = False
+        """The broker speaks this protocol version: it said yes, or no for another reason."""
+        self.reason = ""
+        """Why it ended, or what the broker refused."""
+        self._settings = settings
+        self._identity = identity
+        self._outbox = outbox
+        self._counters = counters
+        self._five = five
+        self._in_flight: dict[int, Waiting] = {}
+        self._deliver: Callable[[Received], None] = lambda _: None
+        self._client = self._new_client()
+        self._answer_by_s = 0.0
+
+    def open(self, deliver: Callable[[Received], None]) -> None:
+        """Connect TCP and TLS, send CONNECT. Blocks for up to CONNECT_TIMEOUT_S each; raises FAILURES."""
+        self._deliver = deliver
+        if self._settings.tls:
+            files = (self._settings.ca_file, self._settings.client_cert, self._settings.client_key)
+            self._client.tls_set(*(name or None for name in files))
+        self._client.reconnect()
+        self.opened = True
+        self._answer_by_s = time.monotonic() + CONNECT_TIMEOUT_S
+
+    @property
+    def alive(self) -> bool:
+        """Whether to go on calling `exchange`."""
+        if self._client.socket() is None:
+            return False
+        if self.answered or time.monotonic() < self._answer_by_s:
+            return True
+        self.reason = "the broker does not answer CONNECT"
+        return False
+
+    @property
+    def in_flight(self) -> int:
+        """QoS 1 messages sent and not yet confirmed."""
+        return len(self._in_flight)
+
+    def exchange(self, wake: socket.socket, timeout_s: float) -> None:
+        """Wait for the socket or the wake-up, then let paho read, write and ping."""
+        sock: Any = self._client.socket()
+        if sock is None:
+            return
+        hidden = sock.pending() if hasattr(sock, "pending") else 0
+        wanted = [sock] if self._client.want_write() else []
+        ready, writable, _ = select.select([sock, wake], wanted, [], 0.0 if hidden else timeout_s)
+        if hidden or sock in ready:
+            self._client.loop_read()
+        if writable and self._client.socket() is not None:
+            self._client.loop_write()
+        self._client.loop_misc()
+
+    def publish_waiting(self) -> None:
+        """Everything the socket takes now; what it does not take stays in the outbox, where it can expire."""
+        while self.connected and not self._client.want_write():
+            now_s = time.monotonic()
+            waiting = self._outbox.take(now_s, durable=len(self._in_flight) < IN_FLIGHT_LIMIT)
+            if waiting is None:
+                return
+            self._publish(waiting, now_s)
+
+    def shut(self) -> list[Waiting]:
+        """Leave, without the will when still connected. Returns what was never confirmed, oldest first."""
+        self._client.on_disconnect = None
+        if self.connected:
+            self._client.disconnect()
+            self._client.loop_write()
+        self.connected = False
+        if (sock := self._client.socket()) is not None:
+            sock.close()
+        return list(self._in_flight.values())
+
+    def _publish(self, waiting: Waiting, now_s: float) -> None:
+        out = waiting.publication
+        properties = _properties(waiting, now_s) if self._five else None
+        info = self._client.publish(out.topic, out.payload, out.qos, out.retain, properties)
+        self._counters.sent += 1
+        if out.qos:
+            self._in_flight[info.mid] = waiting
+
+    def _new_client(self) -> Client:
+        settings, will = self._settings, self._identity.will
+        version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
+        clean = None if self._five else True
+        client = Client(CallbackAPIVersion.VERSION2, self._identity.client_id, clean, protocol=version)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        if settings.username:
+            client.username_pw_set(settings.username, settings.password and settings.password.get_secret_value())
+        if will:
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        properties = Properties(PacketTypes.CONNECT) if self._five else None
+        if properties:
+            properties.MaximumPacketSize = PACKET_LIMIT_BYTES
+        client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=properties)
+        return client
+
+    def _on_connect(self, client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if reason.is_failure:
+            self.answered = reason.getName() != UNSUPPORTED
+            self.reason = f"refused by the broker: {reason}"
+            return
+        self.answered = self.connected = True
+        self._counters.connects += 1
+        if self._identity.subscriptions:
+            client.subscribe([(topic, 1) for topic in self._identity.subscriptions])
+        will = self._identity.will
+        self._outbox.reconnected(will.topic if will else "")
+
+    def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if self.connected or not self.reason:
+            self.reason = f"{'connection lost' if self.answered else 'closed before it was accepted'}: {reason}"
+        self.connected = False
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self._counters.received += 1
+        properties = message.properties
+        arrival = Arrival(
+            time.monotonic_ns(),
+            message.retain,
+            getattr(properties, "ResponseTopic", ""),
+            getattr(properties, "CorrelationData", b""),
+        )
+        payload = bytes(message.payload[: self._identity.payload_limit + 1])
+        self._deliver(Received(message.topic, payload, arrival))
+
+    def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        waiting = self._in_flight.pop(mid, None)
+        if reason.is_failure:
+            self._counters.refused += 1
+            self.reason = f"publishing refused: {reason}" + (f" ({waiting.publication.topic})" if waiting else "")
+
+    def _on_subscribe(self, _client: Client, _userdata: Any, _mid: int, reasons: list, _properties: Any) -> None:
+        for topic, reason in zip(self._identity.subscriptions, reasons, strict=False):
+            if reason.is_failure:
+                self._counters.refused += 1
+                self.reason = f"subscription refused: {reason} ({topic})"
+
+
+def _no_delay(_client: Client, _userdata: Any, sock: socket.socket) -> None:
+    """Small messages leave at once; else they wait for the acknowledgement of the one before, up to 40 ms."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _properties(waiting: Waiting, now_s: float) -> Properties:
+    publication = waiting.publication
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = CONTENT_TYPE
+    if publication.expiry_s is not None:
+        properties.MessageExpiryInterval = max(1, round(waiting.dies_at_s - now_s))
+    if publication.response_topic:
+        properties.ResponseTopic = publication.response_topic
+    if publication.correlation:
+        properties.CorrelationData = publication.correlation
+    return properties
