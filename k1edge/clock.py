@@ -55,6 +55,10 @@ class StreamClock:
         """When sample `index` was, or will be, at the line input."""
         return self._offset_ns + self._nominal_ns(index) - self._latency_ns
 
+    def index(self, monotonic_ns: int) -> int:
+        """The sample that is at the line input at that moment; the inverse of `monotonic_ns`."""
+        return (monotonic_ns + self._latency_ns - self._offset_ns) * self._rate_hz // 1_000_000_000
+
     @property
     def drift_ppm(self) -> float:
         """How much slower (+) the sound card counts than our clock; 0.0 until a minute has been seen."""
@@ -82,3 +86,25 @@ class WallClock:
 
     def utc_ms(self, monotonic_ns: int) -> int:
         return (monotonic_ns + self._offset_ns) // 1_000_000
+
+    def monotonic_ns(self, utc_ms: float) -> int:
+        return round(utc_ms * 1e6) - self._offset_ns
+
+
+class Timeline:
+    """The stream's clock and the wall clock as one: sample index -> UTC ms, and how far away it is from now."""
+
+    def __init__(self, stream: StreamClock, wall: WallClock) -> None:
+        self.stream = stream
+        self.wall = wall
+
+    def utc_ms(self, index: int) -> int:
+        return self.wall.utc_ms(self.stream.monotonic_ns(index))
+
+    def index(self, utc_ms: float) -> int:
+        """The sample that is at the line input at a wall time."""
+        return self.stream.index(self.wall.monotonic_ns(utc_ms))
+
+    def ahead_ms(self, index: int, now_ns: int) -> float:
+        """From `now_ns` until sample `index` is at the line input, ms; negative = past."""
+        return (self.stream.monotonic_ns(index) - now_ns) / 1e6

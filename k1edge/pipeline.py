@@ -7,6 +7,8 @@ tempo prior may be handed over.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from k1edge.beat.tracker import TempoPrior, make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
@@ -18,8 +20,12 @@ from k1edge.genesis.structure import Structure
 class Pipeline:
     """Features -> beat -> structure -> choreography, for one stream."""
 
-    def __init__(self, settings: Settings, fmt: StreamFormat, prior: TempoPrior | None = None) -> None:
+    def __init__(
+        self, settings: Settings, fmt: StreamFormat, prior: TempoPrior | None = None, beats_before: int = 0
+    ) -> None:
+        """`beats_before`: the last number that was given out, when this pipeline takes over from another."""
         self.fmt = fmt
+        self._beats_before = beats_before
         self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
         self.tracker = make_tracker(settings.beat, fmt, prior)
         self._structure = Structure(settings.genesis, fmt)
@@ -29,6 +35,9 @@ class Pipeline:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""
         features = self._features.process(block)
         beat = self.tracker.process(block, features)
+        if beat.announced is not None and self._beats_before:
+            event = replace(beat.announced, number=beat.announced.number + self._beats_before)
+            beat = replace(beat, announced=event)
         form = self._structure.process(features, beat)
         look = self._choreography.process(form, beat)
         return GenesisFrame(features, beat, form.macros, form.section, form.moments, look)

@@ -28,7 +28,6 @@ class Telemetry:
         self._late_ns = np.zeros(WINDOW_HOPS, np.int64)
         self.hops = 0
         self.deadline_misses = 0
-        self.clamped_parameters = 0
         self.rejected_messages = 0
         self._cpu = (time.process_time(), time.monotonic())
 
@@ -48,14 +47,13 @@ class Telemetry:
         return {
             "hops": self.hops,
             "deadline_misses": self.deadline_misses,
-            "hop_load_pct_p50": _percentile(busy, 50) / HOP_NS * 100,
-            "hop_load_pct_p99": _percentile(busy, 99) / HOP_NS * 100,
-            "arrival_jitter_ms_p99": _percentile(late, 99) / 1e6,
-            "cpu_pct": self._cpu_pct(),
+            "hop_load_pct_p50": round(_percentile(busy, 50) / HOP_NS * 100, 2),
+            "hop_load_pct_p99": round(_percentile(busy, 99) / HOP_NS * 100, 2),
+            "arrival_jitter_ms_p99": round(_percentile(late, 99) / 1e6, 3),
+            "cpu_pct": round(self._cpu_pct(), 2),
             "rss_mb": rss_mb(),
             "temp_c": temperature_c(),
-            "clamped_parameters": self.clamped_parameters,
-            "rejected_messages": self.rejected_messages,
+            "messages_rejected": self.rejected_messages,
         }
 
     def _cpu_pct(self) -> float:

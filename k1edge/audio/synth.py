@@ -5,6 +5,7 @@ Emits `Sound`s: float32 mono samples with the beats that are in them, in seconds
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -145,13 +146,16 @@ def hum(seconds: float, level_dbfs: float = -40.0, mains_hz: float = 50.0, rate_
 class SynthSource:
     """Any array of mono samples as a source."""
 
-    def __init__(self, samples: np.ndarray, rate_hz: int, paced: bool = False) -> None:
+    def __init__(self, samples: np.ndarray, rate_hz: int, paced: bool = False, repeat: bool = False) -> None:
+        """`repeat`: over and over, without end."""
         self.fmt = StreamFormat(rate_hz)
         self._samples = samples
         self._paced = paced
+        self._repeat = repeat
 
     def __iter__(self) -> Iterator[AudioBlock]:
-        return blocks((self._samples,), self.fmt, self._paced)
+        chunks = itertools.repeat(self._samples) if self._repeat else (self._samples,)
+        return blocks(chunks, self.fmt, self._paced)
 
     def close(self) -> None:
         """Nothing is held."""

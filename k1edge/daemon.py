@@ -1,0 +1,206 @@
+"""THE loop: audio in, light and telemetry out, until stopped. `k1edge run`.
+
+Builds everything from the settings, follows the audio hop by hop, tears down in mirror order. Whatever the audio, the broker
+or a stranger does, the loop goes on: audio that is lost gives the K1s back to their own microphones and is reopened with
+back-off; the link has a thread of its own and never blocks; requests are answered between hops, a few at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from k1edge.audio import AudioError
+from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
+from k1edge.edge import Edge, subscriptions
+from k1edge.frames import HOPS_PER_S
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.k1.link import Identity, Link
+from k1edge.sources import SOURCES, Opened, Source, opener
+from k1edge.system.systemd import Notifier, fields, start_logging
+
+BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Between attempts to open the audio; a card that is plugged back in is found by one of the first."""
+STEADY_HOPS = 10 * HOPS_PER_S
+"""Audio that flowed for so long was a success: the next loss starts the back-off anew."""
+WAIT_STEP_S = 0.02
+SWITCH_INTERVAL_S = 0.0005
+"""How long another thread may keep the interpreter while a hop waits; the default, 5 ms, is half a hop."""
+SETTLED_HOPS = 5 * HOPS_PER_S
+LEAVE_S = 1.0
+"""For the last words to reach the broker."""
+
+EX_NOINPUT, EX_TEMPFAIL, EX_CONFIG = 66, 75, 78
+
+log = logging.getLogger("k1edge")
+
+
+class Daemon:
+    """The loop, and what stops it."""
+
+    def __init__(self, edge: Edge, open_source: Callable[[], Opened], notifier: Notifier) -> None:
+        self._edge = edge
+        self._open = open_source
+        self._notifier = notifier
+        self._stopping = False
+        self._ready = False
+        self._next_sign_s = 0.0
+
+    def stop(self, *_signal: object) -> None:
+        """Ends the loop at the next hop; may be called from a signal handler."""
+        self._stopping = True
+
+    def follow_line(self) -> None:
+        """Follows a live input for ever: what is lost is opened again."""
+        failures = 0
+        while not self._stopping:
+            hops = self._edge.telemetry.hops
+            try:
+                self.follow()
+            except AudioError as error:
+                if self._edge.telemetry.hops - hops > STEADY_HOPS:
+                    failures = 0
+                self._lost(error)
+                self._rest(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+                failures += 1
+
+    def follow(self) -> None:
+        """Follows one source until it ends or the daemon is stopped. Raises AudioError."""
+        source, name = self._open()
+        try:
+            self._edge.listen(source, name)
+            for block in source:
+                if block is not None:
+                    self._edge.hear(block)
+                    self._settle()
+                self._attend()
+                if self._stopping:
+                    return
+        finally:
+            _let_go(source)
+
+    def _settle(self) -> None:
+        if not self._ready:
+            self._say_ready()
+        if self._edge.telemetry.hops == SETTLED_HOPS:
+            # What was made at the start stays: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
+
+    def _say_ready(self) -> None:
+        self._ready = True
+        self._notifier.ready(self._edge.headline)
+
+    def _attend(self) -> None:
+        """Everything that is not audio. Reached only by a loop that moves: this is what feeds the watchdog."""
+        self._edge.attend()
+        now_s = time.monotonic()
+        if now_s >= self._next_sign_s:
+            self._next_sign_s = now_s + min(1.0, (self._notifier.watchdog_s or 2.0) / 2)
+            self._notifier.alive()
+            self._notifier.status(self._edge.headline)
+
+    def _lost(self, error: AudioError) -> None:
+        self._edge.lose_audio(error)
+        log.error("no audio from %s: %s; %s", error.device, error.reason, error.remedy,
+                  extra=fields(device=error.device, reason=error.reason))
+        if not self._ready:
+            self._say_ready()  # the loop is alive and says what is missing; being killed for it would help nobody
+
+    def _rest(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < until_s:
+            self._attend()
+            time.sleep(WAIT_STEP_S)
+
+
+class StuckError(Exception):
+    """The sound library does not return from closing a dead card: only a new process helps."""
+
+
+def _let_go(source: Source) -> None:
+    try:
+        source.close()
+    except AudioError as error:
+        raise StuckError(str(error)) from error
+
+
+@contextlib.contextmanager
+def broker_for(settings: MqttSettings) -> Iterator[MqttSettings]:
+    """The configured broker; where there is none, an embedded one that lives as long as the daemon."""
+    if not settings.embedded:
+        yield settings
+        return
+    from k1edge.system.broker import Broker  # costs a second process: only where it is needed
+
+    with Broker() as broker:
+        log.info("no broker configured: started one on %s, for this machine only", broker.url)
+        yield settings.model_copy(update={"url": broker.url})
+
+
+def serve(settings: Settings, origin: str) -> None:
+    """Builds the edge, follows `origin` until stopped, says goodbye."""
+    notifier = Notifier()
+    boot_id = uuid.uuid4().hex[:12]
+    scribe = Scribe(settings.site, settings.edge)
+    with broker_for(settings.mqtt) as mqtt:
+        will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
+        identity = Identity(f"k1edge-{settings.edge}", subscriptions(settings.site, settings.edge), will)
+        link = Link(mqtt, identity)
+        link.start()
+        edge = Edge(settings, link, scribe, boot_id)
+        daemon = Daemon(edge, opener(origin, settings.audio), notifier)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, daemon.stop)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        try:
+            (daemon.follow_line if origin == "line" else daemon.follow)()
+        finally:
+            notifier.stopping("releasing the K1s")
+            link.close(edge.farewell(), LEAVE_S)
+            notifier.close()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares this program's arguments."""
+    parser.add_argument("--config", type=Path, metavar="FILE",
+                        help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
+    parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
+    parser.add_argument("--broker", metavar="URL", help="instead of the configured one, e.g. mqtt://127.0.0.1:1883")
+    parser.add_argument("--site", help="instead of the configured site")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when stopped or at the end of a file, 66 when a file cannot be read, 78 when the configuration has faults."""
+    path = find(args.config)
+    try:
+        settings = load(path)
+        overrides = {key: value for key, value in (("site", args.site),) if value}
+        if args.broker:
+            overrides["mqtt"] = settings.mqtt.model_validate({"url": args.broker})
+        settings = settings.model_copy(update=overrides)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EX_CONFIG
+    start_logging(settings.log.level)
+    log.info("k1edge %s at site %s, configuration: %s", settings.edge, settings.site, path or BUILT_IN)
+    try:
+        serve(settings, args.source)
+    except AudioError as error:
+        log.error("%s: %s; %s", error.device, error.reason, error.remedy)
+        return EX_NOINPUT
+    except StuckError as error:
+        log.error("ending so that systemd starts afresh: %s", error)
+        logging.shutdown()
+        os._exit(EX_TEMPFAIL)  # a tidy exit would wait for the same library
+    return 0

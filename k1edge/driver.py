@@ -1,0 +1,187 @@
+"""Drives one to sixteen K1s: from what is known of the music to the commands each of them gets.
+
+Consumes `GenesisFrame`s with the time line, and what devices say of themselves; emits `Publication`s. No I/O: the daemon
+brings the time and carries the messages. A beat is sent as soon as it is announced, to each device earlier by its latency;
+macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no faster than the window a K1 accepts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from k1edge.clock import Timeline
+from k1edge.config import K1Settings
+from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
+from k1edge.k1 import contract
+from k1edge.k1.contract import Publication, SceneWindow, Scribe, Stamp
+
+MAX_DEVICES = 16
+BPM_RANGE = (30.0, 300.0)
+SCENE_LIFE_MS = 3_600_000
+SCENE_RENEWED_MS = 1_200_000
+"""A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
+
+
+@dataclass(slots=True)
+class Device:
+    """One K1 as the edge knows it."""
+
+    id: str
+    latency_ms: float
+    listed: bool
+    """Named in the configuration: driven whether or not it has reported."""
+    ready: bool = False
+    led: bool = False
+    """Has been told to follow since it last appeared."""
+    offset_ms: float | None = None
+    """Its clock minus ours, from the quickest of the last pings."""
+    round_trip_ms: float | None = None
+    pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
+    """(round trip, offset), ms."""
+    scenes: deque[bytes] = field(default_factory=lambda: deque(maxlen=8))
+    """The last scenes sent to it: any other on its topic is someone else's."""
+
+
+class Driver:
+    """The K1s of this edge."""
+
+    def __init__(self, settings: K1Settings, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self._auto = settings.devices == "auto"
+        self._auto_latency_ms = settings.auto_latency_ms
+        listed = () if self._auto else settings.devices
+        self.devices = {d.id: Device(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
+        self._macro_every = HOPS_PER_S // settings.macro_rate_hz
+        self._hops = 0
+        self._window: SceneWindow[Look] = SceneWindow()
+        self._wanted: Look | None = None
+        self.shown: Look | None = None
+        """The look the K1s were last asked for."""
+        self._renew_ms = 0
+        self._section: Section | None = None
+        self.clamped = 0
+        """Parameters beyond a K1's range, sent at its limit instead."""
+
+    def heard(self, device: str, ready: bool) -> None:
+        """A K1 reported itself ready, or lost."""
+        known = self.devices.get(device)
+        if known is None and ready and self._auto and len(self.devices) < MAX_DEVICES:
+            known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
+        if known is not None:
+            known.ready, known.led = ready, False
+
+    def is_foreign(self, device: str, scene: bytes) -> bool:
+        """Whether a scene seen on a device's topic is not one of ours; an empty one only clears the topic."""
+        known = self.devices.get(device)
+        return known is not None and bool(scene) and scene not in known.scenes
+
+    def process(
+        self, frame: GenesisFrame, look: Look | None, timeline: Timeline, now_ns: int, stamp: Stamp
+    ) -> Iterator[Publication]:
+        """The commands of one hop; `look` None = hands off, someone else chooses the scenes."""
+        self._hops += 1
+        fresh = [device for device in self._driven() if not device.led]
+        for device in fresh:
+            device.led = True
+            yield self._scribe.write_to(device.id, contract.SyncCommand, stamp, action="start",
+                                        bpm=round(frame.beat.tempo_bpm, 2))
+        event = frame.beat.announced
+        if event is not None:
+            yield from self._beat(frame, event, timeline.ahead_ms(event.due, now_ns), stamp)
+        if self._hops % self._macro_every == 0:
+            yield from self._macro(frame, stamp)
+        if frame.section is not self._section or fresh:
+            self._section = frame.section
+            yield from self._segment(frame.section, timeline, stamp)
+        yield from self._scene(look, fresh, stamp)
+
+    def release(self, stamp: Stamp) -> Iterator[Publication]:
+        """Gives every K1 back to its own microphone."""
+        for device in self._driven():
+            device.led = False
+            yield self._scribe.write_to(device.id, contract.SyncCommand, stamp, action="stop")
+
+    def ping(self, stamp: Stamp) -> Iterator[Publication]:
+        """Asks every K1 for its clock."""
+        for device in self._driven():
+            yield self._scribe.write_to(device.id, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
+                                        offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
+
+    def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
+        """A K1 answered; the quickest of the last minute says most about its clock."""
+        known = self.devices.get(device)
+        if known is None:
+            return
+        offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
+        if round_trip_ms >= 0:
+            known.pongs.append((round_trip_ms, offset_ms))
+            known.round_trip_ms, known.offset_ms = min(known.pongs)
+
+    @property
+    def round_trip_ms_max(self) -> float | None:
+        """Of the slowest K1; None before the first answer."""
+        return max((d.round_trip_ms for d in self.devices.values() if d.round_trip_ms is not None), default=None)
+
+    def _driven(self) -> list[Device]:
+        return [device for device in self.devices.values() if device.ready or device.listed]
+
+    def _beat(self, frame: GenesisFrame, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Iterator[Publication]:
+        bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
+        for device in self._driven():
+            due_in_ms = round(ahead_ms - device.latency_ms, 1)
+            yield self._scribe.write_to(
+                device.id, contract.BeatCommand, stamp,
+                number=event.number, bpm=round(bpm, 2), phase=round(frame.beat.phase, 4) % 1.0, due_in_ms=due_in_ms,
+                due_at_ms=round(stamp.ts_ms + due_in_ms), downbeat=event.downbeat,
+                beat_in_bar=(event.in_bar - 1) % 4 if event.in_bar else 0,
+                strength=round(event.strength, 3), confidence=round(event.confidence, 3),
+            )  # fmt: skip
+
+    def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
+        m = frame.macros
+        for device in self._driven():
+            yield self._scribe.write_to(
+                device.id, contract.MacroCommand, stamp,
+                energy=round(m.energy, 3), vocal_presence=round(m.vocal_presence, 3), bass_weight=round(m.bass_weight, 3),
+                percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
+            )  # fmt: skip
+
+    def _segment(self, section: Section, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
+        for device in self._driven():
+            yield self._scribe.write_to(
+                device.id, contract.SegmentCommand, stamp,
+                index=section.index % 256, label=section.label, start_at_ms=timeline.utc_ms(section.since),
+                confidence=round(section.confidence, 3), provisional=section.provisional,
+            )  # fmt: skip
+
+    def _scene(self, look: Look | None, fresh: list[Device], stamp: Stamp) -> Iterator[Publication]:
+        if look is None:
+            self._wanted = None
+            return
+        if look is not self._wanted and look != self._wanted:
+            due = self._window.offer(look, stamp.ts_ms)
+        else:
+            due = self._window.due(stamp.ts_ms)
+        self._wanted = look
+        if due is not None or (stamp.ts_ms >= self._renew_ms and self.shown is not None):
+            self.shown = due or look
+            self._renew_ms = stamp.ts_ms + SCENE_RENEWED_MS
+            fresh = self._driven()
+        if self.shown is not None:
+            yield from self._show(self.shown, fresh, stamp)
+
+    def _show(self, look: Look, devices: list[Device], stamp: Stamp) -> Iterator[Publication]:
+        if not devices:
+            return
+        parameters, changed = contract.clamp(dict(look.parameters))
+        self.clamped += changed
+        for device in devices:
+            publication = self._scribe.write_to(
+                device.id, contract.SceneCommand, stamp,
+                pattern=look.pattern, palette_id=look.palette, parameters=parameters, transition=look.transition,
+                transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
+            )  # fmt: skip
+            device.scenes.append(publication.payload)
+            yield publication

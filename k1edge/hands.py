@@ -1,0 +1,165 @@
+"""Carries out what people ask for over MQTT, and keeps the edge's own hands off meanwhile.
+
+Consumes request publications and the moment they came; emits responses, audit events and `state/override`. A manual scene
+wins over the choreography for its lease, then the edge takes over again by itself. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from k1edge.clock import Timeline
+from k1edge.frames import Look
+from k1edge.k1 import contract
+from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+from k1edge.pipeline import Pipeline
+
+FOREIGN_LEASE_S = 8.0
+"""How long the edge holds back after someone else has set a scene on a K1 directly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Who chooses the scenes instead of the choreography, and until when."""
+
+    owner: str
+    scope: str
+    until_ns: int
+    look: Look | None
+    """The look asked for; None = whatever is shown now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a request can act on: the stream that is playing, if one is, and the moment."""
+
+    now_ns: int
+    stamp: Stamp
+    pipeline: Pipeline | None = None
+    timeline: Timeline | None = None
+
+
+class RefusedError(Exception):
+    """A request that cannot be done: a code of the contract and a reason."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Hands:
+    """Requests and leases of one edge."""
+
+    def __init__(self, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self._limits = CallerLimits()
+        self._answers: AnswerCache[Publication] = AnswerCache()
+        self.override: Override | None = None
+        self._told: Override | None = None
+        self._verbs: dict[str, Callable[[Request, Situation], dict]] = {
+            "scene.apply": self._apply,
+            "scene.hold": self._hold,
+            "override.release": self._release,
+            "tempo.double": lambda request, now: self._correct(now, lambda tracker: tracker.double()),
+            "tempo.halve": lambda request, now: self._correct(now, lambda tracker: tracker.halve()),
+            "tempo.tap": self._tap,
+            "beat.nudge": lambda request, now: self._correct(now, lambda tracker: tracker.nudge(request.args.ms)),
+            "beat.this_is_one": lambda request, now: self._correct(now, lambda tracker: tracker.this_is_one()),
+        }
+        self.ok = 0
+        self.rejected: dict[str, int] = {}
+        """Requests refused, by code."""
+
+    def look(self, choreographed: Look) -> Look | None:
+        """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
+        return choreographed if self.override is None else self.override.look
+
+    def request(self, topic: str, payload: bytes, reply_to: str, now: Situation) -> Iterator[Publication]:
+        """The answer to one request; `reply_to` is the MQTT 5 response topic, if one was given."""
+        try:
+            request = contract.decode(topic, payload)
+        except ContractError as error:
+            yield self._refusal(topic.rpartition("/")[2], error.request_id, "", error.code, str(error.reason), now)
+            return
+        answer = self._answers.get(request.caller, request.id)
+        if answer is None:
+            answer = self._answer(request, now)
+            self._answers.put(request.caller, request.id, answer)
+            yield answer
+            yield self._audit(request, now)
+        else:
+            yield answer
+        if reply_to and not reply_to.startswith(contract.ROOT.partition("/")[0] + "/"):
+            yield replace(answer, topic=reply_to)  # never onto a topic of the contract: a reply must not steer a K1
+
+    def foreign_scene(self, device: str, now_ns: int) -> None:
+        """Someone else has set a scene on a K1: hold back for a while."""
+        self.override = Override("unknown", f"device {device}", now_ns + round(FOREIGN_LEASE_S * 1e9), None)
+
+    def process(self, now: Situation) -> Iterator[Publication]:
+        """Ends leases that have run out, and tells of any change."""
+        if self.override is not None and now.now_ns >= self.override.until_ns:
+            self.override = None
+        if self.override is not self._told:
+            self._told = self.override
+            held = self.override
+            fields = {"active": False} if held is None else {
+                "active": True, "owner": held.owner, "scope": held.scope,
+                "expires_at_ms": now.stamp.ts_ms + (held.until_ns - now.now_ns) // 1_000_000,
+            }  # fmt: skip
+            yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
+
+    def _answer(self, request: Request, now: Situation) -> Publication:
+        try:
+            self._admit(request, now)
+            data = self._verbs[request.verb](request, now)
+        except RefusedError as refused:
+            return self._refusal(request.verb, request.id, request.caller, refused.code, str(refused), now)
+        self.ok += 1
+        return self._scribe.write(contract.Response, now.stamp, id=request.id, verb=request.verb, caller=request.caller,
+                                  result="ok", data=data)
+
+    def _admit(self, request: Request, now: Situation) -> None:
+        if request.expires_at_ms is not None and request.expires_at_ms < now.stamp.ts_ms:
+            raise RefusedError("EXPIRED", f"came {now.stamp.ts_ms - request.expires_at_ms:.0f} ms after it expired")
+        if not self._limits.take(request.caller, now.now_ns / 1e9):
+            raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
+
+    def _refusal(self, verb: str, request_id: str, caller: str, code: str, reason: str, now: Situation) -> Publication:
+        self.rejected[code] = self.rejected.get(code, 0) + 1
+        verb = verb if verb in self._verbs else "unknown"
+        return self._scribe.write(contract.Response, now.stamp, id=request_id, verb=verb, caller=caller,
+                                  result="rejected", code=code, reason=reason[:512])
+
+    def _audit(self, request: Request, now: Situation) -> Publication:
+        return self._scribe.write(contract.Event, now.stamp, kind="override",
+                                  data={"verb": request.verb, "caller": request.caller, "id": request.id})
+
+    def _lease(self, request: Request, scope: str, lease_s: float, look: Look | None, now: Situation) -> dict:
+        self.override = Override(request.caller or "anonymous", scope, now.now_ns + round(lease_s * 1e9), look)
+        return {"expires_at_ms": now.stamp.ts_ms + round(lease_s * 1000)}
+
+    def _apply(self, request: Request, now: Situation) -> dict:
+        args = request.args
+        parameters, clamped = contract.clamp({name: float(value) for name, value in args.parameters.items()})
+        look = Look("request", args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
+                    args.transition_ms)
+        return self._lease(request, "scene", args.lease_s, look, now) | {"clamped": clamped}
+
+    def _hold(self, request: Request, now: Situation) -> dict:
+        return self._lease(request, "scene", request.args.lease_s, None, now)
+
+    def _release(self, request: Request, now: Situation) -> dict:
+        held, self.override = self.override is not None, None
+        return {"released": held}
+
+    def _tap(self, request: Request, now: Situation) -> dict:
+        at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
+        return self._correct(now, lambda tracker: tracker.tap(now.timeline.index(at_ms)))
+
+    def _correct(self, now: Situation, act: Callable[[object], None]) -> dict:
+        if now.pipeline is None:
+            raise RefusedError("NOT_READY", "no audio is being followed; nothing to correct")
+        act(now.pipeline.tracker)
+        return {}

@@ -1,0 +1,154 @@
+"""Tells the world what the edge knows: beats, tempo map, sections, features, as the contract words them.
+
+Consumes `GenesisFrame`s with the time line; emits `Publication`s at the edge's own topics. No I/O. Beats at once, frames at
+`frame_rate_hz`, states when they change and at most twice a second, the tempo map when it would mislead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from k1edge.clock import Timeline
+from k1edge.config import TelemetrySettings
+from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Look, Section
+from k1edge.k1 import contract
+from k1edge.k1.contract import Publication, Scribe, Stamp
+
+STATE_GAP_HOPS = HOPS_PER_S // 2
+MAP_LIFE_S = 20.0
+"""A tempo map older than this predicts nothing."""
+MAP_RENEWED_S = 8.0
+MAP_ERROR_MS = 8.0
+"""A subscriber's own prediction may be off by so much before it is told."""
+FRAME_BANDS = 8
+"""Of the 40 analysed: what fits a message twenty times a second."""
+
+
+class Gate:
+    """Lets a state pass when it has changed, at most twice a second."""
+
+    def __init__(self) -> None:
+        self._passed: object = None
+        self._at = -STATE_GAP_HOPS
+
+    def passes(self, state: object, hop: int) -> bool:
+        if state == self._passed or hop - self._at < STATE_GAP_HOPS:
+            return False
+        self._passed, self._at = state, hop
+        return True
+
+
+class Publisher:
+    """The edge's own topics."""
+
+    def __init__(self, settings: TelemetrySettings, scribe: Scribe, boot_id: str) -> None:
+        self._scribe = scribe
+        self._boot_id = boot_id
+        self._frame_every = HOPS_PER_S // settings.frame_rate_hz
+        self._hops = 0
+        self._tempo, self._section, self._scene = Gate(), Gate(), Gate()
+        self._announced_section: Section | None = None
+        self._anchor: tuple[int, int, float] | None = None
+        self.beats = 0
+        """Announced since the start, corrections counted."""
+        self.last_number = 0
+
+    def process(
+        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, now_ns: int, stamp: Stamp
+    ) -> Iterator[Publication]:
+        """What is to be told after one hop; `shown` is the look the K1s were last asked for."""
+        self._hops += 1
+        if frame.beat.announced is not None:
+            self.beats += 1
+            self.last_number = frame.beat.announced.number
+            yield self._beat(frame.beat, frame.beat.announced, timeline.ahead_ms(frame.beat.announced.due, now_ns), stamp)
+            yield from self._tempo_map(frame.beat, frame.beat.announced, timeline, stamp)
+        for moment in frame.moments:
+            if moment.kind != "change":  # told below, with the section that it begins
+                yield self._event(moment.kind, moment.due, moment.confidence, {}, (timeline, now_ns, stamp))
+        if self._hops % self._frame_every == 0:
+            yield self._frame(frame, stamp)
+            yield from self._states(frame, shown, timeline, stamp)
+        if frame.section is not self._announced_section:
+            yield from self._section_event(frame.section, timeline, now_ns, stamp)
+
+    def _beat(self, beat: BeatState, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Publication:
+        return self._scribe.write(
+            contract.Beat, stamp,
+            number=event.number, due_in_ms=round(ahead_ms, 1), due_at_ms=round(stamp.ts_ms + ahead_ms),
+            bpm=round(beat.tempo_bpm, 2), beat_in_bar=event.in_bar, downbeat=event.downbeat,
+            strength=round(event.strength, 3), confidence=round(event.confidence, 3),
+        )  # fmt: skip
+
+    def _tempo_map(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
+        if beat.tempo_bpm <= 0 or (self._anchor is not None and self._still_true(event, timeline)):
+            return
+        period_ms = 60_000 / beat.tempo_bpm
+        self._anchor = (event.number, event.due, period_ms)
+        yield self._scribe.write(
+            contract.TempoMap, stamp,
+            anchor_ms=timeline.utc_ms(event.due), anchor_monotonic_ms=timeline.stream.monotonic_ns(event.due) // 1_000_000,
+            boot_id=self._boot_id, number=event.number, period_ms=round(period_ms, 3), beat_in_bar=event.in_bar,
+            beats_per_bar=beat.beats_per_bar, confidence=round(beat.confidence, 3), alternatives=_alternatives(beat),
+            valid_until_ms=stamp.ts_ms + round(MAP_LIFE_S * 1000),
+        )  # fmt: skip
+
+    def _still_true(self, event: BeatEvent, timeline: Timeline) -> bool:
+        number, due, period_ms = self._anchor
+        passed_ms = (timeline.stream.monotonic_ns(event.due) - timeline.stream.monotonic_ns(due)) / 1e6
+        error_ms = passed_ms - (event.number - number) * period_ms
+        return abs(error_ms) < MAP_ERROR_MS and passed_ms < MAP_RENEWED_S * 1000
+
+    def _section_event(
+        self, section: Section, timeline: Timeline, now_ns: int, stamp: Stamp
+    ) -> Iterator[Publication]:
+        self._announced_section = section
+        kind = "silence" if section.label == "silence" else "section"
+        data = {"index": section.index, "label": section.label, "provisional": section.provisional}
+        yield self._event(kind, section.since, section.confidence, data, (timeline, now_ns, stamp))
+
+    def _event(
+        self, kind: str, due: int, confidence: float, data: dict, when: tuple[Timeline, int, Stamp]
+    ) -> Publication:
+        timeline, now_ns, stamp = when
+        return self._scribe.write(
+            contract.Event, stamp, kind=kind, due_in_ms=round(timeline.ahead_ms(due, now_ns), 1),
+            due_at_ms=timeline.utc_ms(due), confidence=round(confidence, 3), data=data,
+        )  # fmt: skip
+
+    def _frame(self, frame: GenesisFrame, stamp: Stamp) -> Publication:
+        features, beat, m = frame.features, frame.beat, frame.macros
+        return self._scribe.write(
+            contract.Frame, stamp,
+            index=frame.end, level_dbfs=round(features.level_dbfs, 1), centroid_hz=round(features.centroid_hz),
+            novelty=round(float(features.novelty.mean()), 3), silent=features.silent, bpm=round(beat.tempo_bpm, 2),
+            phase=round(beat.phase, 4), confidence=round(beat.confidence, 3), lock=beat.lock, section=frame.section.label,
+            energy=round(m.energy, 3), vocal_presence=round(m.vocal_presence, 3), bass_weight=round(m.bass_weight, 3),
+            percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
+            bands=tuple(features.bands.reshape(FRAME_BANDS, -1).mean(axis=1, dtype=float).round(2).tolist()),
+        )  # fmt: skip
+
+    def _states(
+        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, stamp: Stamp
+    ) -> Iterator[Publication]:
+        beat, section = frame.beat, frame.section
+        if self._tempo.passes((round(beat.tempo_bpm, 1), round(beat.confidence, 1), beat.lock), self._hops):
+            yield self._scribe.write(
+                contract.TempoState, stamp, bpm=round(beat.tempo_bpm, 2), confidence=round(beat.confidence, 3),
+                lock=beat.lock, beats_per_bar=beat.beats_per_bar, alternatives=_alternatives(beat),
+            )  # fmt: skip
+        if self._section.passes((section.index, section.label, round(section.confidence, 1)), self._hops):
+            yield self._scribe.write(
+                contract.SectionState, stamp, index=section.index, label=section.label,
+                since_ms=timeline.utc_ms(section.since), confidence=round(section.confidence, 3),
+                provisional=section.provisional,
+            )  # fmt: skip
+        if shown is not None and self._scene.passes(shown, self._hops):
+            yield self._scribe.write(
+                contract.SceneState, stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
+                parameters=dict(shown.parameters), origin="request" if shown.name == "request" else "auto",
+            )  # fmt: skip
+
+
+def _alternatives(beat: BeatState) -> tuple[dict[str, float], ...]:
+    return tuple({"bpm": round(bpm, 2), "probability": round(p, 3)} for bpm, p in beat.alternatives[:8])
