@@ -1,0 +1,69 @@
+"""Captures with `LineIn` in a process of its own, as the daemon does, and reports all that happened as one JSON document.
+
+    python -m tests.audio.capture OUT.npz SECONDS RATE_HZ CHANNEL [DEVICE]
+
+Prints `capturing` with the first block. After an AudioError it closes and opens again until the time is over.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from k1edge.audio import AudioError
+from k1edge.audio.linein import LineIn
+
+
+class Report:
+    def __init__(self) -> None:
+        self.blocks, self.nones, self.errors, self.counters = [], 0, [], []
+
+    def save(self, path: str) -> None:
+        np.savez(
+            path,
+            samples=np.array([b.samples for b in self.blocks], np.float32),
+            start=np.array([b.start for b in self.blocks], int),
+            arrived_ns=np.array([b.arrived_ns for b in self.blocks], np.int64),
+            overflowed=np.array([b.overflowed for b in self.blocks], bool),
+        )
+        print(json.dumps({"nones": self.nones, "errors": self.errors, "counters": self.counters}))
+
+
+def capture(line: LineIn, until_s: float, report: Report) -> None:
+    try:
+        for block in line:
+            if block is None:
+                report.nones += 1
+            else:
+                if not report.blocks:
+                    print("capturing", flush=True)
+                report.blocks.append(block)
+            if time.monotonic() > until_s:
+                return
+    finally:
+        line.close()
+        report.counters.append([line.blocks, line.overflows, line.lost_samples])
+
+
+def main(out: str, seconds: str, rate_hz: str, channel: str, device: str = "k1line") -> None:
+    settings = SimpleNamespace(
+        device=device, rate_hz=int(rate_hz), channel=channel if channel == "mix" else int(channel)
+    )
+    report, until_s = Report(), time.monotonic() + float(seconds)
+    while time.monotonic() < until_s:
+        try:
+            capture(LineIn(settings), until_s, report)
+        except AudioError as error:
+            last_ns = report.blocks[-1].arrived_ns if report.blocks else 0
+            silent_ms = (time.monotonic_ns() - last_ns) / 1e6 if last_ns else None
+            report.errors.append([error.device, error.reason, error.remedy, silent_ms])
+            time.sleep(0.2)
+    report.save(out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,27 @@
+"""Fixtures for the whole suite: sound without sound hardware."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.sound import PulseLine, WireLine, build_plugin
+
+
+@pytest.fixture(scope="session")
+def wire_library(tmp_path_factory):
+    return build_plugin(tmp_path_factory.mktemp("alsa"))
+
+
+@pytest.fixture
+def wire_line(tmp_path, wire_library):
+    """An ALSA line without a plug yet: `.plug(frames)`, `.fault(word)`, `.env` for the process that captures."""
+    return WireLine(tmp_path / "wire", wire_library)
+
+
+@pytest.fixture
+def pulse_line():
+    """A running PulseAudio null sink: `.play(wav)`, `.env` for the process that captures its monitor."""
+    # Not tmp_path: the path of a Unix socket may be no longer than 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="k1pa") as folder, PulseLine(Path(folder), 44_100).running() as line:
+        yield line
