@@ -7,6 +7,7 @@ only when a configuration is loaded (pydantic's context is then a `Place`), not 
 from __future__ import annotations
 
 import ipaddress
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,19 +46,20 @@ class Place:
 def read_limited(path: Path, limit_bytes: int) -> bytes:
     """A regular file's content.
 
-    Raises `OSError` or `ValueError` with a reason in plain words.
+    Raises `ValueError` with the reason, as the end of a sentence that begins with the file.
     """
+    if "\0" in str(path):
+        raise ValueError("does not exist")
     try:
-        if path.is_dir():
-            raise ValueError("is a directory, not a file")
-        if not path.exists():
-            raise ValueError("does not exist")
-        if not path.is_file():
-            raise ValueError("is not a regular file")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("is a directory, not a file" if stat.S_ISDIR(mode) else "is not a regular file")
         with path.open("rb") as file:
             content = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise ValueError("does not exist") from None
     except OSError as error:
-        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     if len(content) > limit_bytes:
         raise ValueError(f"is larger than {limit_bytes:,} bytes")
     return content

@@ -146,16 +146,16 @@ def _device_form(value: Any) -> str | None:
     return "listed" if isinstance(value, list | tuple) else None
 
 
-def _distinct(devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
+def _some_and_distinct(devices: tuple[DeviceSettings, ...]) -> tuple[DeviceSettings, ...]:
+    if not 1 <= len(devices) <= MAX_DEVICES:
+        raise refusal(f"lists {len(devices)} K1s")
     twice = [name for name, count in Counter(device.id for device in devices).items() if count > 1]
     if twice:
         raise refusal(f"more than one K1 has the id {', '.join(map(repr, twice))}", "give each K1 an id of its own")
     return devices
 
 
-Listed = Annotated[
-    tuple[DeviceSettings, ...], Strict(False), Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_distinct)
-]
+Listed = Annotated[tuple[DeviceSettings, ...], Strict(False), AfterValidator(_some_and_distinct)]
 Devices = Annotated[
     Annotated[Literal["auto"], Tag("auto")] | Annotated[Listed, Tag("listed")],
     Discriminator(_device_form, custom_error_type=REFUSED, custom_error_message="{problem}",

@@ -84,6 +84,7 @@ class _Scan:
         self._at += width
         path: KeyPath = ()
         for parent in parents:
+            self._note((*path, parent))
             path = self._latest((*path, parent))
         path = (*path, name)
         if width == 2:

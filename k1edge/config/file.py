@@ -1,4 +1,4 @@
-"""Finds and reads the configuration file.
+"""Finds and reads the configuration's file.
 
 **Consumes** a TOML file of at most 1 MB. **Emits** `Settings`, or `ConfigError` with every fault at once.
 """
@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,10 @@ def load(path: str | Path | None, environ: Mapping[str, str] = os.environ) -> Se
     Relative paths in the file are taken from its folder. Raises `ConfigError`.
     """
     if path is None:
-        return _settings({}, "", BUILT_IN, Place(Path.cwd(), environ))
+        return validated({}, "", BUILT_IN, Place(Path.cwd(), environ))
     path = Path(path)
     text = _text(path)
-    return _settings(_parsed(text, str(path)), text, str(path), Place(path.absolute().parent, environ))
+    return validated(_parsed(text, str(path)), text, str(path), Place(path.absolute().parent, environ))
 
 
 def _text(path: Path) -> str:
@@ -86,13 +87,14 @@ def _whole(file: str, line: int | None, problem: str, remedy: str) -> ConfigErro
     return ConfigError([Fault(file, line, "", problem, remedy)])
 
 
-def _settings(tables: dict[str, Any], text: str, file: str, place: Place) -> Settings:
+def validated(tables: dict[str, Any], text: str, file: str, place: Place) -> Settings:
+    """The settings that tables give; `text` is what they were parsed from, for the lines of their faults."""
     try:
         return Settings.model_validate(tables, context=place)
     except ValidationError as error:
         errors = error.errors(include_url=False)
     lines = key_lines(text)
-    schema = Settings.model_json_schema()
+    schema = _schema()
     faults = []
     for each in errors:
         path = given_path(each["loc"], tables)
@@ -101,3 +103,8 @@ def _settings(tables: dict[str, Any], text: str, file: str, place: Place) -> Set
         problem, remedy = explain(each, path, schema)
         faults.append(Fault(file, nearest_line(lines, path), dotted(path), problem, remedy))
     raise ConfigError(sorted(faults, key=lambda fault: fault.line or 0))
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Settings.model_json_schema()

@@ -1,0 +1,145 @@
+"""The unit is sound and hardened; the notifier speaks sd_notify's protocol; the log keeps its fields."""
+
+import io
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from k1edge.system.systemd import Notifier, fields, start_logging
+
+UNIT = Path(__file__).parents[2] / "systemd" / "k1edge.service"
+EXPOSURE_LIMIT = 2.0
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """A notify socket, as systemd would bind it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.settimeout(5)
+        bound.bind(str(tmp_path / "notify"))
+        yield bound
+
+
+def test_the_unit_verifies_clean(tmp_path):
+    # The program is not installed where the tests run; everything else is verified as it is.
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_unit_is_hardened():
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_LIMIT * 10:.0f}", str(UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert float(re.search(r"exposure level for k1edge.service: (\S+)", done.stdout)[1]) <= EXPOSURE_LIMIT
+
+
+def test_the_unit_leaves_what_portaudio_and_the_venue_need():
+    lines = [line for line in UNIT.read_text().splitlines() if line and not line.startswith("#")]
+    assert not [line for line in lines if line.startswith(("MemoryDenyWriteExecute", "Requires=", "RestartPreventExit"))]
+    for needed in ("SystemCallErrorNumber=EPERM", "DeviceAllow=char-alsa rw", "Type=notify", "WatchdogSec=10",
+                   "Restart=always", "SupplementaryGroups=audio", "StateDirectory=k1edge"):  # fmt: skip
+        assert needed in lines
+
+
+def test_systemd_hears_of_readiness_life_status_and_the_end(tmp_path, manager):
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    notifier.ready("capturing\nfrom hw:1")
+    notifier.alive()
+    notifier.status("degraded: card absent")
+    notifier.stopping("bye")
+    heard = [manager.recv(4096).decode() for _ in range(4)]
+    assert heard == ["READY=1\nSTATUS=capturing from hw:1", "WATCHDOG=1", "STATUS=degraded: card absent",
+                     "STOPPING=1\nSTATUS=bye"]  # fmt: skip
+
+
+def test_an_abstract_socket_is_reached():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.settimeout(5)
+        bound.bind("\0k1edge-test-" + str(os.getpid()))
+        Notifier({"NOTIFY_SOCKET": f"@k1edge-test-{os.getpid()}"}).alive()
+        assert bound.recv(4096) == b"WATCHDOG=1"
+
+
+def test_without_systemd_nothing_happens():
+    notifier = Notifier({})
+    notifier.ready("x")
+    notifier.alive()
+    notifier.close()
+    assert notifier.watchdog_s == 0
+
+
+def test_a_deaf_manager_neither_blocks_nor_fails(tmp_path, manager):
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    for _ in range(10_000):  # far more than the socket's queue holds
+        notifier.alive()
+    (tmp_path / "notify").unlink()
+    notifier.alive()
+    notifier.close()
+    notifier.alive()
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected_s"),
+    [
+        ({"WATCHDOG_USEC": "10000000"}, 10.0),
+        ({"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
+        ({"WATCHDOG_USEC": "10000000", "WATCHDOG_PID": "1"}, 0.0),
+        ({"WATCHDOG_USEC": "soon"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_the_watchdogs_patience_is_known(environ, expected_s):
+    assert Notifier(environ).watchdog_s == expected_s
+
+
+@pytest.fixture
+def root_logger():
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield root
+    root.handlers, root.level = before
+
+
+def journal_environ(stream) -> dict[str, str]:
+    file = os.fstat(stream.fileno())
+    return {"JOURNAL_STREAM": f"{file.st_dev}:{file.st_ino}"}
+
+
+def test_lines_for_the_journal_carry_priority_and_fields(tmp_path, monkeypatch, root_logger):
+    monkeypatch.setitem(sys.modules, "systemd", None)
+    with (tmp_path / "stderr").open("w+") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        start_logging("info", journal_environ(stream))
+        logging.getLogger("k1edge.x").warning("card %s is gone\nfor good", "hw:1", extra=fields(device="hw:1", tries=3))
+        logging.getLogger("k1edge.x").debug("not wanted")
+        stream.seek(0)
+        assert stream.read() == "<4>card hw:1 is gone\n<4>for good device=hw:1 tries=3\n"
+
+
+def test_lines_on_a_terminal_carry_no_priority(monkeypatch, root_logger):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    start_logging("warning", {"JOURNAL_STREAM": "8:1"})
+    logging.getLogger("k1edge.x").error("broken", extra=fields(reason="test"))
+    assert sys.stderr.getvalue() == "broken reason=test\n"
+
+
+def test_the_journal_gets_fields_of_its_own(tmp_path, monkeypatch, root_logger):
+    sent = []
+    journal = types.SimpleNamespace(send=lambda message, **about: sent.append((message, about)))
+    monkeypatch.setitem(sys.modules, "systemd", types.SimpleNamespace(journal=journal))
+    with (tmp_path / "stderr").open("w+") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        start_logging("info", journal_environ(stream))
+        logging.getLogger("k1edge.x").error("gone", extra=fields(device="hw:1"))
+    ((message, about),) = sent
+    assert message == "gone"
+    assert about | {"K1_DEVICE": "hw:1", "PRIORITY": 3, "SYSLOG_IDENTIFIER": "k1edge", "LOGGER": "k1edge.x"} == about
