@@ -1,0 +1,149 @@
+"""One version of a map and the next: beats changed by hand, and what differs between two.
+
+Consumes `GenesisMap`s, emits a new map, or numbers. Times are ms. A change of beats re-derives what depends on them: tempo,
+downbeats, strengths, and the drops that stand on them.
+"""
+
+from __future__ import annotations
+
+import bisect
+import statistics
+from itertools import pairwise
+from typing import Any
+
+from k1edge.genesis.codec import BANDS, Document
+from k1edge.genesis.document import GenesisMap, plain, seal
+from k1edge.genesis.faults import MapError, MapFault
+
+SAME_BEAT_MS = 70.0
+"""The window of the field's F-measure: nearer than this, two beats are the same beat."""
+STRENGTH_WINDOW_MS = 60.0
+SNAP_DROP_MS = 250.0
+TEMPO_MEDIAN = 5
+
+
+def _nearest(times: list[float], at_ms: float) -> int | None:
+    """Index of the time nearest to `at_ms`; None when there is none."""
+    right = bisect.bisect(times, at_ms)
+    around = [index for index in (right - 1, right) if 0 <= index < len(times)]
+    return min(around, key=lambda index: abs(times[index] - at_ms), default=None)
+
+
+def _same_beat(times: list[float], at_ms: float, path: str) -> int:
+    index = _nearest(times, at_ms)
+    if index is None or abs(times[index] - at_ms) > SAME_BEAT_MS:
+        raise MapError([MapFault(path, f"there is no beat within {SAME_BEAT_MS:g} ms of {at_ms:g} ms")])
+    return index
+
+
+def edited(beats_ms: list[float], operations: list[Document]) -> list[float]:
+    """The beats after `{op: add, at_ms}`, `{op: delete, at_ms}` and `{op: move, from_ms, to_ms}`, in order."""
+    beats = sorted(beats_ms)
+    for number, operation in enumerate(operations):
+        path = f"$.ops[{number}]"
+        match operation:
+            case {"op": "add", "at_ms": int() | float() as at_ms}:
+                bisect.insort(beats, float(at_ms))
+            case {"op": "delete", "at_ms": int() | float() as at_ms}:
+                del beats[_same_beat(beats, at_ms, path)]
+            case {"op": "move", "from_ms": int() | float() as from_ms, "to_ms": int() | float() as to_ms}:
+                del beats[_same_beat(beats, from_ms, path)]
+                bisect.insort(beats, float(to_ms))
+            case _:
+                raise MapError([MapFault(path, "is none of add at_ms, delete at_ms, move from_ms to_ms")])
+    return beats
+
+
+def _downbeats(old: list[float], beats: list[float]) -> list[float]:
+    """The old downbeats where they still are beats; between them, and after, bars of the usual length."""
+    kept = [index for index in (_nearest(beats, at_ms) for at_ms in old) if index is not None]
+    kept = sorted({index for index in kept if abs(beats[index] - old[_nearest(old, beats[index])]) <= SAME_BEAT_MS})
+    if not kept:
+        return []
+    per_bar = statistics.mode([b - a for a, b in pairwise(kept)] or [4])
+    wanted = []
+    for index, following in pairwise([*kept, len(beats)]):
+        wanted += range(index, following, per_bar)
+    return [beats[index] for index in wanted]
+
+
+def _strengths(frequency: Document, beats: list[float]) -> list[float]:
+    """How much sounds at each beat: the bands' peaks near it, 1.0 = the strongest beat."""
+    sums = [0.0] * len(beats)
+    for band in BANDS:
+        times = [point["time_ms"] for point in frequency[band]]
+        for n, beat in enumerate(beats):
+            first = bisect.bisect_left(times, beat - STRENGTH_WINDOW_MS)
+            last = bisect.bisect(times, beat + STRENGTH_WINDOW_MS)
+            sums[n] += max((point["intensity"] for point in frequency[band][first:last]), default=0.0)
+    strongest = max(sums, default=0.0)
+    return [round(value / strongest, 3) if strongest else 0.0 for value in sums]
+
+
+def _snapped(drops: list[Document], beats: list[float]) -> list[Document]:
+    snapped = []
+    for drop in drops:
+        index = _nearest(beats, drop["at_ms"])
+        near = index is not None and abs(beats[index] - drop["at_ms"]) <= SNAP_DROP_MS
+        snapped.append(drop | {"at_ms": beats[index]} if near else drop)
+    return snapped
+
+
+def tempo_bpm(beats: list[float]) -> float:
+    """The tempo of two beats or more: that of the median interval."""
+    return round(60_000 / statistics.median(b - a for a, b in pairwise(beats)), 3)
+
+
+def tempo_curve(beats: list[float]) -> Document:
+    """The tempo at each beat but the first, as columns; a median of TEMPO_MEDIAN intervals, so that no slip shows."""
+    intervals = [b - a for a, b in pairwise(beats)]
+    half = TEMPO_MEDIAN // 2
+    windows = (intervals[max(n - half, 0) : n + half + 1] for n in range(len(intervals)))
+    return {"at_ms": beats[1:], "bpm": [round(60_000 / statistics.median(window), 2) for window in windows]}
+
+
+def with_beats(song: GenesisMap, beats_ms: list[float], override: Document) -> GenesisMap:
+    """A new map with these beats; `override` (by, at, note) is kept in its annotations. Raises `MapError`."""
+    document = plain(song)
+    layers, rhythm = document["layers"], document["layers"]["rhythm"]
+    beats = sorted(beats_ms)
+    if len(beats) < 2 or any(b <= a for a, b in pairwise(beats)):
+        raise MapError([MapFault("$.beats", "needs at least two beats, all at different times")])
+    annotations = layers.get("annotations", {})
+    rhythm |= {"beat_grid_ms": beats, "downbeat_ms": _downbeats(rhythm["downbeat_ms"], beats)}
+    rhythm["beat_strength"] = _strengths(layers["frequency"], beats)
+    document["global_metrics"]["bpm"] = tempo_bpm(beats)
+    annotations |= {"override": override, "tempo_curve": tempo_curve(beats)}
+    if "drops" in annotations:
+        annotations["drops"] = _snapped(annotations["drops"], beats)
+    layers["annotations"] = annotations
+    return seal(document)
+
+
+def matched(beats_a: list[float], beats_b: list[float]) -> int:
+    """How many beats of both lists stand within SAME_BEAT_MS of each other, each used once."""
+    count = position = 0
+    for beat in beats_a:
+        while position < len(beats_b) and beats_b[position] < beat - SAME_BEAT_MS:
+            position += 1
+        if position < len(beats_b) and beats_b[position] <= beat + SAME_BEAT_MS:
+            count += 1
+            position += 1
+    return count
+
+
+def difference(old: GenesisMap, new: GenesisMap) -> dict[str, Any]:
+    """What changed, in numbers."""
+    a, b = old.layers.rhythm, new.layers.rhythm
+    count = matched(a.beat_grid_ms, b.beat_grid_ms)
+    labels = [[s.label for s in (m.layers.annotations and m.layers.annotations.sections) or []] for m in (old, new)]
+    return {
+        "bpm": [old.global_metrics.bpm, new.global_metrics.bpm],
+        "duration_ms": [old.global_metrics.duration_ms, new.global_metrics.duration_ms],
+        "beats": [len(a.beat_grid_ms), len(b.beat_grid_ms)],
+        "matched_beats": count,
+        "beat_f_measure": round(2 * count / (len(a.beat_grid_ms) + len(b.beat_grid_ms)), 4),
+        "downbeats": [len(a.downbeat_ms), len(b.downbeat_ms)],
+        "matched_downbeats": matched(a.downbeat_ms, b.downbeat_ms),
+        "sections": labels,
+    }

@@ -1,0 +1,70 @@
+"""Files that are whole or absent: written beside, flushed, renamed; verified when read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from k1edge.library.errors import Code, LibraryError
+
+CHUNK_BYTES = 1 << 20
+
+
+def write_whole(path: Path, content: bytes) -> str:
+    """Writes a file that after a power cut is there whole or not at all; returns its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_verified(path: Path, sha256: str) -> bytes:
+    """The content of a file that must have this hash; raises `LibraryError`."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise LibraryError(Code.ARTIFACT_NOT_FOUND, f"{path.name} cannot be read: {fault.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise LibraryError(Code.ARTIFACT_DAMAGED, f"{path.name} was changed or damaged since it was written")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """64 hex digits, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes a directory of plain files and directories, if it is there; never follows a link."""
+    for inside in directory.glob("*"):
+        if inside.is_dir() and not inside.is_symlink():
+            remove_tree(inside)
+        else:
+            inside.unlink(missing_ok=True)
+    for hidden in directory.glob(".*"):
+        hidden.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        directory.rmdir()

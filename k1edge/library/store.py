@@ -1,0 +1,244 @@
+"""Tracks and the versions of their Genesis Maps: files on disk, an index beside them.
+
+Consumes `GenesisMap`s, emits them back verified; raises `LibraryError`. One directory a version:
+
+    <root>/library.db                                the index (SQLite)
+    <root>/maps/<track>/v<n>/track.genesis.json      written whole, then indexed: a half-written map cannot be found
+    <root>/quarantine/                               what was damaged or invalid: nothing is lost
+
+Times in the index are UTC epoch ms. `revisions` makes new versions of old ones, `upkeep` deletes and prunes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.document import GenesisMap, encode, validate
+from k1edge.genesis.faults import MapError, MapFault
+from k1edge.library.database import connect, transaction
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.files import read_verified, write_whole
+from k1edge.library.search import Page, Query, search, searchable, track_of
+
+MAP_NAME = "track.genesis.json"
+DEFAULT_LIMIT_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFacts:
+    """What is known of a track before its analysis."""
+
+    audio_sha256: str
+    filename: str
+    title: str = ""
+    artist: str = ""
+    tags: tuple[str, ...] = ()
+    preset: str = "default"
+    source: str = "file"
+
+    @property
+    def id(self) -> str:
+        """The same audio is the same track."""
+        return self.audio_sha256[:16]
+
+
+class Library:
+    """The maps of one edge. One process writes; others may read."""
+
+    def __init__(
+        self, root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Raises `sqlite3.DatabaseError` when the index is damaged."""
+        self.root = root
+        self.db = connect(root / "library.db")
+        self.limit_bytes = limit_bytes
+        self._clock = clock
+
+    def close(self) -> None:
+        """Folds the log into the index."""
+        self.db.close()
+
+    def now_ms(self) -> int:
+        """Wall clock, epoch ms."""
+        return int(self._clock() * 1000)
+
+    def register(self, facts: TrackFacts) -> dict[str, Any]:
+        """The track of this audio, new (`processing`) or as it was; a deleted one comes back."""
+        now_ms, title = self.now_ms(), facts.title or Path(facts.filename).stem
+        with transaction(self.db):
+            self.db.execute(
+                "INSERT INTO tracks (id, audio_sha256, filename, title, artist, tags, preset, source, status, created_ms,"
+                " updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'processing', ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET deleted_ms = NULL",
+                (facts.id, facts.audio_sha256, facts.filename, title, facts.artist, json.dumps(facts.tags),
+                 facts.preset, facts.source, now_ms, now_ms),
+            )  # fmt: skip
+            self._index_words(facts.id)
+        return self.get(facts.id)
+
+    def _index_words(self, track_id: str) -> None:
+        row = self.db.execute("SELECT * FROM tracks WHERE id = ?", (track_id,)).fetchone()
+        words = [row["title"], row["artist"], " ".join(json.loads(row["tags"])), row["filename"]]
+        self.db.execute("DELETE FROM words WHERE rowid = ?", (row["key"],))
+        self.db.execute(
+            "INSERT INTO words (rowid, title, artist, tags, filename) VALUES (?, ?, ?, ?, ?)",
+            (row["key"], *map(searchable, words)),
+        )
+
+    def get(self, track_id: str, deleted: bool = False) -> dict[str, Any]:
+        """One track; a deleted one only on request."""
+        row = self.db.execute("SELECT * FROM tracks WHERE id = ?", (track_id,)).fetchone()
+        if row is None or (row["deleted_ms"] is not None and not deleted):
+            raise LibraryError(Code.TRACK_NOT_FOUND, f"there is no track {track_id!r}")
+        return track_of(row)
+
+    def search(self, query: Query) -> Page:
+        """One page of the tracks that match."""
+        return search(self.db, query)
+
+    def set_status(self, track_id: str, status: str) -> None:
+        """`processing`, `ready`, `warning` or `failed`; a track that has a map never becomes `failed`."""
+        self.db.execute(
+            "UPDATE tracks SET updated_ms = ?, status = CASE WHEN ? = 'failed' AND version IS NOT NULL THEN 'warning'"
+            " ELSE ? END WHERE id = ?",
+            (self.now_ms(), status, status, track_id),
+        )
+
+    def add_version(self, track_id: str, song: GenesisMap, reason: str, *, job_id: str | None = None) -> int:
+        """Stores a map as the next and current version; returns its number.
+
+        A job that already made a version makes no second one.
+        """
+        self.get(track_id)
+        with transaction(self.db):
+            made = self.db.execute("SELECT n FROM versions WHERE job_id = ?", (job_id,)).fetchone()
+            if made:
+                return made["n"]
+            newest = "SELECT coalesce(max(n), 0) + 1 FROM versions WHERE track_id = ?"
+            n = self.db.execute(newest, (track_id,)).fetchone()[0]
+            self._write_version(track_id, n, song, (reason, job_id))
+            self.make_current(track_id, n, song)
+        return n
+
+    def _write_version(self, track_id: str, n: int, song: GenesisMap, origin: tuple[str, str | None]) -> None:
+        now_ms, content = self.now_ms(), encode(song)
+        sha256 = write_whole(self.path(track_id, n), content)
+        beats = len(song.layers.rhythm.beat_grid_ms)
+        self.db.execute(
+            "INSERT INTO versions (track_id, n, reason, job_id, engine, bpm, beats, created_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (track_id, n, *origin, song.metadata.analysis_engine, song.global_metrics.bpm, beats, now_ms),
+        )
+        self.db.execute(
+            "INSERT INTO artefacts (track_id, n, name, bytes, sha256, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            (track_id, n, MAP_NAME, len(content), sha256, now_ms),
+        )
+
+    def make_current(self, track_id: str, n: int, song: GenesisMap) -> None:
+        """Serves this version from now on, and copies what lists show of it."""
+        metrics, notes = song.global_metrics, song.layers.annotations
+        override = (notes.model_extra or {}).get("override") if notes else None
+        self.db.execute(
+            "UPDATE tracks SET version = ?, status = 'ready', bpm = ?, duration_ms = ?, f_measure = ?, override = ?,"
+            " updated_ms = ? WHERE id = ?",
+            (n, metrics.bpm, metrics.duration_ms, metrics.f_measure if notes and notes.f_measure_known else None,
+             json.dumps(override) if override else None, self.now_ms(), track_id),
+        )  # fmt: skip
+
+    def path(self, track_id: str, n: int, name: str = MAP_NAME) -> Path:
+        """Where a version's file is."""
+        return self.root / "maps" / track_id / f"v{n}" / name
+
+    def read(self, track_id: str, n: int | None = None) -> GenesisMap:
+        """The map of a version (default: the current), verified; a damaged one goes into quarantine."""
+        n = self._version(track_id, n)
+        try:
+            content = self.artefact(track_id, n, MAP_NAME)
+            return validate(read_json(content))
+        except LibraryError as fault:
+            if fault.code is Code.ARTIFACT_DAMAGED:
+                self.quarantine(self.path(track_id, n), [MapFault("$", fault.reason)])
+            self.set_status(track_id, "warning")
+            raise
+        except MapError as error:
+            self.set_status(track_id, "warning")
+            raise LibraryError(Code.ARTIFACT_DAMAGED, f"version {n} is not a valid map: {error}") from None
+
+    def artefact(self, track_id: str, n: int, name: str) -> bytes:
+        """One file of a version, verified."""
+        row = self.db.execute(
+            "SELECT sha256 FROM artefacts WHERE track_id = ? AND n = ? AND name = ?", (track_id, n, name)
+        ).fetchone()
+        if row is None:
+            raise LibraryError(Code.ARTIFACT_NOT_FOUND, f"version {n} of {track_id} has no {name!r}")
+        return read_verified(self.path(track_id, n, name), row["sha256"])
+
+    def _version(self, track_id: str, n: int | None) -> int:
+        track = self.get(track_id)
+        n = track["version"] if n is None else n
+        if n is None:
+            raise LibraryError(Code.VERSION_NOT_FOUND, f"{track_id} has no map yet ({track['status']})")
+        if not self.db.execute("SELECT 1 FROM versions WHERE track_id = ? AND n = ?", (track_id, n)).fetchone():
+            raise LibraryError(Code.VERSION_NOT_FOUND, f"{track_id} has no version {n}")
+        return n
+
+    def versions(self, track_id: str) -> list[dict[str, Any]]:
+        """All versions, the newest first, with the size and number of their files."""
+        self.get(track_id)
+        rows = self.db.execute(
+            "SELECT v.n, v.reason, v.job_id, v.engine, v.bpm, v.beats, v.created_ms, count(a.name) AS artefacts,"
+            " sum(a.bytes) AS bytes FROM versions v LEFT JOIN artefacts a ON a.track_id = v.track_id AND a.n = v.n"
+            " WHERE v.track_id = ? GROUP BY v.n ORDER BY v.n DESC",
+            (track_id,),
+        )
+        return [dict(row) for row in rows]
+
+    def artefacts(self, track_id: str, n: int | None = None) -> list[dict[str, Any]]:
+        """The files of a version: name, bytes, sha256, age; `status` says `ok`, `missing` or `damaged`."""
+        n = self._version(track_id, n)
+        rows = self.db.execute(
+            "SELECT name, bytes, sha256, created_ms FROM artefacts WHERE track_id = ? AND n = ? ORDER BY name",
+            (track_id, n),
+        )
+        found = []
+        for row in rows:
+            path = self.path(track_id, n, row["name"])
+            try:
+                read_verified(path, row["sha256"])
+                status = "ok"
+            except LibraryError as fault:
+                status = "missing" if fault.code is Code.ARTIFACT_NOT_FOUND else "damaged"
+            found.append(dict(row) | {"status": status, "path": str(path)})
+        return found
+
+    def pin(self, track_id: str, pinned: bool, by: str) -> None:
+        """A pinned track is never pruned."""
+        self.get(track_id)
+        with transaction(self.db):
+            self.db.execute("UPDATE tracks SET pinned = ? WHERE id = ?", (pinned, track_id))
+            self.audit(by, "track.pin" if pinned else "track.unpin", track_id, "")
+
+    def audit(self, by: str, action: str, track_id: str | None, note: str) -> None:
+        """Writes down who did what."""
+        self.db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (self.now_ms(), by, action, track_id, note))
+
+    def history(self, track_id: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """The latest entries of the audit, newest first."""
+        rows = self.db.execute(
+            "SELECT * FROM audit WHERE ?1 IS NULL OR track_id = ?1 ORDER BY rowid DESC LIMIT ?2", (track_id, limit)
+        )
+        return [dict(row) for row in rows]
+
+    def quarantine(self, path: Path, faults: list[MapFault]) -> Path:
+        """Moves a bad file aside with its faults beside it; returns where it is now."""
+        target = self.root / "quarantine" / f"{self.now_ms()}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        write_whole(target.with_name(target.name + ".faults.txt"), "\n".join(map(str, faults)).encode())
+        return target

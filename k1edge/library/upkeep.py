@@ -1,0 +1,162 @@
+"""What goes and what comes back: deletion with a way back, the space limit, and an index built anew from the maps.
+
+Consumes a `Library`. A deleted track keeps its files for UNDO_S.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.document import validate
+from k1edge.genesis.faults import MapError
+from k1edge.library.database import transaction
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.files import remove_tree
+from k1edge.library.store import DEFAULT_LIMIT_BYTES, MAP_NAME, Library, TrackFacts
+
+UNDO_S = 30.0
+WARN_SHARE = 0.8
+AUDIT_ROWS = 10_000
+"""Kept; about a year of a busy venue."""
+
+
+def delete(library: Library, track_id: str, by: str) -> int:
+    """Hides a track; returns until when (epoch ms) it can be restored."""
+    library.get(track_id)
+    now_ms = library.now_ms()
+    with transaction(library.db):
+        library.db.execute("UPDATE tracks SET deleted_ms = ? WHERE id = ?", (now_ms, track_id))
+        library.audit(by, "track.delete", track_id, "")
+    return now_ms + int(UNDO_S * 1000)
+
+
+def restore(library: Library, track_id: str, by: str) -> None:
+    """Undoes a delete within UNDO_S."""
+    deleted_ms = library.get(track_id, deleted=True)["deleted_ms"]
+    if deleted_ms is not None and library.now_ms() > deleted_ms + UNDO_S * 1000:
+        raise LibraryError(Code.TOO_LATE, f"{track_id} was deleted more than {UNDO_S:g} s ago")
+    with transaction(library.db):
+        library.db.execute("UPDATE tracks SET deleted_ms = NULL WHERE id = ?", (track_id,))
+        library.audit(by, "track.restore", track_id, "")
+
+
+def usage(library: Library) -> dict[str, Any]:
+    """Bytes used and allowed, and how much of it the largest tracks take."""
+    used = library.db.execute("SELECT coalesce(sum(bytes), 0) FROM artefacts").fetchone()[0]
+    tracks, pinned = library.db.execute("SELECT count(*), coalesce(sum(pinned), 0) FROM tracks").fetchone()
+    limit = library.limit_bytes
+    return {
+        "used_bytes": used,
+        "limit_bytes": limit,
+        "used_pct": round(100 * used / limit, 1),
+        "warning": used > WARN_SHARE * limit,
+        "tracks": tracks,
+        "pinned": pinned,
+    }
+
+
+def _drop_version(library: Library, track_id: str, n: int) -> None:
+    with transaction(library.db):
+        library.db.execute("DELETE FROM versions WHERE track_id = ? AND n = ?", (track_id, n))
+        library.audit("k1edge", "version.prune", track_id, f"v{n}")
+    remove_tree(library.path(track_id, n).parent)
+
+
+def _drop_track(library: Library, track_id: str, action: str) -> None:
+    with transaction(library.db):
+        key = library.db.execute("SELECT key FROM tracks WHERE id = ?", (track_id,)).fetchone()[0]
+        library.db.execute("DELETE FROM words WHERE rowid = ?", (key,))
+        library.db.execute("DELETE FROM tracks WHERE id = ?", (track_id,))
+        library.audit("k1edge", action, track_id, "")
+    remove_tree(library.root / "maps" / track_id)
+
+
+def sweep(library: Library) -> list[str]:
+    """Removes for good what was deleted more than UNDO_S ago; returns the tracks."""
+    before = library.now_ms() - int(UNDO_S * 1000)
+    gone = [row[0] for row in library.db.execute("SELECT id FROM tracks WHERE deleted_ms < ?", (before,))]
+    for track_id in gone:
+        _drop_track(library, track_id, "track.purge")
+    return gone
+
+
+def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:
+    row = library.db.execute(
+        "SELECT v.track_id, v.n FROM versions v JOIN tracks t ON t.id = v.track_id"
+        " WHERE NOT t.pinned AND v.n <> t.version ORDER BY v.created_ms, v.n LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def _oldest_track(library: Library) -> str | None:
+    row = library.db.execute(
+        "SELECT id FROM tracks WHERE NOT pinned AND version IS NOT NULL ORDER BY updated_ms, key LIMIT 1"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def prune(library: Library) -> list[str]:
+    """Removes the oldest unpinned, superseded versions first, until the limit is kept; says what went."""
+    gone = []
+    while usage(library)["used_bytes"] > library.limit_bytes:
+        if version := _oldest_version_not_current(library):
+            _drop_version(library, *version)
+            gone.append(f"{version[0]} v{version[1]}")
+        elif track_id := _oldest_track(library):
+            _drop_track(library, track_id, "track.prune")
+            gone.append(track_id)
+        else:
+            break
+    last = "SELECT coalesce(max(rowid), 0) - ? FROM audit"
+    library.db.execute(f"DELETE FROM audit WHERE rowid <= ({last})", (AUDIT_ROWS,))
+    return gone
+
+
+def open_library(root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Library:
+    """The library below `root`; a damaged index is set aside and built anew from the maps."""
+    try:
+        library = Library(root, limit_bytes)
+        if library.db.execute("PRAGMA quick_check").fetchone()[0] == "ok":
+            return library
+        library.close()
+    except sqlite3.DatabaseError as fault:
+        if isinstance(fault, sqlite3.OperationalError):
+            raise
+    return _rebuilt(root, limit_bytes)
+
+
+def _rebuilt(root: Path, limit_bytes: int) -> Library:
+    aside = root / "quarantine"
+    aside.mkdir(parents=True, exist_ok=True)
+    stamp = (root / "library.db").stat().st_mtime_ns
+    for suffix in ("", "-wal", "-shm"):
+        file = root / f"library.db{suffix}"
+        if file.exists():
+            file.rename(aside / f"{stamp}-{file.name}")
+    library = Library(root, limit_bytes)
+    for path in sorted((root / "maps").glob(f"*/v*/{MAP_NAME}"), key=lambda path: (path.parts[-3], int(path.parts[-2][1:]))):
+        _adopt(library, path)
+    library.audit("k1edge", "library.rebuild", None, f"the damaged index is in {aside}")
+    return library
+
+
+def _adopt(library: Library, path: Path) -> None:
+    try:
+        song = validate(read_json(path.read_bytes()))
+    except MapError as error:
+        library.quarantine(path, list(error.faults))
+        return
+    told = song.metadata.model_extra or {}
+    facts = TrackFacts(
+        audio_sha256=song.metadata.hashes.audio_sha256,
+        filename=song.metadata.filename,
+        title=str(told.get("title", "")),
+        artist=str(told.get("artist", "")),
+        tags=tuple(map(str, told.get("tags", ()))),
+        source=str(told.get("source", "file")),
+    )
+    library.register(facts)
+    library.add_version(facts.id, song, "import")

@@ -1,0 +1,71 @@
+import pytest
+
+from k1edge.library.search import Query
+from k1edge.library.store import TrackFacts
+
+TRACKS = [
+    ("Überfahrt", "Zoë & The Night", ("slow", "winter"), "crossing.flac", 90.0),
+    ("Дорога домой", "Группа", ("road",), "doroga.mp3", 120.0),
+    ("東京の夜", "山田", ("city",), "tokyo.wav", 128.0),
+    ("Night Drive", "Lane", ("road", "slow"), "night-drive.ogg", 100.0),
+    ("ليل", "فيروز", (), "layl.ogg", 80.0),
+]
+
+
+@pytest.fixture
+def filled(library, clock):
+    for n, (title, artist, tags, filename, bpm) in enumerate(TRACKS):
+        clock.now_s += 1
+        facts = TrackFacts(f"{n:064x}"[::-1], filename, title=title, artist=artist, tags=tags)
+        track = library.register(facts)
+        library.db.execute("UPDATE tracks SET bpm = ?, status = 'ready' WHERE id = ?", (bpm, track["id"]))
+    return library
+
+
+def titles(library, **query) -> list[str]:
+    return [track["title"] for track in library.search(Query(**query)).tracks]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("uber", ["Überfahrt"]),
+        ("ZOE", ["Überfahrt"]),
+        ("night", ["Night Drive", "Überfahrt"]),
+        ("night lane", ["Night Drive"]),
+        ("дор", ["Дорога домой"]),
+        ("京", ["東京の夜"]),
+        ("の夜", ["東京の夜"]),
+        ("ليل", ["ليل"]),
+        ("tokyo", ["東京の夜"]),
+        ("ight", []),
+        ("winter", ["Überfahrt"]),
+        ("crossing.flac", ["Überfahrt"]),
+    ],
+)
+def test_words_are_found_from_their_beginning_in_every_script(filled, text, found):
+    assert titles(filled, text=text) == found
+
+
+@pytest.mark.parametrize("text", ['"', "'; DROP TABLE tracks", "a OR", "NEAR(", "* - ^", "\x00", "(", "{x}:y", "ab" * 9000])
+def test_no_text_is_a_syntax_error(filled, text):
+    filled.search(Query(text=text))
+    assert filled.search(Query()).total == len(TRACKS)
+
+
+def test_filters_combine(filled):
+    assert titles(filled, tag="road", bpm_min=110.0) == ["Дорога домой"]
+    assert titles(filled, bpm_min=85.0, bpm_max=100.0, order="bpm") == ["Überfahrt", "Night Drive"]
+    assert titles(filled, status="failed") == []
+    assert titles(filled, preset="default", source="file", pinned=False, text="lane") == ["Night Drive"]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(filled):
+    pages = [filled.search(Query(limit=2, offset=offset)) for offset in (0, 2, 4)]
+    assert [page.total for page in pages] == [5, 5, 5]
+    assert [track["title"] for page in pages for track in page.tracks] == [t[0] for t in reversed(TRACKS)]
+
+
+def test_a_page_is_never_larger_than_the_limit(filled):
+    assert len(filled.search(Query(limit=10**9)).tracks) == 5
+    assert len(filled.search(Query(limit=-3)).tracks) == 1

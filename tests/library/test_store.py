@@ -1,0 +1,266 @@
+import pytest
+
+from k1edge.genesis.document import ENGINE, encode, plain, seal
+from k1edge.genesis.faults import MapError
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.revisions import diff, override, promote
+from k1edge.library.search import Query
+from k1edge.library.store import Library, TrackFacts
+from k1edge.library.upkeep import delete, open_library, prune, restore, sweep, usage
+from tests.genesis.songs import song_v4
+
+
+def song(beats: int = 32, period_ms: float = 500.0):
+    document = song_v4(beats, period_ms)
+    document["metadata"]["analysis_engine"] = ENGINE
+    return seal(document)
+
+
+def facts(n: int = 1, **more) -> TrackFacts:
+    return TrackFacts(**({"audio_sha256": f"{n:016x}" + "0" * 48, "filename": f"song {n}.flac"} | more))
+
+
+def stored(library: Library, n: int = 1, **more) -> str:
+    track_id = library.register(facts(n, **more))["id"]
+    library.add_version(track_id, song(), "analysis")
+    return track_id
+
+
+def code_of(call, *args, **kwargs) -> Code:
+    with pytest.raises(LibraryError) as caught:
+        call(*args, **kwargs)
+    return caught.value.code
+
+
+def test_a_map_is_read_back_as_it_was_stored(library):
+    track_id = stored(library)
+    assert library.read(track_id) == song()
+    assert library.get(track_id) | {"created_ms": 0, "updated_ms": 0} == {
+        "id": track_id,
+        "audio_sha256": track_id + "0" * 48,
+        "filename": "song 1.flac",
+        "title": "song 1",
+        "artist": "",
+        "tags": [],
+        "preset": "default",
+        "source": "file",
+        "status": "ready",
+        "version": 1,
+        "duration_ms": 16_800.0,
+        "bpm": 120.0,
+        "f_measure": None,
+        "pinned": False,
+        "created_ms": 0,
+        "updated_ms": 0,
+        "deleted_ms": None,
+        "override": None,
+    }
+
+
+def test_a_track_is_processing_until_it_has_a_map_and_keeps_it_when_a_later_job_fails(library):
+    track_id = library.register(facts())["id"]
+    assert library.get(track_id)["status"] == "processing"
+    assert code_of(library.read, track_id) is Code.VERSION_NOT_FOUND
+    library.set_status(track_id, "failed")
+    assert library.get(track_id)["status"] == "failed"
+    library.add_version(track_id, song(), "analysis")
+    library.set_status(track_id, "failed")
+    assert library.get(track_id)["status"] == "warning"
+
+
+def test_the_same_audio_is_the_same_track(library):
+    assert library.register(facts())["id"] == library.register(facts(filename="copy.flac"))["id"]
+    assert library.search(Query()).total == 1
+
+
+def test_one_job_makes_one_version(library):
+    track_id = library.register(facts())["id"]
+    assert library.add_version(track_id, song(), "analysis", job_id="j1") == 1
+    assert library.add_version(track_id, song(33), "analysis", job_id="j1") == 1
+    assert library.add_version(track_id, song(), "analysis", job_id="j2") == 2
+    assert [version["n"] for version in library.versions(track_id)] == [2, 1]
+
+
+def test_one_flipped_bit_is_noticed_quarantined_and_the_other_versions_still_serve(library):
+    track_id = stored(library)
+    library.add_version(track_id, song(40), "analysis")
+    path = library.path(track_id, 2)
+    damaged = bytearray(path.read_bytes())
+    damaged[100] ^= 1
+    path.write_bytes(damaged)
+    assert [a["status"] for a in library.artefacts(track_id)] == ["damaged"]
+    assert code_of(library.read, track_id) is Code.ARTIFACT_DAMAGED
+    assert library.get(track_id)["status"] == "warning"
+    assert len(list((library.root / "quarantine").glob("*.genesis.json"))) == 1
+    assert library.read(track_id, 1) == song()
+    assert code_of(library.read, track_id, 2) is Code.ARTIFACT_NOT_FOUND
+    assert [a["status"] for a in library.artefacts(track_id)] == ["missing"]
+
+
+def test_a_write_that_fails_leaves_no_version_behind(library, monkeypatch):
+    track_id = stored(library)
+
+    def power_cut(handle):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("k1edge.library.files.os.fsync", power_cut)
+    with pytest.raises(OSError, match="no space"):
+        library.add_version(track_id, song(40), "analysis")
+    monkeypatch.undo()
+    assert library.get(track_id)["version"] == 1
+    assert library.read(track_id) == song()
+    assert not list(library.root.rglob("*.tmp"))
+
+
+def test_promote_makes_an_older_version_current_and_is_written_down(library):
+    track_id = stored(library)
+    library.add_version(track_id, song(40, 400.0), "analysis")
+    assert library.get(track_id)["bpm"] == 150.0
+    promote(library, track_id, 1, by="ana")
+    assert library.get(track_id)["bpm"] == 120.0
+    assert library.read(track_id) == song()
+    assert code_of(promote, library, track_id, 7, by="ana") is Code.VERSION_NOT_FOUND
+    assert [(e["by"], e["action"], e["note"]) for e in library.history(track_id)] == [("ana", "version.promote", "v1")]
+
+
+def test_diff_counts_what_changed(library):
+    track_id = stored(library)
+    library.add_version(track_id, song(30, 530.0), "analysis")
+    changes = diff(library, track_id, 1, 2)
+    assert changes["bpm"] == [120.0, pytest.approx(113.2, abs=0.1)]
+    assert changes["beats"] == [32, 30]
+    assert 2 <= changes["matched_beats"] < 8
+    assert diff(library, track_id, 1, 1)["beat_f_measure"] == 1.0
+
+
+def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(library):
+    track_id = stored(library)
+    late = [beat + 40.0 for beat in song().layers.rhythm.beat_grid_ms][:-2]
+    assert override(library, track_id, by="ana", note="40 ms early", beats_ms=late) == 2
+    revised = plain(library.read(track_id))["layers"]
+    assert revised["rhythm"]["beat_grid_ms"] == late
+    assert revised["rhythm"]["downbeat_ms"] == late[::4]
+    assert len(revised["rhythm"]["beat_strength"]) == 30
+    assert revised["annotations"]["drops"][0]["at_ms"] == 4040.0
+    assert set(revised["annotations"]["tempo_curve"]["bpm"]) == {120.0}
+    assert library.get(track_id)["override"]["by"] == "ana"
+    assert library.read(track_id, 1) == song()
+
+
+def test_single_beats_are_added_moved_and_deleted(library):
+    track_id = stored(library)
+    ops = [
+        {"op": "delete", "at_ms": 1010.0},
+        {"op": "move", "from_ms": 1500.0, "to_ms": 1530.0},
+        {"op": "add", "at_ms": 250},
+    ]
+    override(library, track_id, by="ana", note="", ops=ops)
+    assert library.read(track_id).layers.rhythm.beat_grid_ms[:4] == [250.0, 500.0, 1530.0, 2000.0]
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        [{"op": "delete", "at_ms": 750}],
+        [{"op": "add", "at_ms": -5}],
+        [{"op": "add", "at_ms": "soon"}],
+        [{"op": "shift"}],
+        ["delete"],
+        [{"op": "add", "at_ms": 500.0}],
+    ],
+)
+def test_an_impossible_edit_is_refused_and_changes_nothing(library, ops):
+    track_id = stored(library)
+    with pytest.raises(MapError):
+        override(library, track_id, by="ana", note="", ops=ops)
+    assert library.get(track_id)["version"] == 1
+
+
+def test_an_override_needs_a_list_or_operations(library):
+    track_id = stored(library)
+    assert code_of(override, library, track_id, by="ana", note="") is Code.INVALID_REQUEST
+
+
+def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock):
+    track_id = stored(library)
+    until_ms = delete(library, track_id, by="ana")
+    assert until_ms == round(clock.now_s * 1000) + 30_000
+    assert code_of(library.get, track_id) is Code.TRACK_NOT_FOUND
+    assert library.search(Query()).total == 0
+    clock.now_s += 29.0
+    assert sweep(library) == []
+    restore(library, track_id, by="ana")
+    assert library.read(track_id) == song()
+
+
+def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, clock):
+    track_id = stored(library)
+    delete(library, track_id, by="ana")
+    clock.now_s += 30.5
+    assert code_of(restore, library, track_id, by="ana") is Code.TOO_LATE
+    assert sweep(library) == [track_id]
+    assert not (library.root / "maps" / track_id).exists()
+    assert library.search(Query(text="song", deleted=True)).total == 0
+    assert code_of(restore, library, track_id, by="ana") is Code.TRACK_NOT_FOUND
+
+
+def test_the_oldest_unpinned_go_first_when_space_runs_out(library, clock):
+    ids = []
+    for n in range(5):
+        clock.now_s += 1
+        ids.append(stored(library, n))
+    library.add_version(ids[4], song(), "analysis")
+    library.pin(ids[0], True, by="ana")
+    size = len(encode(song()))
+    library.limit_bytes = 3 * size
+    assert prune(library) == [f"{ids[4]} v1", ids[1], ids[2]]
+    assert usage(library)["used_bytes"] == 3 * size
+    assert usage(library)["warning"]
+    assert {track["id"] for track in library.search(Query()).tracks} == {ids[0], ids[3], ids[4]}
+
+
+def test_pruning_stops_at_what_is_pinned(library):
+    track_id = stored(library)
+    library.pin(track_id, True, by="ana")
+    library.limit_bytes = 1
+    assert prune(library) == []
+    assert library.read(track_id) == song()
+
+
+def test_a_damaged_index_is_built_anew_from_the_maps(tmp_path):
+    library = open_library(tmp_path)
+    document = plain(song())
+    document["metadata"] |= {"title": "Überfahrt", "artist": "Zoë"}
+    sealed = seal(document)
+    track_id = library.register(TrackFacts(sealed.metadata.hashes.audio_sha256, "x.flac"))["id"]
+    library.add_version(track_id, sealed, "analysis")
+    library.add_version(track_id, sealed, "analysis")
+    library.close()
+    (tmp_path / "maps" / "strange" / "v1").mkdir(parents=True)
+    (tmp_path / "maps" / "strange" / "v1" / "track.genesis.json").write_text("{")
+    for file in tmp_path.glob("library.db*"):
+        file.write_bytes(b"x" * 8192)
+    rebuilt = open_library(tmp_path)
+    assert rebuilt.read(track_id) == sealed
+    assert [version["n"] for version in rebuilt.versions(track_id)] == [2, 1]
+    assert rebuilt.search(Query(text="uberfahrt")).total == 1
+    assert len(list((tmp_path / "quarantine").glob("*.faults.txt"))) == 1
+    rebuilt.close()
+
+
+def test_a_library_of_a_newer_k1edge_is_left_alone(library):
+    library.db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LibraryError, match="99"):
+        open_library(library.root)
+    assert (library.root / "library.db").exists()
+
+
+def test_few_transactions_reach_the_card(library):
+    """One for the track, one for its map: progress and reads write nothing."""
+    before = library.db.total_changes
+    track_id = stored(library)
+    written = library.db.total_changes - before
+    library.read(track_id)
+    library.versions(track_id)
+    library.search(Query(text="song"))
+    assert library.db.total_changes - before == written
