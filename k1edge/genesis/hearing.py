@@ -1,4 +1,4 @@
-"""What the ear separates in one hop: bass, body and air; harmonic and percussive.
+"""What the ear separates in one hop: eight regions from sub to air; harmonic and percussive.
 
 Consumes `FeatureFrame`, emits `Hearing`, 100 a second. The bands arrive normalised by a gain that is not carried with
 them, so their shares are scaled back with `level_dbfs`: every level here is absolute (dBFS) and survives a breakdown.
@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from k1edge.dsp.features import COMPRESSION, N_BANDS, band_centres_hz
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
-BASS_BELOW_HZ = 150.0
+GROUP_EDGES_HZ = (20.0, 65.0, 150.0, 350.0, 900.0, 2_000.0, 5_000.0, 9_000.0, 16_000.0)
+"""Sub | kick and bass | warmth | low voice | voice | presence, snare | hats | air: who plays is seen from these."""
+N_GROUPS = len(GROUP_EDGES_HZ) - 1
+BASS_GROUPS = 2
 VOICE_HZ = (250.0, 3_500.0)
-AIR_ABOVE_HZ = 5_000.0
 HPSS_EVERY = 2
 HPSS_FRAMES = 11
 """220 ms: longer than a drum's ring, shorter than a sung vowel."""
@@ -40,18 +43,14 @@ class Hearing:
 
     level_dbfs: float
     bass_dbfs: float
-    body_dbfs: float
-    air_dbfs: float
+    groups: np.ndarray
+    """(N_GROUPS,) power in each of the groups; they add up to the power of the level."""
     percussive: float
     """Share of the energy above the bass that is struck, not sustained."""
     voiced_dbfs: float
     """Sustained sound within VOICE_HZ."""
     centroid_hz: float
     silent: bool
-
-
-def _dbfs(level_dbfs: float, share: float) -> float:
-    return max(level_dbfs + 10 * math.log10(share + 1e-12), QUIETEST_DBFS)
 
 
 class Ear:
@@ -63,9 +62,10 @@ class Ear:
         # A band is the mean magnitude under its triangle, so its energy grows with its width.
         self._widths = ((corners[2:] - corners[:-2]) / (corners[2] - corners[0])).astype(np.float32)
         voice = (centres >= VOICE_HZ[0]) & (centres < VOICE_HZ[1])
-        bass, air = centres < BASS_BELOW_HZ, centres >= AIR_ABOVE_HZ
-        self._groups = np.stack([bass, ~bass & ~air, air, np.ones(N_BANDS, bool)]).astype(np.float32)
-        self._separable = np.stack([~bass, voice]).astype(np.float32)
+        edges = GROUP_EDGES_HZ
+        groups = [(centres >= low) & (centres < high) for low, high in pairwise(edges)]
+        self._groups = np.stack(groups).astype(np.float32)
+        self._separable = np.stack([centres >= edges[BASS_GROUPS], voice]).astype(np.float32)
         self._energy = np.empty(N_BANDS, np.float32)
         self._history = np.zeros((HPSS_FRAMES, N_BANDS), np.float32)
         self._row = 0
@@ -83,19 +83,20 @@ class Ear:
         energy *= 1 / COMPRESSION
         np.square(energy, out=energy)
         energy *= self._widths
-        bass, body, air, total = (float(g) for g in self._groups @ energy)
+        groups = self._groups @ energy
+        total = float(groups.sum()) + 1e-12
         self._until_split -= 1
         if not self._until_split:
             self._until_split = HPSS_EVERY
             self._split(energy)
-        level, scale = features.level_dbfs, 1 / (total + 1e-12)
+        level = features.level_dbfs
+        groups *= 10 ** (level / 10) / total
         return Hearing(
             level_dbfs=level,
-            bass_dbfs=_dbfs(level, bass * scale),
-            body_dbfs=_dbfs(level, body * scale),
-            air_dbfs=_dbfs(level, air * scale),
+            bass_dbfs=max(10 * math.log10(float(groups[:BASS_GROUPS].sum()) + 1e-12), QUIETEST_DBFS),
+            groups=groups,
             percussive=self._percussive,
-            voiced_dbfs=_dbfs(level, self._voiced_share),
+            voiced_dbfs=max(level + 10 * math.log10(self._voiced_share + 1e-12), QUIETEST_DBFS),
             centroid_hz=features.centroid_hz,
             silent=features.silent,
         )

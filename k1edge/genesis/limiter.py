@@ -1,0 +1,203 @@
+"""No flash above 3 Hz and no flash of saturated red: the last look at every command before it leaves for one K1.
+
+Consumes the commands for one device with the time they are sent, emits the commands to send in their place: the same,
+a tamer copy, none yet, or also a scene that was held back. Counts what it stopped. One per device.
+
+A flash is a pair of opposing changes of at least a tenth of full luminance (WCAG 2.3.1, ITU-R BT.1702). How a pattern
+turns commands into light is not known, so the worst is assumed: every beat is a full flash that has died PULSE_MS
+later; every macro moves the whole field by as much as the macro moves, times the brightness; a change of brightness
+moves it once; a new pattern or palette moves it either way. All these changes are put on one line of time, where
+changes in the same direction that follow each other are one; within any second there may be six, which is three
+flashes.
+
+Beats above the limit lose their tick and keep tempo and phase; a macro stays where it is; a scene waits. A palette
+with saturated red glows but never flashes: in such a scene there are no ticks, and after one change of luminance the
+opposite one waits for a second. Saturation is kept where no hue is a saturated red.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+from k1edge.device_facts import PALETTES
+
+WINDOW_MS = 1000.0
+CHANGES = 6
+"""Three pairs in any second: 3 Hz."""
+RED_CHANGES = 1
+STEP = 0.1
+"""Share of full luminance from which a change counts."""
+PULSE_MS = 200.0
+MEMORY_MS = 1500.0
+MAX_SATURATION = 0.85
+"""Red of this saturation is (1, .15, .15): 0.77 of its light is red, and saturated red begins at 0.8."""
+RED_PALETTES = frozenset(
+    PALETTES.index(name)
+    for name in (
+        "Sunset Real", "RGI 15", "Analogous 1", "Pink Splash 08", "Pink Splash 07", "Rainbow Sherbet", "IB Jul01", "IB15",
+        "Lava", "Fire", "Autumn 19", "Black Magenta Red", "Red Magenta Yellow",
+    )
+)  # fmt: skip
+"""Those with a colour of which 80 % or more is red (the gradients of the FastLED collection, as the firmware carries them)."""
+RESERVE = 2
+"""Changes kept free while a scene waits, so that it waits for a second at most."""
+MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
+
+Change = tuple[float, int]
+"""(time in ms, +1 brighter, -1 darker, 0 either)."""
+
+
+def runs_per_window(changes: list[Change]) -> int:
+    """The most runs of one direction that any WINDOW_MS has a part of, of changes sorted by time."""
+    ends: list[float] = []
+    direction = most = first = 0
+    for at, way in changes:
+        if way and way == direction:
+            ends[-1] = at
+        else:
+            direction = way
+            ends.append(at)
+        while ends[first] <= at - WINDOW_MS:
+            first += 1
+        most = max(most, len(ends) - first)
+    return most
+
+
+class _Swing:
+    """One quantity that may move the light: its extremes since its last counted change."""
+
+    def __init__(self) -> None:
+        self._low = self._high = 0.0
+
+    def way(self, value: float) -> int:
+        """+1 or -1 if going to `value` is a change of STEP or more, else 0."""
+        if value >= self._low + STEP - 1e-9:
+            return 1
+        return -1 if value <= self._high - STEP + 1e-9 else 0
+
+    def go(self, value: float) -> None:
+        """The light has gone to `value`."""
+        counted = self.way(value) != 0
+        self._low = value if counted else min(self._low, value)
+        self._high = value if counted else max(self._high, value)
+
+
+class Limiter:
+    """Commands of one K1 in, safe commands out."""
+
+    def __init__(self) -> None:
+        self.stopped: Counter[str] = Counter()
+        """How often what was changed or held back: beat, macro, scene, saturation."""
+        self._beats: dict[int, float] = {}
+        self._changes: list[Change] = []
+        self._swings = {name: _Swing() for name in MACROS}
+        self._levels = dict.fromkeys(MACROS, 0.0)
+        self._scene_swing = _Swing()
+        self._brightness = 1.0
+        self._look: tuple[str, int] | None = None
+        self._held: Any = None
+
+    def process(self, command: Any, at_ms: float) -> tuple[Any, ...]:
+        """What to send for a `cmd/...` message at `at_ms` (on the edge's clock, which never goes back), in this order."""
+        self._forget(at_ms)
+        if command.LEAF == "cmd/scene":
+            self._held = command
+            return self._release(at_ms)
+        released = self._release(at_ms)
+        if command.LEAF == "cmd/beat":
+            command = self._beat(command, at_ms)
+        elif command.LEAF == "cmd/macro":
+            command = self._macro(command, at_ms)
+        return (*released, command)
+
+    def _forget(self, at_ms: float) -> None:
+        since = at_ms - MEMORY_MS
+        self._beats = {number: due for number, due in self._beats.items() if due > since}
+        self._changes = [change for change in self._changes if change[0] > since]
+
+    @property
+    def _red(self) -> bool:
+        """A red palette is shown, or waits for the beats to end."""
+        wanted = self._held is not None and self._held.palette_id in RED_PALETTES
+        return wanted or (self._look is not None and self._look[1] in RED_PALETTES)
+
+    def _allowance(self) -> int:
+        return (RED_CHANGES if self._red else CHANGES) - (RESERVE if self._held is not None else 0)
+
+    def _runs(self, more: list[Change], beats: list[float]) -> int:
+        """Runs in the worst second, with these changes and exactly these beats on the line of time."""
+        line = self._changes + more
+        for due, following in pairwise([*sorted(beats), float("inf")]):
+            line += [(due, 1), (min(due + PULSE_MS, (due + following) / 2), -1)]
+        return runs_per_window(sorted(line))
+
+    def _beat(self, command: Any, at_ms: float) -> Any:
+        if not command.tick:
+            return command
+        number, due = command.number, at_ms + max(command.due_in_ms, 0.0)
+        # A correction replaces the beat while that is still to come; afterwards it is one more flash.
+        if self._beats.get(number, at_ms + 1) <= at_ms:
+            number = -1 - len(self._beats) - number
+        others = [t for n, t in self._beats.items() if n != number]
+        if self._red or self._runs([], [*others, due]) > self._allowance():
+            self.stopped["beat"] += 1
+            return command.model_copy(update={"tick": False, "strength": 0.0})
+        self._beats[number] = due
+        return command
+
+    def _macro(self, command: Any, at_ms: float) -> Any:
+        kept: dict[str, float] = {}
+        for name, swing in self._swings.items():
+            level = getattr(command, name)
+            way = swing.way(level * self._brightness)
+            change = [(at_ms, way)] if way else []
+            if change and self._runs(change, list(self._beats.values())) > self._allowance():
+                kept[name] = self._levels[name]
+                continue
+            self._changes += change
+            swing.go(level * self._brightness)
+            self._levels[name] = level
+        if not kept:
+            return command
+        self.stopped["macro"] += 1
+        return command.model_copy(update=kept)
+
+    def _release(self, at_ms: float) -> tuple[Any, ...]:
+        """The scene that waits, if it may go now."""
+        scene = self._held
+        if scene is None:
+            return ()
+        look = (scene.pattern, scene.palette_id)
+        brightness = float(scene.parameters.get("brightness", self._brightness))
+        changes = self._scene_changes(look, brightness, at_ms)
+        if changes and not self._scene_fits(look, changes, at_ms):
+            self.stopped["scene"] += 1
+            return ()
+        self._held, self._look, self._brightness = None, look, brightness
+        self._changes += changes
+        self._scene_swing.go(brightness)
+        for name, swing in self._swings.items():
+            swing.go(self._levels[name] * brightness)
+        return (self._paler(scene),)
+
+    def _scene_changes(self, look: tuple[str, int], brightness: float, at_ms: float) -> list[Change]:
+        if look != self._look:
+            return [(at_ms, 0)]
+        ways = {self._scene_swing.way(brightness)}
+        ways |= {swing.way(self._levels[name] * brightness) for name, swing in self._swings.items()}
+        return [(at_ms, way) for way in ways if way]
+
+    def _scene_fits(self, look: tuple[str, int], changes: list[Change], at_ms: float) -> bool:
+        shown_red = self._look is not None and self._look[1] in RED_PALETTES
+        becomes_red = look[1] in RED_PALETTES
+        if becomes_red and any(due + PULSE_MS > at_ms for due in self._beats.values()):
+            return False
+        return self._runs(changes, list(self._beats.values())) <= (RED_CHANGES if shown_red else CHANGES)
+
+    def _paler(self, scene: Any) -> Any:
+        if scene.parameters.get("saturation", 0.0) <= MAX_SATURATION:
+            return scene
+        self.stopped["saturation"] += 1
+        return scene.model_copy(update={"parameters": {**scene.parameters, "saturation": MAX_SATURATION}})

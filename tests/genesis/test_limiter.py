@@ -1,0 +1,195 @@
+"""No command stream makes a K1 flash above 3 Hz, or flash in saturated red."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from k1edge.device_facts import PALETTES
+from k1edge.genesis.limiter import MACROS, MAX_SATURATION, PULSE_MS, RED_PALETTES, Limiter
+from k1edge.k1.contract import BeatCommand, MacroCommand, SceneCommand
+
+STREAMS = 10_000
+LAVA, OCEAN = PALETTES.index("Lava"), PALETTES.index("Ocean Breeze 036")
+
+
+class Command(SimpleNamespace):
+    """Quick to make: the fields of a contract message, without its validation."""
+
+    def model_copy(self, update):
+        return Command(**{**vars(self), **update})
+
+
+def beat(number, due_in_ms, tick=True):
+    return Command(LEAF="cmd/beat", number=number, due_in_ms=due_in_ms, tick=tick, strength=1.0)
+
+
+def macro(**levels):
+    return Command(LEAF="cmd/macro", **(dict.fromkeys(MACROS, 0.0) | levels))
+
+
+def scene(pattern="pulse", palette=OCEAN, **parameters):
+    return Command(LEAF="cmd/scene", pattern=pattern, palette_id=palette, parameters=parameters)
+
+
+def played(commands):
+    """[(at_ms, command sent)] for [(at_ms, command)]."""
+    limiter = Limiter()
+    return [(at, sent) for at, command in commands for sent in limiter.process(command, at)]
+
+
+def luminance(sent, weights, gains):
+    """(times, levels, red): what a whole field shows that mixes the macros and the beat's pulse by `weights`, and
+    whose patterns are `gains` bright; written from the contract alone, without a look into the limiter."""
+    dues = {}
+    for at, c in sent:
+        if c.LEAF == "cmd/beat":
+            number = c.number
+            while number in dues and dues[number] <= at:
+                number += 0.001
+            if c.tick:
+                dues[number] = at + max(c.due_in_ms, 0.0)
+    due = np.array(sorted(dues.values()))
+    ends = np.minimum(due + PULSE_MS, np.append((due[1:] + due[:-1]) / 2, np.inf))
+    steps = [(at, c) for at, c in sent if c.LEAF != "cmd/beat"]
+    times = sorted({at for at, _ in steps} | set(due) | set(ends))
+    levels, reds, mix, bright, gain, red, step = [], [], 0.0, 1.0, 1.0, False, 0
+    for t in times:
+        while step < len(steps) and steps[step][0] <= t:
+            c = steps[step][1]
+            if c.LEAF == "cmd/macro":
+                mix = sum(w * getattr(c, name) for w, name in zip(weights[1:], MACROS, strict=True))
+            else:
+                bright, gain = c.parameters.get("brightness", bright), gains[c.pattern]
+                red = c.palette_id in RED_PALETTES
+            step += 1
+        # An instant in which one pulse ends as another begins is lit.
+        pulse = float(np.any((due <= t) & (t < ends)))
+        levels.append(bright * gain * (weights[0] * pulse + mix))
+        reds.append(red)
+    return times, levels, reds
+
+
+def changes(times, levels, step=0.1):
+    """Times of opposing changes of luminance by `step` or more."""
+    extreme, way, found = levels[0] if levels else 0.0, 0, []
+    for t, level in zip(times, levels, strict=True):
+        gap = level - extreme
+        if gap * way > 0:
+            extreme = level
+        elif abs(gap) >= step:
+            extreme, way = level, 1 if gap > 0 else -1
+            found.append(t)
+    return found
+
+
+def most_in_a_second(found):
+    found = np.array(found)
+    return max((int(np.sum((found >= t) & (found < t + 1000))) for t in found), default=0)
+
+
+def random_stream(rng):
+    """Up to four seconds of anything, at any pace."""
+    pace_ms = rng.choice([10, 40, 120])
+    at, number, stream = 0.0, 0, []
+    for _ in range(rng.integers(5, 45)):
+        at += float(rng.exponential(pace_ms))
+        kind = rng.random()
+        if kind < 0.45:
+            number += int(rng.random() < 0.8)
+            stream.append((at, beat(number, float(rng.uniform(-50, 300)))))
+        elif kind < 0.85:
+            extreme = rng.random() < 0.5
+            values = rng.integers(0, 2, 5) if extreme else rng.random(5)
+            stream.append((at, macro(**dict(zip(MACROS, map(float, values), strict=True)))))
+        else:
+            palette = LAVA if rng.random() < 0.3 else OCEAN
+            stream.append((at, scene(str(rng.choice(["pulse", "bloom"])), palette, brightness=float(rng.random()))))
+    # Quiet ticks afterwards let a scene out that had to wait.
+    return stream + [(at + 100 * i, beat(-1, 0, tick=False)) for i in range(1, 25)]
+
+
+def test_ten_thousand_random_streams_never_flash_above_3_hz_nor_in_red():
+    rng = np.random.default_rng(20)
+    for _ in range(STREAMS):
+        sent = played(random_stream(rng))
+        weights = rng.dirichlet(np.ones(6) * 0.3)
+        times, levels, reds = luminance(sent, weights, {"pulse": 1.0, "bloom": float(rng.random())})
+        assert most_in_a_second(changes(times, levels)) <= 6
+        lit = [(t, level) for t, level, red in zip(times, levels, reds, strict=True) if red]
+        if lit:
+            assert len(np.unique(reds)) == 2 or most_in_a_second(changes(*zip(*lit, strict=True))) <= 1
+
+
+def test_the_newest_scene_always_arrives_within_two_seconds():
+    rng = np.random.default_rng(21)
+    for _ in range(500):
+        stream = random_stream(rng)
+        wished = [c for _, c in stream if c.LEAF == "cmd/scene"]
+        arrived = [c for _, c in played(stream) if c.LEAF == "cmd/scene"]
+        assert not wished or arrived[-1].pattern == wished[-1].pattern
+        assert not wished or arrived[-1].palette_id == wished[-1].palette_id
+
+
+def test_a_strobe_of_beats_is_cut_to_three_a_second():
+    sent = played([(i * 50.0, beat(i, 0.0)) for i in range(200)])
+    shown = [at for at, c in sent if c.tick]
+    assert len(sent) == 200
+    assert 2.5 <= len(shown) / 10 <= 3.0
+
+
+def test_house_at_128_bpm_is_left_alone():
+    period = 60_000 / 128
+    stream = [(i * period, beat(i, 150.0)) for i in range(100)]
+    limiter = Limiter()
+    assert [limiter.process(c, at) for at, c in stream] == [(c,) for _, c in stream]
+    assert not limiter.stopped
+
+
+def test_a_correction_is_not_a_second_flash():
+    limiter = Limiter()
+    for number in range(30):
+        limiter.process(beat(number, 150.0), number * 400.0)
+        limiter.process(beat(number, 100.0), number * 400.0 + 60)
+    assert not limiter.stopped
+
+
+def test_a_beat_in_a_red_palette_keeps_the_tempo_and_loses_the_flash():
+    limiter = Limiter()
+    limiter.process(scene(palette=LAVA), 0.0)
+    (sent,) = limiter.process(beat(1, 100.0), 2000.0)
+    assert not sent.tick
+    assert limiter.stopped["beat"] == 1
+
+
+def test_a_red_scene_waits_for_the_beat_that_was_announced():
+    limiter = Limiter()
+    limiter.process(scene(palette=OCEAN), 0.0)
+    limiter.process(beat(1, 150.0), 2000.0)
+    assert limiter.process(scene(palette=LAVA), 2010.0) == ()
+    released = limiter.process(beat(2, 100.0), 2600.0)
+    assert [c.LEAF for c in released] == ["cmd/scene", "cmd/beat"]
+    assert not released[1].tick
+
+
+def test_saturation_is_kept_where_no_red_is_saturated():
+    limiter = Limiter()
+    (sent,) = limiter.process(scene(saturation=1.0, brightness=0.5), 0.0)
+    assert sent.parameters == {"saturation": MAX_SATURATION, "brightness": 0.5}
+    assert limiter.stopped["saturation"] == 1
+
+
+def test_the_contracts_own_messages_pass_through():
+    limiter = Limiter()
+    number = BeatCommand.model_construct(number=1, bpm=120.0, due_in_ms=150.0, due_at_ms=150.0, confidence=1.0, tick=True)
+    level = MacroCommand.model_construct(**dict.fromkeys(MACROS, 0.5))
+    look = SceneCommand.model_construct(pattern="bloom", palette_id=LAVA, parameters={"saturation": 1.0})
+    assert limiter.process(number, 0.0) == (number,)
+    assert limiter.process(level, 10.0) == (level,)
+    assert limiter.process(look, 1000.0)[0].parameters == {"saturation": MAX_SATURATION}
+
+
+@pytest.mark.parametrize("leaf", ["cmd/sync", "cmd/segment", "cmd/ping"])
+def test_what_is_not_light_is_left_alone(leaf):
+    other = Command(LEAF=leaf)
+    assert Limiter().process(other, 0.0) == (other,)
