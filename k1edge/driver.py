@@ -16,6 +16,7 @@ from k1edge.config import K1Settings
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, SceneWindow, Scribe, Stamp
+from k1edge.k1.contract.parameters import clamp
 
 MAX_DEVICES = 16
 BPM_RANGE = (30.0, 300.0)
@@ -86,7 +87,7 @@ class Driver:
         for device in fresh:
             device.led = True
             yield self._scribe.write_to(device.id, contract.SyncCommand, stamp, action="start",
-                                        bpm=round(frame.beat.tempo_bpm, 2))
+                                        bpm=round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2))
         event = frame.beat.announced
         if event is not None:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, now_ns), stamp)
@@ -175,7 +176,7 @@ class Driver:
     def _show(self, look: Look, devices: list[Device], stamp: Stamp) -> Iterator[Publication]:
         if not devices:
             return
-        parameters, changed = contract.clamp(dict(look.parameters))
+        parameters, changed = clamp(dict(look.parameters))
         self.clamped += changed
         for device in devices:
             publication = self._scribe.write_to(

@@ -16,7 +16,7 @@ from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
 from k1edge.driver import Driver
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
-from k1edge.hands import Hands, Situation
+from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Link, Received
@@ -160,7 +160,8 @@ class Edge:
 
     def _received(self, received: Received, now: Situation) -> None:
         if "/request/" in received.topic:
-            self._send(self._hands.request(received.topic, received.payload, received.arrival.response_topic, now))
+            reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
+            self._send(self._hands.request(received.topic, received.payload, reply_to, now))
             return
         try:
             where = contract.address(received.topic)
@@ -213,7 +214,7 @@ class Edge:
             mqtt_reconnects=counters.reconnects, mqtt_dropped_live=link.dropped_live,
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=counters.dropped_inbox,
             requests_ok=self._hands.ok, requests_rejected=sum(self._hands.rejected.values()),
-            errors=dict(self._hands.rejected), parameters_clamped=self._driver.clamped, devices_ready=self._ready_devices,
+            errors=dict(self._hands.rejected), clamped_parameters=self._driver.clamped, devices_ready=self._ready_devices,
             device_round_trip_ms_max=self._driver.round_trip_ms_max, **figures, **heard,
         )  # fmt: skip
 

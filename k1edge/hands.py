@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from k1edge.clock import Timeline
 from k1edge.frames import Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
 
 FOREIGN_LEASE_S = 8.0
@@ -38,6 +40,13 @@ class Situation:
     stamp: Stamp
     pipeline: Pipeline | None = None
     timeline: Timeline | None = None
+
+
+class ReplyTo(NamedTuple):
+    """Where an MQTT 5 caller wants the answer, and what is to come back with it."""
+
+    topic: str = ""
+    correlation: bytes = b""
 
 
 class RefusedError(Exception):
@@ -75,8 +84,8 @@ class Hands:
         """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
         return choreographed if self.override is None else self.override.look
 
-    def request(self, topic: str, payload: bytes, reply_to: str, now: Situation) -> Iterator[Publication]:
-        """The answer to one request; `reply_to` is the MQTT 5 response topic, if one was given."""
+    def request(self, topic: str, payload: bytes, reply_to: ReplyTo, now: Situation) -> Iterator[Publication]:
+        """The answer to one request, and a copy for `reply_to`."""
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
@@ -90,8 +99,9 @@ class Hands:
             yield self._audit(request, now)
         else:
             yield answer
-        if reply_to and not reply_to.startswith(contract.ROOT.partition("/")[0] + "/"):
-            yield replace(answer, topic=reply_to)  # never onto a topic of the contract: a reply must not steer a K1
+        if reply_to.topic and not reply_to.topic.startswith(contract.ROOT.partition("/")[0] + "/"):
+            # Never onto a topic of the contract: a reply must not steer a K1.
+            yield replace(answer, topic=reply_to.topic, correlation=reply_to.correlation)
 
     def foreign_scene(self, device: str, now_ns: int) -> None:
         """Someone else has set a scene on a K1: hold back for a while."""
@@ -142,7 +152,7 @@ class Hands:
 
     def _apply(self, request: Request, now: Situation) -> dict:
         args = request.args
-        parameters, clamped = contract.clamp({name: float(value) for name, value in args.parameters.items()})
+        parameters, clamped = clamp({name: float(value) for name, value in args.parameters.items()})
         look = Look("request", args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
                     args.transition_ms)
         return self._lease(request, "scene", args.lease_s, look, now) | {"clamped": clamped}

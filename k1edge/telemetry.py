@@ -53,7 +53,7 @@ class Telemetry:
             "cpu_pct": round(self._cpu_pct(), 2),
             "rss_mb": rss_mb(),
             "temp_c": temperature_c(),
-            "messages_rejected": self.rejected_messages,
+            "rejected_messages": self.rejected_messages,
         }
 
     def _cpu_pct(self) -> float:

@@ -1,0 +1,177 @@
+"""From frames to the commands of one to sixteen K1s."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k1edge.config import DeviceSettings, K1Settings
+from k1edge.driver import MAX_DEVICES, Driver
+from k1edge.frames import Section
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe
+from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timeline
+
+
+def driver_of(*devices, **settings):
+    listed = devices or (DeviceSettings(id="porch"),)
+    return Driver(K1Settings(devices=listed, **settings), Scribe("hall", "pi"))
+
+
+def run(driver, hop, look=BRIGHT, **music):
+    now_ns, stamp = at(hop)
+    sent = driver.process(frame(hop, look=look or BRIGHT, **music), look, timeline(), now_ns, stamp)
+    return [(p.topic.removeprefix("k1/v1/hall/device/"), json.loads(p.payload)) for p in sent]
+
+
+def messages(sent, leaf):
+    return {topic.partition("/")[0]: body for topic, body in sent if topic.endswith("/" + leaf)}
+
+
+def test_a_k1_is_told_to_follow_before_anything_else():
+    sent = run(driver_of(), 1)
+    assert sent[0][0] == "porch/cmd/sync"
+    assert sent[0][1]["action"] == "start"
+
+
+def test_an_announced_beat_reaches_every_k1_earlier_by_its_latency():
+    driver = driver_of(DeviceSettings(id="fast", latency_ms=-20), DeviceSettings(id="slow", latency_ms=60))
+    beats = messages(run(driver, 50, announced=announcement(7, due_s=0.65, in_bar=3)), "cmd/beat")
+    assert beats["fast"]["due_in_ms"] == pytest.approx(170.0)
+    assert beats["slow"]["due_in_ms"] == pytest.approx(90.0)
+    assert beats["slow"]["due_at_ms"] == EPOCH_MS + 500 + 90
+    assert beats["fast"]["number"] == beats["slow"]["number"] == 7
+    assert beats["fast"]["beat_in_bar"] == 2, "a K1 counts from zero"
+
+
+@given(bpm=st.floats(0, 1000), in_bar=st.integers(0, 31), phase=st.floats(0, 0.99999))
+def test_every_beat_command_is_within_the_contract(bpm, in_bar, phase):
+    driver = driver_of()
+    now_ns, stamp = at(50)
+    heard = frame(50, announced=announcement(1, 0.6, in_bar), bpm=bpm)
+    for p in driver.process(heard, BRIGHT, timeline(), now_ns, stamp):
+        contract.decode(p.topic, p.payload)
+
+
+def test_macros_are_sent_at_their_rate():
+    driver = driver_of(macro_rate_hz=20)
+    macros = [body for hop in range(1, 101) for topic, body in run(driver, hop) if topic.endswith("cmd/macro")]
+    assert len(macros) == 20
+    assert macros[0]["energy"] == 0.5
+
+
+def test_a_scene_is_sent_once_and_again_only_when_it_changes():
+    driver = driver_of()
+    scenes = [messages(run(driver, hop), "cmd/scene") for hop in range(1, 200)]
+    assert sum(map(len, scenes)) == 1
+    assert messages(run(driver, 200, look=DARK), "cmd/scene")["porch"]["pattern"] == "twilight"
+
+
+def test_scenes_never_come_faster_than_the_devices_window_and_the_newest_wins():
+    driver = driver_of()
+    sent = [(hop, body["pattern"]) for hop in range(1, 100) for body in
+            messages(run(driver, hop, look=(BRIGHT, DARK)[hop % 2 if hop < 90 else 0]), "cmd/scene").values()]
+    hops = [hop for hop, _ in sent]
+    assert all(later - earlier >= 30 for earlier, later in zip(hops, hops[1:], strict=False))
+    run_on = [run(driver, hop, look=BRIGHT) for hop in range(100, 140)]
+    last = [body for sent in run_on for body in messages(sent, "cmd/scene").values()]
+    assert driver.shown == BRIGHT
+    assert not last or last[-1]["pattern"] == "pulse"
+
+
+def test_hands_off_means_no_scene_and_hands_on_sends_it_again():
+    driver = driver_of()
+    run(driver, 1)
+    assert not any(messages(run(driver, hop, look=None), "cmd/scene") for hop in range(2, 100))
+    assert messages(run(driver, 100), "cmd/scene")
+
+
+def test_a_scene_of_our_own_is_not_foreign_and_any_other_is():
+    driver = driver_of()
+    now_ns, stamp = at(1)
+    ours = [p.payload for p in driver.process(frame(1), BRIGHT, timeline(), now_ns, stamp) if p.topic.endswith("scene")]
+    assert not driver.is_foreign("porch", ours[0])
+    assert driver.is_foreign("porch", b'{"pattern":"lava"}')
+    assert not driver.is_foreign("porch", b""), "clearing the topic is nobody's wish"
+    assert not driver.is_foreign("elsewhere", b'{"pattern":"lava"}')
+
+
+def test_a_standing_scene_is_renewed_before_it_expires():
+    driver = driver_of()
+    first = messages(run(driver, 1), "cmd/scene")["porch"]
+    again = [messages(run(driver, hop), "cmd/scene") for hop in (60_000, 119_000, 121_000)]
+    assert [len(each) for each in again] == [0, 0, 1]
+    assert again[2]["porch"]["ts_ms"] < first["expires_at_ms"]
+
+
+def test_a_parameter_beyond_the_range_is_clamped_and_counted():
+    driver = driver_of()
+    loud = BRIGHT.__class__("x", "pulse", 1, (("brightness", 4.0), ("nonsense", 1.0)))
+    scene = messages(run(driver, 1, look=loud), "cmd/scene")["porch"]
+    assert scene["parameters"] == {"brightness": 1.0}
+    assert driver.clamped == 2
+
+
+def test_a_new_section_is_told_once():
+    driver = driver_of()
+    run(driver, 1)
+    drop = Section("drop", 480, 0.8, True, 300)
+    segments = [messages(run(driver, hop, section=drop), "cmd/segment") for hop in range(2, 50)]
+    told = [each["porch"] for each in segments if each]
+    assert len(told) == 1
+    assert told[0]["label"] == "drop"
+    assert told[0]["index"] == 300 % 256
+    assert told[0]["start_at_ms"] == EPOCH_MS + 10
+
+
+def test_auto_drives_whoever_reports_and_stops_with_whoever_is_lost():
+    driver = Driver(K1Settings(devices="auto", auto_latency_ms={"bar": 30.0}), Scribe("hall", "pi"))
+    assert run(driver, 1) == []
+    driver.heard("bar", ready=True)
+    sent = run(driver, 60, announced=announcement(1, 0.75))
+    assert messages(sent, "cmd/sync")["bar"]["action"] == "start"
+    assert messages(sent, "cmd/beat")["bar"]["due_in_ms"] == pytest.approx(120.0)
+    driver.heard("bar", ready=False)
+    assert run(driver, 62, announced=announcement(2, 1.25)) == []
+
+
+def test_auto_takes_sixteen_and_no_more():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(40):
+        driver.heard(f"k1-{i}", ready=True)
+    assert len(driver.devices) == MAX_DEVICES
+
+
+def test_strangers_are_ignored_when_the_k1s_are_listed():
+    driver = driver_of()
+    driver.heard("stranger", ready=True)
+    assert list(driver.devices) == ["porch"]
+
+
+def test_a_k1_that_comes_back_is_told_everything_again():
+    driver = driver_of()
+    run(driver, 1)
+    driver.heard("porch", ready=True)
+    sent = run(driver, 50)
+    assert {topic.partition("/cmd/")[2] for topic, _ in sent} >= {"sync", "segment", "scene"}
+
+
+def test_release_gives_every_k1_back_and_the_next_frame_takes_it_again():
+    driver = driver_of(DeviceSettings(id="a"), DeviceSettings(id="b"), DeviceSettings(id="c", enabled=False))
+    run(driver, 1)
+    released = [(p.topic, json.loads(p.payload)["action"]) for p in driver.release(at(2)[1])]
+    assert released == [(f"k1/v1/hall/device/{d}/cmd/sync", "stop") for d in "ab"]
+    assert messages(run(driver, 3), "cmd/sync")["a"]["action"] == "start"
+
+
+def test_the_quickest_ping_tells_the_clock():
+    driver = driver_of()
+    for there_ms, back_ms in ((40, 10), (5, 5), (30, 60)):
+        pong = contract.Pong(sent_ms=1000, received_ms=1000 + there_ms + 300, answered_ms=1000 + there_ms + 300)
+        driver.ponged("porch", pong, heard_ms=1000.0 + there_ms + back_ms)
+    assert driver.devices["porch"].offset_ms == pytest.approx(300)
+    assert driver.round_trip_ms_max == pytest.approx(10)
+    (ping,) = driver.ping(at(3)[1])
+    assert json.loads(ping.payload)["offset_ms"] == pytest.approx(300)
+    driver.ponged("stranger", pong, 1.0)

@@ -1,0 +1,182 @@
+"""What people may ask of an edge, and what becomes of it."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe
+from tests.music import BRIGHT, EPOCH_MS, at, timeline
+
+
+class Tracker:
+    """Writes down the corrections it is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getattr__(self, name):
+        return lambda *args: self.asked.append((name, *args))
+
+
+@pytest.fixture
+def hands():
+    return Hands(Scribe("hall", "pi"))
+
+
+def when(hop=100, tracker=None):
+    now_ns, stamp = at(hop)
+    playing = None if tracker is None else SimpleNamespace(tracker=tracker)
+    return Situation(now_ns, stamp, playing, timeline())
+
+
+def ask(hands, verb, now=None, reply_to="", **fields):
+    body = {"id": "1", "caller": "alice"} | fields
+    sent = list(hands.request(f"k1/v1/hall/edge/pi/request/{verb}", json.dumps(body).encode(), ReplyTo(reply_to, b"42"), now or when()))
+    for p in sent:
+        if p.topic.startswith("k1/"):
+            contract.decode(p.topic, p.payload)
+    return sent
+
+
+def answer(hands, verb, **fields):
+    return json.loads(ask(hands, verb, **fields)[0].payload)
+
+
+def test_a_manual_scene_wins_until_its_lease_ends(hands):
+    said = answer(hands, "scene.apply", args={"pattern": "bloom", "palette": "Lava", "lease_s": 3.0})
+    assert said["result"] == "ok"
+    assert said["data"]["expires_at_ms"] == EPOCH_MS + 1000 + 3000
+    assert hands.look(BRIGHT).pattern == "bloom"
+    list(hands.process(when(399)))
+    assert hands.look(BRIGHT).pattern == "bloom"
+    list(hands.process(when(400)))
+    assert hands.look(BRIGHT) is BRIGHT
+
+
+def test_hold_leaves_the_k1s_alone_and_release_gives_them_back(hands):
+    answer(hands, "scene.hold")
+    assert hands.look(BRIGHT) is None
+    assert answer(hands, "override.release", id="2")["data"] == {"released": True}
+    assert hands.look(BRIGHT) is BRIGHT
+    assert answer(hands, "override.release", id="3")["data"] == {"released": False}
+
+
+def test_everyone_sees_who_holds_the_light_and_until_when(hands):
+    assert list(hands.process(when(1))) == []
+    answer(hands, "scene.hold", args={"lease_s": 8.0})
+    (held,) = (json.loads(p.payload) for p in hands.process(when(100)))
+    assert (held["active"], held["owner"], held["scope"]) == (True, "alice", "scene")
+    assert held["expires_at_ms"] == EPOCH_MS + 1000 + 8000
+    assert list(hands.process(when(101))) == []
+    (free,) = (json.loads(p.payload) for p in hands.process(when(1000)))
+    assert free["active"] is False
+
+
+def test_a_scene_set_by_someone_else_holds_the_edge_off_for_eight_seconds(hands):
+    hands.foreign_scene("porch", at(100)[0])
+    assert hands.look(BRIGHT) is None
+    list(hands.process(when(899)))
+    assert hands.look(BRIGHT) is None
+    list(hands.process(when(900)))
+    assert hands.look(BRIGHT) is BRIGHT
+
+
+@pytest.mark.parametrize(("verb", "args", "asked"), [
+    ("tempo.double", {}, ("double",)),
+    ("tempo.halve", {}, ("halve",)),
+    ("beat.nudge", {"ms": -12.5}, ("nudge", -12.5)),
+    ("beat.this_is_one", {}, ("this_is_one",)),
+    ("tempo.tap", {"at_ms": EPOCH_MS + 500.0}, ("tap", 24_000)),
+    ("tempo.tap", {}, ("tap", 48_000)),
+])  # fmt: skip
+def test_corrections_reach_the_tracker(hands, verb, args, asked):
+    tracker = Tracker()
+    assert answer(hands, verb, now=when(100, tracker), args=args)["result"] == "ok"
+    assert tracker.asked == [asked]
+
+
+def test_without_audio_there_is_nothing_to_correct(hands):
+    said = answer(hands, "tempo.double")
+    assert (said["result"], said["code"]) == ("rejected", "NOT_READY")
+
+
+def test_the_same_request_twice_is_done_once_and_answered_twice(hands):
+    tracker = Tracker()
+    first = ask(hands, "tempo.double", now=when(100, tracker))
+    second = ask(hands, "tempo.double", now=when(110, tracker))
+    assert len(tracker.asked) == 1
+    assert second == first[:1]
+
+
+def test_the_same_id_from_another_caller_is_another_request(hands):
+    tracker = Tracker()
+    ask(hands, "tempo.double", now=when(100, tracker))
+    ask(hands, "tempo.double", now=when(100, tracker), caller="bob")
+    assert len(tracker.asked) == 2
+
+
+def test_an_expired_request_is_refused(hands):
+    assert answer(hands, "scene.hold", expires_at_ms=EPOCH_MS + 999.0)["code"] == "EXPIRED"
+    assert hands.look(BRIGHT) is BRIGHT
+
+
+def test_a_hundred_requests_a_minute_are_answered_and_the_next_is_not(hands):
+    said = [answer(hands, "scene.hold", id=str(i))["result"] for i in range(101)]
+    assert said.count("ok") == 100
+    assert said[-1] == "rejected"
+    assert hands.rejected == {"RATE_LIMIT_EXCEEDED": 1}
+    assert answer(hands, "scene.hold", caller="bob")["result"] == "ok"
+
+
+@pytest.mark.parametrize(("args", "says"), [
+    ({"pattern": "blom"}, "bloom"),
+    ({"pattern": "bloom", "palette": 99}, "palette"),
+    ({"pattern": "bloom", "lease_s": -1}, "lease_s"),
+    ({}, "pattern"),
+])  # fmt: skip
+def test_a_scene_that_no_k1_has_is_refused_with_the_reason(hands, args, says):
+    said = answer(hands, "scene.apply", args=args)
+    assert said["code"] == "INVALID_REQUEST"
+    assert says in said["reason"]
+
+
+def test_parameters_beyond_the_range_are_clamped_and_the_caller_is_told(hands):
+    said = answer(hands, "scene.apply", args={"pattern": "bloom", "parameters": {"brightness": 9.0}})
+    assert said["data"]["clamped"] == 1
+    assert dict(hands.look(BRIGHT).parameters) == {"brightness": 1.0}
+
+
+def test_what_was_done_is_on_record(hands):
+    _, audit = ask(hands, "scene.hold")
+    assert audit.topic.endswith("event/override")
+    assert json.loads(audit.payload)["data"] == {"verb": "scene.hold", "caller": "alice", "id": "1"}
+
+
+def test_the_answer_goes_to_the_response_topic_too(hands):
+    sent = ask(hands, "scene.hold", reply_to="apps/alice/inbox")
+    (copy,) = (p for p in sent if p.topic == "apps/alice/inbox")
+    assert copy.payload == sent[0].payload
+    assert copy.correlation == b"42"
+
+
+def test_a_response_topic_can_not_be_used_to_steer_a_k1(hands):
+    sent = ask(hands, "scene.hold", reply_to="k1/v1/hall/device/porch/cmd/scene")
+    assert all("/device/" not in p.topic for p in sent)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(verb=st.sampled_from([*contract.VERBS, "format.disk", "", "+", "scene.apply/x"]), payload=st.one_of(
+    st.binary(max_size=200),
+    st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "caller", "args", "ms"]), inner))
+    .map(lambda value: json.dumps(value).encode()),
+))  # fmt: skip
+def test_whatever_is_asked_there_is_an_answer_and_no_harm(hands, verb, payload):
+    sent = list(hands.request(f"k1/v1/hall/edge/pi/request/{verb}", payload, ReplyTo(), when()))
+    assert sent
+    assert json.loads(sent[0].payload)["result"] in ("ok", "rejected")

@@ -1,0 +1,122 @@
+"""What an edge tells the world."""
+
+import json
+
+import pytest
+
+from k1edge.config import TelemetrySettings
+from k1edge.frames import Moment, Section
+from k1edge.k1 import contract
+from k1edge.k1.contract import Message, Scribe
+from k1edge.publisher import Publisher
+from tests.music import BRIGHT, EPOCH_MS, FMT, INTRO, announcement, at, frame, timeline
+
+
+@pytest.fixture(autouse=True)
+def every_field_is_in_the_contract(monkeypatch):
+    """A field that the model does not know would silently not be sent."""
+    construct = Message.model_construct.__func__
+
+    def checked(cls, **fields):
+        assert set(fields) <= set(cls.model_fields), f"{cls.__name__} has no {set(fields) - set(cls.model_fields)}"
+        return construct(cls, **fields)
+
+    monkeypatch.setattr(Message, "model_construct", classmethod(checked))
+
+
+@pytest.fixture
+def publisher():
+    return Publisher(TelemetrySettings(frame_rate_hz=20), Scribe("hall", "pi"), "boot")
+
+
+def run(publisher, hop, shown=BRIGHT, **music):
+    now_ns, stamp = at(hop)
+    told = list(publisher.process(frame(hop, **music), shown, timeline(), now_ns, stamp))
+    for p in told:
+        contract.decode(p.topic, p.payload)
+    return [(p.topic.removeprefix("k1/v1/hall/edge/pi/"), json.loads(p.payload)) for p in told]
+
+
+def of(told, topic):
+    return [body for where, body in told if where == topic]
+
+
+def through(publisher, hops, **music):
+    return [each for hop in hops for each in run(publisher, hop, **music)]
+
+
+def test_a_beat_is_told_when_it_is_announced_with_the_time_left(publisher):
+    (beat,) = of(run(publisher, 50, announced=announcement(3, 0.65)), "beat")
+    assert beat["due_in_ms"] == pytest.approx(150.0)
+    assert beat["due_at_ms"] == EPOCH_MS + 650
+    assert beat["beat_in_bar"] == 1
+    assert beat["downbeat"]
+    assert publisher.last_number == 3
+
+
+def test_features_are_told_at_their_rate(publisher):
+    frames = of(through(publisher, range(1, 101)), "frame")
+    assert len(frames) == 20
+    assert frames[0]["energy"] == 0.5
+    assert len(frames[0]["bands"]) == 8
+
+
+def test_a_state_is_told_when_it_changes_and_at_most_twice_a_second(publisher):
+    steady = of(through(publisher, range(1, 400)), "state/tempo")
+    assert len(steady) == 1
+    wild = of([each for hop in range(400, 800) for each in run(publisher, hop, bpm=60 + hop % 97)], "state/tempo")
+    assert 4 <= len(wild) <= 9
+
+
+def test_the_tempo_map_alone_lets_a_subscriber_compute_every_beat(publisher):
+    beats = [(n, 0.5 * n) for n in range(1, 60)]
+    told = [each for n, due_s in beats
+            for each in run(publisher, round(due_s * 100) - 15, announced=announcement(n, due_s, (n - 1) % 4 + 1))]
+    maps = of(told, "tempo-map")
+    assert len(maps) <= 5, "told again only now and then while it holds"
+    for n, due_s in beats:
+        tempo_map = [m for m in maps if m["number"] <= n][-1]
+        computed_ms = tempo_map["anchor_ms"] + (n - tempo_map["number"]) * tempo_map["period_ms"]
+        assert computed_ms == pytest.approx(EPOCH_MS + due_s * 1000, abs=1.0)
+
+
+def test_the_tempo_map_is_told_anew_when_it_would_mislead(publisher):
+    run(publisher, 35, announced=announcement(1, 0.5))
+    assert not of(run(publisher, 85, announced=announcement(2, 1.0)), "tempo-map")
+    assert of(run(publisher, 140, announced=announcement(3, 1.55)), "tempo-map")
+
+
+def test_an_unknown_tempo_has_no_map(publisher):
+    assert not of(run(publisher, 35, announced=announcement(1, 0.5), bpm=0.0), "tempo-map")
+
+
+def test_a_section_is_an_event_once_and_a_state_that_stays(publisher):
+    run(publisher, 1)
+    drop = Section("drop", 480, 0.7, True, 2)
+    told = through(publisher, range(2, 200), section=drop)
+    (event,) = of(told, "event/section")
+    assert event["data"] == {"index": 2.0, "label": "drop", "provisional": True}
+    assert of(told, "state/section")[-1]["label"] == "drop"
+
+
+def test_silence_is_an_event_of_its_own(publisher):
+    run(publisher, 1)
+    assert of(run(publisher, 2, section=Section("silence", 480, 1.0, False, 2)), "event/silence")
+
+
+def test_a_drop_announced_ahead_says_how_far(publisher):
+    (event,) = of(run(publisher, 50, moments=(Moment("drop", FMT.index(1.0), 0.8),)), "event/drop")
+    assert event["due_in_ms"] == pytest.approx(500.0)
+    assert event["confidence"] == 0.8
+
+
+def test_a_change_of_section_is_not_told_twice(publisher):
+    told = run(publisher, 1, moments=(Moment("change", 480, 0.8),), section=INTRO)
+    assert len([where for where, _ in told if where.startswith("event/")]) == 1
+
+
+def test_the_scene_that_is_shown_is_a_state(publisher):
+    (scene,) = of(through(publisher, range(1, 100)), "state/scene")
+    assert scene["pattern"] == "pulse"
+    assert scene["parameters"]["saturation"] == 0.95
+    assert not of(through(publisher, range(100, 200), shown=None), "state/scene")
