@@ -48,10 +48,13 @@ log = logging.getLogger("k1edge")
 class Daemon:
     """The loop, and what stops it."""
 
-    def __init__(self, edge: Edge, open_source: Callable[[], Opened], notifier: Notifier) -> None:
+    def __init__(
+        self, edge: Edge, open_source: Callable[[], Opened], notifier: Notifier, upkeep: Callable[[], object]
+    ) -> None:
         self._edge = edge
         self._open = open_source
         self._notifier = notifier
+        self._upkeep = upkeep
         self._stopping = False
         self._ready = False
         self._next_sign_s = 0.0
@@ -107,6 +110,7 @@ class Daemon:
         now_s = time.monotonic()
         if now_s >= self._next_sign_s:
             self._next_sign_s = now_s + min(1.0, (self._notifier.watchdog_s or 2.0) / 2)
+            self._upkeep()
             self._notifier.alive()
             self._notifier.status(self._edge.headline)
 
@@ -136,16 +140,17 @@ def _let_go(source: Source) -> None:
 
 
 @contextlib.contextmanager
-def broker_for(settings: MqttSettings) -> Iterator[MqttSettings]:
-    """The configured broker; where there is none, an embedded one that lives as long as the daemon."""
+def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[[], object]]]:
+    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here."""
     if not settings.embedded:
-        yield settings
+        yield settings, lambda: None
         return
-    from k1edge.system.broker import Broker  # costs a second process: only where it is needed
+    from k1edge.system.broker import EmbeddedBroker  # costs a second process: only where it is needed
 
-    with Broker() as broker:
-        log.info("no broker configured: started one on %s, for this machine only", broker.url)
-        yield settings.model_copy(update={"url": broker.url})
+    with EmbeddedBroker() as broker:
+        log.info("no broker configured: started one for this machine only, MQTT 5 on %s, 3.1.1 on %s",
+                 broker.url, broker.url_311)
+        yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
 def serve(settings: Settings, origin: str) -> None:
@@ -153,13 +158,13 @@ def serve(settings: Settings, origin: str) -> None:
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
     scribe = Scribe(settings.site, settings.edge)
-    with broker_for(settings.mqtt) as mqtt:
+    with broker_for(settings.mqtt) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
         identity = Identity(f"k1edge-{settings.edge}", subscriptions(settings.site, settings.edge), will)
         link = Link(mqtt, identity)
         link.start()
         edge = Edge(settings, link, scribe, boot_id)
-        daemon = Daemon(edge, opener(origin, settings.audio), notifier)
+        daemon = Daemon(edge, opener(origin, settings.audio), notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -177,7 +182,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
     parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
     parser.add_argument("--broker", metavar="URL", help="instead of the configured one, e.g. mqtt://127.0.0.1:1883")
-    parser.add_argument("--site", help="instead of the configured site")
+    parser.add_argument("--site", metavar="NAME", help="instead of the configured site")
 
 
 def main(args: argparse.Namespace) -> int:

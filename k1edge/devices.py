@@ -1,0 +1,39 @@
+"""`k1edge devices`: the sound cards that can be listened to, and how to name each in the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from k1edge.audio import AudioError
+from k1edge.audio.linein import list_devices
+
+EX_UNAVAILABLE = 69
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares this program's arguments."""
+    parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when there is a device to listen to, 69 when there is none."""
+    try:
+        devices = list_devices()
+    except AudioError as error:
+        print(f"k1edge devices: {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+    if args.json:
+        print(json.dumps([asdict(device) | {"setting": device.setting} for device in devices], indent=2))
+    elif devices:
+        width = max(len(repr(device.setting)) for device in devices)
+        print(f"{'[audio] device =':<{width}}  channels  rates Hz      name")
+        for device in devices:
+            rates = ", ".join(map(str, device.rates_hz)) or "in use"
+            print(f"{device.setting!r:<{width}}  {device.channels:>8}  {rates:<12}  {device.name}")
+    if not devices:
+        print("no sound card to listen to: connect one with a line input (a Pi has none of its own)", file=sys.stderr)
+        return EX_UNAVAILABLE
+    return 0
