@@ -6,6 +6,7 @@ Consumes `Style` (who plays) and `Passage`s (what happens, in order), emits a `S
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,6 +79,8 @@ class Passage:
     roll: bool = False
     """A snare roll that doubles its speed towards the end."""
     riser: bool = False
+    fill: bool = False
+    """Toms in the last half bar."""
     rest_beats: int = 0
     """Beats of silence at the end (the breath before a drop)."""
     impact: bool = False
@@ -94,6 +97,8 @@ BASSES = {
     "long": ((0, 15),),
 }
 STABS = ((0, 2), (3, 2), (6, 3), (10, 2), (13, 2))
+FILL_STEPS = (8, 10, 11, 12, 14, 15)
+FILL_HZ = (196.0, 165.0, 131.0)
 ECHO_STEPS = 3
 ECHO_GAINS = (0.4, 0.2, 0.1)
 
@@ -119,7 +124,7 @@ def truth_of(bpm: float, form: tuple[Passage, ...]) -> Truth:
     bounds_s = START_S + starts * beat_s
     spans = tuple(
         Span(passage.label, float(start), float(end))
-        for passage, start, end in zip(form, bounds_s, bounds_s[1:], strict=False)
+        for passage, (start, end) in zip(form, pairwise(bounds_s), strict=True)
     )
     return Truth(
         beats_s=beats_s,
@@ -127,6 +132,9 @@ def truth_of(bpm: float, form: tuple[Passage, ...]) -> Truth:
         sections=spans,
         builds_s=tuple(span.start_s for span in spans if span.label == "build"),
         drops_s=tuple(span.start_s for span in spans if span.label == "drop"),
+        fake_drops_s=tuple(
+            after.start_s for span, after in pairwise(spans) if span.label == "build" and after.label != "drop"
+        ),
         bpm=bpm,
     )
 
@@ -161,6 +169,9 @@ class _Band:
             self._tune(passage, bar)
         if passage.roll:
             self._roll(passage, first_bar)
+        for number, step in enumerate(FILL_STEPS if passage.fill else ()):
+            drum = instruments.tom(FILL_HZ[number % len(FILL_HZ)], self._rate_hz)
+            self._strike("drums", self._at(last_bar - 1, step), drum, 0.3, 0.5 - number * 0.2)
 
     def _at(self, bar: int, step: float) -> float:
         late = self.style.swing * (step % 2 == 1)

@@ -40,40 +40,39 @@ class HoleFinder:
         self._left = SETTLE
         self._envelopes: deque[int] = deque(maxlen=REFERENCE + CONFIRMATIONS)
         self._overflowed = False
-        self._warm = -WARM_UP
+        self._until_warm = WARM_UP
 
     def observe(self, arrived_ns: int, overflowed: bool) -> int:
         """Hops to skip before this one: 0, or the whole hops that the clock says are missing."""
         if self._began_ns is None:
             self._began_ns = arrived_ns
         if overflowed:
-            self._overflowed = True
-            self._minimum_ns, self._left = NEVER_NS, SETTLE_AFTER_OVERFLOW
+            if self._minimum_ns < NEVER_NS and not self._overflowed:
+                self._envelopes.append(self._minimum_ns)
+            self._minimum_ns, self._left, self._overflowed = NEVER_NS, SETTLE_AFTER_OVERFLOW, True
         lag_ns = arrived_ns - self._began_ns - self._hops * HOP_NS
         self._hops += 1
         self._minimum_ns = min(self._minimum_ns, lag_ns)
         self._left -= 1
         if self._left:
             return 0
-        missing = self._settled()
+        missing = self._missing()
         self._hops += missing
         return missing
 
-    def _settled(self) -> int:
-        """One more envelope is known: what is missing by it."""
+    def _missing(self) -> int:
+        """One more envelope is complete: the hops that are missing by it, and by those before it if that is asked."""
+        needed = 1 if self._overflowed else CONFIRMATIONS
         self._envelopes.append(self._minimum_ns)
-        after_overflow = self._overflowed
         self._minimum_ns, self._left, self._overflowed = NEVER_NS, SETTLE, False
-        needed = 1 if after_overflow else CONFIRMATIONS
-        self._warm += 1
-        if self._warm <= 0 and not after_overflow:
-            self._envelopes.clear()
+        if self._until_warm and needed == CONFIRMATIONS:
+            self._until_warm -= 1
+            if not self._until_warm:
+                self._envelopes.clear()
             return 0
-        if len(self._envelopes) <= needed:
-            return 0
-        recent = list(self._envelopes)[-needed:]
-        floor_ns = min(list(self._envelopes)[:-needed])
-        missing = (min(recent) - floor_ns) // HOP_NS
+        known = list(self._envelopes)
+        before, recent = known[:-needed], known[-needed:]
+        missing = (min(recent) - min(before)) // HOP_NS if before else 0
         if missing <= 0 or max(recent) - min(recent) > AGREEMENT_NS:
             return 0
         for back in range(1, needed + 1):

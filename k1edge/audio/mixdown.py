@@ -1,7 +1,7 @@
 """The mixing desk: one-shots placed on four buses, ducked under the kick, swept, given a room, and limited.
 
 Consumes placed sounds, emits one stereo array that never exceeds -1 dBFS. Works through the song in segments of about
-6 s, so that memory stays near the size of the result; all before the limiter is linear, so segments simply add up.
+10 s, so that memory stays near the size of the result; all before the limiter is linear, so segments simply add up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from k1edge.audio.instruments import shaped_noise
 
-SEGMENT = 2**18
+SEGMENT = 420 * 1024
+"""Samples rendered at once: with the room's tail just under 2**19, a length that transforms are quick at."""
 WINDOW = 2048
 """Samples of the sweep's short-time window."""
 HOP = WINDOW // 2

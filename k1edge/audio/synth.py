@@ -37,7 +37,10 @@ class Truth:
     downbeats_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     sections: tuple[Span, ...] = ()
     builds_s: tuple[float, ...] = ()
+    """Where tension begins to rise, whether or not a drop follows."""
     drops_s: tuple[float, ...] = ()
+    fake_drops_s: tuple[float, ...] = ()
+    """Where a build ends and no drop comes."""
     bpm: float = 0.0
     """0.0 when the tempo is not constant, or there is none."""
 
