@@ -7,13 +7,14 @@ macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no f
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
+from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
@@ -41,6 +42,7 @@ class Device:
     round_trip_ms: float | None = None
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
+    limiter: Limiter = field(default_factory=Limiter)
     scenes: deque[bytes] = field(default_factory=lambda: deque(maxlen=8))
     """The last scenes sent to it: any other on its topic is someone else's."""
 
@@ -79,18 +81,18 @@ class Driver:
         return known is not None and bool(scene) and scene not in known.scenes
 
     def process(
-        self, frame: GenesisFrame, look: Look | None, timeline: Timeline, now_ns: int, stamp: Stamp
+        self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
     ) -> Iterator[Publication]:
         """The commands of one hop; `look` None = hands off, someone else chooses the scenes."""
         self._hops += 1
         fresh = [device for device in self._driven() if not device.led]
         for device in fresh:
             device.led = True
-            yield self._scribe.write_to(device.id, contract.SyncCommand, stamp, action="start",
-                                        bpm=round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2))
+            bpm = round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2)
+            yield from self._command(device, contract.SyncCommand, stamp, action="start", bpm=bpm)
         event = frame.beat.announced
         if event is not None:
-            yield from self._beat(frame, event, timeline.ahead_ms(event.due, now_ns), stamp)
+            yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
         if self._hops % self._macro_every == 0:
             yield from self._macro(frame, stamp)
         if frame.section is not self._section or fresh:
@@ -102,13 +104,13 @@ class Driver:
         """Gives every K1 back to its own microphone."""
         for device in self._driven():
             device.led = False
-            yield self._scribe.write_to(device.id, contract.SyncCommand, stamp, action="stop")
+            yield from self._command(device, contract.SyncCommand, stamp, action="stop")
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock."""
         for device in self._driven():
-            yield self._scribe.write_to(device.id, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
-                                        offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
+            yield from self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
+                                     offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
         """A K1 answered; the quickest of the last minute says most about its clock."""
@@ -119,6 +121,11 @@ class Driver:
         if round_trip_ms >= 0:
             known.pongs.append((round_trip_ms, offset_ms))
             known.round_trip_ms, known.offset_ms = min(known.pongs)
+
+    @property
+    def stopped(self) -> dict[str, int]:
+        """How often the limiter changed or held back what, over all K1s."""
+        return dict(sum((device.limiter.stopped for device in self.devices.values()), Counter()))
 
     @property
     def round_trip_ms_max(self) -> float | None:
@@ -132,8 +139,8 @@ class Driver:
         bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
         for device in self._driven():
             due_in_ms = round(ahead_ms - device.latency_ms, 1)
-            yield self._scribe.write_to(
-                device.id, contract.BeatCommand, stamp,
+            yield from self._command(
+                device, contract.BeatCommand, stamp,
                 number=event.number, bpm=round(bpm, 2), phase=round(frame.beat.phase, 4) % 1.0, due_in_ms=due_in_ms,
                 due_at_ms=round(stamp.ts_ms + due_in_ms), downbeat=event.downbeat,
                 beat_in_bar=(event.in_bar - 1) % 4 if event.in_bar else 0,
@@ -143,16 +150,16 @@ class Driver:
     def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
         m = frame.macros
         for device in self._driven():
-            yield self._scribe.write_to(
-                device.id, contract.MacroCommand, stamp,
+            yield from self._command(
+                device, contract.MacroCommand, stamp,
                 energy=round(m.energy, 3), vocal_presence=round(m.vocal_presence, 3), bass_weight=round(m.bass_weight, 3),
                 percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
             )  # fmt: skip
 
     def _segment(self, section: Section, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         for device in self._driven():
-            yield self._scribe.write_to(
-                device.id, contract.SegmentCommand, stamp,
+            yield from self._command(
+                device, contract.SegmentCommand, stamp,
                 index=section.index % 256, label=section.label, start_at_ms=timeline.utc_ms(section.since),
                 confidence=round(section.confidence, 3), provisional=section.provisional,
             )  # fmt: skip
@@ -179,10 +186,18 @@ class Driver:
         parameters, changed = clamp(dict(look.parameters))
         self.clamped += changed
         for device in devices:
-            publication = self._scribe.write_to(
-                device.id, contract.SceneCommand, stamp,
+            yield from self._command(
+                device, contract.SceneCommand, stamp,
                 pattern=look.pattern, palette_id=look.palette, parameters=parameters, transition=look.transition,
                 transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
             )  # fmt: skip
-            device.scenes.append(publication.payload)
+
+    def _command(
+        self, device: Device, model: type[contract.Message], stamp: Stamp, **fields: object
+    ) -> Iterator[Publication]:
+        """The only way to a K1: what is sent is what the limiter lets through."""
+        for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
+            publication = self._scribe.post(device.id, safe, stamp)
+            if isinstance(safe, contract.SceneCommand):
+                device.scenes.append(publication.payload)
             yield publication

@@ -66,7 +66,8 @@ class Edge:
         self._next_telemetry_ns = 0
         self._seconds = 0
         self._audio = Gate()
-        self._state = ""
+        self._limited: dict[str, int] = {}
+        self._state = ("", "")
         self.report("init")
 
     def report(self, state: str, code: str = "", reason: str = "") -> None:
@@ -90,17 +91,15 @@ class Edge:
         self._end = block.end
         late_ns = self._timeline.stream.observe(block.end, block.arrived_ns or began_ns)
         frame = self._frame = self._pipeline.process(block)
-        now_ns = time.monotonic_ns()
-        stamp = self._stamp(now_ns)
-        look = self._hands.look(frame.look)
-        self._send(self._driver.process(frame, look, self._timeline, now_ns, stamp))
-        self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now_ns, stamp))
+        stamp = self._stamp(time.monotonic_ns())
+        self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, stamp))
+        self._send(self._publisher.process(frame, self._driver.shown, self._timeline, stamp))
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
 
     def attend(self) -> None:
         """What is not audio: messages received, leases that end, telemetry that is due."""
         now_ns = time.monotonic_ns()
-        now = Situation(now_ns, self._stamp(now_ns), self._pipeline, self._timeline)
+        now = Situation(self._stamp(now_ns), self._pipeline, self._timeline)
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._received(received, now)
         self._send(self._hands.process(now))
@@ -167,7 +166,7 @@ class Edge:
             where = contract.address(received.topic)
             if where.model is contract.SceneCommand:
                 if not received.arrival.retained and self._driver.is_foreign(where.node, received.payload):
-                    self._hands.foreign_scene(where.node, now.now_ns)
+                    self._hands.foreign_scene(where.node, now.stamp.monotonic_ns)
                 return
             message = contract.decode(received.topic, received.payload) if received.payload else None
         except ContractError:
@@ -186,6 +185,7 @@ class Edge:
         if self._frame is None:
             return
         self.report("ready")
+        self._tell_limits()
         features = self._frame.features
         state = "silent" if features.silent else "ok"
         if self._audio.passes((state, round(features.level_dbfs / 6), self._lost_samples), self.telemetry.hops):
@@ -194,6 +194,12 @@ class Edge:
                 level_dbfs=round(features.level_dbfs, 1), noise_floor_dbfs=round(features.noise_floor_dbfs, 1),
                 lost_samples=self._lost_samples,
             )  # fmt: skip
+
+    def _tell_limits(self) -> None:
+        stopped = self._driver.stopped
+        if stopped != self._limited:
+            self._limited = stopped
+            self._write(contract.Event, kind="limiter", data={name: float(count) for name, count in stopped.items()})
 
     @property
     def _lost_samples(self) -> int:
@@ -219,7 +225,7 @@ class Edge:
         )  # fmt: skip
 
     def _stamp(self, now_ns: int) -> Stamp:
-        return Stamp(self._wall.utc_ms(now_ns), self._wall.synced)
+        return Stamp(self._wall.utc_ms(now_ns), self._wall.synced, now_ns)
 
     def _write(self, model: type[contract.Message], **said: object) -> None:
         self._link.send(self._scribe.write(model, self._stamp(time.monotonic_ns()), **said))

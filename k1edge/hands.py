@@ -36,7 +36,6 @@ class Override:
 class Situation:
     """What a request can act on: the stream that is playing, if one is, and the moment."""
 
-    now_ns: int
     stamp: Stamp
     pipeline: Pipeline | None = None
     timeline: Timeline | None = None
@@ -109,14 +108,14 @@ class Hands:
 
     def process(self, now: Situation) -> Iterator[Publication]:
         """Ends leases that have run out, and tells of any change."""
-        if self.override is not None and now.now_ns >= self.override.until_ns:
+        if self.override is not None and now.stamp.monotonic_ns >= self.override.until_ns:
             self.override = None
         if self.override is not self._told:
             self._told = self.override
             held = self.override
             fields = {"active": False} if held is None else {
                 "active": True, "owner": held.owner, "scope": held.scope,
-                "expires_at_ms": now.stamp.ts_ms + (held.until_ns - now.now_ns) // 1_000_000,
+                "expires_at_ms": now.stamp.ts_ms + (held.until_ns - now.stamp.monotonic_ns) // 1_000_000,
             }  # fmt: skip
             yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
 
@@ -133,7 +132,7 @@ class Hands:
     def _admit(self, request: Request, now: Situation) -> None:
         if request.expires_at_ms is not None and request.expires_at_ms < now.stamp.ts_ms:
             raise RefusedError("EXPIRED", f"came {now.stamp.ts_ms - request.expires_at_ms:.0f} ms after it expired")
-        if not self._limits.take(request.caller, now.now_ns / 1e9):
+        if not self._limits.take(request.caller, now.stamp.monotonic_ns / 1e9):
             raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
 
     def _refusal(self, verb: str, request_id: str, caller: str, code: str, reason: str, now: Situation) -> Publication:
@@ -147,7 +146,7 @@ class Hands:
                                   data={"verb": request.verb, "caller": request.caller, "id": request.id})
 
     def _lease(self, request: Request, scope: str, lease_s: float, look: Look | None, now: Situation) -> dict:
-        self.override = Override(request.caller or "anonymous", scope, now.now_ns + round(lease_s * 1e9), look)
+        self.override = Override(request.caller or "anonymous", scope, now.stamp.monotonic_ns + round(lease_s * 1e9), look)
         return {"expires_at_ms": now.stamp.ts_ms + round(lease_s * 1000)}
 
     def _apply(self, request: Request, now: Situation) -> dict:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from k1edge.clock import Timeline
 from k1edge.config import TelemetrySettings
-from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Look, Section
+from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Look, Moment, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 
@@ -54,25 +54,26 @@ class Publisher:
         self.last_number = 0
 
     def process(
-        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, now_ns: int, stamp: Stamp
+        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, stamp: Stamp
     ) -> Iterator[Publication]:
         """What is to be told after one hop; `shown` is the look the K1s were last asked for."""
         self._hops += 1
         if frame.beat.announced is not None:
             self.beats += 1
             self.last_number = frame.beat.announced.number
-            yield self._beat(frame.beat, frame.beat.announced, timeline.ahead_ms(frame.beat.announced.due, now_ns), stamp)
+            yield self._beat(frame.beat, frame.beat.announced, timeline, stamp)
             yield from self._tempo_map(frame.beat, frame.beat.announced, timeline, stamp)
         for moment in frame.moments:
             if moment.kind != "change":  # told below, with the section that it begins
-                yield self._event(moment.kind, moment.due, moment.confidence, {}, (timeline, now_ns, stamp))
+                yield self._event(moment, {}, timeline, stamp)
         if self._hops % self._frame_every == 0:
             yield self._frame(frame, stamp)
             yield from self._states(frame, shown, timeline, stamp)
         if frame.section is not self._announced_section:
-            yield from self._section_event(frame.section, timeline, now_ns, stamp)
+            yield self._section_event(frame.section, timeline, stamp)
 
-    def _beat(self, beat: BeatState, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Publication:
+    def _beat(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Publication:
+        ahead_ms = timeline.ahead_ms(event.due, stamp.monotonic_ns)
         return self._scribe.write(
             contract.Beat, stamp,
             number=event.number, due_in_ms=round(ahead_ms, 1), due_at_ms=round(stamp.ts_ms + ahead_ms),
@@ -99,21 +100,16 @@ class Publisher:
         error_ms = passed_ms - (event.number - number) * period_ms
         return abs(error_ms) < MAP_ERROR_MS and passed_ms < MAP_RENEWED_S * 1000
 
-    def _section_event(
-        self, section: Section, timeline: Timeline, now_ns: int, stamp: Stamp
-    ) -> Iterator[Publication]:
+    def _section_event(self, section: Section, timeline: Timeline, stamp: Stamp) -> Publication:
         self._announced_section = section
         kind = "silence" if section.label == "silence" else "section"
         data = {"index": section.index, "label": section.label, "provisional": section.provisional}
-        yield self._event(kind, section.since, section.confidence, data, (timeline, now_ns, stamp))
+        return self._event(Moment(kind, section.since, section.confidence), data, timeline, stamp)
 
-    def _event(
-        self, kind: str, due: int, confidence: float, data: dict, when: tuple[Timeline, int, Stamp]
-    ) -> Publication:
-        timeline, now_ns, stamp = when
+    def _event(self, moment: Moment, data: dict[str, object], timeline: Timeline, stamp: Stamp) -> Publication:
         return self._scribe.write(
-            contract.Event, stamp, kind=kind, due_in_ms=round(timeline.ahead_ms(due, now_ns), 1),
-            due_at_ms=timeline.utc_ms(due), confidence=round(confidence, 3), data=data,
+            contract.Event, stamp, kind=moment.kind, due_at_ms=timeline.utc_ms(moment.due), data=data,
+            due_in_ms=round(timeline.ahead_ms(moment.due, stamp.monotonic_ns), 1), confidence=round(moment.confidence, 3),
         )  # fmt: skip
 
     def _frame(self, frame: GenesisFrame, stamp: Stamp) -> Publication:

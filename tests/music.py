@@ -9,7 +9,7 @@ from k1edge.k1.contract import Stamp
 FMT = StreamFormat(48_000)
 EPOCH_MS = 1_795_000_000_000
 DARK = Look("silence", "twilight", 11, (("brightness", 0.0),))
-BRIGHT = Look("drop", "pulse", 30, (("brightness", 0.8), ("saturation", 0.95)), "fade", 300)
+BRIGHT = Look("drop", "pulse", 29, (("brightness", 0.8), ("saturation", 0.85)), "fade", 300)
 INTRO = Section("intro", 0, 0.5, True, 1)
 
 
@@ -20,9 +20,9 @@ def timeline() -> Timeline:
     return Timeline(stream, WallClock(EPOCH_MS * 1_000_000, 1_000_000_000, synced=True))
 
 
-def at(hop: int) -> tuple[int, Stamp]:
-    """Monotonic ns and stamp when hop number `hop` has just arrived."""
-    return 1_000_000_000 + hop * 10_000_000, Stamp(EPOCH_MS + hop * 10, True)
+def at(hop: int) -> Stamp:
+    """The moment when hop number `hop` has just arrived."""
+    return Stamp(EPOCH_MS + hop * 10, True, 1_000_000_000 + hop * 10_000_000)
 
 
 def announcement(number: int, due_s: float, in_bar: int = 1) -> BeatEvent:

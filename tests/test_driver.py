@@ -1,5 +1,6 @@
 """From frames to the commands of one to sixteen K1s."""
 
+import itertools
 import json
 
 import pytest
@@ -20,8 +21,7 @@ def driver_of(*devices, **settings):
 
 
 def run(driver, hop, look=BRIGHT, **music):
-    now_ns, stamp = at(hop)
-    sent = driver.process(frame(hop, look=look or BRIGHT, **music), look, timeline(), now_ns, stamp)
+    sent = driver.process(frame(hop, look=look or BRIGHT, **music), look, timeline(), at(hop))
     return [(p.topic.removeprefix("k1/v1/hall/device/"), json.loads(p.payload)) for p in sent]
 
 
@@ -48,9 +48,8 @@ def test_an_announced_beat_reaches_every_k1_earlier_by_its_latency():
 @given(bpm=st.floats(0, 1000), in_bar=st.integers(0, 31), phase=st.floats(0, 0.99999))
 def test_every_beat_command_is_within_the_contract(bpm, in_bar, phase):
     driver = driver_of()
-    now_ns, stamp = at(50)
     heard = frame(50, announced=announcement(1, 0.6, in_bar), bpm=bpm)
-    for p in driver.process(heard, BRIGHT, timeline(), now_ns, stamp):
+    for p in driver.process(heard, BRIGHT, timeline(), at(50)):
         contract.decode(p.topic, p.payload)
 
 
@@ -73,7 +72,7 @@ def test_scenes_never_come_faster_than_the_devices_window_and_the_newest_wins():
     sent = [(hop, body["pattern"]) for hop in range(1, 100) for body in
             messages(run(driver, hop, look=(BRIGHT, DARK)[hop % 2 if hop < 90 else 0]), "cmd/scene").values()]
     hops = [hop for hop, _ in sent]
-    assert all(later - earlier >= 30 for earlier, later in zip(hops, hops[1:], strict=False))
+    assert all(later - earlier >= 30 for earlier, later in itertools.pairwise(hops))
     run_on = [run(driver, hop, look=BRIGHT) for hop in range(100, 140)]
     last = [body for sent in run_on for body in messages(sent, "cmd/scene").values()]
     assert driver.shown == BRIGHT
@@ -89,8 +88,7 @@ def test_hands_off_means_no_scene_and_hands_on_sends_it_again():
 
 def test_a_scene_of_our_own_is_not_foreign_and_any_other_is():
     driver = driver_of()
-    now_ns, stamp = at(1)
-    ours = [p.payload for p in driver.process(frame(1), BRIGHT, timeline(), now_ns, stamp) if p.topic.endswith("scene")]
+    ours = [p.payload for p in driver.process(frame(1), BRIGHT, timeline(), at(1)) if p.topic.endswith("scene")]
     assert not driver.is_foreign("porch", ours[0])
     assert driver.is_foreign("porch", b'{"pattern":"lava"}')
     assert not driver.is_foreign("porch", b""), "clearing the topic is nobody's wish"
@@ -160,9 +158,18 @@ def test_a_k1_that_comes_back_is_told_everything_again():
 def test_release_gives_every_k1_back_and_the_next_frame_takes_it_again():
     driver = driver_of(DeviceSettings(id="a"), DeviceSettings(id="b"), DeviceSettings(id="c", enabled=False))
     run(driver, 1)
-    released = [(p.topic, json.loads(p.payload)["action"]) for p in driver.release(at(2)[1])]
+    released = [(p.topic, json.loads(p.payload)["action"]) for p in driver.release(at(2))]
     assert released == [(f"k1/v1/hall/device/{d}/cmd/sync", "stop") for d in "ab"]
     assert messages(run(driver, 3), "cmd/sync")["a"]["action"] == "start"
+
+
+def test_nothing_reaches_a_k1_past_the_limiter():
+    driver = driver_of()
+    ticks = [body["tick"] for hop in range(1, 500) for topic, body in
+             run(driver, hop, announced=announcement(hop, (hop + 15) / 100) if hop % 20 == 0 else None)
+             if topic.endswith("cmd/beat")]
+    assert 8 <= sum(ticks) <= 15, "five beats a second for five seconds: three a second may flash"
+    assert driver.stopped["beat"] == len(ticks) - sum(ticks)
 
 
 def test_the_quickest_ping_tells_the_clock():
@@ -172,6 +179,6 @@ def test_the_quickest_ping_tells_the_clock():
         driver.ponged("porch", pong, heard_ms=1000.0 + there_ms + back_ms)
     assert driver.devices["porch"].offset_ms == pytest.approx(300)
     assert driver.round_trip_ms_max == pytest.approx(10)
-    (ping,) = driver.ping(at(3)[1])
+    (ping,) = driver.ping(at(3))
     assert json.loads(ping.payload)["offset_ms"] == pytest.approx(300)
     driver.ponged("stranger", pong, 1.0)

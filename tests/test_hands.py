@@ -29,14 +29,14 @@ def hands():
 
 
 def when(hop=100, tracker=None):
-    now_ns, stamp = at(hop)
     playing = None if tracker is None else SimpleNamespace(tracker=tracker)
-    return Situation(now_ns, stamp, playing, timeline())
+    return Situation(at(hop), playing, timeline())
 
 
 def ask(hands, verb, now=None, reply_to="", **fields):
     body = {"id": "1", "caller": "alice"} | fields
-    sent = list(hands.request(f"k1/v1/hall/edge/pi/request/{verb}", json.dumps(body).encode(), ReplyTo(reply_to, b"42"), now or when()))
+    topic = f"k1/v1/hall/edge/pi/request/{verb}"
+    sent = list(hands.request(topic, json.dumps(body).encode(), ReplyTo(reply_to, b"42"), now or when()))
     for p in sent:
         if p.topic.startswith("k1/"):
             contract.decode(p.topic, p.payload)
@@ -78,7 +78,7 @@ def test_everyone_sees_who_holds_the_light_and_until_when(hands):
 
 
 def test_a_scene_set_by_someone_else_holds_the_edge_off_for_eight_seconds(hands):
-    hands.foreign_scene("porch", at(100)[0])
+    hands.foreign_scene("porch", at(100).monotonic_ns)
     assert hands.look(BRIGHT) is None
     list(hands.process(when(899)))
     assert hands.look(BRIGHT) is None
@@ -169,11 +169,14 @@ def test_a_response_topic_can_not_be_used_to_steer_a_k1(hands):
     assert all("/device/" not in p.topic for p in sent)
 
 
+KEYS = st.sampled_from(["id", "caller", "args", "ms", "pattern", "expires_at_ms"])
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from([*contract.VERBS, "format.disk", "", "+", "scene.apply/x"]), payload=st.one_of(
     st.binary(max_size=200),
     st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
-                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "caller", "args", "ms"]), inner))
+                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner))
     .map(lambda value: json.dumps(value).encode()),
 ))  # fmt: skip
 def test_whatever_is_asked_there_is_an_answer_and_no_harm(hands, verb, payload):

@@ -30,8 +30,7 @@ def publisher():
 
 
 def run(publisher, hop, shown=BRIGHT, **music):
-    now_ns, stamp = at(hop)
-    told = list(publisher.process(frame(hop, **music), shown, timeline(), now_ns, stamp))
+    told = list(publisher.process(frame(hop, **music), shown, timeline(), at(hop)))
     for p in told:
         contract.decode(p.topic, p.payload)
     return [(p.topic.removeprefix("k1/v1/hall/edge/pi/"), json.loads(p.payload)) for p in told]
@@ -118,5 +117,5 @@ def test_a_change_of_section_is_not_told_twice(publisher):
 def test_the_scene_that_is_shown_is_a_state(publisher):
     (scene,) = of(through(publisher, range(1, 100)), "state/scene")
     assert scene["pattern"] == "pulse"
-    assert scene["parameters"]["saturation"] == 0.95
+    assert scene["parameters"]["saturation"] == 0.85
     assert not of(through(publisher, range(100, 200), shown=None), "state/scene")

@@ -70,12 +70,12 @@ DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
     "unknown": _look("bloom", "Ocean Breeze 036", 1500, brightness=0.5, softness=0.4, saturation=0.75),
     "intro": _look("twilight", "Ocean Breeze 068", 3000, brightness=0.35, softness=0.6, speed=0.25),
     "verse": _look("bloom", "Rivendell", 1500, brightness=0.55, softness=0.4, saturation=0.75),
-    "chorus": _look("beat_tunnel", "Sunset Real", 800, brightness=0.7, softness=0.25, saturation=0.85),
-    "build": _look("tunnel_glow", "Blue Magenta White", 1500, brightness=0.55, softness=0.3, speed=0.5),
-    "drop": _look("pulse", "Black Magenta Red", 300, brightness=0.8, softness=0.15, saturation=0.95),
+    "chorus": _look("beat_tunnel", "Magenta Evening", 800, brightness=0.7, softness=0.25, saturation=0.85),
+    "build": _look("tunnel_glow", "Fuschia 7", 1500, brightness=0.55, softness=0.3, speed=0.5),
+    "drop": _look("pulse", "Blue Magenta White", 300, brightness=0.8, softness=0.15, saturation=0.85),
     "breakdown": _look("departure", "Departure", 3000, brightness=0.35, softness=0.6, speed=0.25),
-    "bridge": _look("bloom_mirror", "Magenta Evening", 2000, brightness=0.5, softness=0.45, saturation=0.7),
-    "outro": _look("twilight", "Autumn 19", 4000, brightness=0.3, softness=0.6, speed=0.2),
+    "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.5, softness=0.45, saturation=0.7),
+    "outro": _look("twilight", "Vintage 57", 4000, brightness=0.3, softness=0.6, speed=0.2),
     "silence": _look("twilight", "Departure", 4000, brightness=0.0, brightness_floor=0.0, speed=0.1),
 }
 """Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension and

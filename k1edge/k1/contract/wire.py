@@ -118,6 +118,8 @@ class Stamp(NamedTuple):
 
     ts_ms: int
     clock_synced: bool
+    monotonic_ns: int = 0
+    """The same moment on the clock that never steps; not sent."""
 
 
 class Scribe:
@@ -134,13 +136,16 @@ class Scribe:
 
     def write_to(self, to: str, model: type[Message], stamp: Stamp, **fields: object) -> Publication:
         """A message at another node's level: a command to a K1, a request to an edge."""
-        message = model.model_construct(**fields)
+        return self.post(to, model.model_construct(**fields), stamp)
+
+    def post(self, to: str, message: Message, stamp: Stamp) -> Publication:
+        """The same for a message that exists already; its seq and stamp are filled in."""
         where = topic(message, self._site, to)
         seq = self._seq.get(where, 0)
         vars(message).update(seq=seq, ts_ms=stamp.ts_ms, clock_synced=stamp.clock_synced)
         payload = encode(message)
         self._seq[where] = seq + 1
-        return Publication(where, payload, model.QOS, model.RETAIN, model.EXPIRY_S)
+        return Publication(where, payload, message.QOS, message.RETAIN, message.EXPIRY_S)
 
 
 def cleared(retained: Publication) -> Publication:
