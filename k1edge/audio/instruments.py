@@ -15,6 +15,8 @@ TABLE = 4096
 """Samples in one drawn cycle: linear reading between them keeps errors below -80 dB."""
 FADE_S = 0.003
 """Ends of every note: short enough to stay crisp, long enough not to click."""
+RISER_HZ = (350.0, 800.0, 1_800.0, 4_000.0, 8_500.0)
+RISER_LOOP = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,13 @@ def impact(rate_hz: int, seed: int = 5) -> np.ndarray:
 def riser(seconds: float, rate_hz: int, seed: int = 6) -> np.ndarray:
     """Noise that climbs from dark to bright and from nothing to loud: tension before a drop."""
     t = _time(seconds, rate_hz) / np.float32(seconds)
-    bands = [shaped_noise(seconds, rate_hz, _band(c / 1.6, c * 1.6), seed + i) for i, c in enumerate(RISER_HZ)]
     at = t * (len(RISER_HZ) - 1)
-    rising = sum(band * np.exp(-((at - i) ** 2) / 0.9) for i, band in enumerate(bands))
+    rising = np.zeros_like(t)
+    for number, centre_hz in enumerate(RISER_HZ):
+        # Noise of this length ends where it began, so it can be repeated without a seam.
+        loop = shaped_noise(RISER_LOOP / rate_hz, rate_hz, _band(centre_hz / 1.6, centre_hz * 1.6), seed + number)
+        rising += np.resize(loop, len(t)) * np.exp(-((at - number) ** 2) / 0.9)
     return faded(peaked(rising * t**1.7), rate_hz)
-
-
-RISER_HZ = (350.0, 800.0, 1_800.0, 4_000.0, 8_500.0)
 
 
 def _harmonics(wave: str, count: int) -> np.ndarray:
