@@ -115,7 +115,7 @@ class Library:
 
         A job that already made a version makes no second one.
         """
-        self.get(track_id)
+        self.get(track_id, deleted=True)
         with transaction(self.db):
             made = self.db.execute("SELECT n FROM versions WHERE job_id = ?", (job_id,)).fetchone()
             if made:

@@ -1,0 +1,39 @@
+"""`python -m k1edge.library.confine PARENT_PID MEMORY_MB NICE COMMAND...`: becomes COMMAND, with less.
+
+Little memory, the lowest priority, one thread per numerical library, no core files; and it dies with the process that
+started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+def confine(memory_bytes: int, nice: int, parent: int) -> None:
+    """Limits this process; ends it at once if `parent` is gone already."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    os.nice(nice)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Becomes the command; does not return."""
+    parent, memory_mb, nice, *command = sys.argv[1:]
+    confine(int(memory_mb) * 1_000_000, int(nice), int(parent))
+    os.execve(command[0], command, os.environ | ONE_THREAD)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The drop folder: a file put there is queued once it has stopped growing.
+
+Consumes a directory, emits jobs. Looks when told to; remembers what it has queued or refused, so that a restart repeats
+nothing, and sees a replaced file as a new one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from k1edge.library.admission import shown
+from k1edge.library.database import transaction
+from k1edge.library.errors import LibraryError
+from k1edge.library.jobs import Jobs
+from k1edge.library.store import Library
+
+BATCH_PRIORITY = 3
+"""Behind what a person asked for."""
+
+
+class Inbox:
+    """One drop folder of one library."""
+
+    def __init__(self, library: Library, jobs: Jobs, folder: Path, refused: Callable[[dict[str, Any]], None]) -> None:
+        """`refused` gets `file`, `code` and `reason` of a file that is not queued."""
+        self._db, self._jobs, self._folder, self._refused = library.db, jobs, folder, refused
+        self._seen: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def look(self) -> None:
+        """Queues what has not changed since the last look."""
+        stamps = {entry.name: _stamp(entry) for entry in os.scandir(self._folder) if not entry.name.startswith(".")}
+        settled = [name for name, stamp in stamps.items() if stamp and self._seen.get(name) == stamp]
+        self._seen = stamps
+        for name in settled:
+            if not self._is_known(name, stamps[name]):
+                self._take(name, stamps[name])
+
+    def _is_known(self, name: str, stamp: str) -> bool:
+        known = self._db.execute("SELECT stamp FROM inbox WHERE name = ?", (os.fsencode(name),)).fetchone()
+        return known is not None and known["stamp"] == stamp
+
+    def _take(self, name: str, stamp: str) -> None:
+        problem = None
+        with transaction(self._db):
+            try:
+                self._jobs.submit(self._folder / name, BATCH_PRIORITY)
+            except LibraryError as fault:
+                problem = fault
+            self._db.execute(
+                "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (os.fsencode(name), stamp, problem and str(problem))
+            )
+        if problem:
+            self._refused({"file": shown(name), "code": problem.code, "reason": problem.reason})
+
+
+def _stamp(entry: os.DirEntry) -> str:
+    """Size and time of the last change of a file; empty for what is not one, or has just gone."""
+    try:
+        facts = entry.stat()
+        return f"{facts.st_size} {facts.st_mtime_ns}" if entry.is_file() else ""
+    except OSError:
+        return ""

@@ -1,0 +1,297 @@
+"""The queue of analyses: on disk, so that a power cut loses none; worked off one at a time by a process of its own.
+
+Consumes files to analyse, emits versions in the `Library` and a report whenever a job's state or stage changes. `step` is
+called some times a second and never waits. States are queued, processing, completed and failed; a job that was processing
+when everything stopped is queued again, and its map is stored in the same transaction that completes it: never twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.document import validate
+from k1edge.genesis.faults import MapError
+from k1edge.library.admission import MAX_FILE_BYTES, admit, shown
+from k1edge.library.database import transaction
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.files import file_sha256, remove_tree
+from k1edge.library.store import Library, TrackFacts
+from k1edge.library.worker import Failure, Limits, Worker
+
+DEFAULT_PRIORITY = 5
+"""1..10; the highest goes first, and of equals the oldest."""
+MOST_ATTEMPTS = 3
+"""A file that takes the whole process down with it does so no more often than this."""
+ETA_JOBS = 10
+USUAL_S = 30.0
+"""Assumed for a job before any has been completed."""
+KEPT_JOBS = 1_000
+"""Ended ones that stay on the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What may be queued and how it is worked off."""
+
+    folder: Path
+    """Nothing outside is ever opened."""
+    command: list[str]
+    """The analysis, to which the song and `--job OUTPUT` are appended."""
+    max_file_bytes: int = MAX_FILE_BYTES
+    limits: Limits = field(default_factory=Limits)
+
+
+class Jobs:
+    """The queue of one library. Only one process may hold it."""
+
+    def __init__(self, library: Library, rules: Rules, report: Callable[[dict[str, Any]], None]) -> None:
+        """`report` gets a job's description whenever it changes. Raises `LibraryError` when the queue is held already."""
+        self._library, self._db, self._rules, self._report = library, library.db, rules, report
+        self._lock = _locked(library.root / "jobs.lock")
+        self._work = library.root / "work"
+        remove_tree(self._work)
+        self._work.mkdir(parents=True)
+        self._worker: Worker | None = None
+        self._job = ""
+        self._told: tuple[str, str] = ("", "")
+        self._resume()
+
+    def close(self) -> None:
+        """Ends the running analysis; its job waits for the next start."""
+        if self._worker:
+            self._worker.close()
+            self._worker = None
+            undone = "UPDATE jobs SET state = 'queued', started_ms = NULL, attempts = attempts - 1 WHERE id = ?"
+            self._db.execute(undone, (self._job,))
+        os.close(self._lock)
+
+    def _resume(self) -> None:
+        """After a power cut: what was being done is to be done, unless it seems to be the cause."""
+        with transaction(self._db):
+            reason = f"was being analysed {MOST_ATTEMPTS} times when everything stopped"
+            self._db.execute(
+                "UPDATE jobs SET state = 'failed', code = ?, reason = ?, finished_ms = ?"
+                " WHERE state = 'processing' AND attempts >= ?",
+                (Code.ANALYSIS_FAILED, reason, self._library.now_ms(), MOST_ATTEMPTS),
+            )
+            self._db.execute("UPDATE jobs SET state = 'queued', started_ms = NULL WHERE state = 'processing'")
+
+    def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
+        """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
+
+        A track that waits or is being analysed already keeps its job.
+        """
+        real = admit(path, self._rules.folder, self._rules.max_file_bytes)
+        if not 1 <= priority <= 10:
+            raise LibraryError(Code.INVALID_REQUEST, f"a priority of {priority} is not within 1..10")
+        track = TrackFacts(_hash(real), shown(real), **facts)
+        with transaction(self._db):
+            self._library.register(track)
+            waiting = self._db.execute(
+                "SELECT id FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')", (track.id,)
+            ).fetchone()
+            if waiting:
+                return self.get(waiting["id"])
+            job = f"job-{secrets.token_hex(6)}"
+            self._db.execute(
+                "INSERT INTO jobs (id, track_id, path, state, priority, submitted_ms) VALUES (?, ?, ?, 'queued', ?, ?)",
+                (job, track.id, os.fsencode(real), priority, self._library.now_ms()),
+            )
+        self._tell(job)
+        return self.get(job)
+
+    def get(self, job: str) -> dict[str, Any]:
+        """One job as it is reported."""
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row is None:
+            raise LibraryError(Code.JOB_NOT_FOUND, f"there is no job {job!r}")
+        return self._described(row)
+
+    def list(self, state: str | None = None, limit: int = 50, offset: int = 0) -> list[dict[str, Any]]:
+        """Jobs: those under way first, then the waiting in their order, then the ended, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM jobs WHERE ?1 IS NULL OR state = ?1"
+            " ORDER BY state = 'processing' DESC, state = 'queued' DESC,"
+            " CASE WHEN state = 'queued' THEN -priority END, CASE WHEN state = 'queued' THEN key ELSE -key END"
+            " LIMIT ?2 OFFSET ?3",
+            (state, limit, offset),
+        ).fetchall()
+        return [self._described(row) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """For the edge's health: how many run, may run, and wait."""
+        queued = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
+        return {"active": int(self._worker is not None), "workers": 1, "queued": queued}
+
+    def retry(self, job: str) -> dict[str, Any]:
+        """Queues a failed job again."""
+        if self.get(job)["state"] != "failed":
+            raise LibraryError(Code.INVALID_REQUEST, f"{job} has not failed")
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE jobs SET state = 'queued', attempts = 0, code = NULL, reason = NULL, started_ms = NULL,"
+                " finished_ms = NULL, log = '' WHERE id = ?",
+                (job,),
+            )
+            self._library.set_status(self.get(job)["track_id"], "processing")
+        self._tell(job)
+        return self.get(job)
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """Ends a job that waits or runs: it has then failed, `CANCELLED`."""
+        if self.get(job)["state"] not in ("queued", "processing"):
+            raise LibraryError(Code.INVALID_REQUEST, f"{job} has ended already")
+        if job == self._job and self._worker:
+            self._worker.close()
+            self._worker = None
+        self._fail(job, Failure(Code.CANCELLED, "was cancelled"), "")
+        return self.get(job)
+
+    def step(self) -> None:
+        """Takes in what the worker did; starts the next job when it is free."""
+        if self._worker is None:
+            self._start_next()
+        elif self._worker.poll():
+            worker, self._worker = self._worker, None
+            self._end(worker)
+            worker.close()
+        elif (self._job, self._worker.stage) != self._told:
+            self._tell(self._job)
+
+    def _start_next(self) -> None:
+        row = self._db.execute(
+            "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, key LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return
+        job, path = row["id"], Path(os.fsdecode(row["path"]))
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE jobs SET state = 'processing', attempts = attempts + 1, started_ms = ? WHERE id = ?",
+                (self._library.now_ms(), job),
+            )
+        try:
+            # Once more: it may have been replaced while it waited.
+            real = admit(path, self._rules.folder, self._rules.max_file_bytes)
+        except LibraryError as fault:
+            self._fail(job, Failure(fault.code, fault.reason), "")
+            return
+        self._job = job
+        self._worker = Worker(self._rules.command, real, self._work / f"{job}.json", self._rules.limits)
+        self._tell(job)
+
+    def _end(self, worker: Worker) -> None:
+        job, log = self._job, "\n".join(worker.log)
+        if worker.failure:
+            self._fail(job, worker.failure, log)
+            return
+        try:
+            song = validate(read_json(worker.output.read_bytes()))
+        except OSError:
+            self._fail(job, Failure(Code.ANALYSIS_FAILED, "the analysis left no map"), log)
+        except MapError as error:
+            self._library.quarantine(worker.output, list(error.faults))
+            self._fail(job, Failure(Code.ANALYSIS_FAILED, f"the analysis left an invalid map: {error}"), log)
+        else:
+            self._complete(job, song, log)
+
+    def _complete(self, job: str, song: Any, log: str) -> None:
+        row = self._db.execute("SELECT track_id FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row is None:  # its track was purged meanwhile
+            return
+        with transaction(self._db):
+            self._library.add_version(row["track_id"], song, "analysis", job_id=job)
+            self._ended(job, "completed", (None, None, log))
+        self._tell(job)
+
+    def _fail(self, job: str, failure: Failure, log: str) -> None:
+        row = self._db.execute("SELECT track_id FROM jobs WHERE id = ?", (job,)).fetchone()
+        if row is None:
+            return
+        with transaction(self._db):
+            self._ended(job, "failed", (failure.code, failure.reason, log))
+            self._library.set_status(row["track_id"], "failed")
+        self._tell(job)
+
+    def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
+        self._db.execute(
+            "UPDATE jobs SET state = ?, code = ?, reason = ?, log = ?, finished_ms = ? WHERE id = ?",
+            (state, *outcome, self._library.now_ms(), job),
+        )
+        self._db.execute(
+            "DELETE FROM jobs WHERE state IN ('completed', 'failed') AND key <= (SELECT max(key) FROM jobs) - ?",
+            (KEPT_JOBS,),
+        )
+
+    def _tell(self, job: str) -> None:
+        described = self.get(job)
+        self._told = (job, described["stage"])
+        self._report(described)
+
+    def _described(self, row: sqlite3.Row) -> dict[str, Any]:
+        running = self._worker if row["id"] == self._job and row["state"] == "processing" else None
+        ended = {"queued": "waiting", "processing": "starting"}.get(row["state"], row["state"])
+        position = self._position(row) if row["state"] == "queued" else 0
+        return {
+            "id": row["id"],
+            "track_id": row["track_id"],
+            "file": shown(os.fsdecode(row["path"])),
+            "state": row["state"],
+            "stage": running.stage if running else ended,
+            "progress": running.progress if running else float(row["state"] == "completed"),
+            "priority": row["priority"],
+            "position": position,
+            "eta_s": self._eta_s(row, position),
+            "attempts": row["attempts"],
+            "submitted_ms": row["submitted_ms"],
+            "started_ms": row["started_ms"],
+            "finished_ms": row["finished_ms"],
+            "code": row["code"],
+            "reason": row["reason"],
+            "log_tail": list(running.log) if running else row["log"].splitlines(),
+        }
+
+    def _position(self, row: sqlite3.Row) -> int:
+        """1 = next."""
+        return 1 + self._db.execute(
+            "SELECT count(*) FROM jobs WHERE state = 'queued' AND (priority > ?1 OR (priority = ?1 AND key < ?2))",
+            (row["priority"], row["key"]),
+        ).fetchone()[0]
+
+    def _eta_s(self, row: sqlite3.Row, position: int) -> float | None:
+        """Seconds until a map is expected, from how long the last jobs took; None when the job has ended."""
+        if row["state"] not in ("queued", "processing"):
+            return None
+        usual_s = self._db.execute(
+            "SELECT avg(s) FROM (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
+            " ORDER BY finished_ms DESC LIMIT ?)",
+            (ETA_JOBS,),
+        ).fetchone()[0]
+        usual_s = USUAL_S if usual_s is None else usual_s
+        left_s = usual_s * (1 - self._worker.progress) if self._worker else 0.0
+        return round(left_s + usual_s * position, 1)
+
+
+def _hash(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as fault:
+        raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
+
+
+def _locked(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise LibraryError(Code.INTERNAL_ERROR, f"another process works off the queue ({path} is locked)") from None
+    return handle

@@ -1,0 +1,272 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.inbox import Inbox
+from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.search import Query
+from k1edge.library.store import Library
+from k1edge.library.upkeep import delete
+from k1edge.library.worker import Limits
+from tests.library.queue_process import ANALYST
+
+PATIENCE_S = 60.0
+
+
+class Queue:
+    """A queue over a music folder, with everything it reported."""
+
+    def __init__(self, root: Path, limits: Limits = Limits()) -> None:  # noqa: B008
+        self.music = root / "music"
+        self.music.mkdir(exist_ok=True)
+        self.library = Library(root / "state")
+        self.reports: list[dict] = []
+        self.jobs = Jobs(self.library, Rules(self.music, ANALYST, limits=limits), self.reports.append)
+
+    def song(self, name: str, words: str = "ok") -> Path:
+        path = self.music / name
+        path.write_bytes(b"fLaC" + words.encode() + b"\n" + name.encode())
+        return path
+
+    def until(self, condition) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, "the queue did not get there"
+            self.jobs.step()
+            time.sleep(0.005)
+
+    def run(self, job: dict) -> dict:
+        self.until(lambda: self.jobs.get(job["id"])["state"] in ("completed", "failed"))
+        return self.jobs.get(job["id"])
+
+    def close(self) -> None:
+        self.jobs.close()
+        self.library.close()
+
+
+@pytest.fixture
+def queue(tmp_path):
+    queue = Queue(tmp_path)
+    yield queue
+    queue.close()
+
+
+def test_a_song_goes_through_every_state_and_becomes_a_version(queue):
+    queue.song("序曲 один.flac")
+    job = queue.jobs.submit("序曲 один.flac", title="Prologue", artist="Ana", tags=("slow",))
+    assert (job["state"], job["position"], job["file"]) == ("queued", 1, "序曲 один.flac")
+    ended = queue.run(job)
+    assert (ended["state"], ended["progress"], ended["eta_s"]) == ("completed", 1.0, None)
+    assert ended["log_tail"] == ["listening"]
+    states = [report["state"] for report in queue.reports]
+    assert states[0] == "queued" and states[-1] == "completed" and "processing" in states
+    track = queue.library.get(job["track_id"])
+    assert (track["title"], track["tags"], track["status"], track["version"]) == ("Prologue", ["slow"], "ready", 1)
+    assert queue.library.read(job["track_id"]).layers.rhythm.beat_grid_ms
+    assert not list((queue.library.root / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("segv", Code.ANALYSIS_FAILED, "SIGSEGV"),
+        ("hungry", Code.OUT_OF_MEMORY, "MemoryError"),
+        ("silence", Code.NO_MUSIC, "no beat"),
+        ("nothing", Code.ANALYSIS_FAILED, "left no map"),
+        ("invalid", Code.ANALYSIS_FAILED, "invalid map"),
+        ("torn", Code.ANALYSIS_FAILED, "invalid map"),
+        ("exit 1", Code.ANALYSIS_FAILED, "gave up"),
+    ],
+)
+def test_whatever_goes_wrong_in_an_analysis_stays_there(queue, words, code, reason):
+    queue.song("bad.flac", words)
+    ended = queue.run(queue.jobs.submit("bad.flac"))
+    assert (ended["state"], ended["code"]) == ("failed", code)
+    assert reason in ended["reason"]
+    assert queue.library.get(ended["track_id"])["status"] == "failed"
+    queue.song("good.flac")
+    assert queue.run(queue.jobs.submit("good.flac"))["state"] == "completed"
+
+
+def test_a_hanging_analysis_is_ended_at_the_time_limit(tmp_path):
+    queue = Queue(tmp_path, Limits(time_s=0.5))
+    queue.song("hang.flac", "hang")
+    ended = queue.run(queue.jobs.submit("hang.flac"))
+    assert (ended["state"], ended["code"]) == ("failed", Code.TIME_LIMIT)
+    queue.close()
+
+
+def test_a_flood_of_output_leaves_a_short_log(queue):
+    queue.song("chatty.flac", "chatty")
+    ended = queue.run(queue.jobs.submit("chatty.flac"))
+    assert ended["state"] == "completed"
+    assert len(ended["log_tail"]) <= 20 and all(len(line) <= 300 for line in ended["log_tail"])
+
+
+def test_the_analysis_is_niced_and_dies_with_the_queue(queue):
+    queue.song("hang.flac", "hang")
+    job = queue.jobs.submit("hang.flac")
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    pid = queue.jobs._worker._process.pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    queue.jobs.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    queue.jobs = Jobs(queue.library, Rules(queue.music, ANALYST), queue.reports.append)
+    assert queue.jobs.get(job["id"])["state"] == "queued"
+    assert queue.jobs.get(job["id"])["attempts"] == 0
+
+
+def test_the_urgent_go_first_and_equals_in_order_of_arrival(queue):
+    for name, priority in (("a", 5), ("b", 5), ("c", 9), ("d", 1)):
+        queue.song(name)
+        queue.jobs.submit(name, priority)
+    assert [(job["file"], job["position"]) for job in queue.jobs.list()] == [("c", 1), ("a", 2), ("b", 3), ("d", 4)]
+    etas = [job["eta_s"] for job in queue.jobs.list()]
+    assert etas == sorted(etas) and etas[0] > 0
+    order = []
+    queue.until(lambda: queue.jobs.counts()["queued"] == 0 and queue.jobs.counts()["active"] == 0)
+    order = [report["file"] for report in queue.reports if report["state"] == "completed"]
+    assert order == ["c", "a", "b", "d"]
+
+
+def test_a_song_that_waits_is_not_queued_twice(queue):
+    queue.song("a")
+    assert queue.jobs.submit("a")["id"] == queue.jobs.submit("a")["id"]
+
+
+def test_a_waiting_and_a_running_job_can_be_cancelled_and_tried_again(queue):
+    queue.song("hang", "hang")
+    queue.song("ok")
+    running, waiting = queue.jobs.submit("hang"), queue.jobs.submit("ok")
+    queue.until(lambda: queue.jobs.get(running["id"])["stage"] == "beats")
+    for job in (running, waiting):
+        assert queue.jobs.cancel(job["id"])["code"] == Code.CANCELLED
+    queue.jobs.retry(waiting["id"])
+    assert queue.library.get(waiting["track_id"])["status"] == "processing"
+    assert queue.run(waiting)["state"] == "completed"
+    for call in (queue.jobs.cancel, queue.jobs.retry):
+        with pytest.raises(LibraryError, match="INVALID_REQUEST"):
+            call(waiting["id"])
+    with pytest.raises(LibraryError, match="JOB_NOT_FOUND"):
+        queue.jobs.get("job-0")
+
+
+def test_a_song_deleted_or_replaced_while_it_waits_fails_by_name(queue):
+    queue.song("gone")
+    queue.song("swapped")
+    gone, swapped = queue.jobs.submit("gone"), queue.jobs.submit("swapped")
+    (queue.music / "gone").unlink()
+    (queue.music / "swapped").write_text("not sound")
+    assert queue.run(gone)["code"] == Code.FILE_NOT_FOUND
+    assert queue.run(swapped)["code"] == Code.INVALID_FILE_FORMAT
+
+
+def test_a_track_deleted_during_its_analysis_does_no_harm(queue):
+    queue.song("slow", "slow 0.2")
+    job = queue.jobs.submit("slow")
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    delete(queue.library, job["track_id"], by="ana")
+    assert queue.run(job)["state"] == "completed"
+
+
+def test_a_queue_is_worked_off_by_one_process_only(queue):
+    with pytest.raises(LibraryError, match="another process"):
+        Jobs(queue.library, Rules(queue.music, ANALYST), print)
+
+
+def lose_power(queue: Queue, job: dict) -> None:
+    """The worker is gone and nothing of an orderly end reaches the index."""
+    queue.until(lambda: queue.jobs.get(job["id"])["state"] == "processing")
+    queue.jobs._worker.close()
+    queue.jobs._worker = None
+    queue.close()
+
+
+def test_a_song_that_takes_everything_down_is_given_up_after_three_times(tmp_path):
+    queue = Queue(tmp_path)
+    queue.song("hang", "hang")
+    job = queue.jobs.submit("hang")
+    for _ in range(3):
+        lose_power(queue, job)
+        queue = Queue(tmp_path)
+    assert queue.jobs.get(job["id"])["code"] == Code.ANALYSIS_FAILED
+    assert "3 times" in queue.jobs.get(job["id"])["reason"]
+    queue.close()
+
+
+def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue):
+    refused: list[dict] = []
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+    queue.song("inbox/growing", "ok")
+    inbox.look()
+    with (queue.music / "inbox/growing").open("ab") as file:
+        file.write(b" more")
+    inbox.look()
+    assert queue.jobs.list() == []
+    inbox.look()
+    assert [(job["file"], job["priority"]) for job in queue.jobs.list()] == [("growing", 3)]
+    queue.run(queue.jobs.list()[0])
+    again = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+    again.look()
+    again.look()
+    assert len(queue.jobs.list()) == 1 and not refused
+
+
+def test_the_inbox_says_once_what_it_refuses(queue):
+    refused: list[dict] = []
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+    (queue.music / "inbox" / "notes.txt").write_text("buy milk")
+    (queue.music / "inbox" / ".hidden").write_text("x")
+    (queue.music / "inbox" / "folder").mkdir()
+    os.write(os.open(bytes(queue.music / "inbox") + b"/\xff\xfe.mp3", os.O_CREAT | os.O_WRONLY), b"")
+    for _ in range(4):
+        inbox.look()
+    assert {item["file"] for item in refused} == {"notes.txt", "\ufffd\ufffd.mp3"}
+    assert {item["code"] for item in refused} == {Code.INVALID_FILE_FORMAT}
+    assert len(refused) == 2
+
+
+def test_no_job_is_lost_done_twice_or_half_written_when_the_queue_is_killed(tmp_path):
+    """`scripts/bench jobs` does this fifty times with real analyses."""
+    draw = random.Random(5)
+    music, state = tmp_path / "music", tmp_path / "state"
+    music.mkdir()
+    names = []
+    for n in range(12):
+        names.append(f"song {n}")
+        (music / names[-1]).write_bytes(b"fLaC" + f"slow {draw.random() * 0.1:.3f} {n}".encode())
+    command = [sys.executable, "-m", "tests.library.queue_process", str(state), str(music)]
+    songs = names
+    for _ in range(5):
+        process = subprocess.Popen([*command, *songs], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(draw.random() * 0.4)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        songs = []
+        check_consistent(state, len(names))
+    assert subprocess.run(command, timeout=PATIENCE_S, stdout=subprocess.DEVNULL).returncode == 0
+    library = Library(state)
+    tracks = library.search(Query()).tracks
+    assert [len(library.versions(track["id"])) for track in tracks] == [1] * len(names)
+    assert {row[0] for row in library.db.execute("SELECT state FROM jobs")} == {"completed"}
+    library.close()
+
+
+def check_consistent(state: Path, songs: int) -> None:
+    library = Library(state)
+    assert library.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert library.db.execute("SELECT count(*) FROM jobs").fetchone()[0] == songs
+    for track in library.search(Query()).tracks:
+        if track["version"]:
+            library.read(track["id"])
+    library.close()
