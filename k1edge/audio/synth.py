@@ -69,7 +69,7 @@ def _sound(samples: np.ndarray, rate_hz: int, truth: Truth | None = None) -> Sou
 
 def _place(one_shot: np.ndarray, at_s: np.ndarray, out: np.ndarray, rate_hz: int, gain: float = 1.0) -> None:
     for start in np.round(np.asarray(at_s) * rate_hz).astype(int):
-        part = one_shot[: len(out) - start]
+        part = one_shot[: max(0, len(out) - start)]
         out[start : start + len(part)] += part * np.float32(gain)
 
 

@@ -1,0 +1,81 @@
+"""One pipeline, whatever brings the audio."""
+
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+
+from k1edge.audio.files import FileSource
+from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor
+from k1edge.config import Settings
+from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.pipeline import Pipeline
+
+
+@pytest.fixture(scope="module")
+def song():
+    return four_on_the_floor(126.0, 12.0, 48_000)
+
+
+def run(source, settings=None, **handed_over):
+    pipeline = Pipeline(settings or Settings(), source.fmt, **handed_over)
+    return [pipeline.process(block) for block in source if block is not None]
+
+
+def as_bytes(frames):
+    return [pickle.dumps(frame) for frame in frames]
+
+
+def test_paced_file_fast_file_and_jittered_line_give_identical_frames(song, tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, song.samples[: 48_000 * 6], 48_000, subtype="FLOAT")
+    samples = soundfile.read(path, dtype="float32")[0]
+    fast = as_bytes(run(FileSource(path)))
+    assert len(fast) == 600
+    assert as_bytes(run(FileSource(path, paced=True))) == fast
+    assert as_bytes(run(JitteredSource(samples, 48_000, jitter_ms=20.0, seed=3))) == fast
+    assert as_bytes(run(SynthSource(samples, 48_000))) == fast
+
+
+def test_a_beat_is_followed_from_samples_to_look(song):
+    frames = run(SynthSource(song.samples, 48_000))
+    announced = [f.beat.announced for f in frames if f.beat.announced is not None]
+    due_s = np.array([e.due for e in announced]) / 48_000
+    later = due_s[due_s > 7]
+    errors = np.abs(later[:, None] - song.truth.beats_s[None, :]).min(axis=1)
+    assert len(later) >= 8
+    assert np.mean(errors < 0.035) > 0.9
+    assert frames[-1].look.name != "silence"
+
+
+def test_silence_gives_no_beat_no_energy_and_a_dark_look():
+    source = SynthSource(np.zeros(48_000 * 8, np.float32), 48_000)
+    frames = run(source)
+    assert not any(f.beat.announced for f in frames)
+    assert frames[-1].section.label == "silence"
+    assert dict(frames[-1].look.parameters)["brightness"] == 0.0
+    assert frames[-1].macros.energy == 0.0
+
+
+def test_beat_numbers_go_on_when_a_pipeline_takes_over(song):
+    source = SynthSource(song.samples, 48_000)
+    numbers = [f.beat.announced.number for f in run(source, beats_before=41) if f.beat.announced]
+    assert numbers[0] == 42
+
+
+def test_lost_audio_neither_stops_nor_doubles_the_beat(song):
+    fmt = StreamFormat(48_000)
+    pipeline = Pipeline(Settings(), fmt)
+    due = {}
+    for start in range(0, len(song.samples) - fmt.hop, fmt.hop):
+        if 8.0 < start / 48_000 < 8.4:
+            continue
+        frame = pipeline.process(AudioBlock(song.samples[start : start + fmt.hop], start, 0))
+        if frame.beat.announced:
+            due[frame.beat.announced.number] = frame.beat.announced.due / 48_000
+    after = np.array([d for d in due.values() if d > 8.6])
+    errors = np.abs(after[:, None] - song.truth.beats_s[None, :]).min(axis=1)
+    assert len(after) >= 5
+    assert (errors < 0.07).all()
+    assert (np.diff(sorted(due.values())) > 0.2).all()
