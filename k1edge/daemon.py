@@ -153,8 +153,8 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
         yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
-def serve(settings: Settings, origin: str) -> None:
-    """Builds the edge, follows `origin` until stopped, says goodbye."""
+def serve(settings: Settings, sound: str, origin: str) -> None:
+    """Builds the edge, follows the sound until stopped, says goodbye; `origin` is where the settings came from."""
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
     scribe = Scribe(settings.site, settings.edge)
@@ -163,13 +163,13 @@ def serve(settings: Settings, origin: str) -> None:
         identity = Identity(f"k1edge-{settings.edge}", subscriptions(settings.site, settings.edge), will)
         link = Link(mqtt, identity)
         link.start()
-        edge = Edge(settings, link, scribe, boot_id)
-        daemon = Daemon(edge, opener(origin, settings.audio), notifier, upkeep)
+        edge = Edge(settings, link, scribe, boot_id, origin=origin)
+        daemon = Daemon(edge, opener(sound, settings.audio), notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
-            (daemon.follow_line if origin == "line" else daemon.follow)()
+            (daemon.follow_line if sound == "line" else daemon.follow)()
         finally:
             notifier.stopping("releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)
@@ -200,7 +200,7 @@ def main(args: argparse.Namespace) -> int:
     start_logging(settings.log.level)
     log.info("k1edge %s at site %s, configuration: %s", settings.edge, settings.site, path or BUILT_IN)
     try:
-        serve(settings, args.source)
+        serve(settings, args.source, "file" if path else "defaults")
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT

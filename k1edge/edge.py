@@ -6,6 +6,7 @@ one hop and the next; the parts it joins know neither each other nor the network
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable
 from itertools import islice
@@ -42,11 +43,18 @@ def subscriptions(site: str, edge: str) -> list[str]:
     ]
 
 
+def digest(text: str) -> str:
+    """A short name for a text: equal only if the text is."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class Edge:
     """The parts of one edge, joined."""
 
-    def __init__(self, settings: Settings, link: Link, scribe: Scribe, boot_id: str) -> None:
+    def __init__(self, settings: Settings, link: Link, scribe: Scribe, boot_id: str, *, origin: str = "defaults") -> None:
+        """`origin`: where the settings came from, `file` or `defaults`."""
         self._settings = settings
+        self._origin = origin
         self._link = link
         self._scribe = scribe
         self._boot_id = boot_id
@@ -151,8 +159,11 @@ class Edge:
         self._end = 0
 
     def _introduce(self) -> None:
+        config_hash = digest(self._settings.model_dump_json())
+        self._write(contract.ConfigReported, hash=config_hash, generation=1, origin=self._origin)
         self._write(
-            contract.Info, version=__version__, contract=contract.VERSION, schema_hash="", config_hash="",
+            contract.Info, version=__version__, contract=contract.VERSION, schema_hash="",
+            config_hash=config_hash,
             boot_id=self._boot_id, engine=self._settings.beat.engine, audio_device=self._device[:512],
             audio_rate_hz=self._source.fmt.rate_hz, devices=tuple(self._driver.devices), capabilities=tuple(contract.VERBS),
         )  # fmt: skip

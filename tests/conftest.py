@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers import Mosquitto
 from tests.sound import PulseLine, WireLine, build_plugin
 
 
@@ -25,3 +26,10 @@ def pulse_line():
     # Not tmp_path: the path of a Unix socket may be no longer than 107 bytes.
     with tempfile.TemporaryDirectory(prefix="k1pa") as folder, PulseLine(Path(folder), 44_100).running() as line:
         yield line
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    """A running mosquitto that lets everyone in."""
+    with Mosquitto(tmp_path) as broker:
+        yield broker
