@@ -82,6 +82,7 @@ class PulseLine:
 
     def __init__(self, folder: Path, rate_hz: int) -> None:
         self._folder, self.rate_hz = folder, rate_hz
+        self._processes: list[subprocess.Popen[bytes]] = []
         home = folder / "home"
         home.mkdir(parents=True)
         folder.chmod(0o700)  # PulseAudio refuses a runtime folder that others can enter
@@ -91,7 +92,7 @@ class PulseLine:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PULSE_")}
         self.env |= {"HOME": str(home), "XDG_RUNTIME_DIR": str(folder)}
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _serve(self) -> subprocess.Popen[bytes]:
         modules = [f"module-null-sink sink_name=linein rate={self.rate_hz}", "module-native-protocol-unix"]
         command = ["pulseaudio", "--daemonize=no", "--exit-idle-time=-1", "--log-target=stderr", "-n"]
         for module in modules:
@@ -101,20 +102,27 @@ class PulseLine:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[PulseLine]:
-        server = self._start()
-        keep_alive = None
         try:
-            self._await_server(server)
-            # An idle null sink rewinds when the next stream comes and swallows its first sounds: never let it idle.
-            rate = f"--rate={self.rate_hz}"
-            silence = ["pacat", "--playback", "--device=linein", rate, "--latency-msec=10", "--raw", "/dev/zero"]
-            keep_alive = subprocess.Popen(silence, env=self.env, stderr=subprocess.DEVNULL)
+            self.start()
             yield self
         finally:
-            for process in (keep_alive, server):
-                if process is not None:
-                    process.terminate()
-                    process.wait(10)
+            self.stop()
+
+    def start(self) -> None:
+        """Returns when the server answers."""
+        self._processes.append(self._serve())
+        self._await_server(self._processes[0])
+        # An idle null sink rewinds when the next stream comes and swallows its first sounds: never let it idle.
+        rate = f"--rate={self.rate_hz}"
+        silence = ["pacat", "--playback", "--device=linein", rate, "--latency-msec=10", "--raw", "/dev/zero"]
+        self._processes.append(subprocess.Popen(silence, env=self.env, stderr=subprocess.DEVNULL))
+
+    def stop(self) -> None:
+        """As when the server is ended: whoever listens loses the line."""
+        while self._processes:
+            process = self._processes.pop()
+            process.terminate()
+            process.wait(10)
 
     def _await_server(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + PULSE_PATIENCE_S

@@ -83,8 +83,10 @@ def _matching(devices: list[Device], wanted: str) -> list[Device]:
     """The most exact kind of match that finds any: full address, id, name, part of a name."""
     address = _ADDRESS.match(wanted)
     card_id, number = (address[1], int(address[2] or 0)) if address else (wanted, 0)
+    exact = [d for d in devices if d.card_id == card_id and d.number == number]
+    if exact or (address and address[2]):
+        return exact
     kinds = (
-        [d for d in devices if d.card_id == card_id and d.number == number],
         [d for d in devices if d.card_id == card_id],
         [d for d in devices if d.name == wanted],
         [d for d in devices if not wanted.isdigit() and wanted.lower() in f"{d.name} {d.card_id}".lower()],

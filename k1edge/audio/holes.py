@@ -23,6 +23,8 @@ SETTLE_AFTER_OVERFLOW = 5
 CONFIRMATIONS = 3
 AGREEMENT_NS = 3_000_000
 """Envelopes of a hole agree within this; those of a machine gasping for time do not."""
+UNREST = 4
+"""A rise counts only if it is this many times what envelopes have varied by lately (median above minimum)."""
 WARM_UP = 4
 """Envelopes after the start, during which sound servers still change their buffering."""
 REFERENCE = 20
@@ -71,9 +73,12 @@ class HoleFinder:
                 self._envelopes.clear()
             return 0
         known = list(self._envelopes)
-        before, recent = known[:-needed], known[-needed:]
-        missing = (min(recent) - min(before)) // HOP_NS if before else 0
-        if missing <= 0 or max(recent) - min(recent) > AGREEMENT_NS:
+        before, recent = sorted(known[:-needed]), known[-needed:]
+        if not before or max(recent) - min(recent) > AGREEMENT_NS:
+            return 0
+        rise_ns, unrest_ns = min(recent) - before[0], before[len(before) // 2] - before[0]
+        missing = rise_ns // HOP_NS
+        if missing <= 0 or (needed > 1 and rise_ns < UNREST * unrest_ns):
             return 0
         for back in range(1, needed + 1):
             self._envelopes[-back] -= missing * HOP_NS

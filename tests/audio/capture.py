@@ -1,15 +1,18 @@
 """Captures with `LineIn` in a process of its own, as the daemon does, and reports all that happened as one JSON document.
 
-    python -m tests.audio.capture OUT.npz SECONDS RATE_HZ CHANNEL [DEVICE]
+    python -m tests.audio.capture OUT.npz SECONDS RATE_HZ CHANNEL DEVICE
 
-Prints `capturing` with the first block. After an AudioError it closes and opens again until the time is over.
+Prints `capturing` with the first block of each opening. After an AudioError it closes and opens again, until the time is
+over or SIGTERM comes.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,30 +36,35 @@ class Report:
         print(json.dumps({"nones": self.nones, "errors": self.errors, "counters": self.counters}))
 
 
-def capture(line: LineIn, until_s: float, report: Report) -> None:
+def capture(line: LineIn, ended: Callable[[], bool], report: Report) -> None:
     try:
         for block in line:
             if block is None:
                 report.nones += 1
             else:
-                if not report.blocks:
+                if line.blocks == 1:
                     print("capturing", flush=True)
                 report.blocks.append(block)
-            if time.monotonic() > until_s:
+            if ended():
                 return
     finally:
         line.close()
         report.counters.append([line.blocks, line.overflows, line.lost_samples])
 
 
-def main(out: str, seconds: str, rate_hz: str, channel: str, device: str = "k1line") -> None:
+def main(out: str, seconds: str, rate_hz: str, channel: str, device: str) -> None:
     settings = SimpleNamespace(
         device=device, rate_hz=int(rate_hz), channel=channel if channel == "mix" else int(channel)
     )
-    report, until_s = Report(), time.monotonic() + float(seconds)
-    while time.monotonic() < until_s:
+    report, until_s, told = Report(), time.monotonic() + float(seconds), []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+
+    def ended() -> bool:
+        return bool(told) or time.monotonic() > until_s
+
+    while not ended():
         try:
-            capture(LineIn(settings), until_s, report)
+            capture(LineIn(settings), ended, report)
         except AudioError as error:
             last_ns = report.blocks[-1].arrived_ns if report.blocks else 0
             silent_ms = (time.monotonic_ns() - last_ns) / 1e6 if last_ns else None

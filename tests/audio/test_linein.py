@@ -51,8 +51,13 @@ class Capture:
         self.pid = self._process.pid
 
     def await_sound(self):
+        """Returns when the first block of this opening, or of the next, has come."""
         assert self._process.stdout.readline() == "capturing\n", self._process.communicate()
         return self
+
+    def stop(self):
+        self._process.terminate()
+        return self.result()
 
     def result(self):
         stdout, stderr = self._process.communicate(timeout=60)
@@ -67,7 +72,7 @@ def capture(tmp_path):
     """capture(line, seconds, rate_hz, channel, device) -> a running capture; killed when the test ends."""
     running = []
 
-    def start(line, seconds, rate_hz=RATE_HZ, channel=1, device="k1line"):
+    def start(line, seconds=20, rate_hz=RATE_HZ, channel=1, device="k1line"):
         running.append(Capture(line.env, tmp_path / f"{len(running)}.npz", seconds, rate_hz, channel, device))
         return running[-1]
 
@@ -78,10 +83,19 @@ def capture(tmp_path):
             one._process.communicate()
 
 
+def undisturbed(captured):
+    """The first of three captures during which the machine did not take the process away for longer than the ring."""
+    for _ in range(3):
+        got = captured()
+        if not got.overflowed.any():
+            return got
+    raise AssertionError("three captures in a row overflowed")
+
+
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
 def test_capture_is_bit_exact_in_hops_of_10_ms(wire_line, capture, rate_hz):
     wire_line.plug(ramp())
-    got = capture(wire_line, 1.5, rate_hz, 2).result()
+    got = undisturbed(lambda: capture(wire_line, 1.5, rate_hz, 2).result())
     heard = np.round(got.samples.ravel() * 32768).astype(int)
     assert got.samples.shape[1] == rate_hz // 100
     assert len(got.samples) > 50
@@ -95,7 +109,7 @@ def test_capture_is_bit_exact_in_hops_of_10_ms(wire_line, capture, rate_hz):
 def test_mono_is_the_mean_of_left_and_right(wire_line, capture):
     frames = np.random.default_rng(0).integers(-32768, 32767, (RATE_HZ, 2)).astype(np.int16)
     wire_line.plug(frames)
-    got = capture(wire_line, 0.8, channel="mix").result()
+    got = undisturbed(lambda: capture(wire_line, 0.8, channel="mix").result())
     wanted = frames.astype(float).mean(axis=1) / 32768
     heard = got.samples.ravel()
     np.testing.assert_allclose(heard, wanted[: len(heard)], atol=1e-7)
@@ -103,12 +117,13 @@ def test_mono_is_the_mean_of_left_and_right(wire_line, capture):
 
 def test_a_process_held_up_loses_samples_and_start_jumps_over_them(wire_line, capture):
     wire_line.plug(ramp())
-    running = capture(wire_line, 3.5).await_sound()
+    running = capture(wire_line).await_sound()
     time.sleep(0.7)
     os.kill(running.pid, signal.SIGSTOP)
     time.sleep(0.3)
     os.kill(running.pid, signal.SIGCONT)
-    got = running.result()
+    time.sleep(0.7)
+    got = running.stop()
     ((_, overflows, lost),) = got.counters
     assert got.errors == []
     assert overflows >= 1
@@ -119,22 +134,28 @@ def test_a_process_held_up_loses_samples_and_start_jumps_over_them(wire_line, ca
 
 def test_a_reported_overrun_is_counted(wire_line, capture):
     wire_line.plug(ramp())
-    running = capture(wire_line, 2.5).await_sound()
+    running = capture(wire_line).await_sound()
     for number in range(3):
         time.sleep(0.3)
         wire_line.fault(f"xrun {number}")
-    got = running.result()
+    time.sleep(0.3)
+    got = running.stop()
     assert got.errors == []
-    assert got.overflowed.sum() == 3
+    assert got.overflowed.sum() >= 3
     assert abs(got.offsets()[-1]) <= 3 * HOP
 
 
 def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
     wire_line.plug(ramp())
-    running = capture(wire_line, 7.0).await_sound()
-    time.sleep(3.6)
-    wire_line.fault("hole 80")
-    got = running.result()
+    def with_a_hole():
+        running = capture(wire_line).await_sound()
+        time.sleep(2.7)
+        wire_line.fault("hole 80")
+        time.sleep(2.3)
+        wire_line.fault("run")
+        return running.stop()
+
+    got = undisturbed(with_a_hole)
     ((_, overflows, lost),) = got.counters
     assert (overflows, got.errors) == (0, [])
     assert 6 * HOP <= lost <= 9 * HOP
@@ -143,10 +164,11 @@ def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
 
 def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture):
     wire_line.plug(ramp())
-    running = capture(wire_line, 1.5).await_sound()
-    time.sleep(0.5)
+    running = capture(wire_line).await_sound()
+    time.sleep(0.3)
     wire_line.fault("hole 110")
-    got = running.result()
+    time.sleep(0.5)
+    got = running.stop()
     assert got.nones >= 1
     assert got.errors == []
 
@@ -154,12 +176,14 @@ def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture)
 @pytest.mark.parametrize("fault", ["stall", "error", "unplug"])
 def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(wire_line, capture, fault):
     wire_line.plug(ramp())
-    running = capture(wire_line, 4.0).await_sound()
+    running = capture(wire_line).await_sound()
     time.sleep(0.4)
     wire_line.fault(fault)
-    time.sleep(1.5)
+    time.sleep(0.8)
     wire_line.fault("run")
-    got = running.result()
+    running.await_sound()
+    time.sleep(0.4)
+    got = running.stop()
     device, reason, remedy, silent_ms = got.errors[0]
     assert device == "k1line"
     assert ("disconnected" if fault == "error" else "delivered nothing") in reason
@@ -169,9 +193,9 @@ def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(wire_line, 
     first, *_, last = got.counters
     assert first[0] >= 20
     assert last[0] >= 20
-    reopened = np.flatnonzero(got.start == 0)
-    assert len(reopened) >= 2
-    assert got.stderr == ""
+    assert (got.start == 0).sum() == 2
+    # PortAudio itself says three lines when a device reports that it is gone; opening and closing say nothing.
+    assert len(got.stderr.splitlines()) == (3 if fault == "error" else 0)
 
 
 def test_an_absent_card_is_named_with_what_is_there(wire_line, capture):
@@ -203,7 +227,7 @@ def test_a_silent_line_is_no_error(wire_line, capture):
 
 def test_a_file_played_once_is_followed_by_silence(wire_line, capture):
     wire_line.plug(ramp()[:RAMP], once=True)
-    got = capture(wire_line, 1.5).result()
+    got = undisturbed(lambda: capture(wire_line, 1.5).result())
     heard = got.samples.ravel()
     assert heard[RAMP - 1] == np.float32((RAMP - 1) / 32768)
     assert not heard[RAMP:].any()

@@ -1,0 +1,100 @@
+"""Which device a name means."""
+
+import pytest
+
+from k1edge.audio import AudioError
+from k1edge.audio.cards import Device, card_ids, choose, described
+
+CARDS = """\
+ 0 [vc4hdmi        ]: vc4-hdmi - vc4-hdmi
+                      vc4-hdmi
+ 1 [CODEC          ]: USB-Audio - USB Audio CODEC
+                      BurrBrown from Texas Instruments USB Audio CODEC at usb-0000:01:00.0-1.2, full speed
+ 3 [Device_1       ]: USB-Audio - USB PnP Sound Device
+                      C-Media Electronics Inc. USB PnP Sound Device at usb-0000:01:00.0-1.3, full speed
+"""
+
+
+@pytest.fixture
+def cards(tmp_path):
+    path = tmp_path / "cards"
+    path.write_text(CARDS)
+    return path
+
+
+@pytest.fixture
+def devices(cards):
+    names = {
+        1: "USB Audio CODEC: - (hw:1,0)", 2: "USB PnP Sound Device: Audio (hw:3,0)",
+        4: "USB PnP Sound Device: Audio #1 (hw:3,1)", 6: "default", 7: "k1edge_in",
+    }  # fmt: skip
+    return [described(index, name, 2, card_ids(cards)) for index, name in names.items()]
+
+
+def test_ids_are_read_from_the_kernels_list(cards):
+    assert card_ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
+
+
+def test_a_kernel_without_sound_has_no_cards(tmp_path):
+    assert card_ids(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("CODEC", 1), ("hw:CARD=CODEC", 1), ("hw:CARD=CODEC,DEV=0", 1), ("plughw:CODEC,0", 1), ("usb audio", 1),
+        ("Device_1", 2), ("hw:CARD=Device_1,DEV=1", 4), ("audio #1", 4), ("k1edge_in", 7), ("default", 6),
+    ],
+)  # fmt: skip
+def test_a_card_is_found_by_id_address_name_or_part_of_a_name(devices, wanted, index):
+    assert choose(devices, wanted).index == index
+
+
+def test_every_device_is_found_by_the_name_it_is_listed_with(devices):
+    for device in devices:
+        assert choose(devices, device.setting) is device
+
+
+def test_the_only_card_needs_no_name(devices):
+    assert choose([d for d in devices if d.card_id in ("CODEC", "")], "").setting == "CODEC"
+
+
+def test_a_replugged_card_is_found_under_its_new_index(cards):
+    cards.write_text(CARDS.replace(" 1 [CODEC", " 2 [CODEC"))
+    device = described(5, "USB Audio CODEC: - (hw:2,0)", 2, card_ids(cards))
+    assert choose([device], "CODEC") is device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ("", "could be any of 'CODEC', 'Device_1', 'hw:CARD=Device_1,DEV=1'"),
+        ("pnp", "could be any of"),
+        ("1", "is an index"),
+        ("hw:1,0", "is not here"),
+        ("Scarlett", "is not here; there is 'CODEC'"),
+        ("hw:CARD=CODEC,DEV=7", "is not here"),
+    ],
+)
+def test_what_is_ambiguous_absent_or_an_index_is_refused(devices, wanted, reason):
+    with pytest.raises(AudioError) as raised:
+        choose(devices, wanted)
+    assert reason in raised.value.reason
+    assert raised.value.device == (wanted or "line input")
+    assert raised.value.remedy
+
+
+def test_no_device_at_all_says_what_to_connect():
+    with pytest.raises(AudioError, match="there is no capture device; connect a sound card"):
+        choose([], "")
+
+
+def test_virtual_devices_are_not_taken_unless_named(devices):
+    with pytest.raises(AudioError, match="there is no sound card; there is 'default', 'k1edge_in'"):
+        choose([d for d in devices if not d.card_id], "")
+
+
+def test_rates_are_told_without_changing_the_device():
+    device = Device(1, "x", 2)
+    assert device.offering((44_100,)).rates_hz == (44_100,)
+    assert device.rates_hz == ()

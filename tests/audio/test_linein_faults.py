@@ -1,0 +1,144 @@
+"""What no simulated card can be made to do: a library that never returns, is missing, or refuses."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from k1edge.audio import AudioError, linein
+
+SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class Stream:
+    def __init__(self, **options):
+        self.options, self.started, self.never = options, False, threading.Event()
+
+    def start(self):
+        self.started = True
+
+    def abort(self):
+        raise PortAudioError("it is gone")
+
+    def close(self):
+        self.never.wait()
+
+    def deliver(self, frames, overflow=False):
+        self.options["callback"](frames.tobytes(), len(frames), None, SimpleNamespace(input_overflow=overflow))
+
+
+@pytest.fixture
+def portaudio(monkeypatch, tmp_path):
+    (tmp_path / "cards").write_text(" 1 [CODEC          ]: USB-Audio - USB Audio CODEC\n")
+    library = SimpleNamespace(
+        PortAudioError=PortAudioError, RawInputStream=Stream, _initialize=lambda: None, _terminate=lambda: None,
+        check_input_settings=lambda *_, **__: None,
+        query_devices=lambda: [{"name": "USB Audio CODEC: - (hw:1,0)", "max_input_channels": 8}],
+    )  # fmt: skip
+    monkeypatch.setattr(linein, "_portaudio", lambda: library)
+    monkeypatch.setattr(linein, "CLOSE_LIMIT_S", 0.1)
+    library.cards = tmp_path / "cards"
+    return library
+
+
+def test_a_close_that_hangs_is_given_up_and_said(portaudio):
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    before = time.monotonic()
+    with pytest.raises(AudioError, match=r"does not respond within .* restart this process"):
+        line.close()
+    assert time.monotonic() - before < 5
+    line._stream.never.set()
+
+
+def test_a_start_of_portaudio_that_hangs_is_given_up(portaudio):
+    never = threading.Event()
+    portaudio._initialize = never.wait
+    with pytest.raises(AudioError, match="PortAudio: does not respond"):
+        linein.LineIn(SETTINGS, portaudio.cards)
+    never.set()
+
+
+def test_a_portaudio_that_does_not_start_is_an_audio_error(portaudio):
+    def fail():
+        raise PortAudioError("Unanticipated host error")
+
+    portaudio._initialize = fail
+    with pytest.raises(AudioError, match="does not start"):
+        linein.LineIn(SETTINGS, portaudio.cards)
+
+
+def test_a_busy_card_is_named(portaudio):
+    class Busy(Stream):
+        def start(self):
+            raise PortAudioError("Device unavailable [PaErrorCode -9985]")
+
+    portaudio.RawInputStream = Busy
+    with pytest.raises(AudioError) as raised:
+        linein.LineIn(SETTINGS, portaudio.cards)
+    assert raised.value.device == "USB Audio CODEC"
+    assert "Device unavailable" in raised.value.reason
+
+
+def test_a_missing_library_names_the_debian_package(monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "sounddevice":
+            raise OSError("PortAudio library not found")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(AudioError, match="apt install libportaudio2"):
+        linein.list_devices()
+
+
+@pytest.mark.parametrize(("channel", "opened", "heard"), [("mix", 2, 1.5), (1, 1, 1.0), (5, 5, 5.0)])
+def test_mono_is_the_first_pair_or_the_channel_that_was_chosen(portaudio, channel, opened, heard):
+    settings = SimpleNamespace(device="CODEC", rate_hz=48_000, channel=channel)
+    line = linein.LineIn(settings, portaudio.cards)
+    assert line._stream.options["channels"] == opened
+    line._stream.deliver(np.tile(np.arange(1, opened + 1, dtype=np.float32), (480, 1)))
+    block = next(iter(line))
+    assert block.samples.shape == (480,)
+    assert (block.samples == heard).all()
+    assert not block.samples.flags.writeable
+
+
+def test_an_overflow_marks_its_block_and_is_counted(portaudio):
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    frames = np.zeros((480, 2), np.float32)
+    line._stream.deliver(frames)
+    line._stream.deliver(frames, overflow=True)
+    blocks = iter(line)
+    assert [next(blocks).overflowed, next(blocks).overflowed] == [False, True]
+    assert (line.blocks, line.overflows) == (2, 1)
+
+
+def test_waiting_yields_none_until_the_patience_is_over(portaudio, monkeypatch):
+    monkeypatch.setattr(linein, "BREATH_S", 0.01)
+    monkeypatch.setattr(linein, "STALL_S", 0.03)
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    line._stream.deliver(np.zeros((480, 2), np.float32))
+    blocks = iter(line)
+    assert next(blocks) is not None
+    assert [next(blocks), next(blocks)] == [None, None]
+    with pytest.raises(AudioError, match="has delivered nothing"):
+        next(blocks)
+
+
+def test_devices_are_listed_with_the_rates_they_offer_and_how_to_name_them(portaudio):
+    def only_48(_device, _channels, _dtype, samplerate):
+        if samplerate != 48_000:
+            raise PortAudioError("Invalid sample rate")
+
+    portaudio.check_input_settings = only_48
+    (device,) = linein.list_devices(portaudio.cards)
+    assert (device.setting, device.channels, device.rates_hz) == ("CODEC", 8, (48_000,))
