@@ -1,0 +1,127 @@
+"""CPU ms per audio second and memory: each stage alone, then the whole daemon; and how soon it is READY."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from k1edge.audio.demo import demo_song  # noqa: E402
+from k1edge.audio.synth import SynthSource  # noqa: E402
+from k1edge.beat.tracker import make_tracker  # noqa: E402
+from k1edge.clock import StreamClock, Timeline, WallClock  # noqa: E402
+from k1edge.config import Settings  # noqa: E402
+from k1edge.driver import Driver  # noqa: E402
+from k1edge.dsp.features import FeatureExtractor  # noqa: E402
+from k1edge.frames import GenesisFrame  # noqa: E402
+from k1edge.genesis.choreography import Choreography  # noqa: E402
+from k1edge.genesis.structure import Structure  # noqa: E402
+from k1edge.k1.contract import Scribe, Stamp  # noqa: E402
+from k1edge.publisher import Publisher  # noqa: E402
+from tests.brokers import Mosquitto  # noqa: E402
+from tests.end_to_end.daemon import DaemonProcess, write_config  # noqa: E402
+
+AIM_MS, AIM_RSS_MB, AIM_READY_S = 40, 110, 1.5
+
+
+class Meter:
+    """Adds up what a call costs, and remembers the dearest."""
+
+    def __init__(self, call):
+        self._call, self.spent_ns, self.worst_ns = call, 0, 0
+
+    def __call__(self, *args):
+        began_ns = time.thread_time_ns()
+        result = self._call(*args)
+        if not isinstance(result, (tuple, str)) and hasattr(result, "__next__"):
+            result = list(result)
+        took_ns = time.thread_time_ns() - began_ns
+        self.spent_ns += took_ns
+        self.worst_ns = max(self.worst_ns, took_ns)
+        return result
+
+
+def stages(sound) -> None:
+    settings = Settings(k1={"devices": [{"id": "a"}]})
+    source = SynthSource(sound.samples, sound.rate_hz)
+    scribe = Scribe("bench", "bench")
+    driver, publisher = Driver(settings.k1, scribe), Publisher(settings.telemetry, scribe, "bench")
+    clock = StreamClock(source.fmt)
+    timeline = Timeline(clock, WallClock(0, 0, True))
+    features = Meter(FeatureExtractor(source.fmt).process)
+    beat = Meter(make_tracker(settings.beat, source.fmt).process)
+    structure = Meter(Structure(settings.genesis, source.fmt).process)
+    choreography = Meter(Choreography(settings.looks, source.fmt, settings.genesis).process)
+    drive, publish = Meter(driver.process), Meter(publisher.process)
+    for block in source:
+        now_ns = block.end * 1_000_000_000 // source.fmt.rate_hz
+        stamp = Stamp(now_ns // 1_000_000, True, now_ns)
+        clock.observe(block.end, now_ns)
+        heard = features(block)
+        state = beat(block, heard)
+        form = structure(heard, state)
+        look = choreography(form, state)
+        frame = GenesisFrame(heard, state, form.macros, form.section, form.moments, look)
+        drive(frame, look, timeline, stamp)
+        publish(frame, driver.shown, timeline, stamp)
+    for name, meter in (("features", features), ("beat", beat), ("structure", structure), ("choreography", choreography),
+                        ("one K1 driven", drive), ("published", publish)):
+        print(f"  {name:<16} {meter.spent_ns / 1e6 / sound.duration_s:7.2f} ms/s   worst hop {meter.worst_ns / 1e6:6.2f} ms")
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def whole_daemon(folder: Path, sound, seconds: float) -> None:
+    song, address = folder / "song.wav", folder / "notify"
+    soundfile.write(song, sound.samples, sound.rate_hz)
+    with Mosquitto(folder) as broker, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(address))
+        notify.settimeout(30)
+        config = write_config(folder, f'[mqtt]\nurl = "{broker.url}"\n[[k1.devices]]\nid = "a"\n')
+        began_s = time.monotonic()
+        with DaemonProcess("--config", str(config), "--source", str(song),
+                           env=os.environ | {"NOTIFY_SOCKET": str(address)}) as daemon:
+            while "READY=1" not in notify.recv(4096).decode():
+                pass
+            print(f"  READY after      {time.monotonic() - began_s:7.2f} s      (aim: {AIM_READY_S})")
+            time.sleep(5)
+            pid = daemon.process.pid
+            before_s, at_s = cpu_s(pid), time.monotonic()
+            time.sleep(seconds)
+            spent_ms = (cpu_s(pid) - before_s) * 1000 / (time.monotonic() - at_s)
+            print(f"  CPU              {spent_ms:7.2f} ms/s   (aim: {AIM_MS})")
+            print(f"  RSS              {rss_mb(pid):7.1f} MB     (aim: {AIM_RSS_MB})")
+            daemon.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0, help="to watch the daemon for (default: %(default)s)")
+    args = parser.parse_args()
+    sound = demo_song()
+    print(f"stages, over {sound.duration_s:.0f} s of the demo song:")
+    stages(sound)
+    print("the daemon, at the pace of real time:")
+    with tempfile.TemporaryDirectory() as folder:
+        whole_daemon(Path(folder), sound, args.seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
