@@ -88,7 +88,8 @@ class Hands:
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
-            yield self._refusal(topic.rpartition("/")[2], error.request_id, "", error.code, str(error.reason), now)
+            yield self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id, caller="", code=error.code,
+                                reason=str(error.reason))
             return
         answer = self._answers.get(request.caller, request.id)
         if answer is None:
@@ -124,7 +125,8 @@ class Hands:
             self._admit(request, now)
             data = self._verbs[request.verb](request, now)
         except RefusedError as refused:
-            return self._refusal(request.verb, request.id, request.caller, refused.code, str(refused), now)
+            return self._refusal(now, verb=request.verb, request_id=request.id, caller=request.caller, code=refused.code,
+                                 reason=str(refused))
         self.ok += 1
         return self._scribe.write(contract.Response, now.stamp, id=request.id, verb=request.verb, caller=request.caller,
                                   result="ok", data=data)
@@ -135,7 +137,7 @@ class Hands:
         if not self._limits.take(request.caller, now.stamp.monotonic_ns / 1e9):
             raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
 
-    def _refusal(self, verb: str, request_id: str, caller: str, code: str, reason: str, now: Situation) -> Publication:
+    def _refusal(self, now: Situation, *, verb: str, request_id: str, caller: str, code: str, reason: str) -> Publication:
         self.rejected[code] = self.rejected.get(code, 0) + 1
         verb = verb if verb in self._verbs else "unknown"
         return self._scribe.write(contract.Response, now.stamp, id=request_id, verb=verb, caller=caller,
@@ -145,7 +147,8 @@ class Hands:
         return self._scribe.write(contract.Event, now.stamp, kind="override",
                                   data={"verb": request.verb, "caller": request.caller, "id": request.id})
 
-    def _lease(self, request: Request, scope: str, lease_s: float, look: Look | None, now: Situation) -> dict:
+    def _lease(self, request: Request, now: Situation, scope: str, look: Look | None) -> dict:
+        lease_s = request.args.lease_s
         self.override = Override(request.caller or "anonymous", scope, now.stamp.monotonic_ns + round(lease_s * 1e9), look)
         return {"expires_at_ms": now.stamp.ts_ms + round(lease_s * 1000)}
 
@@ -154,10 +157,10 @@ class Hands:
         parameters, clamped = clamp({name: float(value) for name, value in args.parameters.items()})
         look = Look("request", args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
                     args.transition_ms)
-        return self._lease(request, "scene", args.lease_s, look, now) | {"clamped": clamped}
+        return self._lease(request, now, "scene", look) | {"clamped": clamped}
 
     def _hold(self, request: Request, now: Situation) -> dict:
-        return self._lease(request, "scene", request.args.lease_s, None, now)
+        return self._lease(request, now, "scene", None)
 
     def _release(self, request: Request, now: Situation) -> dict:
         held, self.override = self.override is not None, None

@@ -171,15 +171,15 @@ class _Band:
             self._roll(passage, first_bar)
         for number, step in enumerate(FILL_STEPS if passage.fill else ()):
             drum = instruments.tom(FILL_HZ[number % len(FILL_HZ)], self._rate_hz)
-            self._strike("drums", self._at(last_bar - 1, step), drum, 0.3, 0.5 - number * 0.2)
+            self._strike("drums", self._at(last_bar - 1, step), drum, 0.3, pan=0.5 - number * 0.2)
 
     def _at(self, bar: int, step: float) -> float:
         late = self.style.swing * (step % 2 == 1)
         return START_S + (bar * STEPS_PER_BAR + step + late) * self._step_s
 
-    def _strike(self, bus: str, at_s: float, samples: np.ndarray, gain: float, pan: float = 0.0) -> None:
+    def _strike(self, bus: str, at_s: float, samples: np.ndarray, gain: float, *, pan: float = 0.0) -> None:
         if at_s < self._limit - 1e-6:
-            self.mix.place(bus, at_s, samples, gain, pan)
+            self.mix.place(bus, at_s, samples, gain, pan=pan)
 
     def _note(self, timbre: Timbre, semitone: int, steps: int) -> np.ndarray:
         key = (timbre, semitone, steps)
@@ -191,7 +191,7 @@ class _Band:
     def _mark(self, passage: Passage, bar: int) -> None:
         start_s = self._at(bar, 0)
         if passage.impact:
-            self._strike("effects", start_s, instruments.crash(self.style.kit, self._rate_hz), 0.2, 0.2)
+            self._strike("effects", start_s, instruments.crash(self.style.kit, self._rate_hz), 0.2, pan=0.2)
             self._strike("effects", start_s, instruments.impact(self._rate_hz), 0.4)
         if passage.riser:
             rising = instruments.riser(self._limit - start_s, self._rate_hz)
@@ -211,10 +211,10 @@ class _Band:
     def _hat(self, passage: Passage, bar: int, step: int) -> None:
         off_beat = step % 4 == 2
         if passage.hats == 3 and off_beat:
-            self._strike("drums", self._at(bar, step), self._open, 0.17 * passage.gain, 0.15)
+            self._strike("drums", self._at(bar, step), self._open, 0.17 * passage.gain, pan=0.15)
         elif passage.hats == 3 or (passage.hats == 2 and step % 2 == 0) or (passage.hats == 1 and off_beat):
             accent = (0.12, 0.06, 0.14, 0.07)[step % 4] * passage.gain
-            self._strike("drums", self._at(bar, step), self._closed, accent, 0.25 if step % 8 < 4 else -0.25)
+            self._strike("drums", self._at(bar, step), self._closed, accent, pan=0.25 if step % 8 < 4 else -0.25)
 
     def _harmony(self, passage: Passage, bar: int) -> None:
         chord = self.style.chords[bar % len(self.style.chords)]
@@ -243,7 +243,7 @@ class _Band:
         self._strike("music", at_s, samples, gain)
         for number, echo in enumerate(ECHO_GAINS, 1):
             side = 0.7 if number % 2 else -0.7
-            self._strike("music", at_s + number * ECHO_STEPS * self._step_s, samples, gain * echo, side)
+            self._strike("music", at_s + number * ECHO_STEPS * self._step_s, samples, gain * echo, pan=side)
 
     def _roll(self, passage: Passage, first_bar: int) -> None:
         for bar in range(passage.bars):

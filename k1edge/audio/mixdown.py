@@ -50,7 +50,7 @@ class Mix:
         self._cutoffs: list[tuple[float, float]] = []
         self._room = _Room(rate_hz)
 
-    def place(self, bus: str, start_s: float, samples: np.ndarray, gain: float, pan: float = 0.0) -> None:
+    def place(self, bus: str, start_s: float, samples: np.ndarray, gain: float, *, pan: float = 0.0) -> None:
         """Adds (n,) or (2, n) samples at a time; `pan` -1..1 left to right, level kept constant in power."""
         angle = (pan + 1) * np.pi / 4
         hit = _Hit(round(start_s * self.rate_hz), samples, gain * np.cos(angle) * 2**0.5, gain * np.sin(angle) * 2**0.5)

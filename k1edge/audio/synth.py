@@ -67,7 +67,7 @@ def _sound(samples: np.ndarray, rate_hz: int, truth: Truth | None = None) -> Sou
     return Sound(samples, rate_hz, truth or Truth())
 
 
-def _place(one_shot: np.ndarray, at_s: np.ndarray, out: np.ndarray, rate_hz: int, gain: float = 1.0) -> None:
+def _place(one_shot: np.ndarray, at_s: np.ndarray, out: np.ndarray, rate_hz: int, *, gain: float = 1.0) -> None:
     for start in np.round(np.asarray(at_s) * rate_hz).astype(int):
         part = one_shot[: max(0, len(out) - start)]
         out[start : start + len(part)] += part * np.float32(gain)
@@ -114,14 +114,14 @@ def four_on_the_floor(bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sou
     period_s = 60 / bpm
     kit = instruments.Kit()
     out = np.zeros(round(seconds * rate_hz), np.float32)
-    _place(instruments.kick(kit, rate_hz), beats_s, out, rate_hz, 0.6)
-    _place(instruments.snare(kit, rate_hz), np.sort(np.r_[beats_s[1::4], beats_s[3::4]]), out, rate_hz, 0.3)
-    _place(instruments.hat(kit, rate_hz), beats_s + period_s / 2, out, rate_hz, 0.15)
+    _place(instruments.kick(kit, rate_hz), beats_s, out, rate_hz, gain=0.6)
+    _place(instruments.snare(kit, rate_hz), np.sort(np.r_[beats_s[1::4], beats_s[3::4]]), out, rate_hz, gain=0.3)
+    _place(instruments.hat(kit, rate_hz), beats_s + period_s / 2, out, rate_hz, gain=0.15)
     bass = instruments.Timbre(wave="saw", bright_hz=900, dark_hz=250)
     for step, semitone in enumerate((33, 29, 36, 31)):
         note = instruments.voice(bass, instruments.pitch_hz(semitone), period_s * 0.4, rate_hz)[0]
         in_bar = beats_s[(np.arange(len(beats_s)) // 4) % 4 == step]
-        _place(note, in_bar + period_s / 2, out, rate_hz, 0.18)
+        _place(note, in_bar + period_s / 2, out, rate_hz, gain=0.18)
     return _sound(np.tanh(out), rate_hz, _metrical(beats_s, bpm))
 
 

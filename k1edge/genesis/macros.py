@@ -72,26 +72,26 @@ class MacroMeter:
     def process(self, hearing: Hearing) -> Macros:
         """One set of macros for one hop."""
         if hearing.silent:
-            return self._emit(0.0, 0.0, 0.0, 0.0, 0.0)
+            return self._smoothed(Macros())
         self._whole.follow(hearing.level_dbfs, GAIN_START_DBFS)
         self._bass.follow(hearing.bass_dbfs, self._whole.dbfs - BASS_HEADROOM_DB)
         self._voice.follow(hearing.voiced_dbfs, self._whole.dbfs - VOICE_HEADROOM_DB)
         low, high = BRIGHTNESS_HZ
         soft, hard = PERCUSSIVE_SHARE
         loudness = 2 ** ((hearing.level_dbfs - self._whole.dbfs) / 10)
-        return self._emit(
-            loudness,
-            2 ** ((hearing.bass_dbfs - self._bass.dbfs) / 10),
-            2 ** ((hearing.voiced_dbfs - self._voice.dbfs) / 10) * (1 - hearing.percussive),
-            _clip((hearing.percussive - soft) / (hard - soft)) * loudness,
-            math.log(max(hearing.centroid_hz, low) / low) / math.log(high / low),
-        )
+        return self._smoothed(Macros(
+            energy=loudness,
+            vocal_presence=2 ** ((hearing.voiced_dbfs - self._voice.dbfs) / 10) * (1 - hearing.percussive),
+            bass_weight=2 ** ((hearing.bass_dbfs - self._bass.dbfs) / 10),
+            percussiveness=_clip((hearing.percussive - soft) / (hard - soft)) * loudness,
+            brightness=math.log(max(hearing.centroid_hz, low) / low) / math.log(high / low),
+        ))
 
-    def _emit(self, energy: float, bass: float, vocal: float, percussive: float, bright: float) -> Macros:
+    def _smoothed(self, raw: Macros) -> Macros:
         return Macros(
-            energy=self._energy.follow(energy),
-            vocal_presence=self._vocal.follow(vocal),
-            bass_weight=self._bass_weight.follow(bass),
-            percussiveness=self._percussive.follow(percussive),
-            brightness=self._brightness.follow(bright),
+            energy=self._energy.follow(raw.energy),
+            vocal_presence=self._vocal.follow(raw.vocal_presence),
+            bass_weight=self._bass_weight.follow(raw.bass_weight),
+            percussiveness=self._percussive.follow(raw.percussiveness),
+            brightness=self._brightness.follow(raw.brightness),
         )
