@@ -27,6 +27,8 @@ EXIT_USAGE = 2
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 78 configuration fault)."""
+    # One stream on one core: more threads in the linear algebra would only spin. Before NumPy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",
@@ -39,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         if program == name:
             importlib.import_module(module).add_arguments(sub)
     options = parser.parse_args(args)
+    # Until a program has handlers of its own, being stopped is a way to end, not a fault.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         return importlib.import_module(PROGRAMS[options.program][0]).main(options) or 0
     except KeyboardInterrupt:
