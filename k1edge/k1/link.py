@@ -71,10 +71,12 @@ class Link:
 
     def send(self, publication: Publication) -> None:
         """Hand over a publication; it is sent, kept or dropped as its kind demands. Never blocks, never fails."""
-        if not (self.connected or publication.qos or publication.retain):
+        live = not (publication.qos or publication.retain)
+        full = len(self._posted) >= self._settings.outbox_limit
+        if live and (full or not self.connected):
             self._dropped_live += 1
             return
-        if len(self._posted) >= self._settings.outbox_limit:
+        if full:
             with contextlib.suppress(IndexError):
                 self._posted.popleft()
                 self._dropped_durable += 1
@@ -157,7 +159,7 @@ class Link:
 
     def _connect_and_serve(self) -> Session:
         """One session from its beginning to its end; what it did not get confirmed returns to the outbox."""
-        session = Session(self._settings, self._identity, self._outbox, self.counters, self._five)
+        session = Session(self._settings, self._identity, self._outbox, self.counters, five=self._five)
         self._session = session
         try:
             session.open(self._deliver)

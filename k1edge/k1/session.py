@@ -83,13 +83,16 @@ class Identity:
     will: Publication | None = None
     payload_limit: int = 16_384
     """Received payloads are cut one byte past this, so that the contract can refuse them."""
+    properties: bool = False
+    """Send MQTT 5 properties (expiry, content type, correlation). Not to the embedded broker, which dies of them when an
+    MQTT 3.1.1 client has subscribed."""
 
 
 class Session:
     """A paho client with its socket driven from outside, so that nothing queues up where it cannot expire."""
 
     def __init__(
-        self, settings: MqttSettings, identity: Identity, outbox: Outbox, counters: LinkCounters, five: bool
+        self, settings: MqttSettings, identity: Identity, outbox: Outbox, counters: LinkCounters, *, five: bool
     ) -> None:
         self.connected = False
         self.opened = False
@@ -169,7 +172,7 @@ class Session:
 
     def _publish(self, waiting: Waiting, now_s: float) -> None:
         out = waiting.publication
-        properties = _properties(waiting, now_s) if self._five else None
+        properties = _properties(waiting, now_s) if self._five and self._identity.properties else None
         info = self._client.publish(out.topic, out.payload, out.qos, out.retain, properties)
         self._counters.sent += 1
         if out.qos:

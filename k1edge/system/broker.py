@@ -1,0 +1,206 @@
+"""The embedded broker: for a demo, or a run without a configured one. Alone imports iotcore.
+
+Consumes nothing but free ports of 127.0.0.1 (iotcore speaks each protocol version on a port of its own, hence two).
+It has no access list, keeps at most 100 retained topics for a subscriber and forgets everything when it stops: a venue
+runs mosquitto. It is a child process that ends with ours; about 25 MB. Its defaults (all interfaces, 1 GB of memory per
+topic filter) are never used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import iotcore
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 10.0
+POLL_S = 0.02
+PANICKED = 70
+REMEDY = "stop the program that uses the port, or name a broker of your own as mqtt.url"
+RESTART_GAP_S = 1.0
+"""A broker that dies at once is not started more often than this."""
+CONNECTIONS = 64
+SEGMENT_BYTES = 2**20
+"""Of the broker's log per topic filter; two of them: memory stays flat where the default grows to 1 GB."""
+PAYLOAD_LIMIT_BYTES = 262_144
+
+_ROUTER = """\
+id = 0
+[router]
+id = 0
+max_connections = {connections}
+max_outgoing_packet_count = 1000
+max_segment_size = {segment}
+max_segment_count = 2
+"""
+_LISTENER = """\
+[{version}.1]
+name = "{version}"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+[{version}.1.connections]
+connection_timeout_ms = 10000
+max_payload_size = {payload}
+max_inflight_count = 100
+dynamic_filters = true
+"""
+
+log = logging.getLogger(__name__)
+
+
+class BrokerError(Exception):
+    """The embedded broker cannot run: says why and what to do."""
+
+
+class EmbeddedBroker:
+    """A broker on loopback for as long as the context lasts. `port` speaks MQTT 5, `port_311` the older version."""
+
+    def __init__(self, port: int = 0, port_311: int = 0) -> None:
+        self.port, self.port_311 = _two_ports(port, port_311)
+        self.restarts = 0
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Of the MQTT 5 listener."""
+        return f"mqtt://{LOOPBACK}:{self.port}"
+
+    @property
+    def url_311(self) -> str:
+        """Of the MQTT 3.1.1 listener."""
+        return f"mqtt://{LOOPBACK}:{self.port_311}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the child process lives."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child process, while there is one."""
+        return self._child.pid if self._child else None
+
+    def start(self) -> None:
+        """Returns when both listeners accept, in about 0.3 s. Raises BrokerError."""
+        for port in (self.port, self.port_311):
+            _refuse_busy(port)
+        self._spawn()
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not all(_accepts(port) for port in (self.port, self.port_311)):
+            if not self.is_running or time.monotonic() > until_s:
+                self.stop()
+                raise BrokerError(f"the embedded broker did not start; {REMEDY}")
+            time.sleep(POLL_S)
+
+    def supervise(self) -> bool:
+        """Call now and then: starts a broker that has died again, without waiting for it. True when it had to."""
+        if self.is_running or time.monotonic() - self._started_s < RESTART_GAP_S:
+            return False
+        log.warning("the embedded broker has died and is started again")
+        self.restarts += 1
+        self._reap()
+        self._spawn()
+        return True
+
+    def stop(self) -> None:
+        """End the child process and free the ports. Safe to call twice."""
+        self._reap()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _spawn(self) -> None:
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="k1edge-broker-")
+        conf = Path(self._folder.name, "broker.toml")
+        conf.write_text(configuration(self.port, self.port_311))
+        self._started_s = time.monotonic()
+        # Its end of our pipe closes when we end, however we end; and Ctrl-C is for us, not for it.
+        command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(conf)]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def _reap(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child.stdin.close()
+            self._child = None
+
+
+def serve() -> None:
+    """The child: a broker until our parent's pipe closes, or until a thread of it panics.
+
+    A panic leaves locks poisoned and clients waiting for ever, so it ends the process, and `supervise` starts a new one.
+    """
+    errors, stderr = os.pipe()
+    os.dup2(stderr, 2)
+    for watch in (_exit_with_parent, partial(_exit_on_panic, errors)):
+        threading.Thread(target=watch, daemon=True).start()
+    iotcore.IotCoreBroker(config_path=sys.argv[1]).run_forever()
+
+
+def _exit_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _exit_on_panic(errors: int) -> None:
+    with os.fdopen(errors, "rb") as lines:
+        for line in lines:
+            if b"panicked" in line:
+                os._exit(PANICKED)
+
+
+def configuration(port: int, port_311: int) -> str:
+    """The broker's own TOML: two listeners on loopback, bounded memory."""
+    listeners = (("v5", port), ("v4", port_311))
+    return _ROUTER.format(connections=CONNECTIONS, segment=SEGMENT_BYTES) + "".join(
+        _LISTENER.format(version=version, host=LOOPBACK, port=number, payload=PAYLOAD_LIMIT_BYTES)
+        for version, number in listeners
+    )
+
+
+def _two_ports(*wanted: int) -> tuple[int, int]:
+    """The wanted ports, with free ones for those that are 0; distinct because both are held while they are chosen."""
+    probes = [socket.socket() for _ in wanted]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        first, second = (port or probe.getsockname()[1] for port, probe in zip(wanted, probes, strict=True))
+    finally:
+        for probe in probes:
+            probe.close()
+    return first, second
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _refuse_busy(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise BrokerError(f"the embedded broker cannot listen on port {port}: {error.strerror}; {REMEDY}") from None
