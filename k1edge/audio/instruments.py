@@ -97,7 +97,11 @@ def kick(kit: Kit, rate_hz: int) -> np.ndarray:
     t = _time(kit.kick_s, rate_hz)
     fall_s = 0.028
     phase = kit.kick_hz * t + kit.kick_sweep_hz * fall_s * (1 - np.exp(-t / fall_s))
-    body = np.tanh(kit.kick_drive * np.sin(2 * np.pi * phase)) * np.exp(-t / (kit.kick_s * 0.42))
+    ringing = np.exp(-t / (kit.kick_s * 0.42))
+    body = np.tanh(kit.kick_drive * np.sin(2 * np.pi * phase)) * ringing
+    # A falling sine is not symmetric: without this a row of kicks would shift the whole song off zero.
+    pedestal = ringing * (1 - np.exp(-t / 0.003))
+    body -= pedestal * (body.sum() / pedestal.sum())
     click = shaped_noise(kit.kick_s, rate_hz, _band(1_500, 9_000), kit.seed) * np.exp(-t / 0.0025)
     return faded(peaked(body + 0.09 * click), rate_hz)
 

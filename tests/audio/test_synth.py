@@ -1,0 +1,118 @@
+"""Test signals: what their truth says is what is in them."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k1edge.audio import synth
+from k1edge.audio.blocks import hops
+
+RATES_HZ = (44_100, 48_000)
+
+
+def level_dbfs(samples):
+    return 20 * np.log10(np.sqrt(np.mean(np.square(samples, dtype=float))) + 1e-9)
+
+
+def onsets_s(sound, threshold=0.1):
+    loud = np.flatnonzero(np.abs(sound.samples) > threshold)
+    return loud[np.r_[True, np.diff(loud) > sound.rate_hz // 20]] / sound.rate_hz
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("bpm", [70, 123.4, 180])
+def test_clicks_begin_at_their_beats(bpm, rate_hz):
+    sound = synth.clicks(bpm, 8.0, rate_hz)
+    np.testing.assert_allclose(onsets_s(sound), sound.truth.beats_s, atol=0.001)
+    np.testing.assert_allclose(np.diff(sound.truth.beats_s), 60 / bpm)
+    np.testing.assert_array_equal(sound.truth.downbeats_s, sound.truth.beats_s[::4])
+
+
+@pytest.mark.parametrize(("from_bpm", "to_bpm"), [(80, 160), (150, 90), (120, 120)])
+def test_a_ramp_moves_evenly_from_tempo_to_tempo(from_bpm, to_bpm):
+    sound = synth.tempo_ramp(from_bpm, to_bpm, 30.0)
+    beats_s = sound.truth.beats_s
+    tempo_bpm = 60 / np.diff(beats_s)
+    middle_s = (beats_s[1:] + beats_s[:-1]) / 2 - synth.LEAD_IN_S
+    wanted_bpm = from_bpm + (to_bpm - from_bpm) * middle_s / (30 - synth.LEAD_IN_S)
+    np.testing.assert_allclose(tempo_bpm, wanted_bpm, rtol=0.003)
+    np.testing.assert_allclose(onsets_s(sound), beats_s, atol=0.001)
+
+
+@pytest.mark.parametrize("bpm", [70, 124, 180])
+def test_four_on_the_floor_kicks_on_every_beat(bpm):
+    sound = synth.four_on_the_floor(bpm, 10.0)
+    size = round(0.04 * sound.rate_hz)
+    hits = [sound.samples[round(at * sound.rate_hz) :][:size] for at in sound.truth.beats_s]
+    lulls = [sound.samples[round(at * sound.rate_hz) - size :][:size] for at in sound.truth.beats_s]
+    assert min(map(level_dbfs, hits)) > max(map(level_dbfs, lulls))
+    assert np.abs(sound.samples).max() < 1
+
+
+@pytest.mark.parametrize("colour", ["white", "pink"])
+def test_noise_has_the_level_and_the_colour_asked_for(colour):
+    sound = synth.noise(8.0, -30.0, colour)
+    power = np.abs(np.fft.rfft(sound.samples)) ** 2
+    freqs_hz = np.fft.rfftfreq(len(sound.samples), 1 / sound.rate_hz)
+    low, high = (power[(freqs_hz >= f) & (freqs_hz < 2 * f)].mean() for f in (200, 3_200))
+    assert level_dbfs(sound.samples) == pytest.approx(-30, abs=0.1)
+    assert 10 * np.log10(low / high) == pytest.approx({"white": 0, "pink": 12}[colour], abs=0.7)
+
+
+def test_hum_is_at_the_mains_and_as_loud_as_asked():
+    sound = synth.hum(2.0, -40.0, 60.0)
+    spectrum = np.abs(np.fft.rfft(sound.samples))
+    assert np.argmax(spectrum) / 2.0 == 60.0
+    assert level_dbfs(sound.samples) == pytest.approx(-40, abs=0.1)
+
+
+def test_silence_is_digital():
+    sound = synth.silence(1.5)
+    assert not sound.samples.any()
+    assert sound.duration_s == 1.5
+    assert len(sound.truth.beats_s) == 0
+
+
+@given(st.lists(st.integers(0, 2_000), max_size=12), st.sampled_from([441, 480]))
+@settings(deadline=None)
+def test_hops_keep_every_sample_whatever_the_chunks(sizes, hop):
+    samples = np.arange(1, sum(sizes) + 1, dtype=np.float32)
+    chunks = np.split(samples, np.cumsum(sizes)[:-1]) if sizes else []
+    cut = list(hops(chunks, hop))
+    heard = np.concatenate([np.empty(0), *cut])
+    assert all(len(piece) == hop and not piece.flags.writeable for piece in cut)
+    assert len(cut) == -(-len(samples) // hop)
+    np.testing.assert_array_equal(heard[: len(samples)], samples)
+    assert not heard[len(samples) :].any()
+
+
+def test_an_array_fast_paced_and_jittered_gives_the_same_samples():
+    sound = synth.clicks(120, 0.6)
+    fast = list(synth.SynthSource(sound.samples, sound.rate_hz))
+    paced = list(synth.SynthSource(sound.samples, sound.rate_hz, paced=True))
+    jittered = [b for b in synth.JitteredSource(sound.samples, sound.rate_hz, 40.0) if b is not None]
+    for blocks in (paced, jittered):
+        assert [b.start for b in blocks] == [b.start for b in fast]
+        np.testing.assert_array_equal([b.samples for b in blocks], [b.samples for b in fast])
+    assert {b.arrived_ns for b in fast} == {0}
+    assert paced[-1].arrived_ns <= time.monotonic_ns()
+
+
+def test_jitter_delays_but_never_reorders_and_repeats_with_its_seed():
+    def arrivals(seed):
+        source = synth.JitteredSource(np.zeros(441 * 400), 44_100, 30.0, seed)
+        blocks = list(source)
+        source.close()
+        return [b and b.arrived_ns for b in blocks]
+
+    one = arrivals(1)
+    came_ns = np.array([ns for ns in one if ns is not None])
+    due_ns = synth.JITTER_EPOCH_NS + np.arange(1, 401) * 10_000_000
+    assert one == arrivals(1) != arrivals(2)
+    assert one.count(None) > 10
+    assert (came_ns >= due_ns).all()
+    assert (np.diff(came_ns) >= 0).all()
+    assert (came_ns - due_ns).max() > 50_000_000
