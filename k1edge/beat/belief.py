@@ -1,7 +1,7 @@
 """Reads one answer out of the posterior: which tempo, when the next beat is due, where in the bar, how sure.
 
-Consumes `BarPointer`, emits `Belief` for a hop. The posterior holds many metrical levels at once; the answer follows one
-of them and changes only when another is clearly more probable (hysteresis), so that light does not flap.
+Consumes `BarPointer`, emits `Belief`. The posterior holds many metrical levels at once; the answer follows one of them and
+changes only when another is clearly more probable (hysteresis), so that light does not flap. Times are steps from now.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k1edge.beat.bar_pointer import BEAT_AGE, TEMPI, BarPointer
-from k1edge.frames import HOPS_PER_S
+from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, TEMPI, BarPointer
 
 NEIGHBOURS = 4
 """Tempi on either side that count as the same: +-9 %."""
 LEVEL_MARGIN = 2.5
 """Another tempo must be this many times as probable before it is followed."""
 PHASE_MARGIN = 2.5
-WITHIN = 5
-"""Hops round a peak that belong to the same predicted beat (half of 70 ms and the tracker's own jitter)."""
+WITHIN = 2.5
+"""Steps round a peak that belong to the same predicted beat: +-50 ms."""
+SMOOTHING = np.ones(3)
+ALTERNATIVES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """In hops from now, s and probabilities."""
+    """Of the followed level; probabilities, and times in steps."""
 
-    tempo_bpm: float
     period: float
     due: float
-    """Hops from now to the next beat of the followed level; may be slightly negative at the beat itself."""
+    """To the next beat."""
     mass: float
-    """Probability of a beat of this level within +-WITHIN hops of `due`."""
+    """Probability that a beat of this level comes within WITHIN of `due`."""
     none: float
+
+    @property
+    def tempo_bpm(self) -> float:
+        return 60 * STEPS_PER_S / self.period
 
 
 class Reader:
@@ -40,55 +44,72 @@ class Reader:
 
     def __init__(self, pointer: BarPointer) -> None:
         self._pointer = pointer
-        self._window = np.ones(2 * NEIGHBOURS + 1)
         after = pointer.ages[:, None] - BEAT_AGE
-        left = np.where(after < 0, -after, pointer.periods - after)
-        self._left = np.clip(np.round(left).astype(np.intp), 0, None)
-        self._exact = left
-        self._bins = int(self._left.max()) + 1
-        self._tempo = None
+        self._left = np.where(after < 0, -after, np.maximum(pointer.periods - after, 0.0))
+        self._bin = np.round(self._left).astype(np.intp)
+        self._bins = int(self._bin.max()) + 1
+        self._log_periods = np.log(pointer.periods)
+        self._cluster = np.ones(2 * NEIGHBOURS + 1)
+        self._tempo: int | None = None
+        self._tempi = np.zeros(TEMPI)
+        self._near, self._inside = slice(0), np.empty(0)
 
-    def follow(self, tempo: int | None) -> None:
-        """Follow the level nearest this tempo index from now on; None: whichever is most probable."""
-        self._tempo = tempo
+    def follow(self, period: float | None) -> None:
+        """Follow the level of this period from now on, in steps; None: whichever is most probable."""
+        self._tempo = None if period is None else int(np.abs(self._log_periods - np.log(period)).argmin())
 
     def read(self, expected: float | None) -> Belief | None:
-        """`expected`: hops to the next beat on the present grid, if there is one. None when all mass is on "no beat"."""
+        """`expected`: time to the next beat of the present grid, if there is one. None when all mass is on "no beat"."""
         pointer = self._pointer
-        tempi = pointer.tempo_masses()
-        total = float(tempi.sum())
-        if total < 1e-6:
+        self._tempi = tempi = pointer.tempo_masses()
+        if pointer.none > 1 - 1e-6:
             return None
-        near = self._level(tempi)
-        masses = pointer.recent()[:, near]
-        left = np.bincount(self._left[:, near].ravel(), masses.ravel(), minlength=self._bins)
-        centre = self._peak(left, expected)
-        inside = np.abs(self._exact[:, near] - centre) <= WITHIN
-        weights = masses * inside
+        self._near = near = self._level(tempi)
+        masses, left = pointer.recent()[:, near], self._left[:, near]
+        centre = self._peak(np.bincount(self._bin[:, near].ravel(), masses.ravel(), self._bins), expected)
+        self._inside = np.abs(left - centre) <= WITHIN
+        weights = masses * self._inside
         mass = float(weights.sum())
-        period = float(np.exp((tempi[near] @ np.log(pointer.periods[near])) / tempi[near].sum()))
-        due = float((weights * self._exact[:, near]).sum()) / mass if mass else centre
-        return Belief(60 * HOPS_PER_S / period, period, due, mass * pointer.scale, pointer.none)
+        period = float(np.exp(tempi[near] @ self._log_periods[near] / tempi[near].sum()))
+        due = float(np.vdot(weights, left)) / mass if mass else centre
+        return Belief(period, due, mass * pointer.scale, pointer.none)
+
+    def beats(self) -> np.ndarray:
+        """(B,) how probable each beat of each metre is to be the one last passed, at the phase last read."""
+        return np.einsum("abi,ai->b", self._pointer.recent_bars()[:, :, self._near], self._inside.astype(np.float32))
+
+    def alternatives(self) -> tuple[tuple[float, float], ...]:
+        """(bpm, probability) of other levels, most probable first, as of the last reading."""
+        left, found = self._tempi.copy(), []
+        left[self._near] = 0.0
+        for _ in range(ALTERNATIVES):
+            best = int(left.argmax())
+            near = slice(max(best - NEIGHBOURS, 0), best + NEIGHBOURS + 1)
+            probability = float(left[near].sum())
+            if probability < 0.02:
+                break
+            found.append((float(self._pointer.tempi_bpm[best]), probability))
+            left[near] = 0.0
+        return tuple(found)
 
     def _level(self, tempi: np.ndarray) -> slice:
-        clustered = np.convolve(tempi, self._window, "same")
-        best = int(clustered.argmax())
-        held = self._tempo
+        clustered = np.convolve(tempi, self._cluster, "same")
+        best, held = int(clustered.argmax()), self._tempo
         if held is not None:
-            lo, hi = max(held - 2, 0), min(held + 3, TEMPI)
-            held = lo + int(tempi[lo:hi].argmax())
+            low = max(held - 2, 0)
+            held = low + int(tempi[low : held + 3].argmax())
             if clustered[best] < LEVEL_MARGIN * clustered[held]:
                 best = held
         self._tempo = best
         return slice(max(best - NEIGHBOURS, 0), min(best + NEIGHBOURS + 1, TEMPI))
 
     def _peak(self, left: np.ndarray, expected: float | None) -> float:
-        smooth = np.convolve(left, np.ones(7), "same")
+        smooth = np.convolve(left, SMOOTHING, "same")
         best = int(smooth.argmax())
         if expected is not None:
             held = min(max(round(expected), 0), self._bins - 1)
-            lo = max(held - WITHIN, 0)
-            local = lo + int(smooth[lo : held + WITHIN + 1].argmax())
+            low = max(held - 2, 0)
+            local = low + int(smooth[low : held + 3].argmax())
             if smooth[best] < PHASE_MARGIN * smooth[local]:
                 best = local
         return float(best)
