@@ -95,10 +95,10 @@ def undisturbed(captured):
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
 def test_capture_is_bit_exact_in_hops_of_10_ms(wire_line, capture, rate_hz):
     wire_line.plug(ramp())
-    got = undisturbed(lambda: capture(wire_line, 1.5, rate_hz, 2).result())
+    got = undisturbed(lambda: capture(wire_line, 1.0, rate_hz, 2).result())
     heard = np.round(got.samples.ravel() * 32768).astype(int)
     assert got.samples.shape[1] == rate_hz // 100
-    assert len(got.samples) > 50
+    assert len(got.samples) > 30
     np.testing.assert_array_equal(heard, -(np.arange(len(heard)) % RAMP))
     np.testing.assert_array_equal(got.start, np.arange(len(got.start)) * rate_hz // 100)
     assert got.counters == [[len(got.start), 0, 0]]
@@ -109,7 +109,7 @@ def test_capture_is_bit_exact_in_hops_of_10_ms(wire_line, capture, rate_hz):
 def test_mono_is_the_mean_of_left_and_right(wire_line, capture):
     frames = np.random.default_rng(0).integers(-32768, 32767, (RATE_HZ, 2)).astype(np.int16)
     wire_line.plug(frames)
-    got = undisturbed(lambda: capture(wire_line, 0.8, channel="mix").result())
+    got = undisturbed(lambda: capture(wire_line, 0.6, channel="mix").result())
     wanted = frames.astype(float).mean(axis=1) / 32768
     heard = got.samples.ravel()
     np.testing.assert_allclose(heard, wanted[: len(heard)], atol=1e-7)
@@ -220,14 +220,14 @@ def test_a_channel_the_card_lacks_is_refused(wire_line, capture):
 def test_a_silent_line_is_no_error(wire_line, capture):
     wire_line.plug(ramp())
     wire_line.fault("silence")
-    got = capture(wire_line, 0.8).result()
+    got = capture(wire_line, 0.6).result()
     assert got.errors == []
     assert not got.samples.any()
 
 
 def test_a_file_played_once_is_followed_by_silence(wire_line, capture):
     wire_line.plug(ramp()[:RAMP], once=True)
-    got = undisturbed(lambda: capture(wire_line, 1.5).result())
+    got = undisturbed(lambda: capture(wire_line, 1.1).result())
     heard = got.samples.ravel()
     assert heard[RAMP - 1] == np.float32((RAMP - 1) / 32768)
     assert not heard[RAMP:].any()
@@ -235,7 +235,7 @@ def test_a_file_played_once_is_followed_by_silence(wire_line, capture):
 
 def test_the_journal_ties_samples_to_the_clock(wire_line, capture):
     wire_line.plug(as_pcm16(np.zeros(RATE_HZ)))
-    got = capture(wire_line, 1.0).result()
+    got = capture(wire_line, 0.7).result()
     start = wire_line.starts()[-1]
     # A hop cannot arrive before its last sample was at the plug, and soon after it the earliest of them does.
     due_ns = start.monotonic_ns + (got.start + HOP - start.position) * 1_000_000_000 // RATE_HZ

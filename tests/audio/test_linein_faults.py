@@ -73,16 +73,24 @@ def test_a_portaudio_that_does_not_start_is_an_audio_error(portaudio):
         linein.LineIn(SETTINGS, portaudio.cards)
 
 
-def test_a_busy_card_is_named(portaudio):
-    class Busy(Stream):
-        def start(self):
-            raise PortAudioError("Device unavailable [PaErrorCode -9985]")
+@pytest.mark.parametrize(
+    ("text", "code", "remedy"),
+    [
+        ("Device unavailable", -9985, "end the program that uses it"),
+        ("Invalid sample rate", -9997, "PCM of type plug"),
+        ("Illegal combination of I/O devices", -9993, "replug it"),
+    ],
+)
+def test_a_card_that_cannot_be_opened_says_why_and_what_to_do(portaudio, text, code, remedy):
+    def refuse(*_, **__):
+        raise PortAudioError(f"Error opening stream: {text}", code)
 
-    portaudio.RawInputStream = Busy
+    portaudio.RawInputStream = portaudio.check_input_settings = refuse
     with pytest.raises(AudioError) as raised:
         linein.LineIn(SETTINGS, portaudio.cards)
     assert raised.value.device == "USB Audio CODEC"
-    assert "Device unavailable" in raised.value.reason
+    assert text in raised.value.reason
+    assert remedy in raised.value.remedy
 
 
 def test_a_missing_library_names_the_debian_package(monkeypatch):

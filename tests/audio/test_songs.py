@@ -96,9 +96,8 @@ def test_a_breakdown_has_no_clicks(song):
     assert treble_dbfs(click) > -75
 
 
-@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
-def test_the_same_seed_is_the_same_song(rate_hz):
-    one, two = (compose(*_short(3), rate_hz) for _ in range(2))
+def test_the_same_seed_is_the_same_song():
+    one, two = (compose(*_short(3), 48_000) for _ in range(2))
     np.testing.assert_array_equal(one.stereo, two.stereo)
 
 
