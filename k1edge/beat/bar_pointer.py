@@ -65,7 +65,7 @@ def metre_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return per_bar, position, mass
 
 
-def _bar_steps(per_bar: np.ndarray, position: np.ndarray, mass: np.ndarray) -> np.ndarray:
+def bar_steps(per_bar: np.ndarray, position: np.ndarray, mass: np.ndarray) -> np.ndarray:
     """(B, B) S: row = from, column = to."""
     same = per_bar[:, None] == per_bar
     follows = same & (position == (position[:, None] + 1) % per_bar[:, None])
@@ -95,7 +95,7 @@ class BarPointer:
         self.periods = np.geomspace(60 / tempo_max_bpm, 60 / tempo_min_bpm, TEMPI) * STEPS_PER_S
         self.tempi_bpm = 60 * STEPS_PER_S / self.periods
         self.per_bar, self.position, self._metre_mass = metre_table()
-        self._bar_steps = _bar_steps(self.per_bar, self.position, self._metre_mass).T.astype(np.float32)
+        self._bar_steps = bar_steps(self.per_bar, self.position, self._metre_mass).T.astype(np.float32)
         self._tempo_steps = _tempo_steps(self.periods)
         last_age = np.round(self.periods).astype(int) - 1
         self._entry = _entry_weights(self.periods - last_age).astype(np.float32)[:, None, :]
