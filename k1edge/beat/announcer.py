@@ -1,14 +1,17 @@
 """Turns beliefs into numbered announcements: each beat once, ahead of time, corrected rarely, never sent again.
 
-Consumes a predicted beat time and period each hop, emits `(number, due)` when one is to be announced. Times are hops, as
-floats. The last announced beat is the frontier: whatever the belief does, the next beat lies at least MIN_INTERVAL of a
-period after it. Announcements are only made MIN_LEAD or more ahead; a beat noticed later is left out, because light that
-comes late is worse than light that does not come.
+Consumes a predicted beat time and period each hop, emits an `Announcement` when one is to be made. Times are hops, as floats.
+The last announced beat is the frontier: whatever the belief does, the next beat lies at least MIN_INTERVAL of a period after
+it. Announcements are only made MIN_LEAD or more ahead; a beat noticed later is left out, because light that comes late is
+worse than light that does not come.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+
+import numpy as np
 
 from k1edge.frames import HOPS_PER_S
 
@@ -22,6 +25,10 @@ CORRECT_UNTIL = 0.040 * HOPS_PER_S
 CORRECT_WITHIN = 0.25
 """Of a period: a larger move is another beat, not a correction of this one."""
 MOST_CORRECTIONS = 2
+STEADY_BEATS = 32
+"""Over which the steady grid is fitted: 8 bars."""
+STEADY_WITHIN = 0.08
+"""Of a period: a beat further from the last one's grid begins a new fit."""
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class Announcer:
         self._lead = lead_ms / 1000 * HOPS_PER_S
         self.last: Announcement | None = None
         self._period = 0.0
+        self._run: deque[float] = deque(maxlen=STEADY_BEATS)
 
     def expected(self, now: float) -> float | None:
         """The next beat on the present grid that is not yet past, hops."""
@@ -60,8 +68,21 @@ class Announcer:
         if not MIN_LEAD <= due - now <= self._lead:
             return None
         number = 1 if self.last is None else self.last.number + 1
+        if self._run and abs(due - self._run[-1] - period) > STEADY_WITHIN * period:
+            self._run.clear()
+        self._run.append(due)
         self.last = Announcement(number, due)
         return self.last
+
+    def steady(self) -> tuple[float, float]:
+        """(time of the last beat, period) of the straight line through the latest regular beats."""
+        count = len(self._run)
+        if count < 3:
+            return self.last.due, self._period
+        number = np.arange(count) - (count - 1) / 2
+        due = np.array(self._run)
+        period = float(number @ due / (number @ number))
+        return float(due.mean()) + period * (count - 1) / 2, period
 
     def _correct(self, now: float, target: float, period: float) -> Announcement | None:
         last = self.last
@@ -70,6 +91,6 @@ class Announcer:
         due = target + period * round((last.due - target) / period)
         if not CORRECT_FROM < abs(due - last.due) < CORRECT_WITHIN * period or due < now + CORRECT_UNTIL:
             return None
-        last.due = due
+        last.due = self._run[-1] = due
         last.corrections += 1
         return last

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+LONGEST_BAR = 8
 MARGIN = 1.5
 """How many times as probable another count must be to get a vote."""
 VOTES = 3
@@ -23,22 +24,34 @@ class BarCount:
         """`per_bar`, `position`: (B,) of the state space's beats; positions from 0."""
         self._per_bar, self._position = per_bar, position
         same = per_bar[:, None] == per_bar
-        self.following = same & (position == (position[:, None] + 1) % per_bar[:, None])
-        self._following = self.following.argmax(axis=1)
+        self._follows = same & (position == (position[:, None] + 1) % per_bar[:, None])
+        self._next = self._follows.argmax(axis=1)
         self._now: int | None = None
         self._rival: int | None = None
         self._votes = 0
 
-    def next(self, believed: np.ndarray) -> tuple[int, int]:
-        """`believed`: (B,) probabilities of the beat now announced. Returns (1-based position, beats per bar) or (0, 0)."""
+    def next(self, last_passed: np.ndarray, beats_on: int) -> None:
+        """A beat is announced, `beats_on` after the one whose (B,) probabilities are `last_passed`."""
+        believed = last_passed
+        for _ in range(beats_on):
+            believed = believed @ self._follows
         best = int(believed.argmax())
-        if self._now is None:
-            if believed[best] >= FIRST_AT * believed.sum() > 0:
-                self._now = best
-        else:
-            self._now = int(self._following[self._now])
+        if self._now is not None:
+            self.count_on()
             self._vote(believed, best)
-        return self.shown
+        elif believed[best] >= FIRST_AT * believed.sum() > 0:
+            self._now = best
+
+    def count_on(self) -> None:
+        """The next beat is announced, and nothing is known but that."""
+        if self._now is not None:
+            self._now = int(self._next[self._now])
+
+    def seat(self, beats_on: int) -> None:
+        """The beat `beats_on` before the last announced one is a downbeat: a person said so."""
+        metre = 4 if self._now is None else int(self._per_bar[self._now])
+        place = beats_on % metre
+        self._take(int(np.flatnonzero((self._per_bar == metre) & (self._position == place))[0]))
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -47,16 +60,15 @@ class BarCount:
             return 0, 0
         return int(self._position[self._now]) + 1, int(self._per_bar[self._now])
 
-    def set(self, state: int) -> None:
-        """The beat last announced is this one: a person said so."""
+    def _take(self, state: int) -> None:
         self._now, self._rival, self._votes = state, None, 0
 
     def _vote(self, believed: np.ndarray, best: int) -> None:
         if best == self._now or believed[best] < MARGIN * believed[self._now]:
             self._rival, self._votes = None, 0
             return
-        same = self._rival is not None and best == self._following[self._rival]
+        same = self._rival is not None and best == self._next[self._rival]
         self._rival, self._votes = best, self._votes + 1 if same else 1
         if self._votes >= VOTES:
-            self.set(best)
+            self._take(best)
 

@@ -1,7 +1,8 @@
-"""How sure the tracker is, and whether it may speak.
+"""How sure the tracker is, whether it may speak, and whether it flies blind.
 
-Consumes the posterior's mass on the followed beat and what was heard, each time it is read; holds `confidence` and `locked`.
-Lock is entered at a higher confidence than it is left (hysteresis). In silence the confidence fades and the tempo is kept.
+Consumes every hop's activation and, each time it is read, the posterior's mass on the followed beat; holds `confidence`,
+`locked` and `coasting`. Lock is entered at a higher confidence than it is left (hysteresis). In silence the confidence fades
+and the tempo is kept. In a breakdown, music without any beat, the tracker coasts on its grid, for a long time but not for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import numpy as np
 
 from k1edge.beat.belief import Belief
+from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.65, 0.12
@@ -18,9 +20,15 @@ NONE_AT_UNLOCK = 0.90
 RESTS_UP_TO = 150
 """Hops of silence that are part of the music; in longer ones the confidence fades."""
 QUIET_FADE_S = 2.0
-"""Time constant of the fade in silence."""
 QUIET_RETURN = 0.2
 """Share of the way back per hop of sound."""
+STARVED_BELOW, STARVED_FADE_S = 0.30, 2.0
+"""No activation has come near a beat for some seconds: there is nothing to follow, but nothing against the grid either."""
+MUSIC_AT_LEAST = 0.5
+"""Without music there is no breakdown, only an end."""
+COAST_BEATS = 256
+"""64 bars: 16 are too few for DJ sets (measured by others)."""
+COAST_FADE_S = 40.0
 CALIBRATION = ((0.0, 1.0), (0.0, 1.0))
 """Mass on the beat -> share of beats that were right within 70 ms; fitted on the tune half of the excerpts."""
 
@@ -29,25 +37,41 @@ class Lock:
     """Confidence and lock of one stream."""
 
     def __init__(self) -> None:
-        self.confidence, self.locked = 0.0, False
-        self._loudness = 1.0
+        self.confidence, self.locked, self.coasting = 0.0, False, False
         self.quiet_hops = 0
+        self._loudness, self._peak, self._music = 1.0, 0.0, 0.0
+        self._beats_left = COAST_BEATS
 
-    def hear(self, silent: bool) -> None:
+    def hear(self, silent: bool, heard: Activation) -> None:
         """Every hop."""
         self.quiet_hops = self.quiet_hops + 1 if silent else 0
         if self.quiet_hops > RESTS_UP_TO:
             self._loudness *= math.exp(-1 / (QUIET_FADE_S * HOPS_PER_S))
         else:
             self._loudness += (1 - self._loudness) * QUIET_RETURN
+        self._peak = max(heard.beat, self._peak * math.exp(-1 / (STARVED_FADE_S * HOPS_PER_S)))
+        self._music += (heard.music - self._music) / (STARVED_FADE_S * HOPS_PER_S)
+        starved = not silent and self._peak < STARVED_BELOW and self._music > MUSIC_AT_LEAST
+        self.coasting = self.locked and starved and self._beats_left > 0
+        if self.coasting:
+            self.confidence *= math.exp(-1 / (COAST_FADE_S * HOPS_PER_S))
 
     def judge(self, belief: Belief | None) -> None:
         """Each time the posterior was read."""
+        if self.coasting:
+            return
         if belief is None:
             self.confidence, self.locked = 0.0, False
             return
+        self._beats_left = COAST_BEATS
         self.confidence = float(np.interp(belief.mass, *CALIBRATION)) * self._loudness
         if self.locked:
             self.locked = self.confidence > UNLOCK_AT and belief.none < NONE_AT_UNLOCK
         else:
             self.locked = self.confidence > LOCK_AT
+
+    def coasted(self) -> None:
+        """One more beat was announced without having been heard; after COAST_BEATS of them it is over."""
+        self._beats_left -= 1
+        if self._beats_left <= 0:
+            self.coasting = self.locked = False

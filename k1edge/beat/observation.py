@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from k1edge.beat.bar_pointer import ONSET_SHARE
+from k1edge.beat.network import DELAY_S, BeatNetwork
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 BEAT_SHARE = 0.08
@@ -24,6 +25,8 @@ DOWNBEAT_WEIGHT = 0.8
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
 LLR_LIMITS = (-1.5, 3.5)
 """One step never decides: a missing onset costs less than a heard one earns."""
+NOVELTY_SHARE = 0.2
+"""Of the novelty in the mean of the log-odds; the rest is the network's."""
 MUSIC_WEIGHT = 0.02
 """Per step: one second of clear speech or noise outweighs e ** 3."""
 
@@ -58,6 +61,25 @@ def evidence(heard: Activation) -> Evidence:
     other = BEAT_WEIGHT * llr + trust * math.log((1 - share) / (1 - DOWNBEAT_SHARE))
     none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * _logit(heard.music)
     return Evidence(other, down, none)
+
+
+class Ears:
+    """The network and the novelty as one opinion; speaks of the sound LATENCY_HOPS ago."""
+
+    LATENCY_HOPS = DELAY_S * HOPS_PER_S
+
+    def __init__(self) -> None:
+        self._network = BeatNetwork()
+        self._novelty = NoveltyActivation()
+        lag = round(self.LATENCY_HOPS - NoveltyActivation.LATENCY_HOPS)
+        self._late: deque[float] = deque([0.0] * lag, maxlen=lag + 1)
+
+    def process(self, features: FeatureFrame) -> Activation:
+        """Every hop; the network's part changes at every second."""
+        beat, downbeat, music = map(float, self._network.process(features.bands))
+        self._late.append(self._novelty.process(features).beat)
+        mixed = (1 - NOVELTY_SHARE) * _logit(beat) + NOVELTY_SHARE * _logit(self._late[0])
+        return Activation(1 / (1 + math.exp(-mixed)), downbeat, music)
 
 
 class NoveltyActivation:

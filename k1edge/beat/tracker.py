@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from k1edge.beat.accents import Accents
 from k1edge.beat.announcer import Announcer
-from k1edge.beat.bar_pointer import STEP_HOPS, BarPointer
+from k1edge.beat.bar_pointer import STEP_HOPS, STEPS_PER_S, BarPointer
 from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
+from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import NoveltyActivation, evidence
 from k1edge.beat.prior import TempoPrior
@@ -23,6 +25,8 @@ from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureF
 __all__ = ["BarPointerTracker", "BeatTracker", "TempoPrior", "make_tracker"]
 
 
+COAST_HOLD = 0.05
+"""Share of the belief that is put back on the grid at every beat coasted over."""
 READ_EVERY, NEAR = 4, 3
 """Hops between looks at the posterior; each step within NEAR hops of the next announcement."""
 
@@ -43,82 +47,140 @@ class BarPointerTracker:
     """`engine = "bar_pointer"`."""
 
     def __init__(self, settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior) -> None:
-        self._fmt = fmt
         self.tempo_prior = prior
+        self._fmt = fmt
         self._ears = NoveltyActivation()
         self._latency = self._ears.LATENCY_HOPS
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._reader = Reader(self._pointer)
+        self._hands = Hands(self._pointer, self._reader)
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
+        self._accents = Accents(self._latency)
         self._lock = Lock()
         self._announcer = Announcer(settings.lead_ms)
         self._lead = settings.lead_ms / 1000 * HOPS_PER_S
-        self._hops = 0
-        self._end: int | None = None
+        self._hops, self._end = 0, None
         self._belief: Belief | None = None
-        self._target = 0.0
+        self._target, self._period = 0.0, 0.0
 
     def process(self, block: AudioBlock, features: FeatureFrame) -> BeatState:
         """One hop of audio; lost samples are coasted over."""
         if self._end is None and features.silent:
             return BeatState(features.end, 0.0, 0.0, 0.0, False)
-        lost = 0 if self._end is None else round((features.end - self._end) / self._fmt.hop) - 1
-        self._end = features.end
-        self._hops += 1 + lost
-        for _ in range((self._hops - 1) // STEP_HOPS - (self._hops - 1 - lost) // STEP_HOPS):
-            self._pointer.age()
+        self._skip_lost(features.end)
+        now = self._now
         heard = self._ears.process(features)
-        self._lock.hear(features.silent)
-        now = features.end / self._fmt.hop
+        self._lock.hear(features.silent, heard)
+        self._accents.hear(now, heard.beat)
         if self._hops % STEP_HOPS == 0:
-            if self._lock.quiet_hops > RESTS_UP_TO:
+            if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
                 self._pointer.step(*evidence(heard))
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
-        announced = self._announce(now) if self._lock.locked else None
-        return self._state(now, announced)
+        return self._state(now, self._announce(now) if self._lock.locked else None)
+
+    def double(self) -> None:
+        """Twice the tempo, if that is within the range; the prior learns it."""
+        self._change_level(2.0)
+
+    def halve(self) -> None:
+        """Half the tempo, if that is within the range; the prior learns it."""
+        self._change_level(0.5)
+
+    def nudge(self, ms: float) -> None:
+        """All beats later by `ms` (earlier when negative)."""
+        if self._belief is not None:
+            self._hands.nudge(self._belief, ms / 1000 * STEPS_PER_S)
+            self._look_afresh()
+
+    def this_is_one(self) -> None:
+        """The beat nearest to now is a downbeat."""
+        last = self._announcer.last
+        if self._belief is None or last is None:
+            return
+        self._hands.this_is_one()
+        self._bars.seat(round((last.due - self._now) / self._period))
+
+    def tap(self, index: int) -> None:
+        """A person felt a beat at sample `index`, now or a moment ago."""
+        at, now = index / self._fmt.hop, self._now - self._latency
+        bpm = self._hands.tap(at / STEP_HOPS, now / STEP_HOPS, self._belief)
+        if bpm is not None:
+            self._learn(bpm)
+        self._look_afresh()
+
+    @property
+    def _now(self) -> float:
+        return self._end / self._fmt.hop if self._end is not None else 0.0
+
+    def _skip_lost(self, end: int) -> None:
+        lost = 0 if self._end is None else round((end - self._end) / self._fmt.hop) - 1
+        self._end = end
+        for _ in range((self._hops + lost) // STEP_HOPS - self._hops // STEP_HOPS):
+            self._pointer.age()
+        self._hops += 1 + lost
 
     def _near(self, now: float) -> bool:
         expected = self._announcer.expected(now)
         return expected is not None and abs(expected - now - self._lead) < NEAR
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float, held: bool = True) -> None:
         sounding = now - self._latency
-        expected = self._announcer.expected(sounding)
+        expected = self._announcer.expected(sounding) if held else None
         self._belief = self._reader.read(None if expected is None else (expected - sounding) / STEP_HOPS)
         self._lock.judge(self._belief)
-        if self._belief is not None:
+        if self._lock.coasting:
+            self._target, self._period = self._announcer.steady()
+        elif self._belief is not None:
             self._target = sounding + self._belief.due * STEP_HOPS
+            self._period = self._belief.period * STEP_HOPS
+
+    def _look_afresh(self) -> None:
+        """After a person's correction: the grid of before counts for nothing."""
+        if self._belief is not None:
+            self._look(self._now, held=False)
+
+    def _change_level(self, factor: float) -> None:
+        if self._belief is None:
+            return
+        bpm = self._hands.change_level(self._belief, factor)
+        if bpm is not None:
+            self._learn(bpm)
+            self._look_afresh()
+
+    def _learn(self, bpm: float) -> None:
+        self.tempo_prior = self.tempo_prior.taught(bpm)
+        self._pointer.believe(self.tempo_prior)
 
     def _announce(self, now: float) -> BeatEvent | None:
-        period = self._belief.period * STEP_HOPS
-        announced = self._announcer.process(now, self._target, period)
+        announced = self._announcer.process(now, self._target, self._period)
         if announced is None:
             return None
         if not announced.corrections:
-            self._count(round((announced.due - self._target) / period))
+            self._count(announced.due, now)
         in_bar, _ = self._bars.shown
+        strength = self._accents.expect(announced.due, in_bar)
         due = round(announced.due * self._fmt.hop)
-        return BeatEvent(announced.number, due, in_bar, in_bar == 1, 1.0, self._lock.confidence)
+        return BeatEvent(announced.number, due, in_bar, in_bar == 1, strength, self._lock.confidence)
 
-    def _count(self, beats_after_target: int) -> None:
-        """The announced beat is that many beats after the one the posterior was read for."""
-        following = self._bars.following
-        beats = self._reader.beats()
-        for _ in range(1 + beats_after_target):
-            beats = beats @ following
-        self._bars.next(beats)
+    def _count(self, due: float, now: float) -> None:
+        if self._lock.coasting:
+            self._bars.count_on()
+            self._pointer.plant(self._period / STEP_HOPS, (due - now + self._latency) / STEP_HOPS, COAST_HOLD)
+            self._lock.coasted()
+        else:
+            self._bars.next(self._reader.beats(), 1 + round((due - self._target) / self._period))
 
     def _state(self, now: float, announced: BeatEvent | None) -> BeatState:
-        belief = self._belief
-        if belief is None:
+        if not self._period:
             return BeatState(self._end, 0.0, 0.0, 0.0, False)
-        phase = (now - self._target) / (belief.period * STEP_HOPS) % 1.0
+        phase = (now - self._target) / self._period % 1.0
+        bpm = 60 * HOPS_PER_S / self._period
         others = self._reader.alternatives() if announced else ()
-        return BeatState(self._end, belief.tempo_bpm, phase, self._lock.confidence, self._lock.locked, others, announced,
-                         self._bars.shown[1])
+        lock = self._lock
+        return BeatState(self._end, bpm, phase, lock.confidence, lock.locked, others, announced, self._bars.shown[1])
 
 
 def make_tracker(settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior | None = None) -> BeatTracker:
