@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import ErrorDetails
+
 from k1edge.config.source import KeyPath
 from k1edge.config.strict import REFUSED, did_you_mean
 
@@ -75,7 +77,7 @@ def given_path(location: Iterable[str | int], given: Any) -> KeyPath:
     return tuple(path)
 
 
-def explain(error: dict[str, Any], path: KeyPath, schema: dict[str, Any]) -> tuple[str, str]:
+def explain(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> tuple[str, str]:
     """The problem and the remedy of one of pydantic's errors; `schema` is that of the whole configuration."""
     if error["type"] == "extra_forbidden":
         return _unknown(str(path[-1]), list(_at(schema, path[:-1]).get("properties", ())))

@@ -11,14 +11,16 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from k1edge.config.faults import ConfigError, Fault, dotted, explain, given_path
 from k1edge.config.mqtt import Place, read_limited
 from k1edge.config.settings import Settings
-from k1edge.config.source import key_lines, nearest_line
+from k1edge.config.source import KeyPath, key_lines, nearest_line
 
 SYSTEM_FILE = Path("/etc/k1edge/k1edge.toml")
 VARIABLE = "K1EDGE_CONFIG"
@@ -26,6 +28,7 @@ SIZE_LIMIT_BYTES = 1 << 20
 """A configuration takes a few KB; what is larger is another file, and is not parsed."""
 
 BUILT_IN = "built-in defaults"
+COMMAND_LINE = "command line"
 
 
 def find(given: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -36,16 +39,21 @@ def find(given: str | Path | None = None, environ: Mapping[str, str] = os.enviro
     return SYSTEM_FILE if SYSTEM_FILE.exists() else None
 
 
-def load(path: str | Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+def load(
+    path: str | Path | None, environ: Mapping[str, str] = os.environ, instead: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
     """The settings that a file gives; None gives the built-in defaults.
 
-    Relative paths in the file are taken from its folder. Raises `ConfigError`.
+    `instead` are tables and keys of the top level that the command line gives, each in place of the whole of the
+    file's. Relative paths in the file are taken from its folder. Raises `ConfigError`.
     """
     if path is None:
-        return validated({}, "", BUILT_IN, Place(Path.cwd(), environ))
+        return validated({}, Origin("", BUILT_IN, instead), Place(Path.cwd(), environ))
     path = Path(path)
     text = _text(path)
-    return validated(_parsed(text, str(path)), text, str(path), Place(path.absolute().parent, environ))
+    return validated(
+        _parsed(text, str(path)), Origin(text, str(path), instead), Place(path.absolute().parent, environ)
+    )
 
 
 def _text(path: Path) -> str:
@@ -87,22 +95,33 @@ def _whole(file: str, line: int | None, problem: str, remedy: str) -> ConfigErro
     return ConfigError([Fault(file, line, "", problem, remedy)])
 
 
-def validated(tables: dict[str, Any], text: str, file: str, place: Place) -> Settings:
-    """The settings that tables give; `text` is what they were parsed from, for the lines of their faults."""
+class Origin(NamedTuple):
+    """What tables were parsed from, for the places of their faults."""
+
+    text: str
+    file: str
+    instead: Mapping[str, Any] = MappingProxyType({})
+
+
+def validated(tables: Mapping[str, Any], origin: Origin, place: Place) -> Settings:
+    """The settings that tables give. Raises `ConfigError`."""
+    tables = {**tables, **origin.instead}
     try:
         return Settings.model_validate(tables, context=place)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    lines = key_lines(text)
-    schema = _schema()
-    faults = []
-    for each in errors:
-        path = given_path(each["loc"], tables)
-        if key := each.get("ctx", {}).get("key"):
-            path = (*path[:-1], key)
-        problem, remedy = explain(each, path, schema)
-        faults.append(Fault(file, nearest_line(lines, path), dotted(path), problem, remedy))
+    lines = key_lines(origin.text)
+    faults = [_fault(each, given_path(each["loc"], tables), origin, lines) for each in errors]
     raise ConfigError(sorted(faults, key=lambda fault: fault.line or 0))
+
+
+def _fault(error: ErrorDetails, path: KeyPath, origin: Origin, lines: dict[KeyPath, int]) -> Fault:
+    if key := error.get("ctx", {}).get("key"):
+        path = (*path[:-1], key)
+    problem, remedy = explain(error, path, _schema())
+    if path[0] in origin.instead:
+        return Fault(COMMAND_LINE, None, dotted(path), problem, remedy)
+    return Fault(origin.file, nearest_line(lines, path), dotted(path), problem, remedy)
 
 
 @cache

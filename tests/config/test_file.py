@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k1edge.config import ConfigError, Settings, find, load
-from k1edge.config.file import SYSTEM_FILE, validated
+from k1edge.config.file import SYSTEM_FILE, Origin, validated
 from k1edge.config.mqtt import Place
 
 BROKEN = [
@@ -252,6 +252,17 @@ def test_a_named_file_that_is_missing_is_a_fault_and_not_the_defaults(folder):
     assert faults_of(find(None, {"K1EDGE_CONFIG": str(folder / "typo.toml")}))
 
 
+def test_the_command_line_wins_and_its_faults_are_its_own(folder):
+    path = written(folder, "site = 'a'\nbad = 1\n[mqtt]\nurl = 'mqtts://h'\nca_file = 'ok.pem'")
+    with pytest.raises(ConfigError) as caught:
+        load(path, {}, {"site": "B", "mqtt": {"url": "mqtt://10.0.0.1"}})
+    assert [(fault.file, fault.line, fault.key) for fault in caught.value.faults] == [
+        ("command line", None, "site"), ("command line", None, "mqtt.url"), (str(path), 2, "bad"),
+    ]  # fmt: skip
+    settings = load(None, {}, {"site": "b", "mqtt": {"url": "mqtt://localhost"}})
+    assert (settings.site, settings.mqtt.host) == ("b", "localhost")
+
+
 @given(st.binary(max_size=300))
 def test_random_bytes_give_settings_or_faults(tmp_path_factory, content):
     _loads_or_faults(tmp_path_factory, content)
@@ -286,7 +297,7 @@ def test_any_value_at_any_key_gives_settings_or_faults(data):
     known = list(Settings().model_dump()[table])
     drawn = data.draw(st.dictionaries(st.sampled_from(known), tables, min_size=1, max_size=3))
     try:
-        validated({table: drawn}, "", "x.toml", Place(Path("/nonexistent"), {}))
+        validated({table: drawn}, Origin("", "x.toml"), Place(Path("/nonexistent"), {}))
     except ConfigError as error:
         _are_faults(error)
 
