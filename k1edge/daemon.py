@@ -82,6 +82,7 @@ class Daemon:
         source, name = self._open()
         try:
             self._edge.listen(source, name)
+            log.info("listening to %s at %d Hz", name, source.fmt.rate_hz, extra=fields(device=name))
             for block in source:
                 if block is not None:
                     self._edge.hear(block)

@@ -1,0 +1,88 @@
+"""Real audio captured through ALSA and PulseAudio: how far a virtual K1's flashes lie from the true beats, over mosquitto."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from k1edge.audio.demo import demo_song  # noqa: E402
+from tests.brokers import Mosquitto, eventually  # noqa: E402
+from tests.end_to_end.daemon import DaemonProcess  # noqa: E402
+from tests.end_to_end.k1 import K1OnTheWall  # noqa: E402
+from tests.end_to_end.test_light import TOLERANCE_S, listening, on_the_beat  # noqa: E402
+from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin  # noqa: E402
+
+DATA = ROOT.parent / "shared/bench/beats/data"
+EXCERPTS = ("loops/sp_safari_120", "studio/studio_house_126")
+LEAD_IN_S = 0.5
+
+
+def pieces(data: Path, names: list[str]):
+    """(name, samples at 44.1 kHz, true beats in s)."""
+    song = demo_song()
+    yield "the demo song", song.samples, song.truth.beats_s
+    for name in names:
+        samples, rate_hz = soundfile.read(data / f"{name}.ogg", dtype="float32")
+        if rate_hz != song.rate_hz:
+            sys.exit(f"{name}: {rate_hz} Hz; this bench plays {song.rate_hz} Hz")
+        yield name, samples, np.loadtxt(data / f"{name}.beats", ndmin=2)[:, 0]
+
+
+def through_alsa(folder: Path, library: Path, samples: np.ndarray, rate_hz: int) -> tuple[np.ndarray, float]:
+    """Flashes, and when the piece's first sample was at the plug: s, monotonic."""
+    line = WireLine(folder / "wire", library)
+    line.plug(as_pcm16(samples), once=True)
+    with Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
+            DaemonProcess(*listening(folder, broker, rate_hz), env=line.env) as daemon:
+        eventually(line.starts, "capture runs")
+        time.sleep(len(samples) / rate_hz + 0.5)
+        daemon.stop()
+        start = line.starts()[-1]
+        return wall.flashes_s(), start.monotonic_ns / 1e9 - start.position / rate_hz
+
+
+def through_pulse(folder: Path, samples: np.ndarray, rate_hz: int) -> tuple[np.ndarray, float]:
+    """The same, with another program playing; when its first sample came out is only known roughly."""
+    piece = folder / "piece.wav"
+    soundfile.write(piece, np.r_[np.zeros(round(LEAD_IN_S * rate_hz), np.float32), samples], rate_hz)
+    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), rate_hz).running() as line, \
+            Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
+            DaemonProcess(*listening(folder, broker, rate_hz), env=line.env) as daemon:
+        eventually(lambda: "listening" in daemon.stderr, "capture runs")
+        player, began_s = line.play(piece), time.monotonic()
+        player.wait()
+        daemon.stop()
+        return wall.flashes_s(), began_s + LEAD_IN_S
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts, as `scripts/bench beats` reads them")
+    parser.add_argument("--excerpts", nargs="*", default=list(EXCERPTS), metavar="SET/ID")
+    args = parser.parse_args()
+    print("piece                          through     beats  offset ms  within 35 ms, offset taken out")
+    with tempfile.TemporaryDirectory() as root:
+        library = build_plugin(Path(root))
+        for number, (name, samples, beats_s) in enumerate(pieces(args.data, args.excerpts)):
+            for way, capture in (("ALSA", lambda f, s, r: through_alsa(f, library, s, r)), ("PulseAudio", through_pulse)):
+                folder = Path(root) / f"{number}-{way}"
+                folder.mkdir()
+                flashes_s, began_s = capture(folder, samples, 44_100)
+                errors_s = on_the_beat(flashes_s, began_s + beats_s)
+                offset_s = np.median(errors_s)
+                share = np.mean(np.abs(errors_s - offset_s) <= TOLERANCE_S)
+                print(f"{name:<30} {way:<11} {len(errors_s):>5}  {offset_s * 1000:>+8.1f}   {share:7.1%}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
