@@ -37,6 +37,9 @@ MAY_IMPORT = {
 NEVER = {"dsp": ("beat", "genesis", "k1"), "beat": ("genesis", "k1"), "genesis": ("beat", "k1"), "k1": ("beat", "genesis")}
 """Siblings that know nothing of each other, within what their layer would allow."""
 
+LINK = ("k1.link", "k1.outbox", "k1.session")
+"""The edges' side of `k1/`; the rest of it, but for the contract, is the virtual K1."""
+
 OUTSIDE = {
     "facts": {"numpy", "pydantic", "pydantic_core", "typing_extensions"},
     "pure": {"numpy", "scipy", "aubio", "pydantic", "pydantic_core", "typing_extensions"},
@@ -49,7 +52,7 @@ DOORS = {
     "soundfile": ("audio.files",),
     "soxr": ("audio.files",),
     "aubio": ("beat.aubio_engine",),
-    "paho": ("k1.link", "k1.session"),
+    "paho": LINK,
     "iotcore": ("system.broker",),
     "systemd": ("system.systemd",),
     "sqlite3": ("library",),
@@ -76,7 +79,8 @@ def layer_of(module: str) -> str:
 
 def room_of(module: str) -> str:
     """Within the edges, what may not know its neighbours."""
-    return "k1.simulator" if module.startswith("k1.simulator") else module.partition(".")[0]
+    room = module.partition(".")[0]
+    return room if room != "k1" else "k1.link" if within(module, LINK) else "k1.simulator"
 
 
 @cache

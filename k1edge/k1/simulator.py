@@ -120,7 +120,7 @@ class VirtualK1:
     @property
     def commands(self) -> str:
         """The topic filter to subscribe to."""
-        return f"{contract.ROOT}/{self.site}/device/{self.device}/cmd/+"
+        return contract.topic(contract.SceneCommand, self.site, self.device).rpartition("/")[0] + "/+"
 
     def status(self, state: str, stamp: contract.Stamp) -> Publication:
         """`ready`, or `lost` as the will."""
