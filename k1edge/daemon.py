@@ -154,8 +154,11 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
         yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
-def serve(settings: Settings, sound: str, origin: str) -> None:
-    """Builds the edge, follows the sound until stopped, says goodbye; `origin` is where the settings came from."""
+def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *, live: bool) -> None:
+    """Builds the edge, follows the sound until stopped, says goodbye.
+
+    `origin` is where the settings came from; a source that is not `live` ends the daemon when it ends or fails.
+    """
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
     scribe = Scribe(settings.site, settings.edge)
@@ -165,12 +168,12 @@ def serve(settings: Settings, sound: str, origin: str) -> None:
         link = Link(mqtt, identity)
         link.start()
         edge = Edge(settings, link, scribe, boot_id, origin=origin)
-        daemon = Daemon(edge, opener(sound, settings.audio), notifier, upkeep)
+        daemon = Daemon(edge, open_source, notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
-            (daemon.follow_line if sound == "line" else daemon.follow)()
+            (daemon.follow_line if live else daemon.follow)()
         finally:
             notifier.stopping("releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)
@@ -182,6 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE",
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
     parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
+    parser.add_argument("--play", action="store_true", help="let the demo song be heard, where there is an output")
     parser.add_argument("--broker", metavar="URL", help="instead of the configured one, e.g. mqtt://127.0.0.1:1883")
     parser.add_argument("--site", metavar="NAME", help="instead of the configured site")
 
@@ -189,19 +193,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0 when stopped or at the end of a file, 66 when a file cannot be read, 78 when the configuration has faults."""
     path = find(args.config)
+    instead: dict[str, object] = {"site": args.site} if args.site else {}
+    if args.broker:
+        instead["mqtt"] = {"url": args.broker}
     try:
-        settings = load(path)
-        overrides = {key: value for key, value in (("site", args.site),) if value}
-        if args.broker:
-            overrides["mqtt"] = settings.mqtt.model_validate({"url": args.broker})
-        settings = settings.model_copy(update=overrides)
+        settings = load(path, instead=instead)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
     start_logging(settings.log.level)
     log.info("k1edge %s at site %s, configuration: %s", settings.edge, settings.site, path or BUILT_IN)
     try:
-        serve(settings, args.source, "file" if path else "defaults")
+        serve(settings, opener(args.source, settings.audio, args.play), "file" if path else "defaults",
+              live=args.source == "line")
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT

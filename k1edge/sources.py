@@ -6,10 +6,14 @@ Consumes a word from the command line, emits a function that opens the source; o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from k1edge.config import AudioSettings
 from k1edge.frames import AudioBlock, StreamFormat
+
+if TYPE_CHECKING:
+    from k1edge.audio.linein import Playback
+    from k1edge.audio.synth import Sound
 
 SOURCES = """`line` (the configured input), `demo` (the demo song, over and over), or an audio file, played at its own pace
 (default: line)"""
@@ -32,12 +36,12 @@ class Opened(NamedTuple):
     name: str
 
 
-def opener(origin: str, settings: AudioSettings) -> Callable[[], Opened]:
-    """A function that opens the source anew at each call. It raises AudioError."""
+def opener(origin: str, settings: AudioSettings, audible: bool = False) -> Callable[[], Opened]:
+    """A function that opens the source anew at each call; `audible` lets the demo song be heard. It raises AudioError."""
     if origin == "line":
         return lambda: _line(settings)
     if origin == "demo":
-        return _demo
+        return lambda: _demo(audible)
     return lambda: _file(origin)
 
 
@@ -48,12 +52,34 @@ def _line(settings: AudioSettings) -> Opened:
     return Opened(line, line.device.name)
 
 
-def _demo() -> Opened:
+def _demo(audible: bool) -> Opened:
     from k1edge.audio.demo import demo_song
     from k1edge.audio.synth import SynthSource
 
     song = demo_song()
-    return Opened(SynthSource(song.samples, song.rate_hz, paced=True, repeat=True), "the demo song")
+    source = SynthSource(song.samples, song.rate_hz, paced=True, repeat=True)
+    return Opened(Audible(source, song) if audible else source, "the demo song")
+
+
+class Audible:
+    """The demo song, followed and heard at the same time."""
+
+    def __init__(self, source: Source, song: Sound) -> None:
+        self.fmt = source.fmt
+        self._source = source
+        self._song = song
+        self._playback: Playback | None = None
+
+    def __iter__(self) -> Iterator[AudioBlock | None]:
+        from k1edge.audio.linein import play
+
+        song = self._song
+        self._playback = play(song.samples if song.stereo is None else song.stereo, song.rate_hz, loop=True)
+        return iter(self._source)
+
+    def close(self) -> None:
+        if self._playback is not None:
+            self._playback.close()
 
 
 def _file(path: str) -> Opened:

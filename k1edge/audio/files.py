@@ -90,6 +90,15 @@ class FileSource:
             yield np.clip(mono, -1.0, 1.0)
 
 
+def write(path: str | Path, samples: np.ndarray, rate_hz: int) -> None:
+    """Writes (n,) or (n, channels) float32 as the kind of file its name ends in. Raises AudioError."""
+    try:
+        soundfile.write(path, samples, rate_hz)
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        raise AudioError(str(path), f"cannot be written ({reason})", "give a writable place and a name like song.wav") from error
+
+
 def _nearest_rate(native_hz: int) -> int:
     """The file's own rate, or the one of the two that is in a simple ratio to it (else the higher)."""
     if native_hz in RATES_HZ:

@@ -141,13 +141,13 @@ def list_devices(cards: Path = CARDS) -> list[Device]:
     return [device.offering(_rates_hz(portaudio, device)) for device in found]
 
 
-def play(samples: np.ndarray, rate_hz: int) -> Playback:
+def play(samples: np.ndarray, rate_hz: int, loop: bool = False) -> Playback:
     """Starts playing (n,) or (n, channels) float32 on the default output and returns at once. Raises AudioError."""
     portaudio = _portaudio()
     try:
         with _quiet():
             portaudio.query_devices(kind="output")
-            portaudio.play(samples, rate_hz)
+            portaudio.play(samples, rate_hz, loop=loop)
     except (portaudio.PortAudioError, ValueError) as error:
         raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
     return Playback(portaudio)
