@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from k1edge.device_facts import PARAMETERS, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.message import (
     DEVICE_LIMIT_BYTES,
     Bpm,
@@ -34,7 +35,16 @@ LATE_MS = 50
 
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 """Canonical lower case: a K1 hashes it."""
-Parameters = Annotated[dict[Word, Annotated[float, Field(ge=-1000, le=1000)] | bool], Field(max_length=32)]
+_RANGES = {
+    name: {"minimum": limits.low, "maximum": limits.high, "default": limits.default}
+    for name, limits in PARAMETERS.items()
+}
+Parameters = Annotated[
+    dict[Word, Annotated[float, Field(ge=-1000, le=1000)] | bool],
+    Field(max_length=32, description="Parameters by name; out of range is clamped.", json_schema_extra={"x-ranges": _RANGES}),
+]
+Pattern = Annotated[Word, Field(examples=list(PATTERNS))]
+Transition = Annotated[Word, Field(examples=list(TRANSITIONS))]
 TransitionMs = Annotated[int, Field(ge=0, le=60_000)]
 
 
@@ -106,10 +116,10 @@ class SceneCommand(Command):
 
     sender: Word = ""
     """The node that asks: an edge knows its own scenes from those of a hand on the controls."""
-    pattern: Word
+    pattern: Pattern
     palette_id: Annotated[int, Field(ge=0, le=32)]
     parameters: Parameters = Field(default_factory=dict)
-    transition: Word = "fade"
+    transition: Transition = "fade"
     transition_ms: TransitionMs = 1000
     expires_at_ms: EpochMs
 

@@ -60,7 +60,8 @@ class Message(BaseModel):
     """One message: the class says where it goes and how, the fields what it says."""
 
     model_config = ConfigDict(
-        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants",
+        use_attribute_docstrings=True,
     )
 
     LEAF: ClassVar[str]

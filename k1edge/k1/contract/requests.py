@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
-from k1edge.k1.contract.device import Parameters, TransitionMs
+from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
 from k1edge.k1.contract.message import (
     REQUEST_LIMIT_BYTES,
     Code,
@@ -51,11 +51,11 @@ class NoArguments(BaseModel):
 class SceneArguments(NoArguments):
     """A scene by hand. Names must exist; parameters beyond their range are clamped and counted."""
 
-    pattern: Word
+    pattern: Pattern
     palette: int | Word = 0
     """Id 0..32, or name."""
     parameters: Parameters = Field(default_factory=dict)
-    transition: Word = "fade"
+    transition: Transition = "fade"
     transition_ms: TransitionMs = 1000
     lease_s: LeaseS = LEASE_S
 
@@ -110,7 +110,7 @@ Arguments = TypeVar("Arguments", bound=BaseModel)
 class Request(Message, Generic[Arguments]):
     """Something an edge is asked to do."""
 
-    LEAF: ClassVar[str] = "request/{verb}"
+    LEAF: ClassVar[str] = "request/+"
     QOS: ClassVar[Literal[0, 1]] = 1
     DIRECTION: ClassVar[Direction] = "edge-in"
     LIMIT_BYTES: ClassVar[int] = REQUEST_LIMIT_BYTES
@@ -119,7 +119,7 @@ class Request(Message, Generic[Arguments]):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
     """Chosen by the caller; the same id again gets the same answer, and nothing is done twice."""
     verb: Word = ""
-    """Repeats the last level of the topic, which decides."""
+    """Repeats the end of the topic, which decides."""
     caller: Word = ""
     expires_at_ms: EpochMs | None = None
     args: Arguments = Field(default_factory=dict, validate_default=True)  # type: ignore[assignment]
@@ -141,7 +141,15 @@ class Response(Message):
     data: dict[Word, JsonValue] = Field(default_factory=dict)
 
 
-REQUESTS: dict[str, type[Message]] = {verb: Request[arguments] for verb, arguments in VERBS.items()}
+def _request(verb: str, arguments: type[NoArguments]) -> type[Message]:
+    """The class of one verb's requests: `RequestBeatNudge` for `beat.nudge`."""
+    name = "Request" + verb.replace(".", "_").title().replace("_", "")
+    model = create_model(name, __base__=Request[arguments], __doc__=arguments.__doc__, verb=(Word, verb))
+    model.LEAF = f"request/{verb}"
+    return model
+
+
+REQUESTS: dict[str, type[Message]] = {verb: _request(verb, arguments) for verb, arguments in VERBS.items()}
 
 
 def _without(fault: str | None, value: str) -> str:

@@ -1,0 +1,36 @@
+"""`k1edge contract`: prints the MQTT contract as committed, or as the message classes give it now.
+
+Consumes the documents beside the classes; emits JSON Schema or AsyncAPI 3 on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import files
+
+JSON_SCHEMA = "contract.schema.json"
+ASYNCAPI = "asyncapi.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `k1edge contract`."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="JSON Schema (the default)")
+    form.add_argument("--asyncapi", action="store_true", help="AsyncAPI 3")
+    parser.add_argument("--generate", action="store_true", help="make it anew from the classes, to commit after a change")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print one document."""
+    if args.generate:
+        from k1edge.k1.contract import schema
+
+        print(schema.text(schema.asyncapi() if args.asyncapi else schema.json_schema()), end="")
+    else:
+        print(committed(ASYNCAPI if args.asyncapi else JSON_SCHEMA), end="")
+    return 0
+
+
+def committed(name: str) -> str:
+    """A document as it was released."""
+    return files("k1edge.k1.contract").joinpath(name).read_text(encoding="utf-8")

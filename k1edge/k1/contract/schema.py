@@ -1,0 +1,126 @@
+"""The contract as documents: JSON Schema (2020-12) and AsyncAPI 3, made from the message classes.
+
+Consumes the classes; emits JSON documents as dicts. The committed copies beside this file are what `k1edge contract`
+prints; a test compares them with the classes. What an edge sends is described as it is sent (every key present), what it
+receives as it may come (keys with a default may be missing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from k1edge.k1.contract.device import COMMANDS, REPORTS
+from k1edge.k1.contract.edge import EDGE_MESSAGES
+from k1edge.k1.contract.message import ROOT, VERSION, Message
+from k1edge.k1.contract.requests import REQUESTS, Request, Response
+
+TITLE = "k1edge MQTT contract"
+_ABOUT = (
+    "Between an edge that listens to the music, the K1 lights it drives and anyone who subscribes. UTF-8 JSON; receivers "
+    "ignore unknown keys. Works fully on MQTT 3.1.1; on MQTT 5 the publisher may add message expiry, content type and "
+    "correlation data, which repeat what the JSON says."
+)
+MESSAGES: tuple[type[Message], ...] = (*EDGE_MESSAGES, *REQUESTS.values(), Response, *COMMANDS, *REPORTS)
+_PARAMETERS = {
+    "site": "The place: a-z, 0-9 and -.",
+    "edge": "Id of the edge.",
+    "device": "Id of the K1.",
+    "kind": "What happened.",
+    "id": "Id of the job or track.",
+    "verb": "What was asked for.",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """One definition for each message, by name, with its topic, QoS, retain and size limit."""
+    shown = [(model, "validation" if model.DIRECTION == "edge-in" else "serialization") for model in MESSAGES]
+    refs, top = models_json_schema(shown, ref_template="#/$defs/{model}")
+    messages = {}
+    for model, mode in shown:
+        messages[model.__name__] = {
+            "$ref": refs[(model, mode)]["$ref"],
+            "x-topic": _address(model),
+            "x-qos": model.QOS,
+            "x-retain": model.RETAIN,
+            "x-direction": model.DIRECTION,
+            "x-limit-bytes": model.LIMIT_BYTES,
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"{TITLE}, version {VERSION}",
+        "description": _ABOUT,
+        "properties": messages,
+        "$defs": top["$defs"],
+    }
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3 document, from the edge's point of view."""
+    schema = json_schema()
+    definitions = json.loads(json.dumps(schema["$defs"]).replace("#/$defs/", "#/components/schemas/"))
+    models = {model.__name__: model for model in MESSAGES}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": TITLE, "version": f"{VERSION}.0.0", "description": _ABOUT, "license": {"name": "GPL-3.0-or-later"}},
+        "defaultContentType": "application/json",
+        "channels": {name: _channel(name, model) for name, model in models.items()},
+        "operations": {name: _operation(name, model) for name, model in models.items()},
+        "components": {
+            "messages": {name: _message(name, schema["properties"][name]) for name in models},
+            "schemas": definitions,
+        },
+    }
+
+
+def text(document: dict[str, Any]) -> str:
+    """A document as it is committed and printed."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def schema_hash() -> str:
+    """Twelve characters that change when the contract does."""
+    return hashlib.sha256(text(json_schema()).encode()).hexdigest()[:12]
+
+
+def _address(model: type[Message]) -> str:
+    node = "device/{device}" if model.DIRECTION in ("to-device", "from-device") else "edge/{edge}"
+    return f"{ROOT}/{{site}}/{node}/{model.LEAF}"
+
+
+def _channel(name: str, model: type[Message]) -> dict[str, Any]:
+    address = _address(model)
+    inside = [part[1:-1] for part in address.split("/") if part.startswith("{")]
+    return {
+        "address": address,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "parameters": {level: {"description": _PARAMETERS[level]} for level in inside},
+    }
+
+
+def _operation(name: str, model: type[Message]) -> dict[str, Any]:
+    heard = model.DIRECTION in ("edge-in", "from-device")
+    binding: dict[str, Any] = {"qos": model.QOS, "retain": model.RETAIN, "bindingVersion": "0.2.0"}
+    if model.EXPIRY_S is not None:
+        binding["messageExpiryInterval"] = max(1, round(model.EXPIRY_S))
+    operation: dict[str, Any] = {
+        "action": "receive" if heard else "send",
+        "channel": {"$ref": f"#/channels/{name}"},
+        "summary": (model.__doc__ or "").strip().split("\n")[0],
+        "bindings": {"mqtt": binding},
+    }
+    if issubclass(model, Request):
+        operation["reply"] = {"channel": {"$ref": "#/channels/Response"}}
+    return operation
+
+
+def _message(name: str, described: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "contentType": "application/json",
+        "payload": {"$ref": described["$ref"].replace("#/$defs/", "#/components/schemas/")},
+        "x-limit-bytes": described["x-limit-bytes"],
+    }

@@ -1,0 +1,59 @@
+"""The virtual K1's light as picture files. Alone imports Pillow (the extra `picture`).
+
+Consumes frames (N, 160, 3) uint8 at a steady rate; writes a PNG of space and time (a line per frame, time downwards, beats
+ticked at both edges) or an animated GIF of the plate, where light rises from the strip at its foot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+LED_PX = 4
+LINE_PX = 2
+TICK_PX = 10
+GIF_HZ = 25
+PLATE_LINES = 28
+"""Height of the plate in frames of the past."""
+FADE = 0.90
+"""Light kept per line of the plate."""
+
+
+def save_png(path: Path, frames: np.ndarray, beats: Sequence[int] = ()) -> None:
+    """Space-time picture; `beats` are the indices of frames with a beat. Raises ValueError without frames, or OSError."""
+    lines = np.repeat(np.repeat(_some(frames), LINE_PX, axis=0), LED_PX, axis=1)
+    edge = np.zeros((len(lines), TICK_PX, 3), np.uint8)
+    for beat in beats:
+        edge[beat * LINE_PX : (beat + 1) * LINE_PX] = 230
+    Image.fromarray(np.concatenate([edge, lines, edge], axis=1)).save(path, "PNG", optimize=True)
+
+
+def save_gif(path: Path, frames: np.ndarray, rate_hz: float) -> None:
+    """The plate, moving at its true speed. Raises ValueError without frames, or OSError."""
+    frames = _some(frames)
+    step = max(1, round(rate_hz / GIF_HZ))
+    images = [Image.fromarray(_enlarged(plate(frames[: at + 1], step))) for at in range(0, len(frames), step)]
+    duration_ms = round(1000 * step / rate_hz / 10) * 10
+    images[0].save(path, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
+
+
+def plate(frames: np.ndarray, step: int = 1, lines: int = PLATE_LINES) -> np.ndarray:
+    """(lines, 160, 3): the newest frame at the foot, older ones above it, fading as they rise."""
+    past = frames[::-step][:lines][::-1].astype(np.float32)
+    fading = FADE ** np.arange(len(past) - 1, -1, -1)
+    picture = np.zeros((lines, *past.shape[1:]), np.float32)
+    picture[lines - len(past) :] = past * fading[:, None, None]
+    return picture.astype(np.uint8)
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    return np.repeat(np.repeat(picture, LED_PX, axis=0), LED_PX, axis=1)
+
+
+def _some(frames: np.ndarray) -> np.ndarray:
+    if len(frames) == 0:
+        raise ValueError("no frame was recorded: nothing to draw")
+    return frames

@@ -1,0 +1,220 @@
+"""`k1edge monitor`: a live view of any edge's telemetry, as an ordinary MQTT subscriber.
+
+Consumes everything an edge publishes (`k1/v1/<site>/edge/<edge>/#`) and the status of K1s; emits a screen of any size
+at 15 Hz, or lines where there is no terminal. It knows no more than any other subscriber could.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from k1edge.device_facts import PALETTES
+from k1edge.k1 import contract, terminal
+from k1edge.k1.contract import ContractError
+from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
+from k1edge.k1.link import Identity, Link
+from k1edge.k1.terminal import Depth, Screen, bar
+from k1edge.options import EXIT_USAGE, Stop, add_broker_arguments, broker_settings
+
+VIEW_S = 1 / 15
+POLL_S = 0.01
+KEPT_EVENTS = 8
+STALE_S = 5.0
+"""Telemetry older than this is marked: an edge sends it at least every 5 s."""
+MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
+HEALTH = (
+    ("cpu", "cpu_pct", "{:.0f} %"), ("temperature", "temp_c", "{:.0f} °C"), ("memory", "rss_mb", "{:.0f} MB"),
+    ("hop load p99", "hop_load_pct_p99", "{:.0f} %"), ("jitter p99", "arrival_jitter_ms_p99", "{:.1f} ms"),
+    ("drift", "drift_ms", "{:+.1f} ms"), ("lost samples", "audio_lost_samples", "{}"), ("unsent", "unsent", "{}"),
+    ("reconnects", "mqtt_reconnects", "{}"), ("refused", "rejected_messages", "{}"),
+)  # fmt: skip
+QUIET_DBFS = -72.0
+LABEL = 11
+GOOD, WARN, BAD, DIM, BOLD = "32", "33", "31", "2", "1"
+STATE_COLOURS = {"ready": GOOD, "init": WARN, "degraded": WARN, "stopping": WARN, "lost": BAD}
+
+
+@dataclass(slots=True)
+class EdgeView:
+    """The last of everything that one edge has said. Pure: told the time, draws text."""
+
+    edge: str
+    last: dict[type[contract.Message], contract.Message] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    events: deque[contract.Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    rejected: int = 0
+    _telemetry_s: float | None = None
+
+    def take(self, topic: str, payload: bytes, now_s: float) -> contract.Message | None:
+        """Take a message in; returns it, or None when it is not one (counted)."""
+        try:
+            where = contract.address(topic)
+            message = contract.decode(topic, payload) if payload else None
+        except ContractError:
+            self.rejected += 1
+            return None
+        if where.role == "device":
+            if isinstance(message, contract.DeviceStatus):
+                self.devices[where.node] = message.state
+            return message
+        self.edge = where.node
+        if isinstance(message, contract.Event):
+            self.events.append(message)
+        elif isinstance(message, contract.Telemetry):
+            self._telemetry_s = now_s
+        if message is None:
+            self.last.pop(where.model, None)
+        else:
+            self.last[where.model] = message
+        return message
+
+    def lines(self, columns: int, now_s: float) -> Iterator[tuple[str, str]]:
+        """(text, colour) of each line of the screen, at most `columns` wide."""
+        for text, colour in self._all(max(8, columns - LABEL - 12), now_s):
+            yield text[:columns], colour
+
+    def _all(self, wide: int, now_s: float) -> Iterator[tuple[str, str]]:
+        yield self._status()
+        yield from self._rhythm(min(wide, 48))
+        yield "", ""
+        yield from self._levels(min(wide, 48))
+        yield "", ""
+        yield from self._form()
+        yield from self._health(now_s)
+        for event in reversed(self.events):
+            yield _labelled("event", f"{event.kind}  {event.code}  {event.reason}".rstrip()), _severity(event)
+
+    def _status(self) -> tuple[str, str]:
+        status = self.last.get(contract.Status)
+        if status is None:
+            return f"{self.edge}: nothing heard yet", WARN
+        why = "  ".join(part for part in (status.code, status.reason) if part)
+        risk = "  (connection not encrypted)" if status.insecure else ""
+        return f"{self.edge}  {status.state}  {why}{risk}", STATE_COLOURS[status.state]
+
+    def _rhythm(self, wide: int) -> Iterator[tuple[str, str]]:
+        frame, beat = self.last.get(contract.Frame), self.last.get(contract.Beat)
+        tempo = frame or self.last.get(contract.TempoState)
+        if tempo is None:
+            yield _labelled("tempo", "--"), DIM
+            return
+        lock = "locked" if tempo.lock else "searching"
+        yield _labelled("tempo", f"{tempo.bpm:5.1f} bpm  {lock}"), GOOD if tempo.lock else WARN
+        yield _labelled("confidence", f"{bar(tempo.confidence, wide)} {tempo.confidence:.2f}"), ""
+        phase = frame.phase if frame else 0.0
+        yield _labelled("phase", bar(phase, wide)), BOLD if phase < 0.15 else ""
+        if beat is not None:
+            places = max(beat.beat_in_bar, 4)
+            dots = " ".join("●" if place == beat.beat_in_bar else "○" for place in range(1, places + 1))
+            yield _labelled("bar", f"{dots}   beat {beat.number}"), ""
+
+    def _levels(self, wide: int) -> Iterator[tuple[str, str]]:
+        frame = self.last.get(contract.Frame)
+        if frame is None:
+            return
+        loud = (frame.level_dbfs - QUIET_DBFS) / -QUIET_DBFS
+        hot = frame.level_dbfs > -1.0
+        yield _labelled("input", f"{bar(loud, wide)} {frame.level_dbfs:6.1f} dBFS"), BAD if hot else DIM * frame.silent
+        for name in MACROS:
+            value = getattr(frame, name)
+            yield _labelled(name.split("_")[0], f"{bar(value, wide)} {value:.2f}"), ""
+
+    def _form(self) -> Iterator[tuple[str, str]]:
+        section, scene = self.last.get(contract.SectionState), self.last.get(contract.SceneState)
+        if section is not None:
+            sure = "provisional" if section.provisional else f"{section.confidence:.2f}"
+            yield _labelled("section", f"{section.label}  ({sure})"), BOLD
+        if scene is not None:
+            yield _labelled("scene", f"{scene.pattern} in {PALETTES[scene.palette_id]}  ({scene.origin})"), ""
+        override = self.last.get(contract.OverrideState)
+        if override is not None and override.active:
+            yield _labelled("held by", f"{override.owner} ({override.scope})"), WARN
+        if self.devices:
+            yield _labelled("K1", "  ".join(f"{name} {state}" for name, state in sorted(self.devices.items()))), ""
+
+    def _health(self, now_s: float) -> Iterator[tuple[str, str]]:
+        telemetry = self.last.get(contract.Telemetry)
+        if telemetry is None:
+            return
+        old_s = now_s - (self._telemetry_s or now_s)
+        told = [(label, form, getattr(telemetry, key)) for label, key, form in HEALTH]
+        facts = [f"{label} {form.format(value)}" for label, form, value in told if value is not None]
+        late = f"  (last heard {old_s:.0f} s ago)" if old_s > STALE_S else ""
+        for first in range(0, len(facts), 4):
+            yield _labelled("health" if not first else "", "   ".join(facts[first : first + 4]) + late), WARN * bool(late)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `k1edge monitor`."""
+    add_broker_arguments(parser)
+    parser.add_argument("--edge", default="+", help="id of the edge (default: whichever is heard)")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    parser.add_argument("--lines", action="store_true", help="print lines even where there is a terminal")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Watch until interrupted."""
+    try:
+        settings = broker_settings(args)
+    except ValueError as error:
+        print(f"k1edge monitor: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    root = f"{contract.ROOT}/{args.site}"
+    filters = (f"{root}/edge/{args.edge}/#", f"{root}/device/+/status")
+    link = Link(settings, Identity(f"monitor-{os.getpid()}", filters, payload_limit=EDGE_LIMIT_BYTES))
+    link.start()
+    view, stop = EdgeView(args.edge), Stop(args.seconds)
+    colours = Depth.LINES if args.lines else terminal.depth(sys.stdout)
+    try:
+        if colours is Depth.LINES:
+            _print_lines(link, view, stop)
+        else:
+            _keep_screen(link, view, stop, colours)
+    finally:
+        link.close()
+    return 0
+
+
+def _keep_screen(link: Link, view: EdgeView, stop: Stop, colours: Depth) -> None:
+    with Screen(sys.stdout) as screen:
+        while not stop():
+            now_s = time.monotonic()
+            for topic, payload, _ in link.receive():
+                view.take(topic, payload, now_s)
+            connection = [] if link.connected else [(f"broker: {link.last_reason or 'connecting'}", BAD)]
+            lines = [*connection, *view.lines(screen.size.columns, now_s)]
+            screen.show(list(_painted(lines, colours)))
+            time.sleep(VIEW_S)
+
+
+def _print_lines(link: Link, view: EdgeView, stop: Stop) -> None:
+    reason = ""
+    while not stop():
+        if link.last_reason and link.last_reason != reason:
+            print(f"broker: {link.last_reason}", flush=True)
+        reason = link.last_reason
+        for topic, payload, _ in link.receive():
+            message = view.take(topic, payload, time.monotonic())
+            if message is not None and not isinstance(message, contract.Frame):
+                told = message.model_dump_json(exclude_none=True, exclude={"seq", "ts_ms", "clock_synced"})
+                print(f"{topic.split('/', 3)[3]} {told}", flush=True)
+        time.sleep(POLL_S)
+
+
+def _painted(lines: Iterable[tuple[str, str]], colours: Depth) -> Iterator[str]:
+    for text, colour in lines:
+        yield text if colours is Depth.MONO or not colour else f"\x1b[{colour}m{text}{terminal.RESET}"
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{LABEL}} {text}"
+
+
+def _severity(event: contract.Event) -> str:
+    return {"info": DIM, "warning": WARN, "alarm": BAD}[event.severity]

@@ -1,0 +1,221 @@
+"""`k1edge simulate`: a virtual K1 on a real broker, shown in the terminal, in lines, or written as a picture.
+
+Consumes a site's commands for one device over MQTT; emits what a K1 would answer, and its light. The loop sleeps until
+the next beat is due, so a flash is as exact as the machine's timer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from k1edge.config.mqtt import MqttSettings
+from k1edge.device_facts import PALETTES
+from k1edge.k1 import contract, terminal
+from k1edge.k1.link import Identity, Link
+from k1edge.k1.render import frame
+from k1edge.k1.simulator import LED_COUNT, Light, VirtualK1
+from k1edge.k1.terminal import Depth, Screen
+from k1edge.options import EXIT_USAGE, Stop, add_broker_arguments, broker_settings
+
+STEP_S = 0.004
+"""Longest sleep: what a command waits at most before it is heard."""
+VIEW_HZ = 30
+RECORD_HZ = 50
+RECORD_LIMIT_S = 120
+WRITTEN_S = 1_700_000_000
+"""A wall clock that shows an earlier time than this program was written has not been set."""
+
+
+class View(Protocol):
+    """Something that shows or keeps frames."""
+
+    rate_hz: float
+
+    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
+        """One frame."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `k1edge simulate`."""
+    add_broker_arguments(parser)
+    parser.add_argument("--device", default="k1-virtual", help="id of this K1 (default: %(default)s)")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="show beats this much earlier, as a slow K1 must")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    parser.add_argument("--png", type=Path, help="write space and time as a picture, at most the last two minutes")
+    parser.add_argument("--gif", type=Path, help="write a moving picture")
+    parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Be a K1 until interrupted or until the time is over."""
+    try:
+        settings = broker_settings(args)
+        for kind, name in (("site", args.site), ("device", args.device)):
+            if contract.slug(name) != name:
+                raise ValueError(f'the {kind} "{name}" may only hold a-z, 0-9 and -; try "{contract.slug(name)}"')
+    except ValueError as error:
+        print(f"k1edge simulate: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    k1 = VirtualK1(args.site, args.device, args.latency_ms)
+    recorder = Recorder() if args.png or args.gif else None
+    stop = Stop(args.seconds)
+    with ExitStack() as stack:
+        view = stack.enter_context(view_for(args.view))
+        play(settings, k1, [v for v in (view, recorder) if v], stop)
+    if recorder:
+        recorder.save(args.png, args.gif)
+    print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
+    return 0
+
+
+def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Callable[[], bool]) -> None:
+    """Connect, obey and show until `stop`; leaves with the status `lost`, as a K1 whose plug is pulled would."""
+    lost = k1.status("lost", stamp())
+    link = Link(settings, Identity(f"k1-{k1.device}", (k1.commands,), will=lost))
+    link.send(k1.status("ready", stamp()))
+    link.start()
+    due_s = [0.0] * len(views)
+    try:
+        while not stop():
+            _hear(link, k1)
+            now_s = time.monotonic()
+            light = k1.show(now_s * 1000)
+            _draw(light, k1, views, due_s)
+            for publication in k1.report(now_s * 1000, stamp()):
+                link.send(publication)
+            time.sleep(min(max(k1.next_due_ms() / 1000 - time.monotonic(), 0.0), STEP_S))
+    finally:
+        link.close([k1.status("lost", stamp())])
+
+
+def stamp() -> contract.Stamp:
+    """Now, on the wall clock."""
+    now_ns = time.time_ns()
+    return contract.Stamp(now_ns // 1_000_000, now_ns > WRITTEN_S * 1_000_000_000)
+
+
+def view_for(choice: str) -> LiveView | nullcontext[View | None]:
+    """The best this terminal can do, as a context."""
+    if choice == "off":
+        return nullcontext()
+    colours = Depth.LINES if choice == "lines" else terminal.depth(sys.stdout)
+    return nullcontext(LineView()) if colours is Depth.LINES else LiveView(colours)
+
+
+class LiveView:
+    """The plate in the terminal: the strip at its foot, its light rising and fading."""
+
+    rate_hz = VIEW_HZ
+
+    def __init__(self, colours: Depth) -> None:
+        self._colours = colours
+        self._screen = Screen(sys.stdout)
+        self._past: deque[np.ndarray] = deque(maxlen=200)
+
+    def __enter__(self) -> LiveView:
+        self._screen.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._screen.__exit__(None, None, None)
+
+    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
+        """One frame of the terminal."""
+        self._past.append(pixels)
+        size = self._screen.size
+        rows = 2 * max(1, min(size.lines - 4, 20))
+        strips = [terminal.fit(strip, size.columns - 2) for strip in list(self._past)[-rows:]]
+        fading = 0.93 ** np.arange(len(strips) - 1, -1, -1)
+        plate = np.zeros((rows, *strips[0].shape), np.float32)
+        plate[rows - len(strips) :] = np.array(strips) * fading[:, None, None]
+        plate[-2:] = strips[-1]
+        margin = " " * ((size.columns - len(strips[0])) // 2)
+        lines = [margin + line for line in terminal.picture(plate.astype(np.uint8), self._colours)]
+        self._screen.show([_headline(light, k1)[: size.columns], *lines, "", _footline(k1)[: size.columns]])
+
+
+class LineView:
+    """One line a beat, for a stream that is no terminal."""
+
+    rate_hz = 200.0
+
+    def __init__(self) -> None:
+        self._told = 0
+        self._led: bool | None = None
+
+    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
+        """Tell of a beat that was shown, and of who leads."""
+        if light.led != self._led:
+            self._led = light.led
+            print("the edge leads" if light.led else "on its own microphone", flush=True)
+        if k1.counters.shown > self._told:
+            self._told = k1.counters.shown
+            flash = light.flashes[0] if light.flashes else k1.flashes[-1]
+            error_ms = flash.shown_ms - (flash.due_ms - k1.latency_ms)
+            print(f"beat {flash.number}{' |' if flash.downbeat else ''} {light.bpm:.1f} bpm {light.scene.pattern} "
+                  f"brightness {pixels.max() / 255:.2f} {error_ms:+.1f} ms", flush=True)
+
+
+class Recorder:
+    """Keeps the last frames for a picture."""
+
+    rate_hz = RECORD_HZ
+
+    def __init__(self) -> None:
+        self._frames: deque[np.ndarray] = deque(maxlen=RECORD_HZ * RECORD_LIMIT_S)
+        self._beat: deque[bool] = deque(maxlen=RECORD_HZ * RECORD_LIMIT_S)
+        self._shown = 0
+
+    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
+        """Keep one frame."""
+        self._frames.append(pixels)
+        self._beat.append(k1.counters.shown > self._shown)
+        self._shown = k1.counters.shown
+
+    def save(self, png: Path | None, gif: Path | None) -> None:
+        """Write the pictures that are wanted."""
+        from k1edge.k1.picture import save_gif, save_png
+
+        frames = np.array(self._frames, np.uint8).reshape(-1, LED_COUNT, 3)
+        if png:
+            save_png(png, frames, [index for index, beat in enumerate(self._beat) if beat])
+        if gif:
+            save_gif(gif, frames, RECORD_HZ)
+
+
+def _hear(link: Link, k1: VirtualK1) -> None:
+    for topic, payload, arrival in link.receive():
+        for answer in k1.hear(topic, payload, arrival.heard_ns / 1e6, stamp()):
+            link.send(answer)
+
+
+def _draw(light: Light, k1: VirtualK1, views: Sequence[View], due_s: list[float]) -> None:
+    """Let those views draw whose next frame is due; the pixels are made once, and only if one is."""
+    now_s = light.now_ms / 1000
+    pixels = None
+    for index, view in enumerate(views):
+        if now_s >= due_s[index]:
+            pixels = frame(light) if pixels is None else pixels
+            view.draw(light, pixels, k1)
+            due_s[index] = max(due_s[index] + 1 / view.rate_hz, now_s)
+
+
+def _headline(light: Light, k1: VirtualK1) -> str:
+    lead = "the edge leads" if light.led else "on its own microphone"
+    beat = "●" if light.flashes and light.now_ms - light.flashes[0].shown_ms < 120 else "○"
+    tempo = f"{beat} {light.bpm:5.1f} bpm" if light.led else "○   --  bpm"
+    return f" {k1.device}  {tempo}  {light.scene.pattern} in {PALETTES[light.scene.palette_id]}  {k1.segment}  ({lead})"
+
+
+def _footline(k1: VirtualK1) -> str:
+    counted = k1.counters
+    return f" {counted.shown} beats shown, {counted.late} too late, {counted.rejected} commands refused   Ctrl-C ends"
