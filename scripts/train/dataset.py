@@ -1,0 +1,136 @@
+"""Cuts cached items into training crops at the network's rate, each varied in tempo, level and colour.
+
+Emits inputs (batch, frames, N_BANDS) and targets (batch, frames, 4), float32. All variation happens on the bands, so that
+every epoch hears other music: stretched by resampling frames, coloured and joined as energies, and scaled like the extractor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME
+from k1edge.dsp.features import COMPRESSION, GAIN_HALF_LIFE_S, N_BANDS
+from k1edge.frames import HOPS_PER_S
+
+TEMPO_RANGE_BPM = (40.0, 240.0)
+N_TEMPI = 36
+WIDENING = (0.25, 0.6, 1.0, 0.6, 0.25)
+"""Targets around a beat, one frame apart: an onset half a frame off is as right."""
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One item's features and truth."""
+
+    bands: np.ndarray
+    beats: np.ndarray
+    music: np.ndarray
+    kind: str
+
+
+def load(folder: Path, limit: int | None = None) -> list[Cached]:
+    """Items by name; those being written are left out."""
+    items = []
+    for path in sorted(p for p in folder.glob("*.npz") if ".part" not in p.name)[:limit]:
+        with np.load(path) as z:
+            items.append(Cached(z["bands"], z["beats"], z["music"], str(z["kind"])))
+    return items
+
+
+def tempo_class(interval_s: np.ndarray) -> np.ndarray:
+    """Index of the log-spaced tempo class of a beat interval."""
+    low, high = np.log(TEMPO_RANGE_BPM)
+    place = (np.log(60 / np.maximum(interval_s, 0.1)) - low) / (high - low) * N_TEMPI
+    return np.clip(place.astype(int), 0, N_TEMPI - 1)
+
+
+def targets(beats: np.ndarray, music: np.ndarray, frames: int, start_s: float = 0.0) -> np.ndarray:
+    """(frames, 4): beat, downbeat (-1 not known), music with a beat, tempo class (-1 none). Frame 0 ends at start_s."""
+    out = np.zeros((frames, 4), np.float32)
+    out[:, 3] = -1
+    ends_s = start_s + np.arange(frames) / FRAMES_PER_S - DELAY_S
+    for first_s, last_s in music:
+        out[(ends_s >= first_s) & (ends_s < last_s), 2] = 1
+    if len(beats) < 2:
+        return out
+    centres = np.round((beats[:, 0] + DELAY_S - start_s) * FRAMES_PER_S).astype(int)
+    for offset, height in zip(range(-2, 3), WIDENING, strict=True):
+        for column, chosen in ((0, centres), (1, centres[beats[:, 1] > 0.5])):
+            at = chosen + offset
+            at = at[(at >= 0) & (at < frames)]
+            out[at, column] = np.maximum(out[at, column], height)
+    if (beats[:, 1] < 0).any():
+        out[:, 1] = -1
+    previous = np.clip(np.searchsorted(beats[:, 0], ends_s, side="right") - 1, 0, len(beats) - 2)
+    out[:, 3] = np.where(out[:, 2] > 0, tempo_class(np.diff(beats[:, 0])[previous]), -1)
+    return out
+
+
+def regained(energy: np.ndarray) -> np.ndarray:
+    """Bands as the extractor would have scaled them: under a decaying maximum of the strongest band."""
+    fall = np.log(0.5) / (GAIN_HALF_LIFE_S * FRAMES_PER_S) * np.arange(len(energy))
+    peak = np.log(np.maximum(energy.max(axis=1), COMPRESSION * 1e-3))
+    gain = np.exp(np.maximum.accumulate(peak - fall) + fall)
+    return np.log1p(energy * (COMPRESSION / gain)[:, None]).astype(np.float32)
+
+
+def coloured(rng: np.random.Generator, energy: np.ndarray) -> np.ndarray:
+    """Energies through a random equaliser, with noise; some bands at times removed."""
+    curve = np.interp(np.arange(N_BANDS), np.linspace(0, N_BANDS - 1, 6), rng.normal(0, 5, 6))
+    energy = energy * np.exp(curve * (np.log(10) / 20)).astype(np.float32)
+    if rng.random() < 0.15:
+        level = energy.max() * 10 ** (rng.uniform(-50, -15) / 20)
+        energy += level * np.abs(rng.standard_normal(energy.shape)).astype(np.float32)
+    if rng.random() < 0.15:
+        first = rng.integers(N_BANDS)
+        energy[:, first : first + rng.integers(2, 12)] *= 0.03
+    return energy
+
+
+def stretch(rng: np.random.Generator, item: Cached, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, N_BANDS) energies, (frames, 4) targets of a random stretch of an item, played a little faster or slower."""
+    ratio = float(np.exp(rng.uniform(-0.16, 0.16))) if rng.random() < 0.7 else 1.0
+    start = int(rng.uniform(0, max(len(item.bands) - frames * HOPS_A_FRAME * ratio - 2, 1)))
+    at = start + np.arange(frames) * (HOPS_A_FRAME * ratio)
+    below = np.minimum(at.astype(int), len(item.bands) - 2)
+    part = (at - at.astype(int))[:, None].astype(np.float32)
+    bands = item.bands[below].astype(np.float32)
+    if ratio != 1.0:
+        bands += (item.bands[below + 1] - bands) * part
+    # hop k ends k + 1 hops after the item's start
+    start_s = (start + 1) / HOPS_PER_S / ratio
+    found = targets(item.beats / [ratio, 1], item.music / ratio, frames, start_s)
+    energy = np.expm1(bands)
+    beyond = at >= len(item.bands) - 1
+    energy[beyond], found[beyond, :3], found[beyond, 3] = 0, 0, -1
+    return energy, found
+
+
+def crop(rng: np.random.Generator, items: list[Cached], frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, N_BANDS), (frames, 4): one stretch, or two joined at a cut with a change of level, or one with a hole."""
+    energy, found = stretch(rng, items[0], frames)
+    chance = rng.random()
+    if chance < 0.12:
+        cut = int(rng.uniform(0.2, 0.8) * frames)
+        following, truth = stretch(rng, items[1], frames - cut)
+        energy = np.concatenate([energy[:cut], following * np.float32(10 ** (rng.uniform(-12, 12) / 20))])
+        found = np.concatenate([found[:cut], truth])
+    elif chance < 0.17:
+        hole = slice(int(rng.uniform(0.1, 0.8) * frames), None)
+        hole = slice(hole.start, hole.start + int(rng.uniform(0.5, 6) * FRAMES_PER_S))
+        energy[hole] *= 1e-4
+        found[hole, :3], found[hole, 3] = 0, -1
+    if rng.random() < 0.8:
+        energy = coloured(rng, energy)
+    return regained(energy), found
+
+
+def batches(items: list[Cached], rng: np.random.Generator, shape: tuple[int, int], count: int):
+    """`count` times (batch, frames, N_BANDS), (batch, frames, 4); each item as often as any other."""
+    for _ in range(count):
+        drawn = rng.choice(len(items), (shape[0], 2))
+        pairs = [crop(rng, [items[i] for i in two], shape[1]) for two in drawn]
+        yield np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])

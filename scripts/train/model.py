@@ -1,0 +1,67 @@
+"""The network for training, in torch; the arithmetic at run time is k1edge/beat/network.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from dataset import N_TEMPI
+from torch import nn
+from torch.nn import functional
+
+from k1edge.beat.network import CONTEXT
+from k1edge.dsp.features import N_BANDS
+
+BEAT_WEIGHT, DOWNBEAT_WEIGHT = 4.0, 6.0
+"""How much more a missed (down)beat frame costs than a false one: they are few."""
+
+
+class Model(nn.Module):
+    """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, and tempo, which only helps to learn."""
+
+    def __init__(self, hidden: int, local: int = 64) -> None:
+        super().__init__()
+        self.front = nn.Linear(CONTEXT * N_BANDS, local)
+        self.gru1 = nn.GRU(local, hidden, batch_first=True)
+        self.gru2 = nn.GRU(hidden, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, 3 + N_TEMPI)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, bands: torch.Tensor) -> torch.Tensor:
+        padded = functional.pad(bands, (0, 0, CONTEXT - 1, 0))
+        recent = torch.cat([padded[:, i : i + bands.shape[1]] for i in range(CONTEXT)], dim=-1)
+        x = torch.relu(self.front(recent))
+        x, _ = self.gru1(self.dropout(x))
+        x, _ = self.gru2(self.dropout(x))
+        return self.head(self.dropout(x))
+
+
+def loss_of(logits: torch.Tensor, target: torch.Tensor, warm_up: int) -> torch.Tensor:
+    """Mean over the frames after `warm_up`, where the state has had time to settle."""
+    logits, target = logits[:, warm_up:], target[:, warm_up:]
+    beat, down, music = target[..., 0], target[..., 1], target[..., 2]
+    cost = functional.binary_cross_entropy_with_logits(logits[..., 0], beat, weight=1 + (BEAT_WEIGHT - 1) * beat)
+    known = (down >= 0).float()
+    cost = cost + functional.binary_cross_entropy_with_logits(
+        logits[..., 1], down.clamp(min=0), weight=known * (1 + (DOWNBEAT_WEIGHT - 1) * down)
+    )
+    cost = cost + 0.15 * functional.binary_cross_entropy_with_logits(logits[..., 2], music)
+    tempo = functional.cross_entropy(logits[..., 3:].reshape(-1, N_TEMPI), target[..., 3].reshape(-1).long(), ignore_index=-1)
+    return cost + 0.06 * torch.nan_to_num(tempo)
+
+
+def weights_of(model: Model) -> dict[str, np.ndarray]:
+    """Under the names that `BeatNetwork` reads."""
+    names = {"front": "front.weight", "front_bias": "front.bias", "head": "head.weight", "head_bias": "head.bias"}
+    for layer in ("gru1", "gru2"):
+        parts = {"into": "weight_ih_l0", "again": "weight_hh_l0", "into_bias": "bias_ih_l0", "again_bias": "bias_hh_l0"}
+        names |= {f"{layer}.{ours}": f"{layer}.{theirs}" for ours, theirs in parts.items()}
+    state = model.state_dict()
+    weights = {ours: state[theirs].numpy() for ours, theirs in names.items()}
+    return weights | {name: weights[name][:3] for name in ("head", "head_bias")}
+
+
+def export(model: Model, path: Path) -> None:
+    """Weights as float16 .npz, without the tempo classes."""
+    np.savez_compressed(path, **{name: array.astype(np.float16) for name, array in weights_of(model).items()})

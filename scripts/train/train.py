@@ -1,0 +1,120 @@
+"""Trains the beat network on cached items and writes the weights that the package ships.
+
+Consumes folders of items (render.py); emits after every epoch OUT.pt and OUT.npz (float16, what `k1edge.beat.network` loads),
+both of the weights' running average. Some replicas train on crops of their own and take the mean of their weights every
+SYNC_EVERY steps (local SGD: Stich, ICLR 2019). Repeats for the same seed, items and number of replicas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from dataset import batches, load
+from model import Model, export, loss_of
+from torch import distributed
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from k1edge.beat.network import FRAMES_PER_S
+
+WARM_UP = FRAMES_PER_S
+"""The first second of a crop is heard but not judged."""
+SYNC_EVERY = 10
+AVERAGE_OVER = 12
+"""Synchronisations over which the weights are averaged (exponentially)."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=Path, nargs="+", required=True, help="folders of cached items")
+    parser.add_argument("--held-out", type=Path, required=True, help="folder of items never trained on, for the printed loss")
+    parser.add_argument("--out", type=Path, required=True, help="path without suffix")
+    parser.add_argument("--start", type=Path, help="a .pt to go on from")
+    parser.add_argument("--hidden", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=16, help="crops a replica")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of a crop")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=100, help="in an epoch, a multiple of 10")
+    parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate; a cosine down to a fiftieth of it")
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--port", type=int, default=29_500, help="on which the replicas meet")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def held_out_loss(model: Model, items: list, shape: tuple[int, int]) -> float:
+    """Mean loss over the same crops each time."""
+    model.eval()
+    found = batches(items, np.random.default_rng(0), shape, 4)
+    with torch.no_grad():
+        losses = [loss_of(model(torch.from_numpy(x)), torch.from_numpy(y), WARM_UP).item() for x, y in found]
+    model.train()
+    return float(np.mean(losses))
+
+
+def synchronise(model: Model, replicas: int) -> None:
+    """All replicas go on from the mean of their weights."""
+    for parameter in model.parameters():
+        distributed.all_reduce(parameter.data)
+        parameter.data /= replicas
+
+
+class Training:
+    """One replica's model, its running average and its optimiser."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
+        self.options, self.model = options, Model(options.hidden)
+        if options.start:
+            self.model.load_state_dict(torch.load(options.start)["average"])
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / AVERAGE_OVER))
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=options.rate, weight_decay=1e-3)
+        total = options.epochs * options.steps
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, options.rate, total, pct_start=0.08, final_div_factor=50
+        )
+
+    def epoch(self, items: list, rng: np.random.Generator, shape: tuple[int, int]) -> float:
+        """Mean training loss."""
+        losses = []
+        for step, (x, y) in enumerate(batches(items, rng, shape, self.options.steps), 1):
+            loss = loss_of(self.model(torch.from_numpy(x)), torch.from_numpy(y), WARM_UP)
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimiser.step()
+            self.schedule.step()
+            losses.append(loss.item())
+            if step % SYNC_EVERY == 0:
+                synchronise(self.model, self.options.replicas)
+                self.average.update_parameters(self.model)
+        return float(np.mean(losses))
+
+
+def fit(rank: int, options: argparse.Namespace) -> None:
+    """The whole training of one replica; replica 0 judges and writes."""
+    torch.set_num_threads(1)
+    meeting = f"tcp://127.0.0.1:{options.port}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.replicas)
+    training, rng = Training(options), np.random.default_rng([options.seed, rank])
+    torch.manual_seed(options.seed + rank)  # of the dropout
+    held_out, shape = load(options.held_out), (options.batch, int(options.seconds * FRAMES_PER_S))
+    for epoch in range(options.epochs):
+        began = time.time()
+        items = [item for folder in options.items for item in load(folder)]  # read anew: rendering may go on meanwhile
+        loss = training.epoch(items, rng, shape)
+        if rank == 0:
+            average = training.average.module
+            losses = f"loss {loss:.4f} held out {held_out_loss(average, held_out, shape):.4f}"
+            print(f"epoch {epoch + 1} items {len(items)} {losses} {time.time() - began:.0f} s", flush=True)
+            torch.save({"average": average.state_dict(), "hidden": options.hidden}, options.out.with_suffix(".pt"))
+            export(average, options.out.with_suffix(".npz"))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    chosen = parse()
+    torch.multiprocessing.spawn(fit, (chosen,), chosen.replicas)
