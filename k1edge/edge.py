@@ -15,6 +15,7 @@ from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
+from k1edge.contract import JSON_SCHEMA, committed
 from k1edge.driver import Driver
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
 from k1edge.hands import Hands, ReplyTo, Situation
@@ -162,7 +163,7 @@ class Edge:
         config_hash = digest(self._settings.model_dump_json())
         self._write(contract.ConfigReported, hash=config_hash, generation=1, origin=self._origin)
         self._write(
-            contract.Info, version=__version__, contract=contract.VERSION, schema_hash="",
+            contract.Info, version=__version__, contract=contract.VERSION, schema_hash=digest(committed(JSON_SCHEMA)),
             config_hash=config_hash,
             boot_id=self._boot_id, engine=self._settings.beat.engine, audio_device=self._device[:512],
             audio_rate_hz=self._source.fmt.rate_hz, devices=tuple(self._driver.devices), capabilities=tuple(contract.VERBS),
