@@ -17,10 +17,13 @@ beat at all: state N.
                 LEAVE and entered at ENTER a step. So no tempo and no phase is ever ruled out, and overwhelming
                 evidence wins within a beat or two.
 
-**Evidence.** Let r = p(heard | a beat is here) / p(heard | none is). A state within ZONE of its beat gains r ** w, w
-falling off from the middle (r_down for downbeats), all others 1. N, in which onsets come at random, gains
-1 - ONSET_SHARE + ONSET_SHARE r: it explains as many onsets but never says when, so a pulse beats it by foresight alone,
-and noise does not.
+**Evidence of onsets.** z, the standardised novelty, weighs every phase: a state gains exp(z W[a, i]) over its mean for that
+tempo, with W a template of a beat: ONSET_WEIGHT at the beat, less at its half, zero mean and unit variance per tempo, or
+slow tempi would win. N gains 1: it expects as many onsets but never says when.
+
+**Evidence of beats.** Let r = p(heard | a beat is here) / p(heard | none is). A state within ZONE of its beat gains r ** w, w
+falling off from the middle (r_down for downbeats), all others 1. N, in which beats come at random, gains
+1 - ONSET_SHARE + ONSET_SHARE r. So a pulse beats N by foresight alone, and noise does not.
 
 **The cost.** Ageing is free: rows of one age lie in a long buffer whose head moves by one row a step, and is moved back
 once in some hundred. A step touches the rows of the zone, one element per (b, i) that ends, and the three rows that are
@@ -47,6 +50,11 @@ ZONE_WEIGHTS = (0.4, 0.8, 1.0, 0.8, 0.4)
 """How well a beat is heard at ages 0, 1 ...; the beat itself is the middle one."""
 ZONE = len(ZONE_WEIGHTS)
 BEAT_AGE = ZONE // 2
+ONSET_WEIGHT = 0.20
+HALF_BEAT = 0.42
+"""How strong an onset half way between beats is, beside one on a beat."""
+ONSET_WIDTH = 1.0
+"""Standard deviation of an onset's place, steps."""
 PENDING = 2
 """Rows of beats that begin 1 and 2 steps from now: ages -1 and -2."""
 RESTART = 4e-5
@@ -88,6 +96,21 @@ def _entry_weights(mean_delay: np.ndarray) -> np.ndarray:
     return np.stack([(spread - off) / 2, 1 - spread, (spread + off) / 2])
 
 
+def _onset_template(ages: np.ndarray, periods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(ages, I) W, and whether a tempo has that age at all."""
+    after = ages[:, None] - BEAT_AGE
+    exists = after < periods - BEAT_AGE
+
+    def bump(at: np.ndarray | float) -> np.ndarray:
+        return np.exp(-0.5 * ((after - at) / ONSET_WIDTH) ** 2)
+
+    shape = bump(0.0) + bump(periods) + HALF_BEAT * bump(periods / 2)
+    count = exists.sum(axis=0)
+    mean = (shape * exists).sum(axis=0) / count
+    spread = np.sqrt(((shape - mean) ** 2 * exists).sum(axis=0) / count)
+    return (ONSET_WEIGHT * (shape - mean) / spread).astype(np.float32), (exists / count).astype(np.float32)
+
+
 class BarPointer:
     """The filtered posterior. Masses are relative to `scale`, which keeps float32 in range; `none` is a probability."""
 
@@ -112,6 +135,8 @@ class BarPointer:
         self._head = self.oldest
         self.none, self.scale = 1.0, 1.0
         self.ages = np.arange(self.oldest, -PENDING - 1, -1)
+        self._onsets, self._each_age = _onset_template(self.ages, self.periods)
+        self._gain = np.empty_like(self._onsets)
         self.believe(prior)
 
     def believe(self, prior: TempoPrior) -> None:
@@ -119,9 +144,15 @@ class BarPointer:
         density = prior.density(self.tempi_bpm)
         self._birth = (self._metre_mass[:, None] * (density / density.sum())).astype(np.float32)
 
-    def step(self, beat_llr: float, downbeat_llr: float, none_llr: float) -> None:
-        """One step with evidence: `downbeat_llr` weighs downbeats, `beat_llr` the other beats, `none_llr` state N."""
+    def step(self, beat_llr: float, downbeat_llr: float, none_llr: float, onset: float = 0.0) -> None:
+        """One step with evidence: `downbeat_llr` for downbeats, `beat_llr` for other beats, `none_llr` for N; `onset` is z."""
         self._advance()
+        if onset:
+            gain = np.multiply(self._onsets, np.float32(onset), out=self._gain)
+            np.exp(gain, out=gain)
+            gain /= np.einsum("ai,ai->i", gain, self._each_age)
+            self.recent_bars()[...] *= gain[:, None, :]
+            self.recent()[...] *= gain
         factors = np.where(self._is_down, np.float32(downbeat_llr), np.float32(beat_llr)) * self._zone_weights
         self._masses[self._head - ZONE + 1 : self._head + 1] *= np.exp(factors, out=factors)
         self.none *= float(np.exp(none_llr))

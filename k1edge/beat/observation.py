@@ -1,7 +1,7 @@
 """What a hop says about beats: probabilities, and what they weigh in the state space.
 
-Consumes `FeatureFrame`, 100 a second; emits `Activation`, and `Evidence` for one step of the bar pointer. Any source of
-activations is worth the same to the tracker as long as its probabilities are honest.
+Consumes `FeatureFrame`, 100 a second; emits `Heard`, and `Evidence` for one step of the bar pointer. Any source of
+probabilities is worth the same to the tracker as long as they are honest.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from k1edge.beat.bar_pointer import ONSET_SHARE
+from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS
 from k1edge.beat.network import DELAY_S, BeatNetwork
+from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 BEAT_SHARE = 0.08
@@ -25,26 +26,34 @@ DOWNBEAT_WEIGHT = 0.8
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
 LLR_LIMITS = (-1.5, 3.5)
 """One step never decides: a missing onset costs less than a heard one earns."""
-NOVELTY_SHARE = 0.2
-"""Of the novelty in the mean of the log-odds; the rest is the network's."""
+BAND_WEIGHTS = np.array([0.40, 0.20, 0.20, 0.20], np.float32)
+"""The kick carries the beat in most music that is danced to."""
+MEMORY_S, TOP_HALF_LIFE_S = 4.0, 4.0
+TOP_KEEP = np.float32(0.5 ** (1 / (TOP_HALF_LIFE_S * HOPS_PER_S)))
+LEAST_TOP = 0.25
+"""In units of novelty, about a tenth of a drum hit: below, a band is not stretched to look like onsets."""
+LEAST_SPREAD = 0.05
+ONSET_LIMITS = (-0.8, 3.0)
 MUSIC_WEIGHT = 0.02
 """Per step: one second of clear speech or noise outweighs e ** 3."""
 
 
-class Activation(NamedTuple):
-    """Probabilities that a beat, and a downbeat, is heard in this hop; and that there is music at all."""
+class Heard(NamedTuple):
+    """Of one hop: probabilities that a beat, and a downbeat, is heard, and that there is music; onset strength z."""
 
     beat: float
     downbeat: float
     music: float
+    onset: float = 0.0
 
 
 class Evidence(NamedTuple):
-    """Log-likelihood ratios for `BarPointer.step`."""
+    """What `BarPointer.step` takes: three log-likelihood ratios, and z."""
 
     beat: float
     downbeat: float
     none: float
+    onset: float
 
 
 def _logit(p: float) -> float:
@@ -52,7 +61,7 @@ def _logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def evidence(heard: Activation) -> Evidence:
+def evidence(heard: Heard) -> Evidence:
     """Probabilities -> log-likelihood ratios against "no beat in this step" (Bayes, with BEAT_SHARE as prior)."""
     llr = min(max(_logit(heard.beat) - _logit(BEAT_SHARE), LLR_LIMITS[0]), LLR_LIMITS[1])
     share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.9)
@@ -60,54 +69,56 @@ def evidence(heard: Activation) -> Evidence:
     down = BEAT_WEIGHT * llr + trust * math.log(share / DOWNBEAT_SHARE)
     other = BEAT_WEIGHT * llr + trust * math.log((1 - share) / (1 - DOWNBEAT_SHARE))
     none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * _logit(heard.music)
-    return Evidence(other, down, none)
+    return Evidence(other, down, none, heard.onset)
+
+
+class _Neutral:
+    def process(self, bands):
+        return BEAT_SHARE, BEAT_SHARE * DOWNBEAT_SHARE, 0.5
+
+
+def _network():
+    try:
+        return BeatNetwork()
+    except FileNotFoundError:
+        return _Neutral()
 
 
 class Ears:
-    """The network and the novelty as one opinion; speaks of the sound LATENCY_HOPS ago."""
+    """The network and the novelty, both about the sound LATENCY_HOPS ago."""
 
     LATENCY_HOPS = DELAY_S * HOPS_PER_S
 
     def __init__(self) -> None:
-        self._network = BeatNetwork()
-        self._novelty = NoveltyActivation()
-        lag = round(self.LATENCY_HOPS - NoveltyActivation.LATENCY_HOPS)
-        self._late: deque[float] = deque([0.0] * lag, maxlen=lag + 1)
+        self._network = _network()
+        self._novelty = Novelty()
+        lag = round(self.LATENCY_HOPS - Novelty.LATENCY_HOPS)
+        self._onsets: deque[float] = deque([0.0] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
 
-    def process(self, features: FeatureFrame) -> Activation:
+    def process(self, features: FeatureFrame) -> Heard:
         """Every hop; the network's part changes at every second."""
         beat, downbeat, music = map(float, self._network.process(features.bands))
-        self._late.append(self._novelty.process(features).beat)
-        mixed = (1 - NOVELTY_SHARE) * _logit(beat) + NOVELTY_SHARE * _logit(self._late[0])
-        return Activation(1 / (1 + math.exp(-mixed)), downbeat, music)
+        self._onsets.append(self._novelty.process(features))
+        return Heard(beat, downbeat, music, max(self._onsets[0], self._onsets[1]))
 
 
-class NoveltyActivation:
-    """Beats as peaks of multi-band novelty: needs no training, knows nothing of downbeats."""
+class Novelty:
+    """Onsets of any kind, standardised: needs no training, knows nothing of beats."""
 
-    LATENCY_HOPS = 4.0
-    BAND_WEIGHTS = np.array([0.70, 0.10, 0.10, 0.10], np.float32)
-    """The kick carries the beat in most music that is danced to; hats and off-beat bass must not win over it."""
-    MEMORY_S = 4.0
-    LEAST_SPREAD = 0.08
-    """In units of novelty: the fluctuation of steady noise is never stretched to look like onsets."""
-    SLOPE, MIDDLE = 1.5, 2.1
-    HELD_HOPS = 5
-    """An onset is sharper than the zone it is matched with."""
+    LATENCY_HOPS = 3.0
 
     def __init__(self) -> None:
-        self._mean, self._square = 0.0, self.LEAST_SPREAD**2
-        self._keep = math.exp(-1 / (self.MEMORY_S * HOPS_PER_S))
-        self._held: deque[float] = deque(maxlen=self.HELD_HOPS)
+        self._top = np.full(N_NOVELTY, LEAST_TOP, np.float32)
+        self._mean, self._square = 0.0, LEAST_SPREAD**2
 
-    def process(self, features: FeatureFrame) -> Activation:
-        """z-score of the weighted novelty over the last seconds -> probability of a beat."""
-        novelty = float(self.BAND_WEIGHTS @ features.novelty)
-        if not features.silent:
-            gain = 1 - self._keep
-            self._mean += gain * (novelty - self._mean)
-            self._square += gain * (novelty * novelty - self._square)
-        spread = max(math.sqrt(max(self._square - self._mean**2, 0.0)), self.LEAST_SPREAD)
-        self._held.append(novelty)
-        beat = 1 / (1 + math.exp(-self.SLOPE * ((max(self._held) - self._mean) / spread - self.MIDDLE)))
-        return Activation(beat, beat * DOWNBEAT_SHARE, 0.5)
+    def process(self, features: FeatureFrame) -> float:
+        """Onset strength of one hop in standard deviations of the last seconds, within ONSET_LIMITS."""
+        self._top *= TOP_KEEP
+        np.maximum(self._top, features.novelty, out=self._top)
+        if features.silent:
+            return 0.0
+        novelty = float(BAND_WEIGHTS @ (features.novelty / self._top))
+        self._mean += (novelty - self._mean) / (MEMORY_S * HOPS_PER_S)
+        self._square += (novelty * novelty - self._square) / (MEMORY_S * HOPS_PER_S)
+        spread = max(math.sqrt(max(self._square - self._mean**2, 0.0)), LEAST_SPREAD)
+        return min(max((novelty - self._mean) / spread, ONSET_LIMITS[0]), ONSET_LIMITS[1])

@@ -17,7 +17,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
-from k1edge.beat.observation import NoveltyActivation, evidence
+from k1edge.beat.observation import Ears, evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -49,7 +49,7 @@ class BarPointerTracker:
     def __init__(self, settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior) -> None:
         self.tempo_prior = prior
         self._fmt = fmt
-        self._ears = NoveltyActivation()
+        self._ears = Ears()
         self._latency = self._ears.LATENCY_HOPS
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._reader = Reader(self._pointer)

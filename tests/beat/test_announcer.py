@@ -1,0 +1,70 @@
+"""The promise: each beat once, ahead, corrected at most twice, whatever is believed."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k1edge.beat.announcer import MIN_INTERVAL, MIN_LEAD, MOST_CORRECTIONS, Announcer
+
+BELIEFS = st.lists(
+    st.tuples(st.integers(1, 60), st.floats(-60, 60), st.floats(27, 110)), min_size=1, max_size=40
+)
+
+
+@given(BELIEFS, st.floats(100, 400))
+@settings(max_examples=200, deadline=None)
+def test_numbers_rise_corrections_are_few_and_leads_long_enough(beliefs, lead_ms):
+    announcer, lines, now = Announcer(lead_ms), [], 0.0
+    for hops, offset, period in beliefs:
+        for _ in range(hops):
+            now += 1
+            if made := announcer.process(now, now + offset, period):
+                lines.append((now, made.number, made.due, made.corrections, period))
+    numbers = [number for _, number, *_ in lines]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == set(range(1, len(set(numbers)) + 1))
+    assert all(count <= 1 + MOST_CORRECTIONS for count in Counter(numbers).values())
+    firsts = {}
+    for at, number, due, _, _ in lines:
+        firsts.setdefault(number, due - at)
+        assert due > at
+    assert all(MIN_LEAD <= lead <= lead_ms / 10 + 1e-6 for lead in firsts.values())
+
+
+@given(BELIEFS)
+@settings(max_examples=100, deadline=None)
+def test_no_beat_follows_another_too_closely(beliefs):
+    announcer, now, before = Announcer(150), 0.0, None
+    for hops, offset, period in beliefs:
+        for _ in range(hops):
+            now += 1
+            made = announcer.process(now, now + offset, period)
+            if made and not made.corrections:
+                assert before is None or made.due - before >= MIN_INTERVAL * period - 1e-6
+            if made:
+                before = made.due
+
+
+def test_a_small_move_of_the_phase_is_not_worth_a_message():
+    announcer = Announcer(150)
+    announcer.process(85.0, 100.0, 50.0)
+    assert announcer.process(86.0, 101.0, 50.0) is None
+
+
+def test_a_larger_move_is_corrected_under_the_same_number():
+    announcer = Announcer(150)
+    first = announcer.process(85.0, 100.0, 50.0).number
+    corrected = announcer.process(88.0, 106.0, 50.0)
+    assert (corrected.number, corrected.due, corrected.corrections) == (first, 106.0, 1)
+
+
+def test_the_steady_grid_is_the_line_through_the_beats():
+    announcer = Announcer(150)
+    for hop in range(2_000):
+        wobble = 1.0 if hop // 50 % 2 else -1.0
+        announcer.process(float(hop), 7.0 + wobble, 50.0)
+    last, period = announcer.steady()
+    assert period == pytest.approx(50.0, rel=0.004)
+    assert (last - 7.0) % 50 == pytest.approx(0, abs=1.5) or (last - 7.0) % 50 == pytest.approx(50, abs=1.5)

@@ -1,0 +1,45 @@
+"""The aubio engine keeps the tracker's promises as far as aubio can."""
+
+import numpy as np
+import pytest
+
+from k1edge.audio import synth
+from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, play
+
+
+def test_its_beats_are_announced_ahead_and_once():
+    sound = synth.clicks(120, 25)
+    heard = play(sound.samples, engine="aubio")
+    late = heard.due_between(12, 24)
+    assert hit_share(late, sound.truth.beats_s[(sound.truth.beats_s > 12) & (sound.truth.beats_s < 24)]) >= 0.9
+    assert min(heard.fmt.seconds(e.due) - at for at, e in heard.lines) >= 0.0999
+    numbers = [e.number for _, e in heard.lines]
+    assert numbers == sorted(numbers) and len(heard.due_s) == numbers[-1]
+
+
+@pytest.mark.parametrize("samples", [synth.silence(20).samples, synth.noise(20, -55).samples, synth.noise(20, -20).samples],
+                         ids=["silence", "hiss", "noise"])
+def test_it_does_not_beat_to_noise(samples):
+    assert not play(samples, engine="aubio").lines
+
+
+def test_hands_change_what_follows():
+    sound = synth.clicks(120, 25).samples
+    player = Player(engine="aubio")
+    player.play(sound[: 15 * RATE_HZ])
+    player.tracker.halve()
+    player.tracker.this_is_one()
+    heard = player.play(sound[15 * RATE_HZ : 20 * RATE_HZ])
+    assert heard.states[-1].tempo_bpm == pytest.approx(60, rel=0.03)
+    assert heard.lines[-1][1].in_bar in (1, 2, 3, 4)
+    player.tracker.double()
+    player.tracker.nudge(100)
+    heard = player.play(sound[20 * RATE_HZ :])
+    moved = errors_s(heard.due_between(22, 24.5), synth.clicks(120, 25).truth.beats_s)
+    assert np.median(moved) == pytest.approx(0.1, abs=0.03)
+    player.tracker.tap(player.at)
+
+
+def test_its_state_is_within_range():
+    heard = play(synth.four_on_the_floor(124, 12).samples, engine="aubio")
+    assert all(0 <= s.phase < 1 and 0 <= s.confidence <= 1 for s in heard.states)

@@ -1,0 +1,119 @@
+"""The state space: mass is kept, periods are exact, evidence wins."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, BarPointer
+from k1edge.beat.belief import Reader
+from k1edge.beat.prior import TempoPrior
+
+
+def pointer(bpm=120.0, octaves=0.75):
+    return BarPointer(TempoPrior(((bpm, octaves, 1.0),)), 55, 215)
+
+
+def pulse(space, period_steps, steps, downbeat_every=0, first=10.0):
+    """A beat every `period_steps`: the evidence of a perfect activation."""
+    for step in range(steps):
+        number = round((step - first) / period_steps)
+        near = abs(step - first - number * period_steps) <= 1.0
+        down = near and downbeat_every and number % downbeat_every == 0
+        llr = 2.0 if near else -0.7
+        space.step(llr - (1.0 if down else 0.0), llr + (1.0 if down else -1.0), 0.02 if near else -0.02)
+    return (steps - 1 - first) % period_steps
+
+
+@given(st.lists(st.tuples(st.floats(-2, 3), st.floats(-3, 4), st.floats(-1, 1)), max_size=300))
+@settings(max_examples=25, deadline=None)
+def test_mass_is_neither_made_nor_lost(evidence):
+    space = pointer()
+    for llr in evidence:
+        space.step(*llr)
+    assert space.tempo_masses().sum() + space.none == pytest.approx(1.0, abs=1e-4)
+    assert (space.recent() >= 0).all() and 0 <= space.none <= 1
+
+
+@given(st.lists(st.sampled_from([0, 40, 700, -700]), min_size=1, max_size=40))
+@settings(max_examples=15, deadline=None)
+def test_absurd_evidence_never_breaks_the_numbers(llrs):
+    space = pointer()
+    for llr in llrs:
+        space.step(max(min(llr, 30), -30), 0.0, 0.0)
+    assert np.isfinite(space.none) and np.isfinite(space.recent()).all()
+
+
+@pytest.mark.parametrize("bpm", [62.0, 97.3, 128.0, 151.7, 199.0])
+def test_a_pulse_is_found_and_its_next_beat_foretold(bpm):
+    space, period = pointer(), 60 * STEPS_PER_S / bpm
+    since = pulse(space, period, 800)
+    belief = Reader(space).read(None)
+    assert belief.tempo_bpm == pytest.approx(bpm, rel=0.012)
+    left = (period - since) % period
+    assert min(abs(belief.due - left), abs(belief.due - left - period), abs(belief.due - left + period)) < 1.0
+    assert belief.mass > 0.9 and belief.none < 0.02
+
+
+@pytest.mark.parametrize("metre", [3, 4])
+def test_downbeats_tell_the_metre(metre):
+    space = pointer()
+    pulse(space, 25.0, 1500, downbeat_every=metre)
+    reader = Reader(space)
+    reader.read(None)
+    beats = reader.beats()
+    assert space.per_bar[beats.argmax()] == metre
+    assert beats[space.per_bar == metre].sum() > 0.8 * beats.sum()
+
+
+def test_a_planted_beat_comes_when_it_was_planted():
+    space = pointer()
+    space.plant(period=25.0, due=11.0, share=0.9)
+    for _ in range(4):
+        space.age()
+    belief = Reader(space).read(None)
+    assert belief.due == pytest.approx(7.0, abs=0.6)
+    assert belief.period == pytest.approx(25.0, rel=0.02)
+
+
+def test_ageing_alone_keeps_time():
+    """The entry weights make the period exact: after 20 beats without evidence the mean has not drifted."""
+    space = pointer()
+    space.plant(period=float(space.periods[30]), due=10.0, share=0.999)
+    reader = Reader(space)
+    for _ in range(10 + round(20 * space.periods[30]) - 5):
+        space.age()
+    belief = reader.read(5.0)
+    exact = 10 + 20 * space.periods[30] - (10 + round(20 * space.periods[30]) - 5)
+    assert belief.due == pytest.approx(exact, abs=1.5)
+
+
+def test_seating_makes_the_nearest_beat_a_downbeat():
+    space = pointer()
+    since = pulse(space, 25.0, 600)
+    space.seat()
+    reader = Reader(space)
+    belief = reader.read(None)
+    beats = reader.beats()
+    last_passed_is_nearest = since < 12.5
+    wanted = space.position == 0 if last_passed_is_nearest else space.position == space.per_bar - 1
+    assert beats[wanted].sum() > 0.95 * beats.sum()
+    assert belief.due > BEAT_AGE
+
+
+def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain():
+    space = pointer()
+    for _ in range(3_000):
+        space.age()
+    belief = Reader(space).read(None)
+    assert belief.mass < 0.3
+    assert space.none > 0.02
+
+
+def test_random_onsets_are_explained_by_no_beat():
+    rng, space = np.random.default_rng(3), pointer()
+    from k1edge.beat.observation import Heard, evidence
+
+    for _ in range(3_000):
+        space.step(*evidence(Heard(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)))
+    assert space.none > 0.5

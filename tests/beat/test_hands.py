@@ -1,0 +1,91 @@
+"""Double, halve, nudge, this-is-one and tap act on the state space: later beats follow from them."""
+
+import numpy as np
+import pytest
+
+from k1edge.audio import synth
+from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, kick, kit_at
+
+CUT = 12 * RATE_HZ
+
+
+def cut_at(player, samples, act):
+    player.play(samples[:CUT])
+    act(player.tracker)
+    return player.play(samples[CUT:])
+
+
+def test_double_doubles_and_teaches_the_prior():
+    sound = synth.clicks(80, 20)
+    player = Player()
+    before = player.tracker.tempo_prior.density(160)
+    heard = cut_at(player, sound.samples, lambda t: t.double())
+    assert heard.at(12.5).tempo_bpm == pytest.approx(160, rel=0.02)
+    assert player.tracker.tempo_prior.density(160) > before
+    truth = sound.truth.beats_s
+    soon = heard.due_between(12.3, 14)
+    assert hit_share(soon, np.r_[truth, truth + 0.375][(np.r_[truth, truth + 0.375] > 12.4) & (np.r_[truth, truth + 0.375] < 13.8)]) == 1.0
+
+
+def test_halve_halves_and_stays_on_the_beat():
+    sound = synth.clicks(160, 20)
+    heard = cut_at(Player(), sound.samples, lambda t: t.halve())
+    assert heard.at(12.5).tempo_bpm == pytest.approx(80, rel=0.02)
+    assert np.abs(errors_s(heard.due_between(12.5, 14), sound.truth.beats_s)).max() < 0.05
+
+
+def test_a_level_beyond_the_range_is_refused():
+    heard = cut_at(Player(), synth.clicks(150, 16).samples, lambda t: t.double())
+    assert heard.at(13).tempo_bpm == pytest.approx(150, rel=0.02)
+
+
+def test_nudge_moves_the_grid():
+    sound = synth.clicks(120, 14)
+    heard = cut_at(Player(), sound.samples, lambda t: t.nudge(120))
+    moved = errors_s(heard.due_between(12.3, 13.1), sound.truth.beats_s)
+    assert len(moved) and moved.mean() == pytest.approx(0.12, abs=0.05)
+
+
+def test_this_is_one_makes_the_nearest_beat_a_downbeat():
+    beats = np.arange(0.5, 24.4, 0.5)
+    samples = kit_at(25, (kick(), beats, 0.7))
+    player = Player()
+    one_s = beats[23]
+    player.play(samples[: round((one_s + 0.05) * RATE_HZ)])
+    player.tracker.this_is_one()
+    heard = player.play(samples[player.at :])
+    events = [e for at, e in heard.lines if at > one_s + 0.3]
+    for event in events[:8]:
+        beat = round((event.due / RATE_HZ - one_s) / 0.5)
+        assert event.in_bar == beat % 4 + 1
+
+
+def test_taps_set_tempo_and_phase_before_anything_is_heard():
+    player = Player()
+    noise = synth.noise(30, -45).samples
+    at = 0
+    for n in range(5):
+        at = round((4 + n * 0.48) * RATE_HZ)
+        player.play(noise[player.at : at])
+        player.tracker.tap(at)
+    state = player.play(noise[at : at + RATE_HZ // 10]).states[-1]
+    assert state.tempo_bpm == pytest.approx(125, rel=0.02)
+    since_tap_s = (state.end - at) / RATE_HZ
+    assert (state.phase - since_tap_s / 0.48) % 1.0 == pytest.approx(0, abs=0.15) or (state.phase - since_tap_s / 0.48) % 1.0 > 0.85
+    assert player.tracker.tempo_prior.density(125) > 0
+
+
+def test_hands_before_the_first_beat_do_nothing():
+    player = Player()
+    for act in ("double", "halve", "this_is_one"):
+        getattr(player.tracker, act)()
+    player.tracker.nudge(30)
+    player.tracker.tap(0)
+    assert not player.play(synth.silence(2).samples).lines
+
+
+def test_the_prior_can_be_handed_over():
+    player = Player()
+    cut_at(player, synth.clicks(80, 14).samples, lambda t: t.double())
+    again = Player(prior=player.tracker.tempo_prior)
+    assert again.tracker.tempo_prior.density(160) == player.tracker.tempo_prior.density(160)

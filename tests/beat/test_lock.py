@@ -1,0 +1,72 @@
+"""Hysteresis, fading and coasting."""
+
+import pytest
+
+from k1edge.beat.belief import Belief
+from k1edge.beat.lock import COAST_BEATS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
+from k1edge.beat.observation import Heard
+
+BEATS, PAD, TALK = Heard(0.9, 0.2, 0.95), Heard(0.03, 0.01, 0.9), Heard(0.05, 0.01, 0.05)
+
+
+def believed(mass, none=0.0):
+    return Belief(period=25.0, due=10.0, mass=mass, none=none)
+
+
+def locked():
+    lock = Lock()
+    for _ in range(600):
+        lock.hear(False, BEATS)
+        lock.judge(believed(1.0))
+    assert lock.locked
+    return lock
+
+
+def test_lock_is_entered_higher_than_it_is_left():
+    lock = Lock()
+    between = (LOCK_AT + UNLOCK_AT) / 2
+    lock.judge(believed(between))
+    was_unlocked = not lock.locked
+    lock.judge(believed(1.0))
+    lock.judge(believed(between))
+    assert was_unlocked and lock.locked
+    lock.judge(believed(0.0))
+    assert not lock.locked
+
+
+def test_the_certainty_that_there_is_no_beat_unlocks():
+    lock = locked()
+    lock.judge(believed(0.5, none=0.97))
+    assert not lock.locked
+
+
+def test_a_breakdown_is_coasted_through_but_not_for_ever():
+    lock = locked()
+    for _ in range(1_000):
+        lock.hear(False, PAD)
+        lock.judge(believed(0.01, none=0.9))
+    assert lock.coasting and lock.locked
+    for _ in range(COAST_BEATS):
+        assert lock.locked
+        lock.coasted()
+    assert not lock.locked
+
+
+def test_the_end_of_the_music_is_not_coasted_through():
+    lock = locked()
+    for _ in range(1_500):
+        lock.hear(False, TALK)
+        lock.judge(believed(0.01, none=0.99))
+    assert not lock.coasting and not lock.locked
+
+
+def test_short_rests_leave_the_confidence_alone_and_long_ones_fade_it():
+    lock = locked()
+    for _ in range(RESTS_UP_TO):
+        lock.hear(True, PAD)
+    lock.judge(believed(1.0))
+    assert lock.confidence == pytest.approx(1.0, abs=0.05)
+    for _ in range(400):
+        lock.hear(True, PAD)
+    lock.judge(believed(1.0))
+    assert lock.confidence == pytest.approx(0.135, abs=0.03)

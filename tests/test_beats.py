@@ -1,0 +1,43 @@
+"""`k1edge beats FILE`, run as a person runs it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from k1edge.audio import synth
+
+HEADER = ["announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence"]
+
+
+def beats(*args):
+    return subprocess.run([sys.executable, "-m", "k1edge", "beats", *map(str, args)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("engine", ["bar_pointer", "aubio"])
+def test_every_announcement_is_a_line(tmp_path, engine):
+    sound = synth.clicks(120, 14)
+    path = tmp_path / "clicks.wav"
+    soundfile.write(path, sound.samples, sound.rate_hz)
+    done = beats(path, "--engine", engine)
+    assert done.returncode == 0, done.stderr
+    head, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    assert head == HEADER
+    announced, due, number, in_bar, bpm, confidence = np.array(rows, float).T
+    assert len(rows) > 8
+    assert (due - announced >= 0.099).all() and (np.diff(announced) >= 0).all() and (np.diff(number) >= 0).all()
+    assert ((bpm > 55) & (bpm < 215)).all() and ((confidence >= 0) & (confidence <= 1)).all() and (in_bar >= 0).all()
+
+
+def test_a_file_that_is_no_audio_is_named(tmp_path):
+    path = tmp_path / "notes.wav"
+    path.write_text("no sound here")
+    done = beats(path)
+    assert done.returncode == 1 and "notes.wav" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_lead_out_of_range_is_refused(tmp_path):
+    done = beats(tmp_path / "any.wav", "--lead-ms", 20)
+    assert done.returncode == 2 and "100..400" in done.stderr
