@@ -165,8 +165,8 @@ def main(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"k1edge monitor: {error}", file=sys.stderr)
         return EXIT_USAGE
-    root = f"{contract.ROOT}/{args.site}"
-    filters = (f"{root}/edge/{args.edge}/#", f"{root}/device/+/status")
+    everything = contract.topic(contract.Status, args.site, args.edge).rpartition("/")[0] + "/#"
+    filters = (everything, contract.topic(contract.DeviceStatus, args.site, "+"))
     link = Link(settings, Identity(f"monitor-{os.getpid()}", filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
     view, stop = EdgeView(args.edge), Stop(args.seconds)

@@ -1,0 +1,83 @@
+"""What a K1 can show: refused by name in a configuration, mended with a count at run time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
+from k1edge.k1.contract.parameters import clamp, palette_id, parameter_faults, pattern_fault, transition_fault
+
+tables = st.dictionaries(st.sampled_from([*PARAMETERS, "unknown"]), st.floats(), max_size=24)
+
+
+def test_the_device_has_46_patterns_33_palettes_and_23_parameters():
+    assert (len(set(PATTERNS)), len(set(PALETTES)), len(PARAMETERS)) == (46, 33, 23)
+
+
+@given(tables)
+def test_whatever_is_clamped_is_acceptable(table):
+    mended, _ = clamp(table)
+    assert parameter_faults(mended) == []
+
+
+@given(tables)
+def test_every_change_is_counted_and_nothing_else(table):
+    mended, changed = clamp(table)
+    assert changed == sum(name not in mended or abs(mended[name] - value) > 1e-4 or value != value or bool(
+        parameter_faults({name: value})) for name, value in table.items())  # fmt: skip
+
+
+@given(tables)
+def test_clamping_twice_changes_nothing_more(table):
+    mended, _ = clamp(table)
+    assert clamp(mended) == (mended, 0)
+
+
+def test_nan_becomes_the_default():
+    assert clamp({"dithering": math.nan, "speed": math.nan}) == ({"dithering": 1.0, "speed": 0.5}, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("speed", 1.01, "0..1"),
+        ("brightness_floor", 0.31, "0..0.3"),
+        ("beat_squash_power", 0.1, "0.2..1"),
+        ("bass_treble_balance", -1.5, "-1..1"),
+        ("audio_sensitivity", 0.0, "0.1..4"),
+        ("frame_min_period_ms", 3.9, "4..20"),
+        ("palette_id", 1.5, "whole number"),
+        ("speed", math.nan, "finite"),
+        ("speed", "fast", "finite number"),
+        ("sped", 0.5, 'did you mean "speed"'),
+    ],
+)
+def test_a_fault_names_the_parameter_and_what_is_allowed(name, value, told):
+    (fault,) = parameter_faults({name: value})
+    assert name in fault
+    assert told in fault
+
+
+def test_every_default_is_in_its_own_range():
+    assert parameter_faults({name: limits.default for name, limits in PARAMETERS.items()}) == []
+
+
+def test_names_that_do_not_exist_are_told_with_the_nearest():
+    assert pattern_fault("beat_tunel") == 'no pattern is called "beat_tunel"; did you mean "beat_tunnel"?'
+    assert transition_fault("zzz") == 'no transition is called "zzz"'
+    assert pattern_fault("pulse") is None and transition_fault("fade") is None
+
+
+@pytest.mark.parametrize(("palette", "number"), [("Lava", 23), ("lava", 23), (0, 0), (32, 32)])
+def test_palettes_go_by_name_or_number(palette, number):
+    assert palette_id(palette) == number
+
+
+@pytest.mark.parametrize("palette", [-1, 33, True, "Larva"])
+def test_a_palette_that_is_not_there_is_refused(palette):
+    with pytest.raises(ValueError, match="palette"):
+        palette_id(palette)

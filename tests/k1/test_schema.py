@@ -1,0 +1,98 @@
+"""The committed documents are what the classes say, are valid, and describe what is really sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from k1edge.contract import ASYNCAPI, JSON_SCHEMA, committed
+from k1edge.k1 import contract
+from k1edge.k1.contract import schema
+from k1edge.k1.contract.schema import MESSAGES
+from tests.k1.examples import EXAMPLES
+
+REMEDY = "the contract has changed: run `k1edge contract --generate [--asyncapi]` into k1edge/k1/contract/ and commit"
+FROZEN = json.loads(Path(__file__).with_name("topics-v1.json").read_text())
+"""Topic, QoS, retain and required keys of version 1: an old receiver relies on them. Additions are fine."""
+
+
+def definition(model, document):
+    return document["properties"][model.__name__] | {"$defs": document["$defs"]}
+
+
+@pytest.fixture(scope="module")
+def document():
+    return json.loads(committed(JSON_SCHEMA))
+
+
+def test_the_committed_json_schema_is_what_the_classes_say():
+    assert committed(JSON_SCHEMA) == schema.text(schema.json_schema()), REMEDY
+
+
+def test_the_committed_asyncapi_document_is_what_the_classes_say():
+    assert committed(ASYNCAPI) == schema.text(schema.asyncapi()), REMEDY
+
+
+def test_the_json_schema_is_a_schema(document):
+    jsonschema.Draft202012Validator.check_schema(document)
+
+
+@pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
+def test_what_is_sent_is_what_the_schema_describes(model, document):
+    said = json.loads(contract.encode(model(**EXAMPLES[model])))
+    jsonschema.validate(said, definition(model, document), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
+def test_the_schema_refuses_a_message_with_a_wrong_type(model, document):
+    said = json.loads(contract.encode(model(**EXAMPLES[model]))) | {"seq": "five"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(said, definition(model, document), jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_version_1_keeps_what_old_receivers_rely_on(name, document):
+    now = document["properties"][name]
+    assert {key: now[f"x-{key}"] for key in ("topic", "qos", "retain")} == {
+        key: FROZEN[name][key] for key in ("topic", "qos", "retain")
+    }
+    keys = document["$defs"][now["$ref"].removeprefix("#/$defs/")]["properties"]
+    assert set(FROZEN[name]["keys"]) <= set(keys)
+
+
+def test_the_asyncapi_document_holds_together():
+    document = schema.asyncapi()
+    text = json.dumps(document)
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', text)):
+        inner = document
+        for step in reference.split("/"):
+            inner = inner[step]
+    assert document["asyncapi"] == "3.0.0"
+    assert set(document["channels"]) == set(document["operations"]) == {model.__name__ for model in MESSAGES}
+    for channel in document["channels"].values():
+        assert set(channel["parameters"]) == set(re.findall(r"{(\w+)}", channel["address"]))
+
+
+def test_receivers_are_told_the_ranges_of_all_parameters(document):
+    ranges = document["$defs"]["SceneCommand"]["properties"]["parameters"]["x-ranges"]
+    assert len(ranges) == 23
+    assert ranges["brightness_floor"] == {"minimum": 0.0, "maximum": 0.3, "default": 0.05}
+
+
+@pytest.mark.parametrize(("option", "name"), [("--json", JSON_SCHEMA), ("--asyncapi", ASYNCAPI)])
+def test_the_program_prints_the_document(option, name):
+    run = subprocess.run([sys.executable, "-m", "k1edge", "contract", option], capture_output=True, text=True, check=True)
+    assert run.stdout == committed(name)
+
+
+def test_the_hash_changes_with_the_contract(monkeypatch):
+    before = schema.schema_hash()
+    assert re.fullmatch(r"[0-9a-f]{12}", before)
+    monkeypatch.setattr(contract.Beat, "QOS", 1)
+    assert schema.schema_hash() != before

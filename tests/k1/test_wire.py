@@ -1,0 +1,196 @@
+"""Topics and bytes: what is written is what is read, and nothing that is not finite or too long leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k1edge.device_facts import PARAMETERS
+from k1edge.k1 import contract
+from k1edge.k1.contract import ContractError, Scribe, Stamp
+from k1edge.k1.contract.schema import MESSAGES
+from tests.k1.examples import EXAMPLES
+
+STAMP = Stamp(1_700_000_000_000, True)
+BEAT = {"number": 7, "bpm": 128.0, "due_in_ms": 150.0, "due_at_ms": 1.7e12, "confidence": 0.9}
+
+
+@pytest.fixture
+def scribe():
+    return Scribe("club", "pi-1")
+
+
+@pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
+def test_every_message_survives_the_wire(model):
+    message = model(**EXAMPLES[model])
+    topic = contract.topic(message, "club", "pi-1")
+    assert contract.decode(topic, contract.encode(message)) == message
+
+
+@pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
+def test_topics_hold_nothing_but_their_levels(model):
+    topic = contract.topic(model(**EXAMPLES[model]), "club", "pi-1")
+    where = contract.address(topic)
+    assert topic.startswith("k1/v1/club/")
+    assert (where.site, where.node) == ("club", "pi-1")
+    assert where.model is model
+    assert "{" not in topic and "+" not in topic
+
+
+@pytest.mark.parametrize("model", [m for m in MESSAGES if m.DIRECTION == "to-device"], ids=lambda model: model.__name__)
+def test_a_message_to_a_k1_stays_under_one_kilobyte(model):
+    assert len(contract.encode(model(**EXAMPLES[model]))) < 1024
+
+
+def test_a_scene_with_all_23_parameters_fits_a_k1(scribe):
+    parameters, _ = contract.parameters.clamp({name: limits.high / 3 for name, limits in PARAMETERS.items()})
+    assert len(parameters) == 23
+    scene = scribe.write_to(
+        "k1-a", contract.SceneCommand, STAMP, id="x" * 64, sender="e" * 64, pattern="interference_scanner", palette_id=32,
+        parameters=parameters, transition="kaleidoscope", transition_ms=10_000, expires_at_ms=1.7e12,
+    )  # fmt: skip
+    assert len(scene.payload) < 1024
+
+
+def test_what_is_too_long_for_a_k1_does_not_leave(scribe):
+    with pytest.raises(ContractError) as refused:
+        scribe.write_to("k1-a", contract.BeatCommand, STAMP, **BEAT, id="x" * 1000)
+    assert refused.value.code == "TOO_LARGE"
+
+
+def test_a_request_of_more_than_16_kb_is_refused_unread():
+    with pytest.raises(ContractError) as refused:
+        contract.decode("k1/v1/club/edge/pi-1/request/tempo.double", b'{"id":"a"}'.ljust(16_385))
+    assert refused.value.code == "TOO_LARGE"
+
+
+@pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf, np.float32("nan"), np.float64("inf")])
+def test_a_number_that_is_not_finite_never_leaves(scribe, nothing):
+    for fields in ({"cpu_pct": nothing}, {"extra": {"deep": nothing}}, {"errors": {"A": nothing}}):
+        with pytest.raises(ContractError) as refused:
+            scribe.write(contract.Telemetry, STAMP, **fields)
+        assert refused.value.code == "NOT_FINITE"
+    with pytest.raises(ContractError):
+        scribe.write(contract.Frame, STAMP, bands=(1.0, nothing))
+
+
+def test_a_word_that_reads_nan_is_only_a_word(scribe):
+    written = scribe.write(contract.Event, STAMP, kind="section", reason="NaN is not Infinity")
+    assert contract.decode(written.topic, written.payload).reason == "NaN is not Infinity"
+
+
+def test_numpy_numbers_are_written_as_numbers(scribe):
+    written = scribe.write(contract.Telemetry, STAMP, cpu_pct=np.float32(1.5), unsent=np.int64(3))
+    said = json.loads(written.payload)
+    assert (said["cpu_pct"], said["unsent"]) == (1.5, 3)
+
+
+def test_what_json_cannot_say_is_refused(scribe):
+    with pytest.raises(ContractError) as refused:
+        scribe.write(contract.Event, STAMP, kind="drop", data={"x": object()})
+    assert refused.value.code == "NOT_JSON"
+
+
+def test_a_field_without_a_source_is_left_out(scribe):
+    assert "temp_c" not in json.loads(scribe.write(contract.Telemetry, STAMP, temp_c=None).payload)
+
+
+def test_seq_rises_by_one_per_topic(scribe):
+    beats = [scribe.write_to(k1, contract.BeatCommand, STAMP, **BEAT) for k1 in ("k1-a", "k1-a", "k1-b", "k1-a")]
+    assert [json.loads(beat.payload)["seq"] for beat in beats] == [0, 1, 0, 2]
+
+
+def test_a_message_that_was_refused_leaves_no_gap(scribe):
+    scribe.write(contract.Telemetry, STAMP)
+    with pytest.raises(ContractError):
+        scribe.write(contract.Telemetry, STAMP, cpu_pct=math.nan)
+    assert json.loads(scribe.write(contract.Telemetry, STAMP).payload)["seq"] == 1
+
+
+def test_unknown_keys_are_ignored():
+    topic = "k1/v1/club/device/k1-a/status"
+    assert contract.decode(topic, b'{"state":"ready","colour":{"new":[1]}}').state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "told"),
+    [
+        ("request/beat.nudge", b'{"id":"n1","args":{"ms":"5"}}', "args.ms"),
+        ("request/beat.nudge", b'{"id":"n1","args":{"ms":501}}', "args.ms"),
+        ("request/beat.nudge", b'{"id":"n1"}', "args.ms"),
+        ("request/scene.apply", b'{"id":"n1","args":{"pattern":"puls"}}', 'did you mean "pulse"'),
+        ("request/scene.apply", b'{"id":"n1","args":{"pattern":"pulse","palette":"Lawa"}}', 'did you mean "Lava"'),
+        ("request/scene.apply", b'{"id":"n1","args":{"pattern":"pulse","palette":33}}', "0..32"),
+        ("request/scene.apply", b'{"id":"n1","args":{"pattern":"pulse","palette":true}}', "palette"),
+        ("request/scene.apply", b'{"id":"n1","args":{"pattern":"pulse","transition":"fad"}}', 'did you mean "fade"'),
+        ("request/scene.hold", b'{"id":"n1","args":{"lease_s":0}}', "lease_s"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong_and_keeps_its_id(leaf, payload, told):
+    with pytest.raises(ContractError) as refused:
+        contract.decode(f"k1/v1/club/edge/pi-1/{leaf}", payload)
+    assert refused.value.code == "INVALID_REQUEST"
+    assert refused.value.request_id == "n1"
+    assert told in refused.value.reason
+
+
+def test_a_palette_may_be_asked_for_by_name():
+    payload = b'{"id":"1","args":{"pattern":"pulse","palette":"emerald dragon"}}'
+    assert contract.decode("k1/v1/club/edge/pi-1/request/scene.apply", payload).args.palette == 22
+
+
+def test_the_topic_not_the_payload_decides_the_verb():
+    request = contract.decode("k1/v1/club/edge/pi-1/request/tempo.halve", b'{"id":"1","verb":"tempo.double"}')
+    assert request.verb == "tempo.halve"
+
+
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("k1/v1/club/edge/pi-1/request/lights.off", "UNKNOWN_VERB"),
+        ("k1/v2/club/edge/pi-1/status", "UNKNOWN_TOPIC"),
+        ("k1/v1/Club/edge/pi-1/status", "UNKNOWN_TOPIC"),
+        ("k1/v1/club/edge/pi-1/weather", "UNKNOWN_TOPIC"),
+        ("k1/v1/club/edge/pi-1/event/a/b", "UNKNOWN_TOPIC"),
+        ("k1/v1/club/gateway/pi-1/status", "UNKNOWN_TOPIC"),
+        ("homeassistant/status", "UNKNOWN_TOPIC"),
+    ],
+)
+def test_topics_outside_the_contract_are_named_as_such(topic, code):
+    with pytest.raises(ContractError) as refused:
+        contract.decode(topic, b"{}")
+    assert refused.value.code == code
+
+
+@given(st.text(max_size=300))
+def test_a_slug_is_always_a_topic_level(name):
+    level = contract.slug(name)
+    assert contract.address(f"k1/v1/{level}/edge/{level}/status").node == level
+
+
+def test_a_host_name_becomes_its_first_label():
+    assert contract.slug("Raspberry_Pi.local") == "raspberry-pi"
+    assert contract.slug("...") == "k1edge"
+
+
+def test_clearing_is_an_empty_retained_message(scribe):
+    job = scribe.write(contract.Job, STAMP, id="j1", state="completed")
+    clear = contract.cleared(job)
+    assert (clear.topic, clear.payload, clear.retain) == (job.topic, b"", True)
+    assert job.topic.endswith("/job/j1")
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 500), st.floats(0, 500), st.floats(0, 50))
+def test_the_clock_offset_is_right_within_half_the_round_trip(offset_ms, there_ms, back_ms, thinking_ms):
+    sent_ms = 1e9
+    received_ms = sent_ms + there_ms + offset_ms
+    answered_ms = received_ms + thinking_ms
+    pong = contract.Pong.model_construct(sent_ms=sent_ms, received_ms=received_ms, answered_ms=answered_ms)
+    estimate_ms, round_trip_ms = contract.clock_offset_ms(pong, answered_ms - offset_ms + back_ms)
+    assert round_trip_ms == pytest.approx(there_ms + back_ms, abs=1e-3)
+    assert abs(estimate_ms - offset_ms) <= round_trip_ms / 2 + 1e-3
