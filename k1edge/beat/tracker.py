@@ -17,7 +17,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
-from k1edge.beat.observation import Ears, evidence
+from k1edge.beat.observation import Ears, Heard, evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -51,7 +51,7 @@ class BarPointerTracker:
         self._fmt = fmt
         self._ears = Ears()
         self._latency = self.latency_hops = self._ears.LATENCY_HOPS
-        self.heard = Activation(0.0, 0.0, 0.0)
+        self.heard = Heard(0.0, 0.0, 0.0)
         """What the last hop said of the sound `latency_hops` before its end: for passes over a whole track."""
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._reader = Reader(self._pointer)
