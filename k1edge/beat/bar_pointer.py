@@ -96,7 +96,7 @@ def _entry_weights(mean_delay: np.ndarray) -> np.ndarray:
     return np.stack([(spread - off) / 2, 1 - spread, (spread + off) / 2])
 
 
-def _onset_template(ages: np.ndarray, periods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def onset_template(ages: np.ndarray, periods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(ages, I) W, and whether a tempo has that age at all."""
     after = ages[:, None] - BEAT_AGE
     exists = after < periods - BEAT_AGE
@@ -135,7 +135,7 @@ class BarPointer:
         self._head = self.oldest
         self.none, self.scale = 1.0, 1.0
         self.ages = np.arange(self.oldest, -PENDING - 1, -1)
-        self._onsets, self._each_age = _onset_template(self.ages, self.periods)
+        self._onsets, self._each_age = onset_template(self.ages, self.periods)
         self._gain = np.empty_like(self._onsets)
         self.believe(prior)
 
