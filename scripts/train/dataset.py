@@ -69,12 +69,16 @@ def targets(beats: np.ndarray, music: np.ndarray, frames: int, start_s: float = 
     return out
 
 
-def regained(energy: np.ndarray) -> np.ndarray:
-    """Bands as the extractor would have scaled them: under a decaying maximum of the strongest band."""
-    fall = np.log(0.5) / (GAIN_HALF_LIFE_S * FRAMES_PER_S) * np.arange(len(energy))
-    peak = np.log(np.maximum(energy.max(axis=1), COMPRESSION * 1e-3))
-    gain = np.exp(np.maximum.accumulate(peak - fall) + fall)
-    return np.log1p(energy * (COMPRESSION / gain)[:, None]).astype(np.float32)
+def scaled_anew(energy: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """Bands of altered energies, scaled as the extractor would have: by a maximum that only a frame in `peaks` can lower.
+
+    Energies are relative to the gain the extractor had, which set itself to the loudest band at `peaks` and decayed elsewhere.
+    """
+    gain, gains = 1e-3, []
+    for top, peak in zip(energy.max(axis=1).tolist(), peaks.tolist(), strict=True):
+        gain = max(top, 1e-3) if peak else max(gain, top)
+        gains.append(gain)
+    return np.log1p(energy * (COMPRESSION / np.array(gains, np.float32))[:, None])
 
 
 def coloured(rng: np.random.Generator, energy: np.ndarray) -> np.ndarray:
@@ -91,7 +95,7 @@ def coloured(rng: np.random.Generator, energy: np.ndarray) -> np.ndarray:
 
 
 def stretch(rng: np.random.Generator, item: Cached, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """(frames, N_BANDS) energies, (frames, 4) targets of a random stretch of an item, played a little faster or slower."""
+    """(frames, N_BANDS) energies, 0..1, and (frames, 4) targets of a part of an item, a little faster or slower."""
     ratio = float(np.exp(rng.uniform(-0.16, 0.16))) if rng.random() < 0.7 else 1.0
     start = int(rng.uniform(0, max(len(item.bands) - frames * HOPS_A_FRAME * ratio - 2, 1)))
     at = start + np.arange(frames) * (HOPS_A_FRAME * ratio)
@@ -103,7 +107,7 @@ def stretch(rng: np.random.Generator, item: Cached, frames: int) -> tuple[np.nda
     # hop k ends k + 1 hops after the item's start
     start_s = (start + 1) / HOPS_PER_S / ratio
     found = targets(item.beats / [ratio, 1], item.music / ratio, frames, start_s)
-    energy = np.expm1(bands)
+    energy = np.expm1(bands) / np.float32(COMPRESSION)
     beyond = at >= len(item.bands) - 1
     energy[beyond], found[beyond, :3], found[beyond, 3] = 0, 0, -1
     return energy, found
@@ -112,20 +116,23 @@ def stretch(rng: np.random.Generator, item: Cached, frames: int) -> tuple[np.nda
 def crop(rng: np.random.Generator, items: list[Cached], frames: int) -> tuple[np.ndarray, np.ndarray]:
     """(frames, N_BANDS), (frames, 4): one stretch, or two joined at a cut with a change of level, or one with a hole."""
     energy, found = stretch(rng, items[0], frames)
+    residue = np.ones(frames, np.float32)
     chance = rng.random()
     if chance < 0.12:
         cut = int(rng.uniform(0.2, 0.8) * frames)
         following, truth = stretch(rng, items[1], frames - cut)
-        energy = np.concatenate([energy[:cut], following * np.float32(10 ** (rng.uniform(-12, 12) / 20))])
-        found = np.concatenate([found[:cut], truth])
+        energy, found = np.concatenate([energy[:cut], following]), np.concatenate([found[:cut], truth])
+        # After a louder song the gain takes seconds to come down.
+        louder = 10 ** (rng.uniform(-12, 12) / 20)
+        residue[cut:] = np.maximum(louder * 0.5 ** (np.arange(frames - cut) / (GAIN_HALF_LIFE_S * FRAMES_PER_S)), 1)
     elif chance < 0.17:
-        hole = slice(int(rng.uniform(0.1, 0.8) * frames), None)
-        hole = slice(hole.start, hole.start + int(rng.uniform(0.5, 6) * FRAMES_PER_S))
-        energy[hole] *= 1e-4
-        found[hole, :3], found[hole, 3] = 0, -1
+        start = int(rng.uniform(0.1, 0.8) * frames)
+        hole = slice(start, start + int(rng.uniform(0.5, 6) * FRAMES_PER_S))
+        energy[hole], found[hole, :3], found[hole, 3] = 0, 0, -1
+    peaks = energy.max(axis=1) > 0.998
     if rng.random() < 0.8:
         energy = coloured(rng, energy)
-    return regained(energy), found
+    return scaled_anew(energy / residue[:, None], peaks).astype(np.float32), found
 
 
 def batches(items: list[Cached], rng: np.random.Generator, shape: tuple[int, int], count: int):

@@ -1,0 +1,103 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork
+from k1edge.dsp.features import N_BANDS, FeatureExtractor
+from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+
+pytest.importorskip("mido", reason="only where networks are trained")
+TRAIN = Path(__file__).parents[2] / "scripts" / "train"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _training_scripts():
+    sys.path.insert(0, str(TRAIN))
+    yield
+    sys.path.remove(str(TRAIN))
+
+
+def loudness_steps(rate_hz, seconds=4, seed=0):
+    rng = np.random.default_rng(seed)
+    n = seconds * rate_hz
+    return (rng.standard_normal(n) * np.repeat(rng.uniform(0, 0.3, 10 * seconds), rate_hz // 10)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate_hz", [32_000, 44_100, 48_000])
+def test_training_hears_what_the_daemon_hears(rate_hz):
+    from render import bands
+
+    audio, fmt = loudness_steps(rate_hz), StreamFormat(rate_hz)
+    extractor = FeatureExtractor(fmt)
+    blocks = (AudioBlock(audio[i : i + fmt.hop], i, 0) for i in range(0, len(audio), fmt.hop))
+    assert np.abs(np.array([extractor.process(b).bands for b in blocks]) - bands(audio, rate_hz)).max() < 1e-4
+
+
+def test_bands_that_were_not_altered_are_scaled_as_they_were():
+    from dataset import COMPRESSION, scaled_anew
+    from render import bands
+
+    frames = bands(loudness_steps(32_000))[::HOPS_A_FRAME]
+    energy = np.expm1(frames) / COMPRESSION
+    again = scaled_anew(energy, energy.max(axis=1) > 0.998)
+    first_peak = int(np.argmax(energy.max(axis=1) > 0.998))
+    assert np.abs(again - frames)[first_peak:].max() < 0.01
+
+
+def test_targets_lie_one_delay_after_the_beats():
+    from dataset import targets
+
+    beats = np.array([[1.0, 1], [1.5, 0], [2.0, 0]])
+    found = targets(beats, np.array([[1.0, 2.5]]), 3 * FRAMES_PER_S, start_s=0.0)
+    peaks = np.flatnonzero(found[:, 0] == 1.0) / FRAMES_PER_S - DELAY_S
+    assert np.abs(peaks - beats[:, 0]).max() <= 0.5 / FRAMES_PER_S
+    assert np.flatnonzero(found[:, 1] == 1.0).size == 1
+    assert found[int(1.2 * FRAMES_PER_S), 2] == 1 > found[int(2.7 * FRAMES_PER_S), 2] == 0
+
+
+def test_crops_keep_beats_on_the_onsets_at_any_speed():
+    from dataset import Cached, crop
+
+    bands = np.zeros((40 * HOPS_PER_S, N_BANDS), np.float16)
+    beats_s = np.arange(0.5, 39.5, 0.5)
+    for beat_s in beats_s:
+        bands[round(beat_s * HOPS_PER_S) - 1 :][:3] = 3.0  # hop k ends k + 1 hops after the start
+    item = Cached(bands, np.stack([beats_s, np.zeros(len(beats_s))], axis=1), np.array([[0.5, 39.5]]), "clicks")
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        heard, found = crop(rng, [item, item], 12 * FRAMES_PER_S)
+        level = heard.mean(axis=1)
+        loud = level > (level.min() + level.max()) / 2
+        rises = np.flatnonzero(loud[1:] & ~loud[:-1]) + 1
+        peaks = np.flatnonzero(found[:, 0] == 1.0) - DELAY_S * FRAMES_PER_S
+        if len(rises) > 3:
+            assert np.median([np.abs(peaks - rise).min() for rise in rises]) <= 1.0
+
+
+def test_a_style_is_on_its_grid():
+    from compose import compose
+    from styles import STYLES
+
+    for name in ("house", "swing", "waltz", "six_eight"):
+        piece = compose(np.random.default_rng(1), name, 30.0)
+        step_s = np.median(np.diff(piece.grid.beats_s)) / STYLES[name].steps
+        kicks = np.array([t for t, role, _ in piece.strokes if role == "kick"])
+        places = (kicks[:, None] - piece.grid.beats_s[None, :]) / step_s
+        assert np.median(np.abs(places - np.round(places)).min(axis=1)) < 0.3
+        assert len(piece.grid.beats_s) % STYLES[name].metre == 0
+
+
+def test_numpy_and_torch_agree():
+    torch = pytest.importorskip("torch")
+    from model import Model, weights_of
+
+    torch.manual_seed(0)
+    model = Model(hidden=32).eval()
+    bands = np.random.default_rng(0).uniform(0, 4, (300, N_BANDS)).astype(np.float32)
+    network = BeatNetwork(weights_of(model))
+    heard = np.array([network.process(hop).copy() for hop in bands])[::HOPS_A_FRAME]
+    with torch.no_grad():
+        expected = torch.sigmoid(model(torch.from_numpy(bands[None, ::HOPS_A_FRAME]))[0, :, :3]).numpy()
+    assert np.abs(heard - expected).max() < 1e-4
