@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from k1edge.beat.belief import Belief
-from k1edge.beat.observation import Heard
+from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.65, 0.12
@@ -42,7 +42,7 @@ class Lock:
         self._loudness, self._peak, self._music = 1.0, 0.0, 0.0
         self._beats_left = COAST_BEATS
 
-    def hear(self, silent: bool, heard: Heard) -> None:
+    def hear(self, silent: bool, heard: Activation) -> None:
         """Every hop."""
         self.quiet_hops = self.quiet_hops + 1 if silent else 0
         if self.quiet_hops > RESTS_UP_TO:

@@ -1,6 +1,6 @@
 """What a hop says about beats: probabilities, and what they weigh in the state space.
 
-Consumes `FeatureFrame`, 100 a second; emits `Heard`, and `Evidence` for one step of the bar pointer. Any source of
+Consumes `FeatureFrame`, 100 a second; emits `Activation` and onset strength, and `Evidence` for one step of the bar pointer. Any source of
 probabilities is worth the same to the tracker as long as they are honest.
 """
 
@@ -38,22 +38,20 @@ MUSIC_WEIGHT = 0.02
 """Per step: one second of clear speech or noise outweighs e ** 3."""
 
 
-class Heard(NamedTuple):
-    """Of one hop: probabilities that a beat, and a downbeat, is heard, and that there is music; onset strength z."""
+class Activation(NamedTuple):
+    """Probabilities that a beat, and a downbeat, is heard in a hop, and that there is music with a beat at all."""
 
     beat: float
     downbeat: float
     music: float
-    onset: float = 0.0
 
 
 class Evidence(NamedTuple):
-    """What `BarPointer.step` takes: three log-likelihood ratios, and z."""
+    """Log-likelihood ratios for `BarPointer.step`."""
 
     beat: float
     downbeat: float
     none: float
-    onset: float
 
 
 def _logit(p: float) -> float:
@@ -61,7 +59,7 @@ def _logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def evidence(heard: Heard) -> Evidence:
+def evidence(heard: Activation) -> Evidence:
     """Probabilities -> log-likelihood ratios against "no beat in this step" (Bayes, with BEAT_SHARE as prior)."""
     llr = min(max(_logit(heard.beat) - _logit(BEAT_SHARE), LLR_LIMITS[0]), LLR_LIMITS[1])
     share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.9)
@@ -69,7 +67,7 @@ def evidence(heard: Heard) -> Evidence:
     down = BEAT_WEIGHT * llr + trust * math.log(share / DOWNBEAT_SHARE)
     other = BEAT_WEIGHT * llr + trust * math.log((1 - share) / (1 - DOWNBEAT_SHARE))
     none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * _logit(heard.music)
-    return Evidence(other, down, none, heard.onset)
+    return Evidence(other, down, none)
 
 
 class _Neutral:
@@ -95,11 +93,11 @@ class Ears:
         lag = round(self.LATENCY_HOPS - Novelty.LATENCY_HOPS)
         self._onsets: deque[float] = deque([0.0] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
 
-    def process(self, features: FeatureFrame) -> Heard:
-        """Every hop; the network's part changes at every second."""
-        beat, downbeat, music = map(float, self._network.process(features.bands))
+    def process(self, features: FeatureFrame) -> tuple[Activation, float]:
+        """Every hop: what the network says, anew at every second, and the onset strength z of the last step."""
+        heard = Activation(*map(float, self._network.process(features.bands)))
         self._onsets.append(self._novelty.process(features))
-        return Heard(beat, downbeat, music, max(self._onsets[0], self._onsets[1]))
+        return heard, max(self._onsets[0], self._onsets[1])
 
 
 class Novelty:

@@ -112,8 +112,8 @@ def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain():
 
 def test_random_onsets_are_explained_by_no_beat():
     rng, space = np.random.default_rng(3), pointer()
-    from k1edge.beat.observation import Heard, evidence
+    from k1edge.beat.observation import Activation, evidence
 
     for _ in range(3_000):
-        space.step(*evidence(Heard(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)))
+        space.step(*evidence(Activation(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)))
     assert space.none > 0.5

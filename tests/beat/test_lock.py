@@ -4,9 +4,9 @@ import pytest
 
 from k1edge.beat.belief import Belief
 from k1edge.beat.lock import COAST_BEATS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
-from k1edge.beat.observation import Heard
+from k1edge.beat.observation import Activation
 
-BEATS, PAD, TALK = Heard(0.9, 0.2, 0.95), Heard(0.03, 0.01, 0.9), Heard(0.05, 0.01, 0.05)
+BEATS, PAD, TALK = Activation(0.9, 0.2, 0.95), Activation(0.03, 0.01, 0.9), Activation(0.05, 0.01, 0.05)
 
 
 def believed(mass, none=0.0):
