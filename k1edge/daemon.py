@@ -174,6 +174,12 @@ def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *,
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         try:
             (daemon.follow_line if live else daemon.follow)()
+        except AudioError:
+            raise
+        except Exception:
+            with contextlib.suppress(OSError):
+                edge.save_recording(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
+            raise
         finally:
             notifier.stopping("releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)

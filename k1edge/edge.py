@@ -7,11 +7,12 @@ one hop and the next; the parts it joins know neither each other nor the network
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterable
 from itertools import islice
 
-from k1edge import __version__
+from k1edge import __version__, checkpoint, recorder
 from k1edge.audio import AudioError
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
@@ -24,7 +25,9 @@ from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Link, Received
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Gate, Publisher
+from k1edge.recorder import Recorder
 from k1edge.sources import Source
+from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
 from k1edge.telemetry import Telemetry
 
@@ -70,6 +73,9 @@ class Edge:
         self._source: Source | None = None
         self._device = ""
         self._frame: GenesisFrame | None = None
+        minutes = settings.recorder.minutes
+        self._recorder = Recorder(minutes) if minutes and settings.beat.engine != "aubio" else None
+        """aubio hears samples, which are not recorded, and its state is out of reach: nothing to replay."""
         self._end = 0
         self._next_second_ns = 0
         self._next_telemetry_ns = 0
@@ -99,7 +105,11 @@ class Edge:
             self._begin_stream(self._pipeline.fmt)
         self._end = block.end
         late_ns = self._timeline.stream.observe(block.end, block.arrived_ns or began_ns)
+        if self._recorder is not None and self._recorder.wants_checkpoint:
+            self._recorder.begin(checkpoint.dumps(self._pipeline))
         frame = self._frame = self._pipeline.process(block)
+        if self._recorder is not None:
+            self._recorder.add(frame)
         stamp = self._stamp(time.monotonic_ns())
         self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, stamp))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, stamp))
@@ -108,7 +118,8 @@ class Edge:
     def attend(self) -> None:
         """What is not audio: messages received, leases that end, telemetry that is due."""
         now_ns = time.monotonic_ns()
-        now = Situation(self._stamp(now_ns), self._pipeline, self._timeline)
+        saving = self.save_recording if self._recorder is not None else None
+        now = Situation(self._stamp(now_ns), self._pipeline, self._timeline, saving)
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._received(received, now)
         self._send(self._hands.process(now))
@@ -135,6 +146,20 @@ class Edge:
         yield from self._driver.release(stamp)
         yield self._scribe.write(contract.Status, stamp, state="stopping", boot_id=self._boot_id)
 
+    def save_recording(self, wait: bool = False) -> str:
+        """Writes what the flight recorder holds, beside the loop unless `wait`; returns the file or ''. Raises OSError."""
+        if self._recorder is None:
+            return ""
+        folder = state_folder() / "recordings"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}"
+        contents = self._recorder.contents()
+        writer = threading.Thread(target=recorder.save, args=(contents, folder, name), name="recorder", daemon=True)
+        writer.start()
+        if wait:
+            writer.join()
+        return str(folder / f"{name}.k1rec")
+
     @property
     def headline(self) -> str:
         """The state of things in one line."""
@@ -158,6 +183,8 @@ class Edge:
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
         self._end = 0
+        if self._recorder is not None:
+            self._recorder.begin(checkpoint.dumps(self._pipeline))
 
     def _introduce(self) -> None:
         config_hash = digest(self._settings.model_dump_json())

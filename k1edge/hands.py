@@ -39,6 +39,8 @@ class Situation:
     stamp: Stamp
     pipeline: Pipeline | None = None
     timeline: Timeline | None = None
+    save_recording: Callable[[], str] | None = None
+    """Begins to write the flight recorder's file and returns its name; None = there is no recorder."""
 
 
 class ReplyTo(NamedTuple):
@@ -73,6 +75,7 @@ class Hands:
             "tempo.halve": lambda request, now: self._correct(now, lambda tracker: tracker.halve()),
             "tempo.tap": self._tap,
             "beat.nudge": lambda request, now: self._correct(now, lambda tracker: tracker.nudge(request.args.ms)),
+            "recorder.save": self._save,
             "beat.this_is_one": lambda request, now: self._correct(now, lambda tracker: tracker.this_is_one()),
         }
         self.ok = 0
@@ -169,6 +172,14 @@ class Hands:
     def _tap(self, request: Request, now: Situation) -> dict:
         at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
         return self._correct(now, lambda tracker: tracker.tap(now.timeline.index(at_ms)))
+
+    def _save(self, request: Request, now: Situation) -> dict:
+        if now.save_recording is None:
+            raise RefusedError("NOT_READY", "nothing is recorded; set [recorder] minutes")
+        try:
+            return {"file": now.save_recording()}
+        except OSError as error:
+            raise RefusedError("INTERNAL_ERROR", f"the recording cannot be saved: {error}") from error
 
     def _correct(self, now: Situation, act: Callable[[object], None]) -> dict:
         if now.pipeline is None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from k1edge.beat.tracker import TempoPrior, make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
-from k1edge.frames import AudioBlock, GenesisFrame, StreamFormat
+from k1edge.frames import AudioBlock, FeatureFrame, GenesisFrame, StreamFormat
 from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.structure import Structure
 
@@ -33,7 +33,10 @@ class Pipeline:
 
     def process(self, block: AudioBlock) -> GenesisFrame:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""
-        features = self._features.process(block)
+        return self.decide(block, self._features.process(block))
+
+    def decide(self, block: AudioBlock, features: FeatureFrame) -> GenesisFrame:
+        """The same from features that are known already: how a recording is replayed. `block` may be silence then."""
         beat = self.tracker.process(block, features)
         if beat.announced is not None and self._beats_before:
             event = replace(beat.announced, number=beat.announced.number + self._beats_before)

@@ -22,8 +22,8 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 LAYERS = {
     "facts": ("frames", "device_facts", "config"),
     "pure": ("clock", "dsp", "beat", "genesis", "k1.contract"),
-    "composition": ("pipeline", "driver", "publisher", "hands"),
-    "edges": ("audio", "k1", "library", "system", "telemetry"),
+    "composition": ("pipeline", "driver", "publisher", "hands", "checkpoint"),
+    "edges": ("audio", "k1", "library", "system", "telemetry", "recorder"),
     "door": ("__main__",),
 }
 MAY_IMPORT = {

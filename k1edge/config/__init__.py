@@ -14,6 +14,7 @@ from k1edge.config.settings import (
     GenesisSettings,
     K1Settings,
     LogSettings,
+    RecorderSettings,
     Settings,
     TelemetrySettings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LogSettings",
     "LookSettings",
     "MqttSettings",
+    "RecorderSettings",
     "Settings",
     "TelemetrySettings",
     "find",

@@ -184,6 +184,15 @@ class TelemetrySettings(BaseModel):
     frame_rate_hz: int = Field(20, ge=10, le=30)
 
 
+class RecorderSettings(BaseModel):
+    """The flight recorder."""
+
+    model_config = STRICT
+
+    minutes: float = Field(10.0, ge=0, le=60)
+    """Kept in memory, 2 MB a minute; 0 = off."""
+
+
 class LogSettings(BaseModel):
     """What is written to the journal."""
 
@@ -206,6 +215,7 @@ class Settings(BaseModel):
     mqtt: MqttSettings = Field(default_factory=dict, validate_default=True)
     k1: K1Settings = K1Settings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    recorder: RecorderSettings = RecorderSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("site", "edge", mode="before")

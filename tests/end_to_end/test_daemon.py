@@ -244,3 +244,18 @@ def test_with_no_broker_configured_it_brings_its_own(tmp_path, song):
             ear.await_said(f"{EDGE}/beat")
         daemon.stop()
         assert daemon.process.returncode == 0
+
+
+def test_that_was_wrong_saves_a_recording_that_replays_identically(run, ear, song, tmp_path, capsys):
+    from k1edge.__main__ import main
+
+    with run("--source", str(song), env=os.environ | {"XDG_STATE_HOME": str(tmp_path)}) as daemon:
+        eventually(lambda: len(ear.said(f"{EDGE}/beat")) > 3, "a few beats")
+        answer = ask(ear, "recorder.save")
+        assert answer["result"] == "ok"
+        from pathlib import Path
+
+        eventually(Path(answer["data"]["file"]).exists, "the file is complete")
+        daemon.stop()
+    assert main(["replay", answer["data"]["file"]]) == 0
+    assert "identical" in capsys.readouterr().err

@@ -102,6 +102,7 @@ VERBS: dict[str, type[NoArguments]] = {
     "tempo.tap": MomentArguments,
     "beat.nudge": NudgeArguments,
     "beat.this_is_one": MomentArguments,
+    "recorder.save": NoArguments,
 }
 
 Arguments = TypeVar("Arguments", bound=BaseModel)

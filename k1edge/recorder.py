@@ -1,0 +1,153 @@
+"""The flight recorder: the last minutes of what was heard and what was decided, in memory, saved when something was wrong.
+
+Consumes `GenesisFrame`s; emits files that `k1edge replay` decides anew, bit for bit. Recorded are the features (what the
+decisions were made of, never the audio), a few numbers of every decision, and at the start of each stretch a checkpoint of
+the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 350 bytes of memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
+
+MAGIC = b"K1REC1\n"
+STRETCHES = 4
+"""The recording is kept in this many pieces; the oldest is dropped whole, so up to a quarter more than asked for is there."""
+FEATURES = np.dtype([
+    ("end", "<i8"), ("bands", "<f4", 40), ("novelty", "<f4", 4), ("level_dbfs", "<f8"), ("noise_floor_dbfs", "<f8"),
+    ("centroid_hz", "<f8"), ("chroma", "<f4", 12), ("silent", "?"),
+])  # fmt: skip
+DECISIONS = np.dtype([
+    ("tempo_bpm", "<f8"), ("phase", "<f8"), ("confidence", "<f8"), ("lock", "?"), ("number", "<i8"), ("due", "<i8"),
+    ("in_bar", "<i4"), ("macros", "<f8", 5), ("section", "<i8"), ("label", "S16"), ("look", "S24"), ("moments", "<i4"),
+])  # fmt: skip
+
+
+def feature_row(features: FeatureFrame) -> tuple:
+    """A frame as a row of FEATURES."""
+    return (features.end, features.bands, features.novelty, features.level_dbfs, features.noise_floor_dbfs,
+            features.centroid_hz, features.chroma, features.silent)  # fmt: skip
+
+
+def decision_row(frame: GenesisFrame) -> tuple:
+    """What was decided, as a row of DECISIONS; number 0 = nothing announced."""
+    beat, m, section = frame.beat, frame.macros, frame.section
+    event = beat.announced
+    announced = (event.number, event.due, event.in_bar) if event is not None else (0, 0, 0)
+    macros = (m.energy, m.vocal_presence, m.bass_weight, m.percussiveness, m.brightness)
+    return (beat.tempo_bpm, beat.phase, beat.confidence, beat.lock, *announced, macros, section.index, section.label.encode(),
+            frame.look.name.encode(), len(frame.moments))  # fmt: skip
+
+
+def as_features(row: np.void) -> FeatureFrame:
+    """A row of FEATURES as the frame it was."""
+    return FeatureFrame(
+        int(row["end"]), row["bands"], row["novelty"], float(row["level_dbfs"]), float(row["noise_floor_dbfs"]),
+        float(row["centroid_hz"]), row["chroma"], bool(row["silent"]),
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Stretch:
+    """One piece: the pipeline as it was, then what it heard and decided."""
+
+    checkpoint: bytes
+    features: np.ndarray
+    decisions: np.ndarray
+    used: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.used == len(self.features)
+
+
+class Recorder:
+    """The last `minutes` of one edge."""
+
+    def __init__(self, minutes: float) -> None:
+        self._hops = max(1, round(minutes * 60 * HOPS_PER_S / STRETCHES))
+        self._stretches: deque[Stretch] = deque(maxlen=STRETCHES + 1)
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether `begin` is due before the next frame."""
+        return not self._stretches or self._stretches[-1].full
+
+    def begin(self, checkpoint: bytes) -> None:
+        """A new stretch: the pipeline as it is now, or a new one."""
+        # The oldest stretch's memory is used again: nothing is allocated in steady running.
+        if len(self._stretches) == self._stretches.maxlen:
+            old = self._stretches.popleft()
+            self._stretches.append(Stretch(checkpoint, old.features, old.decisions))
+        else:
+            self._stretches.append(Stretch(checkpoint, np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS)))
+
+    def add(self, frame: GenesisFrame) -> None:
+        """One hop."""
+        stretch = self._stretches[-1]
+        stretch.features[stretch.used] = feature_row(frame.features)
+        stretch.decisions[stretch.used] = decision_row(frame)
+        stretch.used += 1
+
+    def contents(self) -> Iterator[bytes | memoryview]:
+        """The recording as a file's content, piece by piece; what is added meanwhile is left out."""
+        stretches = list(self._stretches)
+        used = [stretch.used for stretch in stretches]
+        yield MAGIC
+        for stretch, rows in zip(stretches, used, strict=True):
+            yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
+            yield stretch.checkpoint
+            yield stretch.features[:rows].tobytes()
+            yield stretch.decisions[:rows].tobytes()
+
+
+def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:
+    """Writes a recording whole or not at all, and keeps only the newest few. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft, path = folder / f".{name}.draft", folder / f"{name}.k1rec"
+    with draft.open("wb") as file:
+        for piece in contents:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    for old in sorted(folder.glob("*.k1rec"), key=lambda each: each.stat().st_mtime)[:-keep]:
+        old.unlink()
+    return path
+
+
+def read(path: Path) -> list[Stretch]:
+    """The stretches of a saved recording. Raises ValueError when it is not one, or damaged; OSError."""
+    content = path.read_bytes()
+    if not content.startswith(MAGIC):
+        raise ValueError(f"{path} is not a recording of this version of k1edge")
+    stretches, at = [], len(MAGIC)
+    while at < len(content):
+        stretch, at = _stretch(content, at, path)
+        stretches.append(stretch)
+    return stretches
+
+
+def _stretch(content: bytes, at: int, path: Path) -> tuple[Stretch, int]:
+    line_end = content.find(b"\n", at)
+    try:
+        head = json.loads(content[at:line_end])
+        size, rows = int(head["checkpoint"]), int(head["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged at byte {at}") from error
+    begin = line_end + 1
+    middle = begin + size
+    later = middle + rows * FEATURES.itemsize
+    end = later + rows * DECISIONS.itemsize
+    if min(size, rows) < 0 or end > len(content):
+        raise ValueError(f"{path} ends too early: {len(content)} of at least {end} bytes")
+    features = np.frombuffer(content, FEATURES, rows, middle)
+    return Stretch(content[begin:middle], features, np.frombuffer(content, DECISIONS, rows, later), rows), end

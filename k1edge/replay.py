@@ -1,0 +1,98 @@
+"""`k1edge replay FILE`: a saved flight recording, decided anew and shown.
+
+Consumes a recording; prints what happened as a table, one line for each thing that changed, and whether the decisions made
+anew are the recorded ones, bit for bit. Where they are not, the code has changed since, and the first difference is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from k1edge import checkpoint
+from k1edge.checkpoint import CheckpointError
+from k1edge.frames import AudioBlock, GenesisFrame
+from k1edge.pipeline import Pipeline
+from k1edge.recorder import DECISIONS, Stretch, as_features, decision_row, read
+
+EX_DIFFERENT, EX_DATAERR = 1, 65
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares this program's arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .k1rec file, as the request recorder.save wrote it")
+    parser.add_argument("--beats", action="store_true", help="show every announced beat, too")
+    parser.add_argument("--recorded", action="store_true", help="show what was recorded, without deciding anew")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when identical, 1 when not, 65 when the file is no recording."""
+    try:
+        stretches = read(args.file)
+        rate_hz = _rate_hz(stretches)
+        differences = 0
+        for stretch in stretches:
+            decisions = stretch.decisions if args.recorded else decided_anew(stretch)
+            for line in told(stretch, decisions, rate_hz, args.beats):
+                print(line)
+            differences += _compare(stretch.decisions, decisions)
+    except (OSError, ValueError) as error:
+        print(f"k1edge replay: {error}", file=sys.stderr)
+        return EX_DATAERR
+    hops = sum(stretch.used for stretch in stretches)
+    if args.recorded:
+        return 0
+    verdict = f"{differences} of {hops} hops decided differently" if differences else f"{hops} hops decided anew: identical"
+    print(verdict, file=sys.stderr)
+    return EX_DIFFERENT if differences else 0
+
+
+def decided_anew(stretch: Stretch) -> np.ndarray:
+    """(rows,) DECISIONS of a stretch, from its checkpoint and its features. Raises CheckpointError."""
+    pipeline = checkpoint.loads(stretch.checkpoint)
+    if not isinstance(pipeline, Pipeline):
+        raise CheckpointError("the checkpoint holds no pipeline")
+    decisions = np.empty(stretch.used, DECISIONS)
+    for number, frame in enumerate(_frames(pipeline, stretch)):
+        decisions[number] = decision_row(frame)
+    return decisions
+
+
+def _frames(pipeline: Pipeline, stretch: Stretch) -> Iterator[GenesisFrame]:
+    silence = np.zeros(pipeline.fmt.hop, np.float32)
+    for row in stretch.features:
+        features = as_features(row)
+        yield pipeline.decide(AudioBlock(silence, features.end - len(silence), 0), features)
+
+
+def told(stretch: Stretch, decisions: np.ndarray, rate_hz: int, beats: bool) -> Iterator[str]:
+    """One line for each thing that changed."""
+    before: tuple = ()
+    for features, decision in zip(stretch.features, decisions, strict=True):
+        at = f"{features['end'] / rate_hz:10.2f} s"
+        now = (bool(decision["lock"]), decision["label"], decision["look"])
+        if now != before:
+            beat = f"{decision['tempo_bpm']:.1f} BPM" if now[0] else "no beat"
+            yield f"{at}  {now[1].decode():<10} {beat:<10} look {now[2].decode():<10} confidence {decision['confidence']:.2f}"
+            before = now
+        if beats and decision["number"]:
+            lead_ms = (decision["due"] - features["end"]) / rate_hz * 1000
+            yield f"{at}  beat {decision['number']} in bar {decision['in_bar']}, due in {lead_ms:.0f} ms"
+
+
+def _compare(recorded: np.ndarray, decided: np.ndarray) -> int:
+    same = np.array([a.tobytes() == b.tobytes() for a, b in zip(recorded, decided, strict=True)], bool)
+    if not same.all():
+        first = int(np.flatnonzero(~same)[0])
+        print(f"first difference at hop {first}:\n  recorded {recorded[first]}\n  anew     {decided[first]}", file=sys.stderr)
+    return int((~same).sum())
+
+
+def _rate_hz(stretches: list[Stretch]) -> int:
+    """From the first two hops, which are 10 ms apart."""
+    ends = next((s.features["end"] for s in stretches if s.used > 1), np.array([0, 480]))
+    return int(np.min(np.diff(ends[:100]))) * 100

@@ -1,0 +1,103 @@
+"""The flight recorder and its replay."""
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k1edge import checkpoint, recorder
+from k1edge.__main__ import main
+from k1edge.audio.synth import SynthSource, four_on_the_floor
+from k1edge.config import Settings
+from k1edge.pipeline import Pipeline
+from k1edge.recorder import STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
+from tests.music import announcement, frame
+
+
+@pytest.fixture(scope="module")
+def flight():
+    """Twelve seconds of music, recorded as the edge does, in stretches of 3 s."""
+    song = four_on_the_floor(126.0, 12.0, 48_000)
+    source = SynthSource(song.samples, song.rate_hz)
+    pipeline, box = Pipeline(Settings(), source.fmt), Recorder(minutes=0.2)
+    for block in source:
+        if box.wants_checkpoint:
+            box.begin(checkpoint.dumps(pipeline))
+        box.add(pipeline.process(block))
+    return box
+
+
+@pytest.fixture
+def saved(flight, tmp_path):
+    return save(flight.contents(), tmp_path / "state", "flight")
+
+
+def test_a_replay_decides_the_same_bit_for_bit_and_shows_it(saved, capsys):
+    assert main(["replay", str(saved), "--beats"]) == 0
+    said = capsys.readouterr()
+    assert "identical" in said.err
+    assert "beat 5 in bar" in said.out
+    assert "126." in said.out
+
+
+def test_a_replay_tells_when_the_decisions_differ(flight, tmp_path, capsys):
+    stretches = list(flight._stretches)
+    stretches[1].decisions["tempo_bpm"][7] += 1e-9
+    try:
+        assert main(["replay", str(save(flight.contents(), tmp_path, "x"))]) == 1
+    finally:
+        stretches[1].decisions["tempo_bpm"][7] -= 1e-9
+    assert "1 of 1200 hops decided differently" in capsys.readouterr().err
+
+
+def test_what_was_recorded_can_be_shown_without_deciding(saved, capsys):
+    assert main(["replay", str(saved), "--recorded"]) == 0
+    assert "look" in capsys.readouterr().out
+
+
+def test_only_the_last_minutes_are_kept_and_never_less():
+    box = Recorder(minutes=0.1)
+    hops = 0
+    for hop in range(1, 5000):
+        if box.wants_checkpoint:
+            box.begin(b"state")
+        box.add(frame(hop))
+        kept = sum(s.used for s in box._stretches)
+        hops = max(hops, kept)
+        assert kept >= min(hop, 600 - 600 // STRETCHES)
+    assert hops <= 600 + 600 // STRETCHES
+
+
+def test_a_row_is_the_frame_it_was():
+    original = frame(3, announced=announcement(4, 0.5))
+    box = Recorder(minutes=0.01)
+    box.begin(b"")
+    box.add(original)
+    again = as_features(box._stretches[0].features[0])
+    for one, other in zip(feature_row(again), feature_row(original.features), strict=True):
+        assert (one == other).all() if hasattr(one, "all") else one == other
+    assert decision_row(original)[4:7] == (4, 24_000, 1)
+
+
+def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):
+    for number in range(6):
+        save(flight.contents(), tmp_path, f"flight-{number}", keep=3)
+    assert len(list(tmp_path.glob("*.k1rec"))) == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_recording_that_is_damaged_is_refused_in_words(saved, capsys):
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    assert main(["replay", str(saved)]) == 65
+    assert "ends too early" in capsys.readouterr().err
+    assert main(["replay", str(saved.with_name("missing"))]) == 65
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_reader_fail_in_another_way(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "some.k1rec"
+    path.write_bytes(recorder.MAGIC + data)
+    with contextlib.suppress(ValueError):
+        read(path)
