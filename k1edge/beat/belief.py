@@ -76,7 +76,7 @@ class Reader:
 
     def beats(self) -> np.ndarray:
         """(B,) how probable each beat of each metre is to be the one last passed, at the phase last read."""
-        return np.einsum("abi,ai->b", self._pointer.recent_bars()[:, :, self._near], self._inside.astype(np.float32))
+        return self._pointer.beats(self._near, self._inside.astype(np.float32))
 
     def alternatives(self) -> tuple[tuple[float, float], ...]:
         """(bpm, probability) of other levels, most probable first, as of the last reading."""
