@@ -33,6 +33,8 @@ PACKET_LIMIT_BYTES = 2 * 2**20
 """Told to an MQTT 5 broker, which then keeps anything larger to itself."""
 CONTENT_TYPE = "application/json"
 UNSUPPORTED = "Unsupported protocol version"
+UNSPECIFIED = "Unspecified error"
+"""What paho says when a socket just closes."""
 FAILURES = (OSError, ValueError, MQTTException)
 """What a session raises when the network, the certificates or the broker's answers are bad."""
 
@@ -214,7 +216,8 @@ class Session:
 
     def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if self.connected or not self.reason:
-            self.reason = f"{'connection lost' if self.answered else 'closed before it was accepted'}: {reason}"
+            what = "connection lost" if self.answered else "closed before it was accepted"
+            self.reason = what if reason.getName() == UNSPECIFIED else f"{what}: {reason}"
         self.connected = False
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:

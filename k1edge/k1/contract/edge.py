@@ -28,7 +28,7 @@ from k1edge.k1.contract.message import (
 
 EVENT_KINDS = (
     "section", "drop", "build", "breakdown", "silence", "beat", "tempo", "scene", "override", "correction", "alarm",
-    "limiter", "drift_warning", "auto_rollback", "clock", "audio", "link", "config", "job_completed", "job_failed",
+    "limiter", "score", "drift_warning", "auto_rollback", "clock", "audio", "link", "config", "job_completed", "job_failed",
 )
 Signed = Annotated[float, Field(ge=-1e9, le=1e9)]
 NonNegative = Annotated[float, Field(ge=0, le=1e12)]

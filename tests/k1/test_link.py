@@ -1,0 +1,373 @@
+"""The link against real brokers: both protocols, passwords, certificates, a broker that dies, hangs, or was never there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from k1edge.config.mqtt import MqttSettings
+from k1edge.k1.contract import Publication
+from k1edge.k1.link import BACKOFF_MAX_S, BACKOFF_MIN_S, INBOX_LIMIT, RECEIVE_LIMIT, Identity, Link, backoff_s
+from k1edge.k1.outbox import LIVE_LIMIT
+from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
+
+QUICK_S = 0.05
+STATUS = Publication("k1/v1/s/edge/a/status", b'{"state":"ready"}', qos=1, retain=True)
+WILL = Publication(STATUS.topic, b'{"state":"lost"}', qos=1, retain=True)
+
+
+@contextlib.contextmanager
+def linked(settings, client_id="edge-a", backoff=lambda _attempt: QUICK_S, **identity):
+    link = Link(settings, Identity(client_id, **identity), backoff)
+    link.start()
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+@contextlib.contextmanager
+def listening(settings, *filters, client_id="listener"):
+    """A link that has subscribed, with the list that fills as it hears."""
+    heard = []
+    with linked(settings, client_id, subscriptions=filters, payload_limit=4096) as link:
+        eventually(lambda: link.connected, "the listener is connected")
+        link.send(Publication("k1/listening", client_id.encode()))
+        yield lambda: heard.extend(link.receive()) or heard
+
+
+def event(number):
+    return Publication("k1/v1/s/edge/a/event/drop", str(number).encode(), qos=1)
+
+
+def numbers(heard):
+    return [int(message.payload) for message in heard if "/event/" in message.topic]
+
+
+@pytest.mark.parametrize(("protocol", "spoken"), [("auto", "5"), ("5", "5"), ("3.1.1", "3.1.1")])
+def test_messages_arrive_in_either_protocol(mosquitto, protocol, spoken):
+    with listening(mosquitto.settings(), "k1/v1/#") as heard, linked(mosquitto.settings(protocol=protocol)) as link:
+        eventually(lambda: link.connected)
+        assert link.protocol == spoken
+        link.send(Publication("k1/v1/s/edge/a/beat", b"1"))
+        link.send(event(2))
+        link.send(STATUS)
+        eventually(lambda: len(heard()) >= 3)
+        assert {message.payload for message in heard()} == {b"1", b"2", STATUS.payload}
+        assert link.counters.sent == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00"],
+    ids=["hangs up", "refuses as 3.1.1 would", "refuses as 5 would"],
+)
+def test_a_broker_that_only_speaks_the_older_protocol_is_found_at_once(answer):
+    with scripted_broker(answer) as url, linked(MqttSettings(url=url)) as link:
+        eventually(lambda: link.connected)
+        assert link.protocol == "3.1.1"
+        assert link.counters.failures == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x20\x03\x00\x84\x00"])
+def test_a_version_that_was_demanded_is_not_given_up(answer):
+    with scripted_broker(answer) as url, linked(MqttSettings(url=url, protocol="5")) as link:
+        eventually(lambda: link.counters.failures >= 3)
+        assert link.protocol == "5"
+        assert not link.connected
+        assert "before it was accepted" in link.last_reason or "Unsupported protocol version" in link.last_reason
+
+
+def test_a_broker_of_either_version_is_found_again_when_it_is_replaced(mosquitto):
+    settings = mosquitto.settings()
+    mosquitto.kill()
+    with linked(settings) as link:
+        eventually(lambda: link.counters.failures >= 2)
+        assert link.protocol == "5"
+        mosquitto.start()
+        eventually(lambda: link.connected)
+        assert link.protocol == "5"
+
+
+@pytest.mark.parametrize("nonsense", [b"\xf0\x02\x00\x00", b"\x20\x02\x00", b"\x20\x01\x00", b"\x30\x03\x00\xff\x00"])
+def test_a_broker_that_talks_nonsense_is_left_and_tried_again(nonsense):
+    with scripted_broker(nonsense, hang_up=True) as url, linked(MqttSettings(url=url, protocol="5")) as link:
+        eventually(lambda: link.counters.failures >= 3)
+        assert not link.connected
+
+
+def test_why_a_broker_sent_us_away_is_kept():
+    accepted_then_taken_over = b"\x20\x03\x00\x00\x00\xe0\x02\x8e\x00"
+    with scripted_broker(accepted_then_taken_over) as url, linked(MqttSettings(url=url)) as link:
+        eventually(lambda: link.counters.connects >= 1 and "Session taken over" in link.last_reason)
+
+
+def test_the_properties_of_mqtt_5_go_and_come_where_they_are_wanted(mosquitto):
+    with linked(mosquitto.settings(), properties=True) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
+        eventually(lambda: link.connected)
+        link.send(Publication("k1/v1/x", b"1", response_topic="k1/answers", correlation=b"\x01\x02", expiry_s=9.0))
+        eventually(heard)
+        arrival = heard()[0].arrival
+        assert (arrival.response_topic, arrival.correlation) == ("k1/answers", b"\x01\x02")
+        assert 0 <= time.monotonic_ns() - arrival.heard_ns < 60e9
+
+
+def test_a_retained_message_expires_at_the_broker(mosquitto):
+    with linked(mosquitto.settings(), properties=True) as link:
+        eventually(lambda: link.connected)
+        link.send(Publication("k1/v1/scene", b"{}", qos=1, retain=True, expiry_s=1.0))
+        eventually(lambda: link.queued == 0)
+    with listening(mosquitto.settings(), "k1/v1/scene", client_id="early") as heard:
+        eventually(heard)
+        assert heard()[0].arrival.retained
+    time.sleep(2.1)
+    with listening(mosquitto.settings(), "k1/v1/scene", "k1/listening", client_id="late") as heard:
+        eventually(heard)
+        assert [message.topic for message in heard()] == ["k1/listening"]
+
+
+def test_nothing_is_lost_that_matters_when_the_broker_is_killed(mosquitto):
+    with linked(mosquitto.settings()) as link:
+        eventually(lambda: link.connected)
+        link.send(STATUS)
+        eventually(lambda: link.queued == 0)
+        mosquitto.kill()
+        eventually(lambda: not link.connected)
+        for number in range(5):
+            link.send(event(number))
+            link.send(Publication("k1/v1/s/edge/a/beat", b"live"))
+        assert link.dropped_live == 5
+        assert link.last_reason
+        mosquitto.start()
+        with listening(mosquitto.settings(), "k1/v1/#") as heard:
+            eventually(lambda: link.connected and link.queued == 0)
+            eventually(lambda: any(message.topic == STATUS.topic for message in heard()), "the status is back")
+        assert link.counters.reconnects >= 1
+        assert link.last_reason == ""
+        assert link.dropped_durable == 0
+
+
+def test_durable_messages_arrive_once_and_in_order_after_an_outage(mosquitto):
+    listener_ready = threading.Event()
+
+    def backoff(_attempt):
+        listener_ready.wait(PATIENCE_S)
+        return 0.0
+
+    with linked(mosquitto.settings(), backoff=backoff) as link:
+        eventually(lambda: link.connected)
+        mosquitto.kill()
+        eventually(lambda: not link.connected)
+        for number in range(50):
+            link.send(event(number))
+        mosquitto.start()
+        with listening(mosquitto.settings(), "k1/v1/#", "k1/listening") as heard:
+            eventually(heard, "the listener hears itself")
+            listener_ready.set()
+            eventually(lambda: len(numbers(heard())) >= 50)
+            assert numbers(heard()) == list(range(50))
+
+
+def test_the_oldest_durable_messages_go_when_too_many_wait():
+    with linked(MqttSettings(url=f"mqtt://127.0.0.1:{free_port()}", outbox_limit=10)) as link:
+        for number in range(30):
+            link.send(event(number))
+        eventually(lambda: link.queued == 10)
+        assert link.dropped_durable == 20
+
+
+def test_sending_never_waits_for_a_broker_that_hangs(mosquitto):
+    with linked(mosquitto.settings()) as link:
+        eventually(lambda: link.connected)
+        mosquitto.pause()
+        live = Publication("k1/v1/s/edge/a/frame", b"x" * 4000, expiry_s=1.0)
+        slowest_s = 0.0
+        for _ in range(4000):
+            before_s = time.thread_time()
+            link.send(live)
+            slowest_s = max(slowest_s, time.thread_time() - before_s)
+        assert link.queued <= link._settings.outbox_limit + LIVE_LIMIT
+        eventually(lambda: link.dropped_live > 0, "what the broker does not take is dropped")
+        mosquitto.resume()
+        assert slowest_s < 0.1
+
+
+def test_the_will_is_published_when_the_process_vanishes(mosquitto):
+    with listening(mosquitto.settings(), "k1/v1/#") as heard:
+        victim = Link(mosquitto.settings(), Identity("edge-a", will=WILL), backoff=lambda _attempt: 3600.0)
+        victim.start()
+        victim.send(STATUS)
+        eventually(heard)
+        victim._session._client.socket().shutdown(socket.SHUT_RDWR)
+        eventually(lambda: any(message.payload == WILL.payload for message in heard()), "the will")
+        victim.close()
+
+
+def test_leaving_in_order_says_farewell_and_leaves_no_will(mosquitto):
+    stopping = Publication(STATUS.topic, b'{"state":"stopping"}', qos=1, retain=True)
+    with listening(mosquitto.settings(), "k1/v1/#") as heard:
+        link = Link(mosquitto.settings(), Identity("edge-a", will=WILL))
+        link.start()
+        eventually(lambda: link.connected)
+        link.close([stopping])
+        assert link.queued == 0
+        eventually(heard)
+        with linked(mosquitto.settings(), "witness") as witness:
+            eventually(lambda: witness.connected)
+            witness.send(event(1))
+            eventually(lambda: numbers(heard()) == [1])
+        assert [json.loads(message.payload) for message in heard()] == [{"state": "stopping"}, 1]
+
+
+def test_leaving_without_a_broker_is_quick():
+    link = Link(MqttSettings(url=f"mqtt://127.0.0.1:{free_port()}"), Identity("edge-a"))
+    link.start()
+    eventually(lambda: link.last_reason)
+    link.close([STATUS], timeout_s=1.0)
+    assert not link._thread.is_alive()
+    assert "refused" in link.last_reason.lower()
+
+
+@pytest.mark.parametrize(("password", "welcome"), [("right", True), ("wrong", False)])
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_wrong_password_is_told_and_tried_again(tmp_path, password, welcome, protocol):
+    lines = credentials(tmp_path, pi="right")
+    with Mosquitto(tmp_path, *lines) as broker:
+        settings = broker.settings(username="pi", password=SecretStr(password), protocol=protocol)
+        with linked(settings) as link:
+            if welcome:
+                eventually(lambda: link.connected)
+            else:
+                eventually(lambda: link.counters.failures >= 2)
+                assert "Not authorized" in link.last_reason
+                assert not link.connected
+
+
+def test_what_the_access_list_forbids_is_counted_and_named(tmp_path):
+    lines = (*credentials(tmp_path, pi="p"), *acl(tmp_path, "user pi", "topic write k1/v1/s/edge/pi/#"))
+    with Mosquitto(tmp_path, *lines) as broker:
+        settings = broker.settings(username="pi", password=SecretStr("p"))
+        with linked(settings) as link:
+            eventually(lambda: link.connected)
+            link.send(Publication("k1/v1/s/edge/other/event/drop", b"x", qos=1))
+            eventually(lambda: link.counters.refused == 1)
+            eventually(lambda: "Not authorized" in link.last_reason)
+            assert "edge/other" in link.last_reason
+            assert link.connected
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def test_tls_with_an_authority_of_our_own(tmp_path, files):
+    with Mosquitto(tmp_path, *tls_lines(files), tls=True) as broker:
+        settings = broker.settings(ca_file=str(files["ca.crt"]))
+        with linked(settings) as link, listening(settings, "k1/v1/#") as heard:
+            eventually(lambda: link.connected)
+            for number in range(100):
+                link.send(event(number))
+            eventually(lambda: numbers(heard()) == list(range(100)))
+
+
+def test_a_broker_whose_certificate_nobody_vouches_for_is_not_trusted(tmp_path, files):
+    with Mosquitto(tmp_path, *tls_lines(files), tls=True) as broker, linked(broker.settings()) as link:
+        eventually(lambda: link.counters.failures >= 2)
+        assert "certificate verify failed" in link.last_reason
+        assert not link.connected
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_broker_can_demand_a_client_certificate(tmp_path, files, shown):
+    lines = (*tls_lines(files), "require_certificate true")
+    own = {"client_cert": str(files["client.crt"]), "client_key": str(files["client.key"])} if shown else {}
+    with (
+        Mosquitto(tmp_path, *lines, tls=True) as broker,
+        linked(broker.settings(ca_file=str(files["ca.crt"]), **own)) as link,
+    ):
+        if shown:
+            eventually(lambda: link.connected)
+        else:
+            eventually(lambda: link.counters.failures >= 2)
+            assert not link.connected
+
+
+def test_a_second_client_of_the_same_name_is_noticed(mosquitto):
+    with linked(mosquitto.settings(), "twin", backoff=lambda _attempt: 3600.0) as first:
+        eventually(lambda: first.connected)
+        with linked(mosquitto.settings(), "twin") as second:
+            eventually(lambda: second.connected)
+            eventually(lambda: not first.connected)
+            eventually(lambda: first.last_reason == "connection lost")
+            assert second.connected
+
+
+def test_a_flood_is_dropped_and_counted_and_costs_a_bounded_share_of_each_hop(mosquitto):
+    flood = INBOX_LIMIT + 500
+    with linked(mosquitto.settings(), "victim", subscriptions=("k1/flood",)) as victim:
+        eventually(lambda: victim.connected)
+        with linked(mosquitto.settings(outbox_limit=10_000), "attacker") as attacker:
+            for _ in range(flood):
+                attacker.send(Publication("k1/flood", b"!" * 100, qos=1))
+            eventually(lambda: victim.counters.received >= flood, "the flood has arrived")
+        assert victim.counters.dropped_inbox == victim.counters.received - INBOX_LIMIT
+        assert len(list(victim.receive())) == RECEIVE_LIMIT
+        assert victim.connected
+
+
+def test_a_huge_payload_arrives_cut_so_that_the_contract_refuses_it(mosquitto):
+    with linked(mosquitto.settings(), "victim", subscriptions=("k1/flood",), payload_limit=1000) as victim:
+        eventually(lambda: victim.connected)
+        with linked(mosquitto.settings(), "attacker") as attacker:
+            attacker.send(Publication("k1/flood", b"!" * 2**20, qos=1))
+            received = []
+            eventually(lambda: received.extend(victim.receive()) or received)
+        assert len(received[0].payload) == 1001
+
+
+@given(st.integers(0, 10_000))
+def test_the_back_off_stays_within_its_limits(attempt):
+    assert BACKOFF_MIN_S <= backoff_s(attempt) <= BACKOFF_MAX_S
+
+
+def test_the_back_off_is_jittered_over_its_whole_range():
+    late = [backoff_s(20) for _ in range(400)]
+    assert min(late) < 5.0
+    assert max(late) > 26.0
+    assert max(backoff_s(1) for _ in range(100)) <= 2.0
+
+
+@contextlib.contextmanager
+def scripted_broker(answer, hang_up=False):
+    """Answers MQTT 5 with these bytes, then hangs up if they are empty or `hang_up`; accepts 3.1.1 and stays silent."""
+    server = socket.create_server(("127.0.0.1", 0))
+    kept = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                older = client.recv(1024)[8:9] == b"\x04"
+                client.sendall(b"\x20\x02\x00\x00" if older else answer)
+                if (answer and not hang_up) or older:
+                    kept.append(client)
+                else:
+                    client.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        for client in kept:
+            client.close()

@@ -1,0 +1,162 @@
+"""What waits, in which order, and what is dropped: every publication is sent, waiting or counted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k1edge.k1.contract import Publication
+from k1edge.k1.outbox import LIVE_LIMIT, RETAINED_LIMIT, Outbox
+
+
+def live(number=0, expiry_s=None):
+    return Publication(f"live/{number}", b"x", expiry_s=expiry_s)
+
+
+def durable(number=0, expiry_s=None):
+    return Publication(f"event/{number}", b"x", qos=1, expiry_s=expiry_s)
+
+
+def state(topic, payload=b"x", expiry_s=None):
+    return Publication(topic, payload, qos=1, retain=True, expiry_s=expiry_s)
+
+
+def drain(outbox, now_s=0.0):
+    taken = []
+    while (waiting := outbox.take(now_s)) is not None:
+        taken.append(waiting.publication)
+    return taken
+
+
+def test_live_goes_before_states_before_durable():
+    outbox = Outbox(10)
+    for publication in (durable(), state("s"), live()):
+        outbox.put(publication, 0.0, online=True)
+    assert [publication.topic for publication in drain(outbox)] == ["live/0", "s", "event/0"]
+
+
+def test_live_is_dropped_and_counted_while_offline():
+    outbox = Outbox(10)
+    outbox.put(live(), 0.0, online=False)
+    assert drain(outbox) == []
+    assert outbox.counters.dropped_live == 1
+
+
+def test_of_a_state_only_the_newest_waits():
+    outbox = Outbox(10)
+    for payload in (b"1", b"2", b"3"):
+        outbox.put(state("tempo", payload), 0.0, online=False)
+    assert [publication.payload for publication in drain(outbox)] == [b"3"]
+
+
+def test_too_many_live_messages_cost_the_oldest():
+    outbox = Outbox(10)
+    for number in range(LIVE_LIMIT + 5):
+        outbox.put(live(number), 0.0, online=True)
+    taken = drain(outbox)
+    assert len(taken) == LIVE_LIMIT
+    assert taken[0].topic == "live/5"
+    assert outbox.counters.dropped_live == 5
+
+
+def test_too_many_durable_messages_cost_the_oldest():
+    outbox = Outbox(10)
+    for number in range(13):
+        outbox.put(durable(number), 0.0, online=False)
+    assert [publication.topic for publication in drain(outbox)] == [f"event/{number}" for number in range(3, 13)]
+    assert outbox.counters.dropped_durable == 3
+
+
+def test_what_has_expired_is_not_sent():
+    outbox = Outbox(10)
+    outbox.put(durable(1, expiry_s=5.0), 0.0, online=False)
+    outbox.put(durable(2), 0.0, online=False)
+    outbox.put(live(3, expiry_s=1.0), 0.0, online=True)
+    assert [publication.topic for publication in drain(outbox, now_s=6.0)] == ["event/2"]
+    assert outbox.counters.expired == 2
+
+
+def test_every_state_is_sent_again_after_a_reconnection_status_first():
+    outbox = Outbox(10)
+    for topic in ("tempo", "scene", "status"):
+        outbox.put(state(topic), 0.0, online=True)
+    drain(outbox)
+    outbox.put(state("tempo", b"newer"), 0.0, online=False)
+    outbox.reconnected("status")
+    again = drain(outbox)
+    assert [publication.topic for publication in again] == ["status", "scene", "tempo"]
+    assert again[-1].payload == b"newer"
+
+
+def test_a_state_that_was_cleared_stays_cleared():
+    outbox = Outbox(10)
+    outbox.put(state("job/1"), 0.0, online=True)
+    outbox.put(state("job/1", b""), 0.0, online=False)
+    assert [publication.payload for publication in drain(outbox)] == [b""]
+    outbox.reconnected("status")
+    assert drain(outbox) == []
+
+
+def test_an_expired_scene_is_not_sent_again():
+    outbox = Outbox(10)
+    outbox.put(state("scene", expiry_s=60.0), 0.0, online=True)
+    drain(outbox)
+    outbox.reconnected("status")
+    assert drain(outbox, now_s=61.0) == []
+
+
+def test_remembered_states_are_bounded():
+    outbox = Outbox(10)
+    for number in range(RETAINED_LIMIT + 3):
+        outbox.put(state(f"track/{number}"), 0.0, online=False)
+    taken = drain(outbox)
+    assert len(taken) == RETAINED_LIMIT
+    assert taken[0].topic == "track/3"
+
+
+def test_what_was_not_confirmed_goes_first_in_its_order():
+    outbox = Outbox(10)
+    sent = []
+    for number in range(4):
+        outbox.put(durable(number), 0.0, online=True)
+    sent = [outbox.take(0.0), outbox.take(0.0)]
+    outbox.put_back(sent)
+    assert [publication.topic for publication in drain(outbox)] == [f"event/{number}" for number in range(4)]
+
+
+def test_an_unconfirmed_state_gives_way_to_a_newer_one():
+    outbox = Outbox(10)
+    outbox.put(state("tempo", b"old"), 0.0, online=True)
+    sent = [outbox.take(0.0)]
+    outbox.put(state("tempo", b"new"), 0.0, online=False)
+    outbox.put_back(sent)
+    assert [publication.payload for publication in drain(outbox)] == [b"new"]
+
+
+def test_durable_messages_can_be_held_back_while_live_ones_go():
+    outbox = Outbox(10)
+    outbox.put(durable(), 0.0, online=True)
+    outbox.put(live(), 0.0, online=True)
+    assert outbox.take(0.0, durable=False).publication.topic == "live/0"
+    assert outbox.take(0.0, durable=False) is None
+    assert len(outbox) == 1
+
+
+kinds = st.sampled_from((live, durable, lambda number: state(f"s/{number % 3}")))
+
+
+@given(st.lists(st.tuples(kinds, st.booleans(), st.booleans()), max_size=80), st.integers(1, 10))
+def test_nothing_gets_lost_uncounted(steps, limit):
+    outbox, taken, replaced = Outbox(limit), 0, 0
+    waiting_states = set()
+    for number, (kind, online, take) in enumerate(steps):
+        publication = kind(number)
+        if publication.retain:
+            replaced += publication.topic in waiting_states
+            waiting_states.add(publication.topic)
+        outbox.put(publication, 0.0, online)
+        if take and (waiting := outbox.take(0.0)) is not None:
+            taken += 1
+            waiting_states.discard(waiting.publication.topic)
+    counted = outbox.counters.dropped_live + outbox.counters.dropped_durable
+    assert taken + counted + replaced + len(outbox) == len(steps)
