@@ -43,8 +43,9 @@ def loads(data: bytes) -> object:
         raise CheckpointError(f"not a checkpoint of this version: {error}") from error
 
 
-def view(owner: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], kind: str) -> np.ndarray:
-    """The array at a place in the memory of another."""
+def view(owner: np.ndarray, offset: int, kind: str, form: tuple[tuple[int, ...], tuple[int, ...]]) -> np.ndarray:
+    """The array at a byte offset in the memory of another; `form` is its shape and strides."""
+    shape, strides = form
     return np.ndarray(shape, np.dtype(kind), owner.data, offset, strides)
 
 
@@ -54,7 +55,7 @@ class _Pickler(pickle.Pickler):
         if type(array) is not np.ndarray or type(owner) is not np.ndarray or not owner.flags.c_contiguous:
             return NotImplemented
         offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        return view, (owner, offset, array.shape, array.strides, array.dtype.str)
+        return view, (owner, offset, array.dtype.str, (array.shape, array.strides))
 
 
 class _Unpickler(pickle.Unpickler):

@@ -58,6 +58,8 @@ class Daemon:
         self._stopping = False
         self._ready = False
         self._next_sign_s = 0.0
+        self._complaint = ""
+        """The last reason there was no audio: said once, not at every attempt."""
 
     def stop(self, *_signal: object) -> None:
         """Ends the loop at the next hop; may be called from a signal handler."""
@@ -82,6 +84,7 @@ class Daemon:
         source, name = self._open()
         try:
             self._edge.listen(source, name)
+            self._complaint = ""
             log.info("listening to %s at %d Hz", name, source.fmt.rate_hz, extra=fields(device=name))
             for block in source:
                 if block is not None:
@@ -117,8 +120,10 @@ class Daemon:
 
     def _lost(self, error: AudioError) -> None:
         self._edge.lose_audio(error)
-        log.error("no audio from %s: %s; %s", error.device, error.reason, error.remedy,
-                  extra=fields(device=error.device, reason=error.reason))
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.error("no audio from %s: %s; %s", error.device, error.reason, error.remedy,
+                      extra=fields(device=error.device, reason=error.reason))
         if not self._ready:
             self._say_ready()  # the loop is alive and says what is missing; being killed for it would help nobody
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
+from k1edge.config.settings import MAX_DEVICES
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
 from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 
-MAX_DEVICES = 16
 BPM_RANGE = (30.0, 300.0)
 SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000

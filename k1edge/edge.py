@@ -26,6 +26,7 @@ from k1edge.k1.link import Link, Received
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Gate, Publisher
 from k1edge.recorder import Recorder
+from k1edge.selfscore import HOUR_S, SelfScore
 from k1edge.sources import Source
 from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
@@ -81,6 +82,7 @@ class Edge:
         self._next_telemetry_ns = 0
         self._seconds = 0
         self._audio = Gate()
+        self._score = SelfScore()
         self._limited: dict[str, int] = {}
         self._state = ("", "")
         self.report("init")
@@ -110,6 +112,7 @@ class Edge:
         frame = self._frame = self._pipeline.process(block)
         if self._recorder is not None:
             self._recorder.add(frame)
+        self._score.process(frame)
         stamp = self._stamp(time.monotonic_ns())
         self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, stamp))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, stamp))
@@ -144,6 +147,7 @@ class Edge:
         """The last words: every K1 released, status `stopping`."""
         stamp = self._stamp(time.monotonic_ns())
         yield from self._driver.release(stamp)
+        yield self._scored(stamp)
         yield self._scribe.write(contract.Status, stamp, state="stopping", boot_id=self._boot_id)
 
     def save_recording(self, wait: bool = False) -> str:
@@ -219,6 +223,8 @@ class Edge:
     def _every_second(self, now_ns: int) -> None:
         self._wall.update(time.time_ns(), now_ns, is_synchronised())
         self._seconds += 1
+        if self._seconds % HOUR_S == 0:
+            self._link.send(self._scored(self._stamp(now_ns)))
         if self._seconds % PING_EVERY_S == 0:
             self._send(self._driver.ping(self._stamp(now_ns)))
         if self._frame is None:
@@ -233,6 +239,10 @@ class Edge:
                 level_dbfs=round(features.level_dbfs, 1), noise_floor_dbfs=round(features.noise_floor_dbfs, 1),
                 lost_samples=self._lost_samples,
             )  # fmt: skip
+
+    def _scored(self, stamp: Stamp) -> Publication:
+        figures = self._score.report() | {"limited": sum(self._driver.stopped.values())}
+        return self._scribe.write(contract.Event, stamp, kind="score", data={k: float(v) for k, v in figures.items()})
 
     def _tell_limits(self) -> None:
         stopped = self._driver.stopped

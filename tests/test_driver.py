@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.config import DeviceSettings, K1Settings
-from k1edge.driver import MAX_DEVICES, Driver
+from k1edge.config.settings import MAX_DEVICES
+from k1edge.driver import Driver
 from k1edge.frames import Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe

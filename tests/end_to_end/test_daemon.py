@@ -59,6 +59,7 @@ def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song
         assert took_s < 2.0 or os.environ.get("CI"), "the promise of two seconds, where the machine is ours"
         assert ear.await_said("/porch/cmd/sync", action="stop")
         assert ear.await_said(f"{EDGE}/status", state="stopping")
+        assert ear.await_said(f"{EDGE}/event/score")["data"]["hours"] >= 0
         assert not [b for b in ear.said(f"{EDGE}/status") if b["state"] == "lost"], "a clean end has no will"
         assert "Traceback" not in daemon.stderr
 
