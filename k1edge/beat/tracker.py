@@ -51,7 +51,7 @@ class BarPointerTracker:
         self._fmt = fmt
         self._ears = Ears()
         self._latency = self.latency_hops = self._ears.LATENCY_HOPS
-        self.heard = Activation(0.0, 0.0, 0.0)
+        self.heard, self.onset = Activation(0.0, 0.0, 0.0), 0.0
         """What the last hop said of the sound `latency_hops` before its end: for passes over a whole track."""
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._reader = Reader(self._pointer)
@@ -71,8 +71,7 @@ class BarPointerTracker:
             return BeatState(features.end, 0.0, 0.0, 0.0, False)
         self._skip_lost(features.end)
         now = self._now
-        self.heard, onset = self._ears.process(features)
-        heard = self.heard
+        self.heard, self.onset = heard, onset = self._ears.process(features)
         self._lock.hear(features.silent, heard)
         self._accents.hear(now, heard.beat)
         if self._hops % STEP_HOPS == 0:
