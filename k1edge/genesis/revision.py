@@ -20,6 +20,7 @@ SAME_BEAT_MS = 70.0
 STRENGTH_WINDOW_MS = 60.0
 SNAP_DROP_MS = 250.0
 TEMPO_MEDIAN = 5
+TEMPO_SPAN = 8
 
 
 def _nearest(times: list[float], at_ms: float) -> int | None:
@@ -90,8 +91,10 @@ def _snapped(drops: list[Document], beats: list[float]) -> list[Document]:
 
 
 def tempo_bpm(beats: list[float]) -> float:
-    """The tempo of two beats or more: that of the median interval."""
-    return round(60_000 / statistics.median(b - a for a, b in pairwise(beats)), 3)
+    """The tempo of two beats or more: the median over spans of TEMPO_SPAN beats, longer than any beat is early or late."""
+    span = min(TEMPO_SPAN, len(beats) - 1)
+    periods = [(beats[n + span] - beats[n]) / span for n in range(len(beats) - span)]
+    return round(60_000 / statistics.median(periods), 3)
 
 
 def tempo_curve(beats: list[float]) -> Document:

@@ -163,6 +163,7 @@ class Jobs:
             worker, self._worker = self._worker, None
             self._end(worker)
             worker.close()
+            worker.output.unlink(missing_ok=True)
         elif (self._job, self._worker.stage) != self._told:
             self._tell(self._job)
 

@@ -82,11 +82,10 @@ class Worker:
         self._process.wait()
 
     def close(self) -> None:
-        """Ends the child if need be, and forgets its output."""
+        """Ends the child if need be; what it wrote stays."""
         self.kill()
         for pipe in self._partial:
             pipe.close()
-        self.output.unlink(missing_ok=True)
 
     @property
     def failure(self) -> Failure | None:

@@ -1,0 +1,91 @@
+"""One file to one map: what a worker process does.
+
+Consumes a path, writes the map, tells its stages as JSON lines. The exit code and the last line say what went wrong, in the
+library's own codes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from k1edge import __version__
+from k1edge.analysis.listening import listen
+from k1edge.analysis.song import NoMusic, Origin, Progress, analyse
+from k1edge.audio import AudioError
+from k1edge.audio.files import FileSource
+from k1edge.config import Settings
+from k1edge.genesis.document import GenesisMap, encode
+from k1edge.genesis.faults import MapError
+from k1edge.library.admission import shown, sound_format
+from k1edge.library.errors import Code
+from k1edge.library.files import file_sha256, write_whole
+
+EXIT_FAILED = 1
+LISTENING = (0.05, 0.5)
+"""Shares of the work at which the file has been opened, and has been heard."""
+
+
+class Refused(Exception):  # noqa: N818
+    """A file that cannot become a map."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        self.code, self.reason = code, reason
+        super().__init__(f"{code}: {reason}")
+
+
+def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any) -> GenesisMap:
+    """The map of a sound file; raises `Refused`."""
+    progress("opening", 0.0)
+    try:
+        _check_head(path)
+        source = FileSource(path)
+        origin = Origin(shown(path), file_sha256(path), datetime.now(UTC).isoformat(timespec="seconds"),
+                        source.fmt.rate_hz, **told)  # fmt: skip
+        recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
+        source.close()
+        return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
+    except AudioError as fault:
+        raise Refused(Code.INVALID_FILE_FORMAT, str(fault)) from None
+    except OSError as fault:
+        raise Refused(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
+    except NoMusic as finding:
+        raise Refused(Code.NO_MUSIC, str(finding)) from None
+    except MapError as error:
+        raise Refused(Code.ANALYSIS_FAILED, f"the analysis is not a valid map: {error}") from None
+
+
+def _check_head(path: Path) -> None:
+    with path.open("rb") as file:
+        if sound_format(file.read(16)) is None:
+            raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} is no sound file, whatever its name says")
+
+
+def _heard(progress: Progress, duration_s: float) -> Callable[[float], None]:
+    first, last = LISTENING
+    return lambda heard_s: progress("listening", min(first + (last - first) * heard_s / max(duration_s, 1.0), last))
+
+
+def _tell(**report: Any) -> None:
+    print(json.dumps(report), flush=True)
+
+
+def run(path: Path, output: Path, settings: Settings) -> int:
+    """Makes the map and writes it whole; returns the exit code."""
+    try:
+        song = file_to_map(path, settings, lambda stage, share: _tell(stage=stage, progress=round(share, 3)))
+        write_whole(output, encode(song))
+    except Refused as refusal:
+        _tell(code=refusal.code, reason=refusal.reason)
+        return EXIT_FAILED
+    except MemoryError:
+        _tell(code=Code.OUT_OF_MEMORY, reason="the song needs more memory than an analysis may use")
+        return EXIT_FAILED
+    except OSError as fault:
+        print(f"the map cannot be written: {fault}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0

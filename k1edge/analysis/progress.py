@@ -1,0 +1,130 @@
+"""How far an analysis of many songs is, for a person: bars on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol, TextIO
+
+from k1edge.library.worker import Failure, Worker
+
+WIDTH = 24
+NAME_WIDTH = 32
+REFRESH_S = 0.1
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[0J"
+
+
+class Shown(Protocol):
+    """What is shown of a song."""
+
+    state: str
+    failure: Failure | None
+    worker: Worker | None
+    took_s: float
+
+    @property
+    def path(self): ...
+    @property
+    def map(self): ...
+
+
+def bar(share: float, width: int = WIDTH) -> str:
+    """A bar in steps of an eighth of a character."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def outcome(name: str, song: Shown) -> str:
+    """One line on a song that is done."""
+    if song.failure:
+        return f"✗ {name}: {song.failure.reason}"
+    if song.state == "skipped":
+        return f"= {name}: has its map already"
+    metrics, notes, beats = song.map.global_metrics, song.map.layers.annotations, song.map.layers.rhythm.beat_grid_ms
+    form = " ".join(section.label for section in (notes and notes.sections) or [])
+    tone = f", {notes.key.tonic} {notes.key.mode}" if notes and notes.key else ""
+    return f"✓ {name}: {metrics.bpm:.1f} bpm, {len(beats)} beats{tone}, {form} ({song.took_s:.1f} s)"
+
+
+def summary(songs: Sequence[Shown]) -> str:
+    """One line on all of them."""
+    counts = {state: sum(song.state == state for song in songs) for state in ("completed", "skipped", "failed")}
+    said = [f"{counts['completed']} of {len(songs)} done"]
+    said += [f"{counts['skipped']} had their map already"] if counts["skipped"] else []
+    said += [f"{counts['failed']} failed"] if counts["failed"] else []
+    return ", ".join(said)
+
+
+def _share(song: Shown) -> float:
+    if song.worker:
+        return song.worker.progress
+    return float(song.state in ("completed", "skipped", "failed"))
+
+
+class Lines:
+    """A line for each song that is done, and one at the end."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def update(self, songs: Sequence[Shown]) -> None:
+        """Nothing to see in between."""
+
+    def ended(self, name: str, song: Shown) -> None:
+        print(outcome(name, song), file=self._out, flush=True)
+
+    def end(self, songs: Sequence[Shown]) -> None:
+        if len(songs) > 1:
+            print(summary(songs), file=self._out, flush=True)
+
+
+class Bars:
+    """A bar for each song under way and one for all, drawn over themselves."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._drawn = 0
+        self._next_s = 0.0
+        self._began_s = time.monotonic()
+
+    def update(self, songs: Sequence[Shown]) -> None:
+        """Draws anew, at most every REFRESH_S."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + REFRESH_S
+        self._erase()
+        lines = [self._one(song) for song in songs if song.worker]
+        if len(songs) > 1:
+            lines.append(self._all(songs, now_s - self._began_s))
+        print("\n".join(lines), file=self._out, flush=True)
+        self._drawn = len(lines)
+
+    def ended(self, name: str, song: Shown) -> None:
+        self._erase()
+        print(outcome(name, song), file=self._out, flush=True)
+
+    def end(self, songs: Sequence[Shown]) -> None:
+        self._erase()
+        if len(songs) > 1:
+            print(summary(songs), file=self._out, flush=True)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._out.write(UP.format(self._drawn) + CLEAR_BELOW)
+            self._drawn = 0
+
+    @staticmethod
+    def _one(song: Shown) -> str:
+        name = song.path.name.encode("utf-8", "replace").decode()
+        name = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
+        return f"  {name:{NAME_WIDTH}} {bar(song.worker.progress)} {song.worker.progress:4.0%} {song.worker.stage}"
+
+    @staticmethod
+    def _all(songs: Sequence[Shown], took_s: float) -> str:
+        share = sum(map(_share, songs)) / len(songs)
+        left = f", {took_s / share - took_s:.0f} s left" if share > 0.02 else ""
+        done = sum(song.worker is None and song.state != "queued" for song in songs)
+        return f"  {f'{done} of {len(songs)}':{NAME_WIDTH}} {bar(share)} {share:4.0%}{left}"

@@ -1,0 +1,222 @@
+"""From a recording to a Genesis Map: every pass in its order.
+
+Consumes a `Recording`, emits the v4.0.0 map; raises `NoMusic` when there is nothing to make a map of. A pass that only adds
+to the map may fail without losing the others: it is then named in `annotations.missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from k1edge.analysis import beats, form, levels, mood, tone
+from k1edge.analysis.recording import Recording
+from k1edge.beat.prior import TempoPrior
+from k1edge.config import BeatSettings
+from k1edge.frames import HOPS_PER_S
+from k1edge.genesis.codec import MAX_BYTES
+from k1edge.genesis.document import ENGINE, UNKNOWN_SHA256, VERSION, GenesisMap, seal
+from k1edge.genesis.revision import tempo_bpm, tempo_curve
+
+FEWEST_BEATS = 4
+LEAST_SOUNDING = 0.02
+"""Share of the hops; below it the file is as good as silent."""
+STRENGTH_HOPS = 3
+MS = 1000.0
+
+Progress = Callable[[str, float], None]
+
+
+class NoMusic(Exception):  # noqa: N818 - it is a finding, not a fault
+    """Silence, or sound without a beat: there is no map to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the audio came from."""
+
+    filename: str
+    audio_sha256: str
+    timestamp_utc: str
+    rate_hz: int
+    title: str = ""
+    artist: str = ""
+    tags: tuple[str, ...] = ()
+    preset: str = "default"
+    source: str = "file"
+
+    def metadata(self, version: str) -> dict[str, Any]:
+        """The map's metadata layer."""
+        told = {"title": self.title, "artist": self.artist, "tags": list(self.tags), "source": self.source}
+        return {
+            "filename": self.filename,
+            "analysis_engine": ENGINE,
+            "version": VERSION,
+            "timestamp_utc": self.timestamp_utc,
+            "hashes": {"audio_sha256": self.audio_sha256, "map_sha256": UNKNOWN_SHA256},
+            "analysis_config": {
+                "sr": self.rate_hz,
+                "hop_length": self.rate_hz // HOPS_PER_S,
+                "preset": self.preset,
+                "k1edge": version,
+            },
+            **{key: value for key, value in told.items() if value},
+        }
+
+
+@dataclass(slots=True)
+class _Passes:
+    """Runs passes one after the other, tells how far it is, and remembers which failed."""
+
+    progress: Progress
+    missing: list[str] = field(default_factory=list)
+
+    def need(self, name: str, share: float, work: Callable[[], Any]) -> Any:
+        self.progress(name, share)
+        return work()
+
+    def try_(self, name: str, share: float, work: Callable[[], Any]) -> Any:
+        self.progress(name, share)
+        try:
+            return work()
+        except (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError):
+            self.missing.append(name)
+            return None
+
+
+def analyse(
+    recording: Recording,
+    origin: Origin,
+    settings: BeatSettings,
+    *,
+    version: str = "",
+    progress: Progress = lambda stage, share: None,
+    max_bytes: int = MAX_BYTES,
+) -> GenesisMap:
+    """The map of a song; `progress` hears each pass with the share that is done, 0..1."""
+    if not len(recording) or recording["sounding"].mean() < LEAST_SOUNDING:
+        raise NoMusic("there is only silence")
+    passes = _Passes(progress)
+    grid = passes.need("beats", 0.5, lambda: _grid(recording, settings))
+    if len(grid.times_s) < FEWEST_BEATS:
+        raise NoMusic(f"there is no beat in it ({len(grid.times_s)} found, {FEWEST_BEATS} are needed)")
+    sound = passes.need("levels", 0.6, lambda: levels.measure(recording))
+    rhythm = passes.need("rhythm", 0.65, lambda: _rhythm(recording, grid))
+    bpm = tempo_bpm(rhythm["beat_grid_ms"])
+    dynamics = passes.try_("dynamics", 0.7, lambda: levels.dynamics(sound))
+    annotations = {
+        "f_measure_known": False,
+        **(passes.try_("form", 0.75, lambda: _form(recording, sound, grid)) or {}),
+        **(passes.try_("harmony", 0.8, lambda: _harmony(recording, grid)) or {}),
+        **(passes.try_("mood", 0.85, lambda: _mood(recording, bpm)) or {}),
+        "tempo_curve": tempo_curve(rhythm["beat_grid_ms"]),
+        "beat_confidence": round(float(_heard_at(recording, grid).mean()), 3),
+    }
+    layers = {
+        "rhythm": rhythm,
+        "frequency": passes.need("bands", 0.9, lambda: levels.envelopes(sound)),
+        "dynamics": dynamics,
+        "spectral": passes.try_("spectral", 0.92, lambda: levels.spectral(recording, sound)),
+        "annotations": annotations | ({"missing": passes.missing} if passes.missing else {}),
+    }
+    metrics = {"duration_ms": recording.duration_s * MS, "bpm": min(bpm, 300.0), "f_measure": 0.0, "cemgil": 0.0}
+    if dynamics:
+        metrics["dynamic_range"] = dynamics["range"]
+    document = {"metadata": origin.metadata(version), "global_metrics": metrics, "layers": layers}
+    return passes.need("writing", 0.95, lambda: seal(document, max_bytes))
+
+
+def _grid(recording: Recording, settings: BeatSettings) -> beats.BeatGrid:
+    prior = TempoPrior(((settings.prior_bpm, settings.prior_octaves, 1.0),))
+    return beats.decode(beats.weigh(recording), prior, (settings.tempo_min_bpm, settings.tempo_max_bpm))
+
+
+def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:
+    """(n,) the hops in which times lie."""
+    return np.clip((times_s * HOPS_PER_S).astype(int), 0, len(recording) - 1)
+
+
+def _near(values: np.ndarray, hops: np.ndarray) -> np.ndarray:
+    """(n,) the largest value within STRENGTH_HOPS after each hop, when what sounds there has been heard."""
+    ahead = np.minimum(hops[:, None] + np.arange(-1, STRENGTH_HOPS + levels.NOVELTY_LATENCY_HOPS), len(values) - 1)
+    return values[np.maximum(ahead, 0)].max(axis=1)
+
+
+def _heard_at(recording: Recording, grid: beats.BeatGrid) -> np.ndarray:
+    return _near(recording["heard"][:, 0], _hops(grid.times_s, recording))
+
+
+def _rhythm(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
+    at_ms = np.round(np.minimum(grid.times_s, recording.duration_s) * MS, 1)
+    at_ms, first = np.unique(at_ms, return_index=True)
+    novelty = recording["novelty"].astype(np.float32).sum(axis=1)
+    strength = _near(novelty, _hops(grid.times_s[first], recording))
+    strength = np.clip(strength / (np.percentile(strength, 95) + 1e-9), 0, 1)
+    return {
+        "beat_grid_ms": at_ms.tolist(),
+        "downbeat_ms": at_ms[grid.in_bar[first] == 1].tolist(),
+        "beat_strength": np.round(strength.astype(float), 3).tolist(),
+        "onset_times_ms": levels.onsets_ms(recording),
+    }
+
+
+def _bar_edges(recording: Recording, grid: beats.BeatGrid) -> np.ndarray:
+    """(bars + 1,) hops: from the start over every downbeat to the end; in fours where no downbeat is known."""
+    down = grid.times_s[grid.in_bar == 1]
+    down = down if len(down) > 1 else grid.times_s[::4]
+    hops = _hops(down, recording)
+    bar = int(np.median(np.diff(hops))) if len(hops) > 1 else len(recording)
+    inside = hops[(hops >= bar // 2) & (hops <= len(recording) - bar // 2)]
+    return np.unique(np.concatenate([[0], inside, [len(recording)]]))
+
+
+def _means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(n, ...) average between edges."""
+    counts = np.diff(edges).reshape(-1, *[1] * (values.ndim - 1))
+    return np.add.reduceat(values, edges[:-1], axis=0, dtype=np.float64) / counts
+
+
+def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> dict[str, Any]:
+    edges = _bar_edges(recording, grid)
+    powers = np.column_stack([sound.powers, sound.powers.sum(axis=1)])
+    novelty = recording["novelty"].astype(np.float32).sum(axis=1)
+    bars = form.Bars(
+        dbfs=10 * np.log10(_means(powers, edges) + 1e-12),
+        timbre=_means(recording["bands"], edges),
+        chroma=_means(recording["chroma"], edges),
+        onsets=_means(novelty, edges),
+    )
+    found, at_ms = form.analyse(bars), edges / HOPS_PER_S * MS
+    return {
+        "sections": [
+            {"label": part.label, "start_ms": float(at_ms[part.first]), "end_ms": float(at_ms[part.last]),
+             "confidence": round(part.confidence, 3), "letter": part.letter}
+            for part in found.parts
+        ],
+        "drops": [{"at_ms": float(at_ms[bar]), "confidence": round(sure, 3)} for bar, sure in found.drops],
+        "builds": [_span("build", at_ms, build) for build in found.builds],
+        "breakdowns": [_span("breakdown", at_ms, breakdown) for breakdown in found.breakdowns],
+    }  # fmt: skip
+
+
+def _span(label: str, at_ms: np.ndarray, bars: tuple[int, int, float]) -> dict[str, Any]:
+    first, last, sure = bars
+    start_ms, end_ms = float(at_ms[first]), float(at_ms[last])
+    return {"label": label, "start_ms": start_ms, "end_ms": end_ms, "confidence": round(sure, 3)}
+
+
+def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
+    edges = np.unique(np.concatenate([[0], _hops(grid.times_s, recording), [len(recording)]]))
+    chroma = _means(recording["chroma"], edges)
+    key = tone.key(recording["chroma"].astype(np.float32))
+    return ({"key": key} if key else {}) | {"chords": tone.chords(chroma, edges / HOPS_PER_S * MS)}
+
+
+def _mood(recording: Recording, bpm: float) -> dict[str, Any]:
+    novelty = recording["novelty"].astype(np.float32).sum(axis=1)
+    level = np.where(recording["sounding"], recording["level_dbfs"], -120.0)
+    columns = mood.curves(recording["chroma"], level, recording["centroid_hz"], novelty, bpm)
+    return {"mood": columns, "moods": mood.moods(columns, recording.duration_s * MS)}

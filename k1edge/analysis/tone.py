@@ -1,0 +1,109 @@
+"""What it is in: the key of the song, and its chords from beat to beat.
+
+Consumes pitch-class profiles, emits the map's `key` and `chords`. Keys by correlation with the probe-tone profiles of
+Krumhansl & Kessler (Psych. Rev. 1982); chords by a hidden Markov model over 24 triads and "none", one observation a beat
+(after Sheh & Ellis, ISMIR 2003).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+TRIADS = {"": (0, 4, 7), "m": (0, 3, 7)}
+NO_CHORD = "N"
+STAY = 0.80
+"""Probability that a chord goes on over the next beat: chords last some four beats."""
+SHARPNESS = 12.0
+"""How much a better fit counts: a full match over none is e ** 12."""
+NO_CHORD_FIT = 0.55
+SHORTEST_CHORD_MS = 500.0
+
+
+def _standardised(rows: np.ndarray) -> np.ndarray:
+    centred = rows - rows.mean(axis=-1, keepdims=True)
+    return centred / (np.linalg.norm(centred, axis=-1, keepdims=True) + 1e-9)
+
+
+KEY_PROFILES = _standardised(np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]))
+"""(24, 12): 12 major keys from C, then 12 minor."""
+
+
+def key_fits(chroma: np.ndarray) -> np.ndarray:
+    """(..., 12) profiles -> (..., 24) correlation with each key."""
+    return _standardised(chroma) @ KEY_PROFILES.T
+
+
+def key(chroma: np.ndarray) -> dict[str, Any] | None:
+    """(n, 12) profiles of a song -> its key; None when nothing is tonal. Confidence: lead over the next best unrelated key."""
+    total = chroma.sum(axis=0)
+    if total.sum() < 1e-6:
+        return None
+    fits = key_fits(total)
+    best = int(fits.argmax())
+    rivals = np.delete(fits, best)
+    confidence = float(np.clip((fits[best] - rivals.max()) * 4 + max(fits[best], 0) * 0.5, 0.0, 1.0))
+    return {"tonic": PITCHES[best % 12], "mode": "major" if best < 12 else "minor", "confidence": round(confidence, 3)}
+
+
+def _chord_names() -> tuple[list[str], np.ndarray]:
+    names, templates = [], []
+    for suffix, intervals in TRIADS.items():
+        for root in range(12):
+            names.append(PITCHES[root] + suffix)
+            template = np.zeros(12)
+            template[[(root + interval) % 12 for interval in intervals]] = 1.0
+            templates.append(template)
+    return names, _standardised(np.array(templates))
+
+
+CHORD_NAMES, CHORD_TEMPLATES = _chord_names()
+
+
+def _posteriors(log_fit: np.ndarray) -> np.ndarray:
+    """(beats, states) log likelihoods -> probabilities given all beats (forward-backward)."""
+    states = log_fit.shape[1]
+    to = np.full((states, states), (1 - STAY) / (states - 1))
+    np.fill_diagonal(to, STAY)
+    fit = np.exp(log_fit - log_fit.max(axis=1, keepdims=True))
+    forward, backward = np.empty_like(fit), np.empty_like(fit)
+    belief = np.full(states, 1 / states)
+    for n in range(len(fit)):
+        belief = (belief @ to) * fit[n]
+        forward[n] = belief = belief / belief.sum()
+    belief = np.ones(states)
+    for n in range(len(fit) - 1, -1, -1):
+        backward[n] = belief
+        belief = to @ (belief * fit[n])
+        belief /= belief.sum()
+    both = forward * backward
+    return both / both.sum(axis=1, keepdims=True)
+
+
+def chords(chroma: np.ndarray, edges_ms: np.ndarray) -> list[dict[str, Any]]:
+    """(n, 12) mean profile between edges, (n + 1,) edges -> spans of one chord each; stretches without one are left out."""
+    if not len(chroma):
+        return []
+    fits = _standardised(chroma) @ CHORD_TEMPLATES.T
+    fits[chroma.sum(axis=1) < 1e-6] = 0.0
+    log_fit = SHARPNESS * np.column_stack([fits, np.full(len(fits), NO_CHORD_FIT)])
+    posteriors = _posteriors(log_fit)
+    states = posteriors.argmax(axis=1)
+    found = []
+    for first, last in _runs(states):
+        start_ms, end_ms = float(edges_ms[first]), float(edges_ms[last])
+        if states[first] < len(CHORD_NAMES) and end_ms - start_ms >= SHORTEST_CHORD_MS:
+            sure = float(posteriors[first:last, states[first]].mean())
+            span = {"label": CHORD_NAMES[states[first]], "start_ms": start_ms, "end_ms": end_ms}
+            found.append(span | {"confidence": round(min(sure, 1.0), 3)})
+    return found
+
+
+def _runs(values: np.ndarray) -> list[tuple[int, int]]:
+    """(first, one past last) of each run of equal values."""
+    cuts = np.flatnonzero(np.diff(values)) + 1
+    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(values)], strict=True))

@@ -1,0 +1,189 @@
+"""`k1edge analyze FILE... | DIR`: songs to Genesis Maps.
+
+Each file is analysed in a process of its own, so that no file, however broken, ends the others. A song whose map is there
+already, made of the same audio, is skipped: an interrupted run is simply started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k1edge.analysis.progress import Bars, Lines
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.document import GenesisMap, validate
+from k1edge.genesis.faults import MapError
+from k1edge.library.admission import shown
+from k1edge.library.errors import Code
+from k1edge.library.files import file_sha256
+from k1edge.library.worker import Failure, Limits, Worker
+
+EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
+"""What is taken for a song in a directory; what it is, its content decides."""
+SUFFIX = ".genesis.json"
+POLL_S = 0.05
+MEMORY_MB = 4_000
+TIME_S = 3_600.0
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass(slots=True)
+class Song:
+    """One file on its way to a map."""
+
+    path: Path
+    output: Path
+    state: str = "queued"
+    """queued, processing, completed, skipped or failed."""
+    failure: Failure | None = None
+    map: GenesisMap | None = None
+    worker: Worker | None = None
+    began_s: float = 0.0
+    took_s: float = 0.0
+
+    def report(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        common = {"file": os.fspath(self.path), "state": self.state}
+        if self.failure:
+            return common | {"code": self.failure.code, "reason": self.failure.reason}
+        if not self.map:
+            return common
+        metrics, notes = self.map.global_metrics, self.map.layers.annotations
+        return common | {
+            "map": os.fspath(self.output),
+            "duration_ms": metrics.duration_ms,
+            "bpm": metrics.bpm,
+            "beats": len(self.map.layers.rhythm.beat_grid_ms),
+            "downbeats": len(self.map.layers.rhythm.downbeat_ms),
+            "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
+            "sections": [section.label for section in (notes and notes.sections) or []],
+            "drops_ms": [drop.at_ms for drop in (notes and notes.drops) or []],
+            "took_s": round(self.took_s, 2),
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares this program's arguments."""
+    parser.add_argument("songs", nargs="+", type=Path, metavar="FILE|DIR", help="sound files, or directories of them")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the maps go (default: beside each song)")
+    parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="songs at a time (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the song into this file, or into this directory")
+    parser.add_argument("--again", action="store_true", help="also analyse songs that have a map already")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a song")
+    parser.add_argument("--config", type=Path, metavar="TOML", help="tempo range and the like from this configuration")
+    parser.add_argument("--job", type=Path, metavar="OUTPUT", help=argparse.SUPPRESS)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 all done; 1 some failed; 2 wrong usage; 130 interrupted."""
+    if args.job:
+        return _as_worker(args)
+    missing = [path for path in args.songs if not path.exists()]
+    if missing or args.jobs < 1:
+        problem = f"there is no {missing[0]}" if missing else f"--jobs {args.jobs} is less than 1"
+        print(f"k1edge analyze: {problem}", file=sys.stderr)
+        return EXIT_USAGE
+    songs = list(_songs(args.songs, args.output))
+    if not songs:
+        print("k1edge analyze: there is no sound file in there", file=sys.stderr)
+        return EXIT_FAILED
+    show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
+    try:
+        _work_off(songs, args, show)
+    except KeyboardInterrupt:
+        for song in songs:
+            if song.worker:
+                song.worker.close()
+        show.end(songs)
+        return EXIT_INTERRUPTED
+    show.end(songs)
+    return EXIT_FAILED if any(song.state == "failed" for song in songs) else 0
+
+
+def _as_worker(args: argparse.Namespace) -> int:
+    from k1edge.analysis.job import run
+    from k1edge.config import Settings, load
+
+    settings = load(args.config) if args.config else Settings()
+    return run(args.songs[0], args.job, settings)
+
+
+def _songs(given: list[Path], output: Path | None) -> Iterator[Song]:
+    """Every song once, in order; a directory is searched through."""
+    seen: set[Path] = set()
+    for path in given:
+        files = [path] if not path.is_dir() else sorted(f for f in path.rglob("*") if f.suffix.lower() in EXTENSIONS)
+        for file in files:
+            if file in seen or file.is_dir():
+                continue
+            seen.add(file)
+            within = file.relative_to(path).parent if path.is_dir() else Path()
+            folder = output / within if output else file.parent
+            yield Song(file, folder / f"{file.name}{SUFFIX}")
+
+
+def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines) -> None:
+    waiting, running = list(reversed(songs)), []
+    while waiting or running:
+        while waiting and len(running) < args.jobs:
+            song = waiting.pop()
+            if not args.again and _is_done(song):
+                _finish(song, "skipped", args, show)
+            else:
+                _start(song, args)
+                running.append(song)
+        time.sleep(POLL_S if running else 0)
+        for song in [song for song in running if song.worker.poll()]:
+            running.remove(song)
+            _end(song, args, show)
+        show.update(songs)
+
+
+def _is_done(song: Song) -> bool:
+    """Whether a good map of this very audio is there."""
+    try:
+        found = validate(read_json(song.output.read_bytes()))
+        same = found.metadata.hashes.audio_sha256 == file_sha256(song.path)
+    except (OSError, MapError):
+        return False
+    song.map = found if same else None
+    return same
+
+
+def _start(song: Song, args: argparse.Namespace) -> None:
+    config = ["--config", os.fspath(args.config)] if args.config else []
+    command = [sys.executable, "-m", "k1edge", "analyze", *config]
+    song.output.parent.mkdir(parents=True, exist_ok=True)
+    song.state, song.began_s = "processing", time.monotonic()
+    song.worker = Worker(command, song.path.absolute(), song.output.absolute(), Limits(TIME_S, MEMORY_MB))
+
+
+def _end(song: Song, args: argparse.Namespace, show: Bars | Lines) -> None:
+    song.took_s, song.failure = time.monotonic() - song.began_s, song.worker.failure
+    song.worker.close()
+    if not song.failure:
+        try:
+            song.map = validate(read_json(song.output.read_bytes()))
+        except (OSError, MapError) as fault:
+            song.failure = Failure(Code.ANALYSIS_FAILED, f"left no valid map: {fault}")
+    _finish(song, "failed" if song.failure else "completed", args, show)
+
+
+def _finish(song: Song, state: str, args: argparse.Namespace, show: Bars | Lines) -> None:
+    song.state, song.worker = state, None
+    if args.plot and song.map:
+        from k1edge.plot import draw
+
+        target = args.plot / f"{song.path.name}.png" if args.plot.is_dir() else args.plot
+        draw(song.map, song.path.stem).save(target)
+    if args.json:
+        print(json.dumps(song.report(), ensure_ascii=False), flush=True)
+    else:
+        show.ended(shown(song.path), song)

@@ -1,0 +1,113 @@
+"""The beats of a file or an array, for other programs.
+
+    from k1edge import BeatDetector
+    found = BeatDetector().detect_beats("song.flac")     # or an array: BeatDetector(sr=44100).detect_beats(samples)
+
+The live engine hears the audio, and the whole-track decoder then looks back over all it heard. `k1edge.Pipeline` is the live
+engine itself, block by block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+
+from k1edge.analysis.beats import decode, weigh
+from k1edge.analysis.levels import onsets_ms
+from k1edge.analysis.listening import listen
+from k1edge.analysis.recording import Recording
+from k1edge.audio.blocks import blocks
+from k1edge.audio.files import RATES_HZ, FileSource
+from k1edge.beat.prior import TempoPrior
+from k1edge.config import Settings
+from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.genesis.revision import tempo_bpm
+
+
+class Beats(TypedDict):
+    """What `detect_beats` returns; times in s from the start of the audio."""
+
+    beats: np.ndarray
+    """(n,) float64."""
+    tempo: float
+    """bpm; 0.0 without beats."""
+    onsets: np.ndarray
+    """(m,) float64."""
+    frames: np.ndarray
+    """(n,) int: the beats in frames of `hop_length` samples at `sr`."""
+    sr: int
+    downbeats: np.ndarray
+    """(k,) float64, some of the beats."""
+    confidence: float
+    """0..1: how clearly beats were heard where they were put; 0.0 without beats."""
+
+
+class BeatDetector:
+    """Whole-track beat detection. `sr` is the rate of arrays that are passed, and with `hop_length` defines `frames`."""
+
+    def __init__(self, sr: int = 22_050, hop_length: int = 512) -> None:
+        if sr <= 0 or hop_length <= 0:
+            raise ValueError(f"sr and hop_length must be positive, not {sr} and {hop_length}")
+        self.sr, self.hop_length = sr, hop_length
+
+    def detect_beats(self, audio: str | Path | np.ndarray, units: str = "time", filter_beats: bool = True) -> Beats:
+        """Beats of a sound file, or of (n,) or (n, channels) samples -1..1 at `sr`.
+
+        `units` and `filter_beats` are accepted for programs written for older detectors; beats are in s, and need no
+        filter. An array of 44.1 or 48 kHz float32 mono is not copied. Raises `k1edge.audio.AudioError` for a bad file,
+        `ValueError` for a bad array.
+        """
+        settings = Settings()
+        recording = listen(*self._source(audio), settings)
+        if not len(recording):
+            return self._found(recording, np.zeros(0), np.zeros(0))
+        tempi = (settings.beat.tempo_min_bpm, settings.beat.tempo_max_bpm)
+        prior = TempoPrior(((settings.beat.prior_bpm, settings.beat.prior_octaves, 1.0),))
+        grid = decode(weigh(recording), prior, tempi)
+        return self._found(recording, grid.times_s, grid.times_s[grid.in_bar == 1])
+
+    def _source(self, audio: str | Path | np.ndarray) -> tuple[Iterable[AudioBlock], StreamFormat]:
+        if not isinstance(audio, np.ndarray):
+            source = FileSource(audio)
+            return source, source.fmt
+        samples = _mono(audio)
+        if self.sr in RATES_HZ:
+            rate_hz = self.sr
+        else:
+            import soxr  # only for arrays at other rates
+
+            rate_hz, samples = RATES_HZ[0], soxr.resample(samples, self.sr, RATES_HZ[0])
+        fmt = StreamFormat(rate_hz)
+        return blocks(iter([samples]), fmt, False), fmt
+
+    def _found(self, recording: Recording, beats: np.ndarray, downbeats: np.ndarray) -> Beats:
+        return Beats(
+            beats=beats,
+            tempo=tempo_bpm((beats * 1000).tolist()) if len(beats) > 1 else 0.0,
+            onsets=np.array(onsets_ms(recording)) / 1000 if len(recording) else np.zeros(0),
+            frames=np.round(beats * self.sr / self.hop_length).astype(int),
+            sr=self.sr,
+            downbeats=downbeats,
+            confidence=_confidence(recording, beats),
+        )
+
+
+def _mono(audio: np.ndarray) -> np.ndarray:
+    if audio.ndim not in (1, 2) or not np.issubdtype(audio.dtype, np.floating):
+        raise ValueError(f"samples must be floats of shape (n,) or (n, channels), not {audio.dtype} {audio.shape}")
+    if not np.isfinite(audio).all():
+        raise ValueError("samples must be finite")
+    mono = audio if audio.ndim == 1 else audio.mean(axis=1)
+    return mono.astype(np.float32, copy=False)
+
+
+def _confidence(recording: Recording, beats: np.ndarray) -> float:
+    if not len(beats):
+        return 0.0
+    late = recording.latency_s * HOPS_PER_S
+    at = np.clip(np.round(beats * HOPS_PER_S + late).astype(int)[:, None] + np.arange(-3, 4), 0, len(recording) - 1)
+    return float(recording["heard"][:, 0][at].max(axis=1).mean())
+

@@ -1,0 +1,157 @@
+"""`k1edge map validate|show|convert|diff|schema`: Genesis Maps of every dialect, on the command line.
+
+Consumes map files (`-` = standard input), prints or writes; a bad map is answered with every fault and its JSON path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from k1edge.genesis.codec import read_json, write_json
+from k1edge.genesis.dialects import Dialect, Reading, convert, losses, read
+from k1edge.genesis.document import GenesisMap
+from k1edge.genesis.faults import MapError
+from k1edge.genesis.revision import difference
+
+EXIT_INVALID, EXIT_USAGE = 1, 2
+FAULTS_SHOWN = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares this program's arguments."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    check = verbs.add_parser("validate", help="say whether maps are valid, and every fault of those that are not")
+    check.add_argument("maps", nargs="+", metavar="MAP")
+    show = verbs.add_parser("show", help="tell what a map says")
+    show.add_argument("map", metavar="MAP")
+    show.add_argument("--plot", type=Path, metavar="PNG", help="draw it")
+    change = verbs.add_parser("convert", help="write a map in another dialect")
+    change.add_argument("map", metavar="MAP")
+    change.add_argument("--to", type=Dialect, default=Dialect.V4, metavar="DIALECT",
+                        help=f"{', '.join(Dialect)} (default: %(default)s)")  # fmt: skip
+    change.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    compare = verbs.add_parser("diff", help="what changed between two maps, in numbers")
+    compare.add_argument("old", metavar="OLD")
+    compare.add_argument("new", metavar="NEW")
+    verbs.add_parser("schema", help="print the JSON Schema of v4.0.0")
+    for verb in (check, show, compare):
+        verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 done; 1 a map is invalid or unreadable."""
+    verbs = {"validate": _validate, "show": _show, "convert": _convert, "diff": _diff, "schema": _schema}
+    try:
+        return verbs[args.verb](args)
+    except MapError as error:
+        _print_faults(error)
+        return EXIT_INVALID
+    except OSError as fault:
+        print(f"k1edge map: {fault.filename}: {fault.strerror}", file=sys.stderr)
+        return EXIT_INVALID
+
+
+def _read(name: str) -> Reading:
+    text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    return read(read_json(text))
+
+
+def _print_faults(error: MapError) -> None:
+    for fault in error.faults[:FAULTS_SHOWN]:
+        print(f"  {fault}", file=sys.stderr)
+    if len(error.faults) > FAULTS_SHOWN:
+        print(f"  ... and {len(error.faults) - FAULTS_SHOWN} more", file=sys.stderr)
+
+
+def _validate(args: argparse.Namespace) -> int:
+    bad = 0
+    for name in args.maps:
+        try:
+            reading, faults = _read(name), ()
+        except MapError as error:
+            reading, faults = None, error.faults
+            bad += 1
+        if args.json:
+            listed = [{"path": fault.path, "problem": fault.problem} for fault in faults]
+            print(json.dumps({"map": name, "valid": not faults, "dialect": reading and reading.dialect, "faults": listed}))
+        elif reading:
+            print(f"{name}: valid {reading.dialect}", *reading.notes, sep="; ")
+        else:
+            print(f"{name}: invalid, {len(faults)} fault{'s' if len(faults) > 1 else ''}", file=sys.stderr)
+            _print_faults(MapError(faults))
+    return EXIT_INVALID if bad else 0
+
+
+def _facts(song: GenesisMap) -> dict[str, Any]:
+    metrics, rhythm, notes = song.global_metrics, song.layers.rhythm, song.layers.annotations
+    spans = {name: (notes and getattr(notes, name)) or [] for name in ("sections", "builds", "breakdowns", "drops")}
+    return {
+        "file": song.metadata.filename,
+        "engine": song.metadata.analysis_engine,
+        "made": song.metadata.timestamp_utc,
+        "duration_s": round(metrics.duration_ms / 1000, 2),
+        "bpm": metrics.bpm,
+        "beats": len(rhythm.beat_grid_ms),
+        "downbeats": len(rhythm.downbeat_ms),
+        "f_measure": metrics.f_measure if notes and notes.f_measure_known else None,
+        "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
+        "sections": [{"label": s.label, "from_s": s.start_ms / 1000, "to_s": s.end_ms / 1000} for s in spans["sections"]],
+        "drops_s": [drop.at_ms / 1000 for drop in spans["drops"]],
+        "builds_s": [[build.start_ms / 1000, build.end_ms / 1000] for build in spans["builds"]],
+        "breakdowns_s": [[span.start_ms / 1000, span.end_ms / 1000] for span in spans["breakdowns"]],
+        "audio_sha256": song.metadata.hashes.audio_sha256,
+        "map_sha256": song.metadata.hashes.map_sha256,
+    }
+
+
+def _show(args: argparse.Namespace) -> int:
+    song = _read(args.map).song
+    facts = _facts(song)
+    if args.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        for name, value in facts.items():
+            if name == "sections":
+                for section in value:
+                    print(f"{'':14}{section['from_s']:8.2f} .. {section['to_s']:8.2f} s  {section['label']}")
+            else:
+                print(f"{name:14}{'not known' if value is None else value}")
+    if args.plot:
+        from k1edge.plot import draw
+
+        draw(song, song.metadata.filename).save(args.plot)
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    reading = _read(args.map)
+    text = write_json(convert(reading.song, args.to))
+    for lost in losses(reading.song, args.to):
+        print(f"k1edge map: {args.to} has no place for {lost}", file=sys.stderr)
+    if args.output:
+        from k1edge.library.files import write_whole
+
+        write_whole(args.output, text)
+    else:
+        sys.stdout.buffer.write(text + b"\n")
+    return 0
+
+
+def _diff(args: argparse.Namespace) -> int:
+    changes = difference(_read(args.old).song, _read(args.new).song)
+    if args.json:
+        print(json.dumps(changes))
+        return 0
+    for name, value in changes.items():
+        pair = isinstance(value, list)
+        print(f"{name:18}{f'{value[0]} -> {value[1]}' if pair else value}")
+    return 0
+
+
+def _schema(args: argparse.Namespace) -> int:
+    print(json.dumps(GenesisMap.model_json_schema(), indent=2))
+    return 0

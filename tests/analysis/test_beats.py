@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from k1edge.analysis.beats import Evidence, decode
+from k1edge.beat.bar_pointer import STEPS_PER_S
+from k1edge.beat.prior import TempoPrior
+
+RANGE_BPM = (55.0, 215.0)
+LATENCY_S = 0.06
+HEARD, UNHEARD = 2.0, -0.5
+
+
+def heard(beats_s: np.ndarray, seconds: float, downbeats_s: np.ndarray | None = None, seed: int | None = None) -> Evidence:
+    """What a fair ear would say of beats at these times."""
+    steps = int(seconds * STEPS_PER_S)
+    beat, none = np.full(steps, UNHEARD, np.float32), np.full(steps, -0.05, np.float32)
+    at = np.round((beats_s + LATENCY_S) * STEPS_PER_S).astype(int) - 1
+    beat[at[at < steps]] = HEARD
+    down = beat.copy()
+    if downbeats_s is not None:
+        is_down = np.isin(np.round(beats_s, 4), np.round(downbeats_s, 4))
+        down[at] += np.where(is_down, 1.0, -1.0)
+    if seed is not None:
+        noise = np.random.default_rng(seed).normal(0, 0.8, steps).astype(np.float32)
+        beat, down = beat + noise, down + noise
+    return Evidence(beat, down, none, np.zeros(steps, np.float32), LATENCY_S)
+
+
+def grid(bpm: float, seconds: float, start_s: float = 0.3) -> np.ndarray:
+    return np.arange(start_s, seconds - 0.2, 60 / bpm)
+
+
+def found(evidence: Evidence):
+    return decode(evidence, TempoPrior(), RANGE_BPM)
+
+
+def f_measure(truth: np.ndarray, beats: np.ndarray, within_s: float = 0.03) -> float:
+    if not len(truth) or not len(beats):
+        return 0.0
+    hits = (np.abs(truth[:, None] - beats).min(axis=1) <= within_s).sum()
+    return 2 * hits / (len(truth) + len(beats))
+
+
+@pytest.mark.parametrize("bpm", [62.0, 87.3, 120.0, 128.0, 174.0, 205.0])
+def test_a_steady_pulse_is_found_from_its_first_beat_to_its_last(bpm):
+    truth = grid(bpm, 40.0)
+    beats = found(heard(truth, 40.0)).times_s
+    assert len(beats) == len(truth)
+    assert np.abs(beats - truth).max() < 0.02
+
+
+def test_a_tempo_that_wanders_is_followed():
+    periods = 0.5 * (1 + 0.12 * np.sin(np.arange(120) / 14))
+    truth = 0.4 + np.cumsum(periods)
+    assert f_measure(truth, found(heard(truth, truth[-1] + 1)).times_s) > 0.98
+
+
+def test_beats_drowned_in_noise_are_found_by_looking_ahead():
+    truth = grid(124.0, 60.0)
+    assert f_measure(truth, found(heard(truth, 60.0, seed=3)).times_s, 0.05) > 0.95
+
+
+def test_a_change_of_song_is_followed_at_once():
+    first, second = grid(100.0, 30.0), 30.1 + grid(139.0, 30.0)
+    truth = np.concatenate([first, second])
+    assert f_measure(truth, found(heard(truth, 61.0)).times_s) > 0.97
+
+
+def test_no_beat_is_put_where_there_is_none():
+    truth = np.concatenate([grid(120.0, 20.0), 40 + grid(120.0, 20.0)])
+    evidence = heard(truth, 61.0)
+    evidence.none[20 * STEPS_PER_S : 40 * STEPS_PER_S] = 0.5
+    beats = found(evidence).times_s
+    assert f_measure(truth, beats) > 0.97
+    assert not ((beats > 21.5) & (beats < 39.5)).any()
+
+
+def test_without_any_evidence_there_are_no_beats():
+    nothing = np.full(1000, UNHEARD, np.float32)
+    none = np.full(1000, 0.2, np.float32)
+    assert len(found(Evidence(nothing, nothing, none, np.zeros(1000, np.float32), LATENCY_S)).times_s) == 0
+
+
+def test_an_empty_track_has_no_beats():
+    empty = np.zeros(0, np.float32)
+    assert len(found(Evidence(empty, empty, empty, empty, LATENCY_S)).times_s) == 0
+
+
+@pytest.mark.parametrize("per_bar", [3, 4])
+def test_bars_are_counted_in_their_metre(per_bar):
+    truth = grid(120.0, 40.0)
+    decoded = found(heard(truth, 40.0, truth[1::per_bar]))
+    assert set(decoded.per_bar[4:-4].tolist()) == {per_bar}
+    assert f_measure(truth[1::per_bar], decoded.times_s[decoded.in_bar == 1]) > 0.95
+
+
+def test_one_false_downbeat_does_not_turn_the_bars():
+    truth = grid(120.0, 40.0)
+    downs = truth[::4].copy()
+    downs[5] = truth[5 * 4 + 2]
+    decoded = found(heard(truth, 40.0, downs))
+    assert f_measure(truth[::4], decoded.times_s[decoded.in_bar == 1]) > 0.95
+
+
+def test_every_beat_is_later_than_the_one_before():
+    beats = found(heard(grid(180.0, 30.0), 30.0, seed=1)).times_s
+    assert (np.diff(beats) > 0.1).all()
+
+
+def test_onsets_alone_carry_the_beat():
+    truth, seconds = grid(120.0, 40.0), 40.0
+    onset = np.full(int(seconds * STEPS_PER_S), -0.4, np.float32)
+    onset[np.round((truth + LATENCY_S) * STEPS_PER_S).astype(int) - 1] = 3.0
+    flat = np.zeros(len(onset), np.float32)
+    beats = found(Evidence(flat, flat, flat, onset, LATENCY_S)).times_s
+    assert f_measure(truth, beats) > 0.97

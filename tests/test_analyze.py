@@ -1,0 +1,114 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from k1edge.audio.synth import four_on_the_floor
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.document import validate
+
+ANALYZE = [sys.executable, "-m", "k1edge", "analyze"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def analyze(*args) -> subprocess.CompletedProcess:
+    return subprocess.run([*ANALYZE, *map(str, args)], capture_output=True, text=True, timeout=240, env=ONE_THREAD)
+
+
+def reports(done: subprocess.CompletedProcess) -> dict[str, dict]:
+    return {Path(r["file"]).name: r for r in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """A directory with good songs and every kind of bad one."""
+    folder = tmp_path_factory.mktemp("music")
+    song = four_on_the_floor(126.0, 14.0, 44_100)
+    soundfile.write(folder / "песня один.wav", song.samples, 44_100)
+    (folder / "deep").mkdir()
+    soundfile.write(folder / "deep" / "曲.flac", song.samples[: 44_100 * 12], 44_100)
+    soundfile.write(folder / "deep" / "misnamed.mp3", song.samples[: 44_100 * 10], 44_100, format="WAV")
+    soundfile.write(folder / "silence.wav", np.zeros(48_000 * 2), 48_000)
+    soundfile.write(folder / "blink.wav", song.samples[:44_100], 44_100)
+    (folder / "empty.mp3").write_bytes(b"")
+    (folder / "letter.ogg").write_text("dear sound")
+    (folder / "torn.flac").write_bytes((folder / "deep" / "曲.flac").read_bytes()[:300])
+    (folder / "notes.txt").write_text("not a song by its name")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_run(music, tmp_path_factory):
+    maps = tmp_path_factory.mktemp("maps")
+    return analyze(music, "--output", maps, "--json", "--jobs", 2), maps
+
+
+def test_every_good_song_is_done_and_every_bad_one_fails_with_its_code(first_run):
+    done, _ = first_run
+    found = reports(done)
+    assert done.returncode == 1
+    assert {name for name, r in found.items() if r["state"] == "completed"} == {"песня один.wav", "曲.flac", "misnamed.mp3"}
+    assert {name: r["code"] for name, r in found.items() if r["state"] == "failed"} == {
+        "silence.wav": "NO_MUSIC",
+        "blink.wav": "NO_MUSIC",
+        "empty.mp3": "INVALID_FILE_FORMAT",
+        "letter.ogg": "INVALID_FILE_FORMAT",
+        "torn.flac": "INVALID_FILE_FORMAT",
+    }
+    assert found["песня один.wav"]["bpm"] == pytest.approx(126, abs=1)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_maps_are_valid_and_name_their_song(first_run):
+    _, maps = first_run
+    written = sorted(path.relative_to(maps).as_posix() for path in maps.rglob("*.genesis.json"))
+    assert written == ["deep/misnamed.mp3.genesis.json", "deep/曲.flac.genesis.json", "песня один.wav.genesis.json"]
+    for path in maps.rglob("*.genesis.json"):
+        song = validate(read_json(path.read_bytes()))
+        assert song.metadata.filename + ".genesis.json" == path.name
+        assert song.layers.annotations.f_measure_known is False
+
+
+def test_an_interrupted_run_is_resumed_where_it_stopped(first_run, music):
+    _, maps = first_run
+    (maps / "deep" / "曲.flac.genesis.json").write_text("{")
+    again = reports(analyze(music / "песня один.wav", music / "deep", "--output", maps / "deep", "--json"))
+    assert again["песня один.wav"]["state"] == "completed"
+    assert again["曲.flac"]["state"] == "completed"
+    rerun = analyze(music / "deep", "--output", maps / "deep", "--json")
+    assert {r["state"] for r in reports(rerun).values()} == {"skipped"}
+    assert rerun.returncode == 0
+
+
+def test_a_person_gets_lines_and_a_picture(music, tmp_path):
+    done = analyze(music / "deep" / "曲.flac", "-o", tmp_path, "--plot", tmp_path / "song.png")
+    assert done.returncode == 0 and done.stdout == ""
+    assert "✓ 曲.flac: 126" in done.stderr
+    assert (tmp_path / "song.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(("args", "code"), [(["none.wav"], 2), (["--jobs", "0", "."], 2)])
+def test_wrong_usage_is_said(args, code):
+    done = analyze(*args)
+    assert done.returncode == code and done.stderr.startswith("k1edge analyze: ")
+
+
+def test_a_directory_without_songs_is_said(tmp_path):
+    assert analyze(tmp_path).returncode == 1
+
+
+def test_an_interrupt_ends_the_workers_and_leaves_no_half_map(music, tmp_path):
+    process = subprocess.Popen([*ANALYZE, str(music), "-o", str(tmp_path)], stderr=subprocess.PIPE, env=ONE_THREAD)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    process.stderr.close()
+    for path in tmp_path.rglob("*.genesis.json"):
+        validate(read_json(path.read_bytes()))

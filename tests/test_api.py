@@ -1,0 +1,81 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+import k1edge
+from k1edge.audio import AudioError
+from k1edge.audio.synth import four_on_the_floor, silence
+
+KEYS = {"beats", "tempo", "onsets", "frames", "sr", "downbeats", "confidence"}
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return four_on_the_floor(120.0, 20.0, 44_100)
+
+
+def right_share(truth_s: np.ndarray, beats_s: np.ndarray) -> float:
+    return float(np.mean(np.abs(truth_s[:, None] - beats_s).min(axis=1) < 0.04))
+
+
+def test_a_file_has_its_beats_with_the_keys_of_the_older_detector(tmp_path, sound):
+    path = tmp_path / "floor.wav"
+    soundfile.write(path, sound.samples, sound.rate_hz)
+    found = k1edge.BeatDetector(sr=22_050, hop_length=512).detect_beats(str(path), units="time", filter_beats=True)
+    assert set(found) == KEYS
+    assert found["tempo"] == pytest.approx(120.0, abs=1.0)
+    assert right_share(sound.truth.beats_s, found["beats"]) > 0.9
+    assert found["sr"] == 22_050
+    assert (found["frames"] == np.round(found["beats"] * 22_050 / 512)).all()
+    assert set(found["downbeats"]) <= set(found["beats"])
+    assert 0 < found["confidence"] <= 1
+    assert len(found["onsets"]) >= len(sound.truth.beats_s)
+
+
+def test_an_array_at_any_rate_has_the_same_beats_as_its_file(sound):
+    as_it_is = k1edge.BeatDetector(sr=44_100).detect_beats(sound.samples)
+    halved = k1edge.BeatDetector(sr=22_050).detect_beats(soxr.resample(sound.samples.astype(np.float64), 44_100, 22_050))
+    assert right_share(as_it_is["beats"], halved["beats"]) > 0.9
+    assert halved["tempo"] == pytest.approx(as_it_is["tempo"], abs=1.0)
+
+
+def test_stereo_arrays_are_mixed(sound):
+    stereo = np.column_stack([sound.samples, sound.samples])
+    found = k1edge.BeatDetector(sr=44_100).detect_beats(stereo)
+    assert right_share(sound.truth.beats_s, found["beats"]) > 0.9
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 3.0])
+def test_silence_has_no_beats_and_no_tempo(seconds):
+    found = k1edge.BeatDetector(sr=48_000).detect_beats(silence(seconds, 48_000).samples)
+    assert len(found["beats"]) == len(found["downbeats"]) == found["tempo"] == found["confidence"] == 0
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros((2, 2, 2), np.float32), np.zeros(9, np.int16), np.array([0.0, np.nan], np.float32)]
+)
+def test_a_bad_array_is_refused(samples):
+    with pytest.raises(ValueError, match="samples must be"):
+        k1edge.BeatDetector(sr=44_100).detect_beats(samples)
+
+
+def test_a_bad_file_and_bad_arguments_are_refused(tmp_path):
+    with pytest.raises(AudioError):
+        k1edge.BeatDetector().detect_beats(tmp_path / "none.wav")
+    with pytest.raises(ValueError, match="positive"):
+        k1edge.BeatDetector(sr=0)
+
+
+def test_importing_k1edge_loads_no_engine():
+    loaded = "import k1edge, sys; print(sorted(m for m in sys.modules if m.startswith(('k1edge.', 'numpy'))))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_what_is_not_there_is_not_there():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        k1edge.Nonsense  # noqa: B018
+    assert k1edge.Pipeline.__module__ == "k1edge.pipeline"

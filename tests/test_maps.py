@@ -1,0 +1,95 @@
+import io
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from k1edge import __main__ as door
+from k1edge.genesis.document import encode, seal
+from tests.genesis.songs import DIALECTS, changed, song_v4
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = {"v4.0.0": tmp_path / "v4.json"}
+    paths["v4.0.0"].write_bytes(encode(seal(song_v4())))
+    for name, document in DIALECTS.items():
+        paths[name] = tmp_path / f"{name}.json"
+        paths[name].write_text(json.dumps(document))
+    return {name: str(path) for name, path in paths.items()}
+
+
+def test_valid_maps_of_every_dialect_are_named(files, capsys):
+    assert door.main(["map", "validate", *files.values()]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[1] for line in said] == [f"valid {name}" for name in files]
+
+
+def test_every_fault_of_a_bad_map_is_printed_with_its_path(tmp_path, capsys):
+    bad = changed(changed(song_v4(), ("global_metrics", "bpm"), 900), ("metadata", "filename"), 5)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(bad))
+    assert door.main(["map", "validate", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "$.global_metrics.bpm" in said and "$.metadata.filename" in said and "Traceback" not in said
+    assert door.main(["map", "validate", "--json", str(path)]) == 1
+    assert {fault["path"] for fault in json.loads(capsys.readouterr().out)["faults"]} == {
+        "$.global_metrics.bpm",
+        "$.metadata.filename",
+    }
+
+
+def test_a_map_is_shown_and_drawn(files, tmp_path, capsys):
+    picture = tmp_path / "song.png"
+    assert door.main(["map", "show", files["v4.0.0"], "--plot", str(picture)]) == 0
+    said = capsys.readouterr().out
+    assert "120.0" in said and "intro" in said and "not known" in said
+    with Image.open(picture) as image:
+        assert image.size == (1800, 1000)
+    assert door.main(["map", "show", "--json", files["v3"]]) == 0
+    assert json.loads(capsys.readouterr().out)["beats"] == 3
+
+
+@pytest.mark.parametrize("name", ["v3", "v3-advanced", "v4-flat", "v4-camel"])
+def test_a_map_is_converted_up_and_down_again(files, tmp_path, capsys, name):
+    up, down = tmp_path / "up.json", tmp_path / "down.json"
+    assert door.main(["map", "convert", files[name], "-o", str(up)]) == 0
+    assert door.main(["map", "convert", str(up), "--to", name, "-o", str(down)]) == 0
+    back = json.loads(down.read_text())
+    if name == "v4-camel":
+        back["metadata"]["hashes"]["mapSha256"] = "0" * 64
+    assert back == DIALECTS[name]
+
+
+def test_what_a_dialect_cannot_say_is_told(files, capsys):
+    assert door.main(["map", "convert", files["v4.0.0"], "--to", "v3"]) == 0
+    printed = capsys.readouterr()
+    assert "no place for $.layers.annotations.sections" in printed.err
+    assert json.loads(printed.out)["metadata"]["version"] == "v3.0"
+
+
+def test_two_maps_are_compared(files, tmp_path, capsys):
+    other = tmp_path / "other.json"
+    other.write_bytes(encode(seal(song_v4(30, 530.0))))
+    assert door.main(["map", "diff", files["v4.0.0"], str(other)]) == 0
+    assert "32 -> 30" in capsys.readouterr().out
+    assert door.main(["map", "diff", "--json", files["v4.0.0"], files["v4.0.0"]]) == 0
+    assert json.loads(capsys.readouterr().out)["beat_f_measure"] == 1.0
+
+
+def test_a_map_is_read_from_standard_input(files, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(DIALECTS["v3"]).encode())))
+    assert door.main(["map", "show", "-"]) == 0
+    assert "kitchen.wav" in capsys.readouterr().out
+
+
+def test_the_schema_is_printed(capsys):
+    assert door.main(["map", "schema"]) == 0
+    assert "beat_grid_ms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [["show", "none.json"], ["convert", "none.json"], ["diff", "none.json", "none.json"]])
+def test_a_map_that_is_not_there_is_said_without_a_traceback(verb, capsys):
+    assert door.main(["map", *verb]) == 1
+    assert "No such file" in capsys.readouterr().err
