@@ -20,7 +20,7 @@ from k1edge.analysis.levels import onsets_ms
 from k1edge.analysis.listening import listen
 from k1edge.analysis.recording import Recording
 from k1edge.audio.blocks import blocks
-from k1edge.audio.files import RATES_HZ, FileSource
+from k1edge.audio.files import RATES_HZ, FileSource, resampled
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import Settings
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
@@ -74,14 +74,9 @@ class BeatDetector:
             source = FileSource(audio)
             return source, source.fmt
         samples = _mono(audio)
-        if self.sr in RATES_HZ:
-            rate_hz = self.sr
-        else:
-            import soxr  # only for arrays at other rates
-
-            rate_hz, samples = RATES_HZ[0], soxr.resample(samples, self.sr, RATES_HZ[0])
-        fmt = StreamFormat(rate_hz)
-        return blocks(iter([samples]), fmt, False), fmt
+        fmt = StreamFormat(self.sr if self.sr in RATES_HZ else RATES_HZ[0])
+        chunks = iter([samples])
+        return blocks(chunks if fmt.rate_hz == self.sr else resampled(chunks, self.sr, fmt.rate_hz), fmt, False), fmt
 
     def _found(self, recording: Recording, beats: np.ndarray, downbeats: np.ndarray) -> Beats:
         return Beats(

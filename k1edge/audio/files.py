@@ -73,7 +73,7 @@ class FileSource:
     def _mono(self) -> Iterator[np.ndarray]:
         chunks = self._mixed()
         native_hz = self._file.samplerate
-        return chunks if native_hz == self.fmt.rate_hz else _resampled(chunks, native_hz, self.fmt.rate_hz)
+        return chunks if native_hz == self.fmt.rate_hz else resampled(chunks, native_hz, self.fmt.rate_hz)
 
     def _mixed(self) -> Iterator[np.ndarray]:
         frames = round(CHUNK_S * self._file.samplerate)
@@ -106,7 +106,7 @@ def _nearest_rate(native_hz: int) -> int:
     return 44_100 if native_hz % 11_025 == 0 else 48_000
 
 
-def _resampled(chunks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+def resampled(chunks: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
     """Streaming band-limited resampling without delay: sample 0 stays at time 0."""
     import soxr  # only few files need it: the daemon's start stays light
 
