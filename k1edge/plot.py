@@ -60,7 +60,9 @@ class _Canvas:
     def columns(self) -> int:
         return (SIZE[0] - sum(MARGIN)) * SCALE
 
-    def text(self, at: tuple[float, float], words: str, size: int, colour: tuple[int, int, int], anchor: str = "lm") -> None:
+    def text(
+        self, at: tuple[float, float], words: str, size: int, *, colour: tuple[int, int, int] = FAINT, anchor: str = "lm"
+    ) -> None:
         font = ImageFont.load_default(size * SCALE)
         self.draw.text((at[0], at[1] * SCALE), words, fill=colour, font=font, anchor=anchor)
 
@@ -69,7 +71,7 @@ class _Canvas:
         top, bottom = ROWS[row]
         box = (MARGIN[0] * SCALE, top * SCALE, (SIZE[0] - MARGIN[1]) * SCALE, bottom * SCALE)
         self.draw.rounded_rectangle(box, 6 * SCALE, fill=PANEL)
-        self.text(((MARGIN[0] - 12) * SCALE, (top + bottom) / 2), label, 13, FAINT, "rm")
+        self.text(((MARGIN[0] - 12) * SCALE, (top + bottom) / 2), label, 13, anchor="rm")
         return top * SCALE, bottom * SCALE
 
 
@@ -120,8 +122,8 @@ def _title(canvas: _Canvas, document: dict[str, Any], notes: dict[str, Any], tit
     facts += [f"{key['tonic']} {key['mode']}"] if key else []
     facts += [f"{len(document['layers']['rhythm']['beat_grid_ms'])} beats"]
     top, bottom = ROWS["title"]
-    canvas.text((MARGIN[0] * SCALE, (top + bottom) / 2), title[:60], 34, INK)
-    canvas.text(((SIZE[0] - MARGIN[1]) * SCALE, (top + bottom) / 2), "   ·   ".join(facts), 18, FAINT, "rm")
+    canvas.text((MARGIN[0] * SCALE, (top + bottom) / 2), title[:60], 34, colour=INK)
+    canvas.text(((SIZE[0] - MARGIN[1]) * SCALE, (top + bottom) / 2), "   ·   ".join(facts), 18, anchor="rm")
 
 
 def _sections(canvas: _Canvas, sections: list[dict[str, Any]]) -> None:
@@ -134,7 +136,7 @@ def _sections(canvas: _Canvas, sections: list[dict[str, Any]]) -> None:
         canvas.draw.rounded_rectangle((left + SCALE, top, right - SCALE, bottom), 5 * SCALE, fill=colour)
         words = f"{section['label']} {section.get('letter', '')}".strip()
         if right - left > len(words) * 9 * SCALE:
-            canvas.text(((left + right) / 2, (top + bottom) / 2 / SCALE), words, 15, INK, "mm")
+            canvas.text(((left + right) / 2, (top + bottom) / 2 / SCALE), words, 15, colour=INK, anchor="mm")
 
 
 def _blend(bands: dict[str, np.ndarray]) -> np.ndarray:
@@ -173,7 +175,7 @@ def _bands(canvas: _Canvas, bands: dict[str, np.ndarray]) -> None:
         fill = tuple(int(0.35 * c + 0.65 * p) for c, p in zip(colour, PANEL, strict=True))
         canvas.draw.polygon([(left, base), *outline, (left + len(curve), base)], fill=fill)
         canvas.draw.line(outline, fill=colour, width=SCALE)
-        canvas.text((left - 12 * SCALE, (base - lane / 2) / SCALE), name, 13, colour, "rm")
+        canvas.text((left - 12 * SCALE, (base - lane / 2) / SCALE), name, 13, colour=colour, anchor="rm")
 
 
 def _beats(canvas: _Canvas, rhythm: dict[str, Any], tempo: dict[str, Any] | None) -> None:
@@ -197,7 +199,7 @@ def _beats(canvas: _Canvas, rhythm: dict[str, Any], tempo: dict[str, Any] | None
 def _mood(canvas: _Canvas, mood: dict[str, Any] | None) -> None:
     top, bottom = canvas.panel("mood", "")
     for number, (name, colour) in enumerate(MOOD_COLOURS.items()):
-        canvas.text(((MARGIN[0] - 12) * SCALE, top / SCALE + 24 + 31 * number), name, 13, colour, "rm")
+        canvas.text(((MARGIN[0] - 12) * SCALE, top / SCALE + 24 + 31 * number), name, 13, colour=colour, anchor="rm")
         if not mood or name not in mood:
             continue
         values = np.array(mood[name], float)
@@ -215,7 +217,7 @@ def _axis(canvas: _Canvas) -> None:
     seconds = canvas.duration_ms / 1000
     step = next((s for s in (5, 10, 15, 30, 60, 120, 300, 600) if seconds / s <= 16), 1800)
     for at_s in range(0, int(seconds) + 1, step):
-        canvas.text((canvas.x(at_s * 1000), SIZE[1] - 36), f"{at_s // 60}:{at_s % 60:02d}", 13, FAINT, "mm")
+        canvas.text((canvas.x(at_s * 1000), SIZE[1] - 36), f"{at_s // 60}:{at_s % 60:02d}", 13, anchor="mm")
 
 
 def _glow(canvas: _Canvas, drops: list[dict[str, Any]]) -> Image.Image:

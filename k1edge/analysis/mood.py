@@ -41,7 +41,7 @@ def _smooth(values: np.ndarray, points: int) -> np.ndarray:
 
 
 def curves(
-    chroma: np.ndarray, rms_dbfs: np.ndarray, centroid_hz: np.ndarray, novelty: np.ndarray, bpm: float
+    chroma: np.ndarray, rms_dbfs: np.ndarray, centroid_hz: np.ndarray, novelty: np.ndarray, *, bpm: float
 ) -> dict[str, Any]:
     """(hops, 12), (hops,) x 3, tempo -> columns `valence`, `arousal`, `tension`, one value every `step_ms`."""
     step = max(len(chroma) // MOST_POINTS + 1, HOPS_PER_S // 2)

@@ -218,5 +218,5 @@ def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
 def _mood(recording: Recording, bpm: float) -> dict[str, Any]:
     novelty = recording["novelty"].astype(np.float32).sum(axis=1)
     level = np.where(recording["sounding"], recording["level_dbfs"], -120.0)
-    columns = mood.curves(recording["chroma"], level, recording["centroid_hz"], novelty, bpm)
+    columns = mood.curves(recording["chroma"], level, recording["centroid_hz"], novelty, bpm=bpm)
     return {"mood": columns, "moods": mood.moods(columns, recording.duration_s * MS)}

@@ -189,7 +189,7 @@ def test_loud_busy_bright_music_is_more_aroused_than_soft_music():
     chroma = np.tile(np.eye(12)[0], (hops, 1))
     loud = np.concatenate([np.full(hops // 2, -40.0), np.full(hops // 2, -12.0)])
     novelty = np.concatenate([np.full(hops // 2, 0.1), np.full(hops // 2, 1.0)])
-    columns = mood.curves(chroma, loud, np.full(hops, 2000.0), novelty, 128.0)
+    columns = mood.curves(chroma, loud, np.full(hops, 2000.0), novelty, bpm=128.0)
     arousal = columns["arousal"]
     assert arousal[-1] > arousal[0] + 0.4
     assert len(arousal) == len(columns["valence"]) == len(columns["tension"]) <= mood.MOST_POINTS
