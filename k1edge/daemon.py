@@ -183,7 +183,7 @@ def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *,
             raise
         except Exception:
             with contextlib.suppress(OSError):
-                edge.save_recording(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
+                edge.blackbox.save(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
             raise
         finally:
             notifier.stopping("releasing the K1s")

@@ -123,6 +123,11 @@ class Driver:
             known.round_trip_ms, known.offset_ms = min(known.pongs)
 
     @property
+    def ready(self) -> int:
+        """K1s that are there."""
+        return sum(device.ready for device in self.devices.values())
+
+    @property
     def stopped(self) -> dict[str, int]:
         """How often the limiter changed or held back what, over all K1s."""
         return dict(sum((device.limiter.stopped for device in self.devices.values()), Counter()))

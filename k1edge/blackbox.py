@@ -1,0 +1,60 @@
+"""The flight recorder of a running edge: checkpoints when they are due, files when they are asked for.
+
+Consumes the pipeline and its frames; writes recordings below the state folder, beside the loop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from k1edge import checkpoint, recorder
+from k1edge.config import Settings
+from k1edge.frames import GenesisFrame
+from k1edge.pipeline import Pipeline
+from k1edge.recorder import Recorder
+from k1edge.system.state import state_folder
+
+
+class BlackBox:
+    """A recorder that knows whose flight it records; does nothing where there is nothing to replay."""
+
+    def __init__(self, settings: Settings, boot_id: str) -> None:
+        # aubio hears samples, which are not recorded, and its state is out of reach.
+        wanted = settings.recorder.minutes > 0 and settings.beat.engine != "aubio"
+        self._recorder = Recorder(settings.recorder.minutes) if wanted else None
+        self._boot_id = boot_id
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is recorded."""
+        return self._recorder is not None
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """A new stream."""
+        if self._recorder is not None:
+            self._recorder.begin(checkpoint.dumps(pipeline))
+
+    def before(self, pipeline: Pipeline) -> None:
+        """The pipeline is about to process a hop."""
+        if self._recorder is not None and self._recorder.wants_checkpoint:
+            self._recorder.begin(checkpoint.dumps(pipeline))
+
+    def after(self, frame: GenesisFrame) -> None:
+        """It has."""
+        if self._recorder is not None:
+            self._recorder.add(frame)
+
+    def save(self, wait: bool = False) -> str:
+        """Writes all there is, in a thread that only writes, unless `wait`; returns the file, '' if off. Raises OSError."""
+        if self._recorder is None:
+            return ""
+        folder = state_folder() / "recordings"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}"
+        contents = self._recorder.contents()
+        writer = threading.Thread(target=recorder.save, args=(contents, folder, name), name="recorder", daemon=True)
+        writer.start()
+        if wait:
+            writer.join()
+        return str(folder / f"{name}.k1rec")

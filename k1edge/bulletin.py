@@ -1,0 +1,118 @@
+"""What an edge says about itself: its status, what it is, what its input is like, how it fares.
+
+Consumes the state of the edge's parts; emits `Publication`s: each truth when it has changed, telemetry when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from k1edge import __version__
+from k1edge.audio import AudioError
+from k1edge.config import Settings
+from k1edge.contract import JSON_SCHEMA, committed
+from k1edge.driver import Driver
+from k1edge.frames import GenesisFrame
+from k1edge.hands import Hands
+from k1edge.k1 import contract
+from k1edge.k1.contract import Publication, Scribe, Stamp
+from k1edge.k1.link import Link
+from k1edge.publisher import Gate
+from k1edge.selfscore import SelfScore
+from k1edge.telemetry import Telemetry
+
+TEXT_LIMIT = 512
+LEVEL_STEP_DB = 6
+"""A smaller change of level is not worth a message."""
+AUDIO_LOST = "AUDIO_LOST"
+
+
+def digest(text: str) -> str:
+    """A short name for a text: equal only if the text is."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Input(NamedTuple):
+    """What is listened to."""
+
+    device: str
+    rate_hz: int
+    lost_samples: int
+
+
+class Bulletin:
+    """The edge in its own words."""
+
+    def __init__(self, settings: Settings, scribe: Scribe, boot_id: str, origin: str) -> None:
+        self._settings = settings
+        self._scribe = scribe
+        self._boot_id = boot_id
+        self._origin = origin
+        self._began_s = time.monotonic()
+        self._status = ("", "")
+        self._audio = Gate()
+        self._limited: dict[str, int] = {}
+
+    def status(self, stamp: Stamp, state: str, code: str = "", reason: str = "") -> Iterator[Publication]:
+        """`init`, `ready`, `degraded` or `stopping`, when that is news."""
+        if (state, code) != self._status:
+            self._status = (state, code)
+            insecure = self._settings.mqtt.allow_insecure and not self._settings.mqtt.tls
+            yield self._scribe.write(contract.Status, stamp, state=state, code=code, reason=reason[:TEXT_LIMIT],
+                                     boot_id=self._boot_id, insecure=insecure)
+
+    def introduction(self, stamp: Stamp, device: str, rate_hz: int, k1s: tuple[str, ...]) -> Iterator[Publication]:
+        """What this edge is and runs with."""
+        config_hash = digest(self._settings.model_dump_json())
+        yield self._scribe.write(contract.ConfigReported, stamp, hash=config_hash, generation=1, origin=self._origin)
+        yield self._scribe.write(
+            contract.Info, stamp, version=__version__, contract=contract.VERSION, config_hash=config_hash,
+            schema_hash=digest(committed(JSON_SCHEMA)), boot_id=self._boot_id, engine=self._settings.beat.engine,
+            audio_device=device[:TEXT_LIMIT], audio_rate_hz=rate_hz, devices=k1s, capabilities=tuple(contract.VERBS),
+        )  # fmt: skip
+
+    def audio(self, stamp: Stamp, frame: GenesisFrame, source: Input) -> Iterator[Publication]:
+        """What the input is like, when it has changed."""
+        features, lost = frame.features, source.lost_samples
+        state = "silent" if features.silent else "ok"
+        if self._audio.passes((state, round(features.level_dbfs / LEVEL_STEP_DB), lost), stamp.monotonic_ns // 10_000_000):
+            yield self._scribe.write(
+                contract.AudioState, stamp, state=state, device=source.device[:TEXT_LIMIT], rate_hz=source.rate_hz,
+                level_dbfs=round(features.level_dbfs, 1), noise_floor_dbfs=round(features.noise_floor_dbfs, 1),
+                lost_samples=lost,
+            )  # fmt: skip
+
+    def audio_lost(self, stamp: Stamp, error: AudioError) -> Iterator[Publication]:
+        """There is no input: the state, and an alarm."""
+        said = {"code": AUDIO_LOST, "reason": error.reason[:TEXT_LIMIT], "remedy": error.remedy[:TEXT_LIMIT]}
+        yield self._scribe.write(contract.AudioState, stamp, state="absent", device=error.device[:TEXT_LIMIT], **said)
+        yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="alarm", **said)
+
+    def limits(self, stamp: Stamp, stopped: dict[str, int]) -> Iterator[Publication]:
+        """What the photosensitive limiter has stopped so far, when there is more."""
+        if stopped != self._limited:
+            self._limited = stopped
+            data = {name: float(count) for name, count in stopped.items()}
+            yield self._scribe.write(contract.Event, stamp, kind="limiter", data=data)
+
+    def score(self, stamp: Stamp, score: SelfScore, limited: int) -> Publication:
+        """The engine's account of itself since the last one."""
+        figures = score.report() | {"limited": limited}
+        return self._scribe.write(contract.Event, stamp, kind="score", data={k: float(v) for k, v in figures.items()})
+
+    def telemetry(self, stamp: Stamp, measured: Telemetry, heard: dict[str, object], parts: tuple[Link, Driver, Hands]
+                  ) -> Publication:
+        """How the edge fares."""
+        link, driver, hands = parts
+        return self._scribe.write(
+            contract.Telemetry, stamp, uptime_s=round(time.monotonic() - self._began_s, 1), unsent=link.queued,
+            mqtt_connected=link.connected, mqtt_sent=link.counters.sent, mqtt_received=link.counters.received,
+            mqtt_reconnects=link.counters.reconnects, mqtt_dropped_live=link.dropped_live,
+            mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
+            requests_ok=hands.ok, requests_rejected=sum(hands.rejected.values()), errors=dict(hands.rejected),
+            clamped_parameters=driver.clamped, devices_ready=driver.ready,
+            device_round_trip_ms_max=driver.round_trip_ms_max, **measured.snapshot(), **heard,
+        )  # fmt: skip
