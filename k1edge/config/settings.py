@@ -193,6 +193,24 @@ class RecorderSettings(BaseModel):
     """Kept in memory, 2 MB a minute; 0 = off."""
 
 
+class LibrarySettings(BaseModel):
+    """Songs, their Genesis Maps, and the process that keeps them."""
+
+    model_config = STRICT
+
+    enabled: bool = True
+    music_dir: str = Field("", max_length=1000)
+    """Nothing outside is ever opened; '' = `music` in the state folder. Its folder `inbox` is watched."""
+    capture_live: bool = True
+    """Each song heard on the line gets a map; its sound is not kept."""
+    limit_mb: int = Field(2_000, ge=10, le=1_000_000)
+    """Of maps; beyond it the oldest that are not pinned go."""
+    max_file_mb: int = Field(50, ge=1, le=2_000)
+    time_limit_s: int = Field(300, ge=10, le=3_600)
+    memory_mb: int = Field(700, ge=500, le=8_000)
+    """Address space of an analysis."""
+
+
 class LogSettings(BaseModel):
     """What is written to the journal."""
 
@@ -216,6 +234,7 @@ class Settings(BaseModel):
     k1: K1Settings = K1Settings()
     telemetry: TelemetrySettings = TelemetrySettings()
     recorder: RecorderSettings = RecorderSettings()
+    library: LibrarySettings = LibrarySettings()
     log: LogSettings = LogSettings()
 
     @field_validator("site", "edge", mode="before")
