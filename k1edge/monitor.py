@@ -143,11 +143,12 @@ class EdgeView:
         if telemetry is None:
             return
         old_s = now_s - (self._telemetry_s or now_s)
+        if old_s > STALE_S:
+            yield _labelled("health", f"last heard {old_s:.0f} s ago"), WARN
         told = [(label, form, getattr(telemetry, key)) for label, key, form in HEALTH]
         facts = [f"{label} {form.format(value)}" for label, form, value in told if value is not None]
-        late = f"  (last heard {old_s:.0f} s ago)" if old_s > STALE_S else ""
         for first in range(0, len(facts), 4):
-            yield _labelled("health" if not first else "", "   ".join(facts[first : first + 4]) + late), WARN * bool(late)
+            yield _labelled("" if first else "health", "   ".join(facts[first : first + 4])), ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

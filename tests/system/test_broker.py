@@ -1,0 +1,133 @@
+"""The embedded broker: loopback only, both protocols, and up again when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from k1edge.config.mqtt import MqttSettings
+from k1edge.k1.contract import Publication
+from k1edge.k1.link import Identity, Link
+from k1edge.system.broker import BrokerError, EmbeddedBroker, configuration
+from tests.brokers import eventually, free_port, listening
+
+
+@pytest.fixture
+def broker():
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def links(broker):
+    """One link of each protocol version, both subscribed to everything."""
+    newer = link(broker.url, "newer", "5")
+    older = link(broker.url_311, "older", "3.1.1")
+    eventually(lambda: newer.connected and older.connected)
+    yield newer, older
+    newer.close()
+    older.close()
+
+
+def link(url, name, protocol, **identity):
+    made = Link(MqttSettings(url=url, protocol=protocol), Identity(name, ("k1/v1/#",), **identity), lambda _: 0.05)
+    made.start()
+    return made
+
+
+def test_the_two_versions_hear_each_other(links):
+    newer, older = links
+    for sender, receiver, qos in ((newer, older, 0), (older, newer, 1)):
+        heard = []
+        for number in range(20):
+            sender.send(Publication("k1/v1/x", str(number).encode(), qos))
+        eventually(lambda: heard.extend(receiver.receive()) or len(heard) >= 20)  # noqa: B023
+        assert [int(message.payload) for message in heard[-20:]] == list(range(20))
+
+
+def test_a_late_subscriber_gets_what_is_retained(broker, links):
+    links[0].send(Publication("k1/v1/status", b"ready", 1, True))
+    eventually(lambda: links[0].queued == 0)
+    late, heard = link(broker.url, "late", "5"), []
+    eventually(lambda: heard.extend(late.receive()) or heard)
+    late.close()
+    assert (heard[0].payload, heard[0].arrival.retained) == (b"ready", True)
+
+
+def test_either_port_is_found_with_automatic_protocol(broker):
+    for url, spoken in ((broker.url, "5"), (broker.url_311, "3.1.1")):
+        found = link(url, "auto", "auto")
+        eventually(lambda: found.connected)  # noqa: B023
+        assert found.protocol == spoken
+        found.close()
+
+
+def test_it_listens_on_loopback_and_nowhere_else():
+    parsed = tomllib.loads(configuration(1883, 1884))
+    listeners = [listener for version in ("v4", "v5") for listener in parsed[version].values()]
+    assert sorted(listener["listen"] for listener in listeners) == ["127.0.0.1:1883", "127.0.0.1:1884"]
+    assert parsed["router"]["max_segment_size"] * parsed["router"]["max_segment_count"] <= 4 * 2**20
+
+
+def test_a_busy_port_is_named_with_a_remedy():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BrokerError, match=f"port {port}.*name a broker of your own"):
+            EmbeddedBroker(port).start()
+
+
+def test_a_given_port_is_used_and_free_again_afterwards():
+    port = free_port()
+    with EmbeddedBroker(port) as broker:
+        assert broker.url == f"mqtt://127.0.0.1:{port}"
+        assert listening(port) and listening(broker.port_311)
+    assert not listening(port)
+    assert not broker.is_running
+
+
+def test_a_broker_that_was_killed_is_started_again_and_the_links_return(broker, links):
+    links[0].send(Publication("k1/v1/status", b"ready", 1, True))
+    eventually(lambda: any(message.payload == b"ready" for message in links[1].receive()))
+    os.kill(broker.pid, signal.SIGKILL)
+    eventually(lambda: not broker.is_running)
+    eventually(broker.supervise, "it is started again")
+    eventually(lambda: any(message.payload == b"ready" for message in links[1].receive()), "the status is back")
+    assert broker.restarts == 1
+    assert not broker.supervise()
+
+
+def test_a_panic_inside_ends_the_broker_so_that_it_can_be_started_again(broker, links):
+    """An MQTT 5 property on its way to an MQTT 3.1.1 subscriber is what this broker dies of."""
+    poison = Link(MqttSettings(url=broker.url, protocol="5"), Identity("poison", properties=True), lambda _: 0.05)
+    poison.start()
+    eventually(lambda: poison.connected)
+    poison.send(Publication("k1/v1/x", b"x"))
+    eventually(lambda: not broker.is_running, "the broker has given up")
+    poison.close()
+    eventually(broker.supervise)
+    eventually(lambda: all(each.connected for each in links), "both links are back")
+
+
+def test_it_ends_with_its_parent_however_that_ends():
+    code = "from k1edge.system.broker import EmbeddedBroker as B; b = B(); b.start(); print(b.pid, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE) as parent:
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)
+        parent.kill()
+    eventually(lambda: not alive(child), "the child is gone")
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie that nobody has fetched yet is dead.
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -1,0 +1,117 @@
+"""`k1edge monitor`: what an edge says, on a screen of any size, or in lines."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.monitor import STALE_S, EdgeView
+from tests.brokers import PATIENCE_S, eventually
+from tests.in_terminal import InTerminal
+from tests.k1.examples import EXAMPLES
+from tests.k1.fake_edge import SITE, FakeEdge, now
+
+STAMP = Stamp(1_700_000_000_000, True)
+
+
+@pytest.fixture
+def view():
+    view, scribe = EdgeView("+"), Scribe("club", "pi-1")
+    for model in contract.EDGE_MESSAGES:
+        said = scribe.write(model, STAMP, **EXAMPLES[model])
+        view.take(said.topic, said.payload, 100.0)
+    k1 = Scribe("club", "k1-a").write(contract.DeviceStatus, STAMP, state="ready")
+    view.take(k1.topic, k1.payload, 100.0)
+    return view
+
+
+def screen(view, columns=80, now_s=100.5):
+    return "\n".join(text for text, _ in view.lines(columns, now_s))
+
+
+def test_everything_an_edge_says_is_on_the_screen(view):
+    shown = screen(view)
+    for expected in ("pi-1", "degraded", "AUDIO_ABSENT", "128.0 bpm", "locked", "0.90", "● ○ ○ ○", "beat 41", "-20.0 dBFS",
+                     "energy", "vocal", "bass", "percussiveness", "brightness", "drop", "pulse in Black Magenta Red",
+                     "held by", "desk", "k1-a ready", "cpu 12 %", "temperature 51 °C", "drift -1.5 ms"):  # fmt: skip
+        assert expected in shown
+
+
+@pytest.mark.parametrize("columns", [1, 10, 24, 80, 300])
+def test_no_line_is_wider_than_the_terminal(view, columns):
+    assert all(len(text) <= columns for text, _ in view.lines(columns, 100.0))
+
+
+def test_telemetry_that_has_stopped_coming_is_marked(view):
+    assert "last heard" not in screen(view, now_s=100.0 + STALE_S - 1)
+    assert "last heard 9 s ago" in screen(view, now_s=109.0)
+
+
+def test_an_edge_that_was_not_heard_is_said_to_be_silent():
+    assert "nothing heard yet" in screen(EdgeView("pi-1"))
+
+
+def test_a_cleared_state_disappears(view):
+    view.take(contract.topic(contract.SectionState, "club", "pi-1"), b"", 101.0)
+    assert "section" not in screen(view)
+
+
+def test_what_is_not_of_the_contract_is_counted_and_not_shown(view):
+    before = screen(view)
+    assert view.take("k1/v1/club/edge/pi-1/status", b'{"state":"on fire"}', 100.0) is None
+    assert view.take("other/topic", b"{}", 100.0) is None
+    assert view.rejected == 2
+    assert screen(view) == before
+
+
+def monitor(url, *options, **process):
+    command = [sys.executable, "-m", "k1edge", "monitor", "--url", url, "--site", SITE, *options]
+    return subprocess.Popen(command, **process)
+
+
+@pytest.fixture
+def edge(mosquitto):
+    edge = FakeEdge(mosquitto.settings())
+    edge.link.send(edge.scribe.write(contract.Status, now(), state="ready"))
+    eventually(lambda: edge.link.connected)
+    yield edge
+    edge.link.close()
+
+
+def test_a_pipe_gets_a_line_for_each_message(mosquitto, edge):
+    process = monitor(mosquitto.url, stdout=subprocess.PIPE, text=True)
+    lines = [process.stdout.readline()]
+    edge.link.send(edge.scribe.write(contract.Telemetry, now(), cpu_pct=12.5))
+    edge.link.send(edge.scribe.write(contract.Event, now(), kind="drop", confidence=0.8))
+    lines += [process.stdout.readline() for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 0
+    process.stdout.close()
+    assert lines[0].startswith("edge/edge-a/status {") and '"ready"' in lines[0]
+    assert sorted(line.split()[0] for line in lines[1:]) == ["edge/edge-a/event/drop", "edge/edge-a/telemetry"]
+
+
+def test_a_terminal_gets_a_screen(mosquitto, edge):
+    with InTerminal(70, 20, "monitor", mosquitto) as program:
+        eventually(lambda: b"edge-a  ready" in program.screen)
+    assert program.process.returncode == 0
+    assert b"\x1b[?1049l" in program.screen
+
+
+def test_a_broker_that_is_not_there_is_told():
+    process = monitor("mqtt://127.0.0.1:1", "--seconds", "1.5", "--lines", stdout=subprocess.PIPE, text=True)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "refused" in output
+
+
+def test_a_wrong_option_is_told_without_a_traceback():
+    process = monitor("ftp://x", stderr=subprocess.PIPE, text=True)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "mqtt://" in errors and "Traceback" not in errors
