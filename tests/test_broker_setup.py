@@ -1,0 +1,292 @@
+"""The venue's broker as `scripts/broker-setup` leaves it, under a real mosquitto: all may do what they must, no more."""
+
+import re
+import shutil
+import socket
+import subprocess
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from k1edge.config import MqttSettings
+from k1edge.edge import subscriptions
+from k1edge.k1.contract import Publication
+from k1edge.k1.link import Identity, Link
+from k1edge.k1.simulator import VirtualK1
+from tests.brokers import Mosquitto, eventually, free_port
+from tests.end_to_end.k1 import K1OnTheWall
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "broker-setup"
+NODES = ("edge/pi-1", "edge/pi-2", "device/porch", "device/bar", "viewer/wall", "operator/ann", "admin/eve")
+CERTIFIED = "device/cert"
+SITE = "k1/v1/hall"
+_numbers = count()
+
+
+def setup(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SCRIPT, "--dir", folder, *args], capture_output=True, text=True, check=False)
+
+
+class Venue(Mosquitto):
+    """Debian's mosquitto.conf in short, which includes what the script wrote, and nothing else."""
+
+    def __init__(self, folder: Path, ports: tuple[int, ...]) -> None:
+        self.folder, self.ports, self.port, self.tls = folder, ports, ports[0], False
+        self._conf, self._log, self._process = folder / "mosquitto.conf", folder / "log", None
+        self._conf.write_text(f"user root\npersistence false\nlog_type all\ninclude_dir {folder / 'conf.d'}\n")
+
+    def password(self, node: str) -> SecretStr:
+        return SecretStr((self.folder / "k1edge" / "credentials" / f"{node.replace('/', '-')}.password").read_text().strip())
+
+    def of(self, node: str) -> MqttSettings:
+        """How a node comes in: over the network with its password, but for the one with a certificate."""
+        ca_file = str(self.folder / "k1edge" / "ca.crt")
+        if node == CERTIFIED:
+            own = self.folder / "k1edge" / "credentials" / "device-cert"
+            return MqttSettings(url=f"mqtts://localhost:{self.ports[2]}", ca_file=ca_file, client_cert=f"{own}.crt",
+                                client_key=f"{own}.key")
+        return MqttSettings(url=f"mqtts://localhost:{self.ports[1]}", ca_file=ca_file, username=node,
+                            password=self.password(node))
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("venue")
+    ports = tuple(free_port() for _ in range(3))
+    for args in (("--ports", ",".join(map(str, ports)), "hall", *NODES), ("--certificate", "hall", CERTIFIED)):
+        done = setup(folder, *args)
+        assert done.returncode == 0, done.stderr
+    with Venue(folder, ports) as running:
+        yield running
+
+
+@pytest.fixture
+def come_in(venue):
+    """A connected link of one node, subscribed to what is given."""
+    with ExitStack() as stack:
+
+        def connect(node, *filters):
+            link = Link(venue.of(node), Identity(f"{node}-{next(_numbers)}", filters))
+            link.start()
+            stack.callback(link.close)
+            eventually(lambda: link.connected, f"{node} comes in: {link.last_reason or venue.log[-500:]}")
+            return link
+
+        yield connect
+
+
+def may_write(link: Link, topic: str) -> bool:
+    """By trying: an MQTT 5 broker confirms or refuses each message, in order; the second is one that nobody may write."""
+    assert link.protocol == "5"
+    before, forbidden = link.counters.refused, f"forbidden/{next(_numbers)}"
+    link.send(Publication(topic, b"{}", 1))
+    link.send(Publication(forbidden, b"{}", 1))
+    eventually(lambda: link.last_reason.endswith(f"({forbidden})"), "both are answered")
+    return link.counters.refused - before == 1
+
+
+def test_a_node_writes_below_its_own_level_and_nowhere_else(come_in):
+    edge, k1 = come_in("edge/pi-1"), come_in("device/porch")
+    for leaf in ("status", "beat", "state/tempo", "event/alarm", "response/scene.apply", "config/reported"):
+        assert may_write(edge, f"{SITE}/edge/pi-1/{leaf}"), leaf
+        assert not may_write(edge, f"{SITE}/edge/pi-2/{leaf}"), leaf
+        assert not may_write(k1, f"{SITE}/edge/pi-1/{leaf}"), leaf
+        assert not may_write(k1, f"{SITE}/edge/porch/{leaf}"), "not as an edge of the same name either"
+    for leaf in ("status", "state", "pong", "ack"):
+        assert may_write(k1, f"{SITE}/device/porch/{leaf}"), leaf
+        assert not may_write(k1, f"{SITE}/device/bar/{leaf}"), leaf
+        assert not may_write(edge, f"{SITE}/device/porch/{leaf}"), leaf
+    assert not may_write(edge, "k1/v1/elsewhere/edge/pi-1/status")
+
+
+def test_an_edge_commands_the_k1s_and_nobody_else_does(come_in):
+    assert may_write(come_in("edge/pi-1"), f"{SITE}/device/porch/cmd/beat")
+    for node in ("device/porch", "device/bar", "viewer/wall", "operator/ann", "admin/eve", CERTIFIED):
+        assert not may_write(come_in(node), f"{SITE}/device/porch/cmd/beat"), node
+
+
+def test_only_operators_make_requests_and_only_admins_change_the_configuration(come_in):
+    asks = {node: may_write(come_in(node), f"{SITE}/edge/pi-1/request/scene.apply") for node in NODES if node != "edge/pi-1"}
+    assert {node for node, may in asks.items() if may} == {"operator/ann", "admin/eve"}
+    changes = {node: may_write(come_in(node), f"{SITE}/edge/pi-1/config/desired") for node in NODES if node != "edge/pi-1"}
+    assert {node for node, may in changes.items() if may} == {"admin/eve"}
+
+
+def test_a_stolen_viewer_credential_sees_all_and_writes_nothing(come_in):
+    viewer = come_in("viewer/wall", f"{SITE}/#")
+    for leaf in ("status", "state", "pong", "ack", "cmd/beat", "cmd/scene", "request/scene.apply", "config/desired", "x"):
+        for level in (f"{SITE}/edge/pi-1", f"{SITE}/device/porch", f"{SITE}/device/wall", f"{SITE}/viewer/wall", "k1/v1/x"):
+            assert not may_write(viewer, f"{level}/{leaf}"), f"{level}/{leaf}"
+    assert not may_write(viewer, "homeassistant/device/k1edge-hall-pi-1/config")
+    come_in("edge/pi-1").send(Publication(f"{SITE}/edge/pi-1/event/score", b"{}", 1))
+    eventually(lambda: any(got.topic.endswith("event/score") for got in viewer.receive()), "it sees")
+
+
+def test_an_edge_hears_what_it_subscribes_to_and_not_its_neighbour(come_in):
+    edge = come_in("edge/pi-1", *subscriptions("hall", "pi-1"), f"{SITE}/edge/pi-2/#", "homeassistant/status")
+    operator, k1, other = come_in("operator/ann"), come_in("device/porch"), come_in("edge/pi-2")
+    for link, topic in ((operator, f"{SITE}/edge/pi-2/request/x"), (other, f"{SITE}/edge/pi-2/event/x"),
+                        (operator, f"{SITE}/edge/pi-1/request/scene.hold"), (k1, f"{SITE}/device/porch/status"),
+                        (k1, f"{SITE}/device/porch/pong"), (other, f"{SITE}/device/porch/cmd/scene"),
+                        (operator, "homeassistant/status")):  # fmt: skip
+        assert may_write(link, topic), topic
+    heard = []
+    eventually(lambda: heard.extend(got.topic for got in edge.receive()) or "homeassistant/status" in heard, "the last one")
+    assert heard == [f"{SITE}/edge/pi-1/request/scene.hold", f"{SITE}/device/porch/status", f"{SITE}/device/porch/pong",
+                     f"{SITE}/device/porch/cmd/scene", "homeassistant/status"]  # fmt: skip
+
+
+@pytest.mark.parametrize("node", ["device/porch", CERTIFIED])
+def test_a_k1_obeys_its_commands_and_tells_of_itself(venue, come_in, node):
+    name = node.partition("/")[2]
+    edge = come_in("edge/pi-1", f"{SITE}/device/{name}/#")
+    with K1OnTheWall(venue.of(node), "hall", name):
+        heard = []
+        eventually(lambda: heard.extend(edge.receive()) or any(got.topic.endswith("/status") for got in heard), "its status")
+        edge.send(Publication(f"{SITE}/device/{name}/cmd/ping", b'{"sent_ms": 1}'))
+        eventually(lambda: heard.extend(edge.receive()) or any(got.topic.endswith("/pong") for got in heard), "its pong")
+
+
+def test_a_k1_does_not_hear_what_is_said_to_another(come_in):
+    k1 = come_in("device/porch", f"{SITE}/#")
+    edge = come_in("edge/pi-1")
+    assert may_write(edge, f"{SITE}/device/bar/cmd/sync")
+    assert may_write(edge, f"{SITE}/edge/pi-1/telemetry")
+    assert may_write(edge, f"{SITE}/device/porch/cmd/sync")
+    heard = []
+    eventually(lambda: heard.extend(got.topic for got in k1.receive()) or heard, "its own command")
+    assert heard == [VirtualK1("hall", "porch").commands.replace("+", "sync")]
+
+
+@pytest.mark.parametrize("listener", [0, 1])
+def test_an_anonymous_client_cannot_even_connect(venue, listener):
+    url = f"{'mqtts' if listener else 'mqtt'}://localhost:{venue.ports[listener]}"
+    ca_file = str(venue.folder / "k1edge" / "ca.crt") if listener else ""
+    for who in ({}, {"username": "edge/pi-1", "password": SecretStr("guess")}, {"username": "nobody"}):
+        link = Link(MqttSettings(url=url, ca_file=ca_file, **who), Identity("stranger"))
+        link.start()
+        eventually(lambda link=link: link.counters.failures, "refused")
+        assert "Not authorized" in link.last_reason
+        assert not link.counters.connects
+        link.close()
+
+
+def test_without_a_certificate_of_the_venue_nobody_comes_in_by_certificate(venue):
+    settings = venue.of("device/porch").model_copy(update={"url": f"mqtts://localhost:{venue.ports[2]}"})
+    link = Link(settings, Identity("stranger"))
+    link.start()
+    eventually(lambda: link.counters.failures, "refused")
+    assert not link.counters.connects
+    link.close()
+
+
+def test_without_tls_only_this_machine_can_knock(venue):
+    lines = (venue.folder / "conf.d" / "k1edge.conf").read_text().splitlines()
+    listeners = [i for i, line in enumerate(lines) if line.startswith("listener ")]
+    blocks = ["\n".join(lines[a:b]) for a, b in zip(listeners, [*listeners[1:], len(lines)], strict=True)]
+    assert [re.split(r"\s+", block)[2] for block in blocks if "keyfile" not in block] == ["127.0.0.1"]
+    with socket.create_connection(("127.0.0.1", venue.ports[0]), 5):
+        pass
+
+
+def test_a_revoked_node_is_shut_out_whatever_it_holds(tmp_path):
+    ports = tuple(free_port() for _ in range(3))
+    assert setup(tmp_path, "--ports", ",".join(map(str, ports)), "hall", "viewer/wall", "device/porch").returncode == 0
+    assert setup(tmp_path, "--certificate", "hall", CERTIFIED).returncode == 0
+    kept = tmp_path / "stolen"
+    shutil.copytree(tmp_path / "k1edge" / "credentials", kept)
+    assert setup(tmp_path, "--revoke", "device/porch", "--revoke", CERTIFIED, "hall").returncode == 0
+    with Venue(tmp_path, ports) as venue:
+        shutil.copytree(kept, tmp_path / "k1edge" / "credentials", dirs_exist_ok=True)
+        link = Link(venue.of("device/porch"), Identity("thief"))
+        link.start()
+        eventually(lambda: link.counters.failures, "refused")
+        assert "Not authorized" in link.last_reason
+        link.close()
+        link = Link(venue.of(CERTIFIED), Identity("thief"))
+        link.start()
+        eventually(lambda: link.connected, "its certificate is still signed")
+        assert not may_write(link, f"{SITE}/device/cert/status"), "but it is good for nothing"
+        link.close()
+    again = setup(tmp_path, "hall", "device/porch")
+    assert again.returncode == 1
+    assert "revoked" in again.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_changes_nothing_and_a_new_node_adds_only_itself(tmp_path):
+    first = ("hall", "edge/pi-1", "device/porch")
+    assert setup(tmp_path, "--ports", "2001,2002,2003", *first).returncode == 0
+    before = contents(tmp_path)
+    assert setup(tmp_path, *first).returncode == 0
+    assert contents(tmp_path) == before
+    assert setup(tmp_path, "hall", "viewer/wall").returncode == 0
+    after = contents(tmp_path)
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"k1edge/nodes", "k1edge/passwords", "k1edge/acl"}
+    assert after["k1edge/passwords"].startswith(before["k1edge/passwords"])
+
+
+def test_another_name_of_the_broker_renews_its_certificate_but_not_its_key(tmp_path):
+    assert setup(tmp_path, "hall").returncode == 0
+    before = contents(tmp_path)
+    assert setup(tmp_path, "--host", "lights.example", "--host", "10.0.0.7", "hall").returncode == 0
+    after = contents(tmp_path)
+    assert {name for name in before if after[name] != before[name]} == {"k1edge/hosts", "k1edge/server.crt"}
+    home = tmp_path / "k1edge"
+    for check in (["-verify_hostname", "lights.example"], ["-verify_ip", "10.0.0.7"], ["-verify_hostname", "localhost"]):
+        done = subprocess.run(["openssl", "verify", "-CAfile", home / "ca.crt", *check, home / "server.crt"],
+                              capture_output=True, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stdout
+    assert setup(tmp_path, "hall").returncode == 0
+    assert contents(tmp_path) == after, "the names are remembered"
+
+
+def test_secrets_are_for_their_owner_alone(tmp_path):
+    assert setup(tmp_path, "hall", "edge/pi-1").returncode == 0
+    assert setup(tmp_path, "--certificate", "hall", CERTIFIED).returncode == 0
+    home = tmp_path / "k1edge"
+    secret = [home / "ca.key", *home.glob("credentials/*")]
+    assert len(secret) == 4
+    assert not [path for path in secret if path.stat().st_mode & 0o077]
+    assert not [path for path in (home / "server.key", home / "passwords", home / "acl") if path.stat().st_mode & 0o007]
+    assert (home / "credentials" / "edge-pi-1.password").read_text().strip() not in (home / "passwords").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("Hall!",), "'Hall!' is no site"),
+        (("hall", "porch"), "'porch' is no node"),
+        (("hall", "guest/x"), "roles: edge device viewer operator admin"),
+        (("hall", "device/a/b"), "is no node"),
+        (("hall", "device/#"), "is no node"),
+        (("--ports", "1,2", "hall"), "--ports needs three numbers"),
+        (("--certifcate", "hall"), "unknown option --certifcate"),
+        (("--host",), "--host needs a value"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, args, words):
+    done = setup(tmp_path, *args)
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
+def test_a_folder_belongs_to_one_site(tmp_path):
+    assert setup(tmp_path, "hall").returncode == 0
+    done = setup(tmp_path, "attic")
+    assert done.returncode == 1
+    assert "belongs to site hall" in done.stderr
+
+
+def test_rules_of_ones_own_survive(tmp_path):
+    assert setup(tmp_path, "hall", "viewer/wall").returncode == 0
+    (tmp_path / "k1edge" / "local.acl").write_text("user viewer/wall\ntopic read other/#\n")
+    assert setup(tmp_path, "hall", "viewer/door").returncode == 0
+    assert (tmp_path / "k1edge" / "acl").read_text().endswith("topic read other/#\n")
