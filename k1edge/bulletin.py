@@ -15,6 +15,7 @@ from k1edge.audio import AudioError
 from k1edge.config import Settings
 from k1edge.contract import JSON_SCHEMA, committed
 from k1edge.driver import Driver
+from k1edge.dsp.health import LineAlarm
 from k1edge.frames import GenesisFrame
 from k1edge.hands import Hands
 from k1edge.k1 import contract
@@ -22,7 +23,7 @@ from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.k1.link import Link
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
-from k1edge.telemetry import Telemetry
+from k1edge.telemetry import HOP_NS, Telemetry
 
 TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
@@ -55,6 +56,7 @@ class Bulletin:
         self._status = ("", "")
         self._audio = Gate()
         self._limited: dict[str, int] = {}
+        self._alarms: tuple[LineAlarm, ...] = ()
 
     def status(self, stamp: Stamp, state: str, code: str = "", reason: str = "") -> Iterator[Publication]:
         """`init`, `ready`, `degraded` or `stopping`, when that is news."""
@@ -78,12 +80,24 @@ class Bulletin:
         """What the input is like, when it has changed."""
         features, lost = frame.features, source.lost_samples
         state = "silent" if features.silent else "ok"
-        if self._audio.passes((state, round(features.level_dbfs / LEVEL_STEP_DB), lost), stamp.monotonic_ns // 10_000_000):
+        alarm = self._alarms[0] if self._alarms else None
+        said = {} if alarm is None else {"code": alarm.code, "reason": alarm.reason, "remedy": alarm.remedy}
+        news = (state, round(features.level_dbfs / LEVEL_STEP_DB), lost, alarm)
+        if self._audio.passes(news, stamp.monotonic_ns // HOP_NS):
             yield self._scribe.write(
                 contract.AudioState, stamp, state=state, device=source.device[:TEXT_LIMIT], rate_hz=source.rate_hz,
                 level_dbfs=round(features.level_dbfs, 1), noise_floor_dbfs=round(features.noise_floor_dbfs, 1),
-                lost_samples=lost,
+                lost_samples=lost, **said,
             )  # fmt: skip
+
+    def alarms(self, stamp: Stamp, standing: tuple[LineAlarm, ...]) -> Iterator[Publication]:
+        """What is wrong with the line: an event when it begins, and one when it is over."""
+        for alarm in (a for a in standing if a not in self._alarms):
+            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", code=alarm.code,
+                                     reason=alarm.reason, remedy=alarm.remedy)
+        for alarm in (a for a in self._alarms if a not in standing):
+            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=alarm.code, reason="is over")
+        self._alarms = standing
 
     def audio_lost(self, stamp: Stamp, error: AudioError) -> Iterator[Publication]:
         """There is no input: the state, and an alarm."""

@@ -16,6 +16,7 @@ from k1edge.bulletin import AUDIO_LOST, Bulletin, Input
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
 from k1edge.driver import Driver
+from k1edge.dsp.health import LineHealth
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
@@ -61,6 +62,7 @@ class Edge:
         self._score = SelfScore()
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
+        self._health: LineHealth | None = None
         self._source: Source | None = None
         self._device = ""
         self._frame: GenesisFrame | None = None
@@ -88,6 +90,7 @@ class Edge:
         self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now))
         self.blackbox.after(frame)
+        self._health.process(block)
         self._score.process(frame)
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
 
@@ -136,6 +139,7 @@ class Edge:
         prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
+        self._health = LineHealth(fmt)
         self._end = 0
         self.blackbox.begin(self._pipeline)
 
@@ -173,6 +177,7 @@ class Edge:
         if self._frame is not None:
             yield from self._bulletin.status(stamp, "ready")
             yield from self._bulletin.limits(stamp, stopped)
+            yield from self._bulletin.alarms(stamp, self._health.alarms)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
 
     @property

@@ -15,6 +15,7 @@ Cost: about 70 us a hop on a 2.6 GHz x86-64 core.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,7 +30,7 @@ COMPRESSION = 100.0
 GAIN_HALF_LIFE_S = 6.0
 """Forgets a loud passage over a phrase, not over a beat."""
 GAIN_FLOOR = 10 ** (-80 / 20)
-"""Below this nothing is amplified. A band at -80 dBFS is music at -60; the hiss of an idle line (-75 in all) has -100 a band."""
+"""Below this nothing is amplified. A band at -80 dBFS is music at -60; an idle line's hiss, -75 in all, has -100 a band."""
 
 NOVELTY_EDGES_HZ = (20.0, 150.0, 600.0, 3_000.0, 16_000.0)
 """Kick and bass | toms, low melody | voice, snare | hats, cymbals."""
@@ -100,7 +101,7 @@ class FeatureExtractor:
         self._chroma = np.zeros(12, np.float32)
         self._until_chroma = 1
         centres = band_centres_hz()[1:-1]
-        regions = np.stack([(centres >= lo) & (centres < hi) for lo, hi in zip(NOVELTY_EDGES_HZ, NOVELTY_EDGES_HZ[1:], strict=False)])
+        regions = np.stack([(centres >= lo) & (centres < hi) for lo, hi in pairwise(NOVELTY_EDGES_HZ)])
         self._regions = (regions / regions.sum(axis=1, keepdims=True)).astype(np.float32)
         self._past = np.zeros((NOVELTY_LAG, N_BANDS), np.float32)
         self._neighbour_max = np.zeros(N_BANDS, np.float32)

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -151,6 +152,18 @@ def test_without_a_sound_card_it_says_what_to_do_and_keeps_trying(run, ear, wire
         assert daemon.process.poll() is None
         daemon.stop()
         assert daemon.process.returncode == 0
+
+
+def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(run, ear, tmp_path):
+    path = tmp_path / "dead.wav"
+    sound = four_on_the_floor(125.0, 20.0)
+    soundfile.write(path, np.r_[np.zeros(sound.rate_hz * 12), sound.samples], sound.rate_hz)
+    with run("--source", str(path)) as daemon:
+        alarm = ear.await_said(f"{EDGE}/event/alarm", code="NO_SIGNAL", severity="warning")
+        assert "cable" in alarm["remedy"]
+        assert ear.await_said(f"{EDGE}/state/audio", code="NO_SIGNAL")
+        ear.await_said(f"{EDGE}/event/alarm", code="NO_SIGNAL", severity="info")
+        daemon.stop()
 
 
 def test_a_file_that_ends_ends_the_daemon_and_one_that_is_missing_is_named(run, ear, tmp_path):

@@ -1,0 +1,117 @@
+"""What is wrong with the line: clipping, a level too low, DC, mains hum, nothing at all.
+
+Consumes `AudioBlock`s, emits the alarms that stand, each with what to do about it. Judged once a second over the second that
+has passed; an alarm stands when it was found `PATIENCE` times in a row and falls when it was not for as long, so that one
+loud note is no alarm. Cost: 8 us a hop, and 1.5 ms once in HUM_EVERY_S.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+
+FULL_SCALE = 0.999
+CLIPPED_PER_S = 20
+"""Samples at full scale: mastered music touches it now and then, an overdriven input lives there."""
+LOW_DBFS = -42.0
+"""Of a second with sound in it: the features still work 20 dB below, but the line's own noise is then near."""
+DC_SHARE = 0.01
+"""Mean of a second: 1 % of full scale is ten times what a healthy input has."""
+HUM_SHARE = 0.6
+"""Of all power within HUM_WIDTH_HZ of a multiple of the mains frequency: no music sits there alone."""
+HUM_MULTIPLES = 6
+HUM_WIDTH_HZ = 1.5
+HUM_EVERY_S = 4
+HUM_FLOOR_DBFS = -75.0
+PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10}
+"""Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever."""
+
+REMEDIES = {
+    "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
+    "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
+    "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
+    "MAINS_HUM": ("the line carries mains hum", "check the ground: an isolating transformer, or one power strip for all"),
+    "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LineAlarm:
+    """One thing that is wrong, by its code."""
+
+    code: str
+
+    @property
+    def reason(self) -> str:
+        return REMEDIES[self.code][0]
+
+    @property
+    def remedy(self) -> str:
+        return REMEDIES[self.code][1]
+
+
+class LineHealth:
+    """Listens to the line itself, not to the music on it; one per stream."""
+
+    def __init__(self, fmt: StreamFormat) -> None:
+        self._fmt = fmt
+        self._second = np.zeros(fmt.rate_hz, np.float32)
+        self._window = np.hanning(fmt.rate_hz).astype(np.float32)
+        self._hop = 0
+        self._seconds = 0
+        self._clipped = 0
+        self._found: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+        self.alarms: tuple[LineAlarm, ...] = ()
+        """Those that stand, in the order of REMEDIES."""
+
+    def process(self, block: AudioBlock) -> None:
+        """One hop."""
+        samples = block.samples
+        if samples.max() >= FULL_SCALE or samples.min() <= -FULL_SCALE:
+            self._clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
+        at = self._hop * self._fmt.hop
+        self._second[at : at + self._fmt.hop] = samples
+        self._hop += 1
+        if self._hop == HOPS_PER_S:
+            self._hop = 0
+            self._judge()
+
+    def _judge(self) -> None:
+        second = self._second
+        power = float(np.dot(second, second)) / len(second)
+        level_dbfs = 10 * math.log10(power + 1e-12)
+        signal = bool(second.any())
+        verdicts = {
+            "CLIPPING": self._clipped >= CLIPPED_PER_S,
+            "LEVEL_LOW": signal and HUM_FLOOR_DBFS < level_dbfs < LOW_DBFS,
+            "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
+            "NO_SIGNAL": not signal,
+        }
+        self._clipped = 0
+        self._seconds += 1
+        if self._seconds % HUM_EVERY_S == 0:
+            verdicts["MAINS_HUM"] = level_dbfs > HUM_FLOOR_DBFS and self._is_hum()
+        for code, found in verdicts.items():
+            self._found[code] = self._found[code] + 1 if found else 0
+            self._missed[code] = 0 if found else self._missed[code] + 1
+        self.alarms = tuple(LineAlarm(code) for code in REMEDIES if self._stands(code))
+
+    def _stands(self, code: str) -> bool:
+        standing = any(alarm.code == code for alarm in self.alarms)
+        return self._missed[code] < PATIENCE[code] if standing else self._found[code] >= PATIENCE[code]
+
+    def _is_hum(self) -> bool:
+        spectrum = np.abs(np.fft.rfft((self._second - self._second.mean()) * self._window)) ** 2
+        total = float(spectrum.sum()) + 1e-12
+        freqs_hz = np.arange(len(spectrum))  # a window of one second has bins of 1 Hz
+        for mains_hz in (50, 60):
+            nearest = np.clip(np.round(freqs_hz / mains_hz), 1, HUM_MULTIPLES) * mains_hz
+            if float(spectrum[np.abs(freqs_hz - nearest) <= HUM_WIDTH_HZ].sum()) / total > HUM_SHARE:
+                return True
+        return False

@@ -1,0 +1,69 @@
+"""The line's own troubles, apart from the music on it."""
+
+import numpy as np
+import pytest
+
+from k1edge.audio.demo import demo_song
+from k1edge.audio.synth import SynthSource, hum, noise
+from k1edge.dsp.health import LineHealth
+
+
+def alarms(samples, rate_hz=44_100):
+    source = SynthSource(samples.astype(np.float32), rate_hz)
+    health, seen = LineHealth(source.fmt), []
+    for block in source:
+        health.process(block)
+        seen.append({alarm.code for alarm in health.alarms})
+    return seen
+
+
+@pytest.fixture(scope="module")
+def song():
+    return demo_song().samples[: 44_100 * 60]
+
+
+def test_a_healthy_line_has_no_alarm(song):
+    assert not set().union(*alarms(song))
+
+
+def test_an_overdriven_input_is_clipping_and_stops_when_it_is_turned_down(song):
+    seen = alarms(np.r_[np.clip(song[44_100 * 20 : 44_100 * 30] * 8, -1, 1), song[44_100 * 20 : 44_100 * 30]])
+    assert "CLIPPING" in seen[900]
+    assert not seen[-1]
+
+
+def test_one_loud_note_is_no_alarm(song):
+    loud = song[44_100 * 20 : 44_100 * 30].copy()
+    loud[44_100 * 3 : 44_100 * 4] = np.clip(loud[44_100 * 3 : 44_100 * 4] * 8, -1, 1)
+    assert not set().union(*alarms(loud))
+
+
+def test_music_forty_decibels_down_is_low(song):
+    assert alarms(song * 0.01)[-1] == {"LEVEL_LOW"}
+
+
+def test_an_offset_is_named(song):
+    assert "DC_OFFSET" in alarms(song[: 44_100 * 10] * 0.5 + 0.05)[-1]
+
+
+@pytest.mark.parametrize("mains_hz", [50.0, 60.0])
+def test_mains_hum_is_named_on_a_line_without_music(mains_hz):
+    assert "MAINS_HUM" in alarms(hum(10.0, -40.0, mains_hz).samples + noise(10.0, -65.0).samples)[-1]
+
+
+def test_a_bass_note_near_the_mains_is_not_hum(song):
+    t = np.arange(44_100 * 12) / 44_100
+    notes = 0.2 * np.sin(2 * np.pi * np.where(t % 2 < 1, 55.0, 65.4) * t)
+    assert not set().union(*alarms(notes + song[: len(t)]))
+
+
+def test_a_dead_cable_is_no_signal_and_hiss_is_not():
+    assert "NO_SIGNAL" in alarms(np.zeros(44_100 * 12))[-1]
+    assert "NO_SIGNAL" not in alarms(noise(12.0, -80.0).samples)[-1]
+
+
+def test_every_alarm_says_what_to_do():
+    from k1edge.dsp.health import PATIENCE, REMEDIES, LineAlarm
+
+    assert set(PATIENCE) == set(REMEDIES)
+    assert all(LineAlarm(code).reason and LineAlarm(code).remedy for code in REMEDIES)
