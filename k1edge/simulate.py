@@ -28,7 +28,10 @@ from k1edge.options import EXIT_USAGE, Stop, add_broker_arguments, broker_settin
 
 STEP_S = 0.004
 """Longest sleep: what a command waits at most before it is heard."""
-VIEW_HZ = 30
+VIEW_HZ = 25
+PLATE_LINES = 16
+FADE = 0.96
+"""Light kept per line of the plate, upwards."""
 RECORD_HZ = 50
 RECORD_LIMIT_S = 120
 WRITTEN_S = 1_700_000_000
@@ -119,7 +122,8 @@ class LiveView:
     def __init__(self, colours: Depth) -> None:
         self._colours = colours
         self._screen = Screen(sys.stdout)
-        self._past: deque[np.ndarray] = deque(maxlen=200)
+        self._past: deque[np.ndarray] = deque(maxlen=2 * PLATE_LINES)
+        self._fading = (FADE ** np.arange(2 * PLATE_LINES - 1, -1, -1))[:, None, None]
 
     def __enter__(self) -> LiveView:
         self._screen.__enter__()
@@ -130,15 +134,17 @@ class LiveView:
 
     def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
         """One frame of the terminal."""
-        self._past.append(pixels)
         size = self._screen.size
-        rows = 2 * max(1, min(size.lines - 4, 20))
-        strips = [terminal.fit(strip, size.columns - 2) for strip in list(self._past)[-rows:]]
-        fading = 0.93 ** np.arange(len(strips) - 1, -1, -1)
-        plate = np.zeros((rows, *strips[0].shape), np.float32)
-        plate[rows - len(strips) :] = np.array(strips) * fading[:, None, None]
-        plate[-2:] = strips[-1]
-        margin = " " * ((size.columns - len(strips[0])) // 2)
+        strip = terminal.fit(pixels, size.columns - 2)
+        if self._past and self._past[-1].shape != strip.shape:
+            self._past.clear()  # resized
+        self._past.append(strip)
+        rows = 2 * max(1, min(size.lines - 4, PLATE_LINES))
+        plate = np.zeros((rows, *strip.shape), np.float32)
+        past = list(self._past)[-rows:]
+        plate[rows - len(past) :] = np.array(past) * self._fading[-len(past) :]
+        plate[-2:] = strip
+        margin = " " * ((size.columns - len(strip)) // 2)
         lines = [margin + line for line in terminal.picture(plate.astype(np.uint8), self._colours)]
         self._screen.show([_headline(light, k1)[: size.columns], *lines, "", _footline(k1)[: size.columns]])
 

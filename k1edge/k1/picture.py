@@ -18,7 +18,7 @@ TICK_PX = 10
 GIF_HZ = 25
 PLATE_LINES = 28
 """Height of the plate in frames of the past."""
-FADE = 0.90
+FADE = 0.955
 """Light kept per line of the plate."""
 
 

@@ -61,8 +61,8 @@ def picture(pixels: np.ndarray, colours: Depth) -> list[str]:
         marks = (grey / 256 * len(_RAMP)).astype(int)
         return ["".join(_RAMP[mark] for mark in line) for line in marks]
     if colours is Depth.INDEXED:
-        return [_half_blocks(a, b, "5;{}") for a, b in zip(_indexed(upper), _indexed(lower), strict=True)]
-    return [_half_blocks(a, b, "2;{};{};{}") for a, b in zip(upper.tolist(), lower.tolist(), strict=True)]
+        return [_half_blocks(a, b, "5;%d") for a, b in zip(_indexed(upper), _indexed(lower), strict=True)]
+    return [_half_blocks(a, b, "2;%d;%d;%d") for a, b in zip(_tuples(upper), _tuples(lower), strict=True)]
 
 
 def bar(share: float, columns: int) -> str:
@@ -98,21 +98,30 @@ class Screen:
         self._stream.flush()
 
 
-def _indexed(pixels: np.ndarray) -> list[list[list[int]]]:
+Colours = list[tuple[int, ...]]
+
+
+def _tuples(pixels: np.ndarray) -> list[Colours]:
+    return [list(map(tuple, line)) for line in pixels.tolist()]
+
+
+def _indexed(pixels: np.ndarray) -> list[Colours]:
     """Nearest colour of the 6 x 6 x 6 cube."""
     levels = np.round(pixels.astype(np.float32) / 255 * 5).astype(int)
-    return (16 + levels @ np.array([36, 6, 1]))[..., None].tolist()
+    return _tuples((16 + levels @ np.array([36, 6, 1]))[..., None])
 
 
-def _half_blocks(upper: list[list[int]], lower: list[list[int]], form: str) -> str:
+def _half_blocks(upper: Colours, lower: Colours, form: str) -> str:
     """One line; a colour is written only where it changes."""
     line: list[str] = []
-    last: tuple[list[int] | None, list[int] | None] = (None, None)
+    front: tuple[int, ...] = ()
+    back: tuple[int, ...] = ()
     for above, below in zip(upper, lower, strict=True):
-        if above != last[0]:
-            line.append(f"\x1b[38;{form.format(*above)}m")
-        if below != last[1]:
-            line.append(f"\x1b[48;{form.format(*below)}m")
-        last = (above, below)
+        if above != front:
+            line.append(f"\x1b[38;{form % above}m")
+            front = above
+        if below != back:
+            line.append(f"\x1b[48;{form % below}m")
+            back = below
         line.append("▀")
     return "".join(line) + RESET
