@@ -51,14 +51,16 @@ ZONE_WEIGHTS = (0.4, 0.8, 1.0, 0.8, 0.4)
 """How well a beat is heard at ages 0, 1 ...; the beat itself is the middle one."""
 ZONE = len(ZONE_WEIGHTS)
 BEAT_AGE = ZONE // 2
-ONSET_WEIGHT = 0.20
-HALF_BEAT = 0.42
+ONSET_WEIGHT = 0.26
+HALF_BEAT = 0.32
 """How strong an onset half way between beats is, beside one on a beat."""
 ONSET_WIDTH = 1.0
 """Standard deviation of an onset's place, steps."""
+ACCENTS = {4: (0.62, -0.45, 0.16, -0.32), 3: (0.6, -0.3, -0.3), 2: (0.4, -0.4), 5: (0.6, -0.2, -0.1, -0.1, -0.2)}
+ACCENT_WEIGHT = 0.40
 PENDING = 2
 """Rows of beats that begin 1 and 2 steps from now: ages -1 and -2."""
-RESTART = 4e-5
+RESTART = 2e-5
 ENTER, LEAVE = 2e-4, 2e-3
 ONSET_SHARE = 0.10
 SLIP, NEW_METRE = 0.004, 0.002
@@ -124,6 +126,7 @@ class BarPointer:
         last_age = np.round(self.periods).astype(int) - 1
         self._entry = _entry_weights(self.periods - last_age).astype(np.float32)[:, None, :]
         self._is_down = (self.position == 0)[:, None]
+        self._accents = ACCENT_WEIGHT * np.array([a for m, _ in METRES for a in ACCENTS[m]], np.float32)[:, None]
         self._zone_weights = np.array(ZONE_WEIGHTS[::-1], np.float32)[:, None, None]
         self.oldest = int(last_age.max())
         rows, beats = BUFFER_TURNS * (self.oldest + 1), len(self.per_bar)
@@ -146,7 +149,7 @@ class BarPointer:
         density = prior.density(self.tempi_bpm)
         self._birth = (self._metre_mass[:, None] * (density / density.sum())).astype(np.float32)
 
-    def step(self, beat_llr: float, downbeat_llr: float, none_llr: float, onset: float = 0.0) -> None:
+    def step(self, beat_llr: float, downbeat_llr: float, none_llr: float, onset: float = 0.0, accent: float = 0.0) -> None:
         """One step with evidence: `downbeat_llr` for downbeats, `beat_llr` for other beats, `none_llr` for N; `onset` is z."""
         self._advance()
         if onset:
@@ -157,7 +160,13 @@ class BarPointer:
             self._gains[recent] *= gain
             self._marginal[recent] *= gain
         factors = np.where(self._is_down, np.float32(downbeat_llr), np.float32(beat_llr)) * self._zone_weights
-        self._masses[self._head - ZONE + 1 : self._head + 1] *= np.exp(factors, out=factors)
+        zone = self._masses[self._head - ZONE + 1 : self._head + 1]
+        zone *= np.exp(factors, out=factors)
+        if accent:
+            before = zone.sum(axis=1)
+            zone *= np.exp(self._accents * self._zone_weights * np.float32(accent))
+            after = zone.sum(axis=1)
+            zone *= (before / np.maximum(after, 1e-30))[:, None]
         self.none *= float(np.exp(none_llr))
         self._normalise()
 

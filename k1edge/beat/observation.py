@@ -93,11 +93,14 @@ class Ears:
         self._novelty = Novelty()
         lag = round(self.LATENCY_HOPS - Novelty.LATENCY_HOPS)
         self._onsets: deque[float] = deque([0.0] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
+        self._lows: deque[float] = deque([0.0] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
 
     def process(self, features: FeatureFrame) -> tuple[Activation, float]:
         """Every hop: what the network says, anew at every second, and the onset strength z of the last step."""
         heard = Activation(*map(float, self._network.process(features.bands)))
         self._onsets.append(self._novelty.process(features))
+        self._lows.append(self._novelty.low)
+        self.accent = max(self._lows[0], self._lows[1])
         return heard, max(self._onsets[0], self._onsets[1])
 
 
@@ -109,15 +112,23 @@ class Novelty:
     def __init__(self) -> None:
         self._top = np.full(N_NOVELTY, LEAST_TOP, np.float32)
         self._mean, self._square = 0.0, LEAST_SPREAD**2
+        self.low = 0.0
+        self._lm, self._ls = 0.0, LEAST_SPREAD**2
 
     def process(self, features: FeatureFrame) -> float:
         """Onset strength of one hop in standard deviations of the last seconds, within ONSET_LIMITS."""
         self._top *= TOP_KEEP
         np.maximum(self._top, features.novelty, out=self._top)
         if features.silent:
+            self.low = 0.0
             return 0.0
-        novelty = float(BAND_WEIGHTS @ (features.novelty / self._top))
+        relative = features.novelty / self._top
+        self.low = float(relative[0])
+        novelty = float(BAND_WEIGHTS @ relative)
         self._mean += (novelty - self._mean) / (MEMORY_S * HOPS_PER_S)
         self._square += (novelty * novelty - self._square) / (MEMORY_S * HOPS_PER_S)
         spread = max(math.sqrt(max(self._square - self._mean**2, 0.0)), LEAST_SPREAD)
+        self._lm += (self.low - self._lm) / (MEMORY_S * HOPS_PER_S)
+        self._ls += (self.low * self.low - self._ls) / (MEMORY_S * HOPS_PER_S)
+        self.low = min(max((self.low - self._lm) / max(math.sqrt(max(self._ls - self._lm**2, 0.0)), LEAST_SPREAD), ONSET_LIMITS[0]), ONSET_LIMITS[1])
         return min(max((novelty - self._mean) / spread, ONSET_LIMITS[0]), ONSET_LIMITS[1])

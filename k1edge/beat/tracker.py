@@ -78,7 +78,7 @@ class BarPointerTracker:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
-                self._pointer.step(*evidence(heard), onset)
+                self._pointer.step(*evidence(heard), onset, self._ears.accent)
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
         return self._state(now, self._announce(now) if self._lock.locked else None)
