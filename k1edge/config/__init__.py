@@ -4,7 +4,7 @@
 """
 
 from k1edge.config.faults import ConfigError, Fault
-from k1edge.config.file import BUILT_IN, find, load
+from k1edge.config.file import BUILT_IN, SYSTEM_FILE, find, load, loads, read
 from k1edge.config.looks import LookSettings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.config.settings import (
@@ -17,11 +17,13 @@ from k1edge.config.settings import (
     LogSettings,
     RecorderSettings,
     Settings,
+    SystemSettings,
     TelemetrySettings,
 )
 
 __all__ = [
     "BUILT_IN",
+    "SYSTEM_FILE",
     "AudioSettings",
     "BeatSettings",
     "ConfigError",
@@ -35,7 +37,10 @@ __all__ = [
     "MqttSettings",
     "RecorderSettings",
     "Settings",
+    "SystemSettings",
     "TelemetrySettings",
     "find",
     "load",
+    "loads",
+    "read",
 ]

@@ -50,25 +50,32 @@ def load(
     if path is None:
         return validated({}, Origin("", BUILT_IN, instead), Place(Path.cwd(), environ))
     path = Path(path)
-    text = _text(path)
-    return validated(
-        _parsed(text, str(path)), Origin(text, str(path), instead), Place(path.absolute().parent, environ)
-    )
+    return loads(read(path), str(path), Place(path.absolute().parent, environ), instead)
 
 
-def _text(path: Path) -> str:
-    """The file's text, without the byte order mark that some editors write."""
+def read(path: Path) -> bytes:
+    """What the file holds. Raises `ConfigError`."""
     try:
-        content = read_limited(path, SIZE_LIMIT_BYTES)
+        return read_limited(path, SIZE_LIMIT_BYTES)
     except ValueError as error:
         remedy = "give the path of a readable TOML file with --config, or of none for the built-in defaults"
         raise _whole(str(path), None, f"the file {error}", remedy) from None
+
+
+def loads(content: bytes, file: str, place: Place, instead: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """The settings that the content of a file gives; `file` is what its faults call it. Raises `ConfigError`."""
+    text = _text(content, file)
+    return validated(_parsed(text, file), Origin(text, file, instead), place)
+
+
+def _text(content: bytes, file: str) -> str:
+    """The text, without the byte order mark that some editors write."""
     try:
         return content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = f"is not UTF-8: byte {error.start} is 0x{content[error.start]:02x}"
-        raise _whole(str(path), line, problem, "save the file again as UTF-8") from None
+        raise _whole(file, line, problem, "save the file again as UTF-8") from None
 
 
 def _parsed(text: str, file: str) -> dict[str, Any]:

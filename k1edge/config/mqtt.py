@@ -109,6 +109,8 @@ class MqttSettings(BaseModel):
     keepalive_s: int = Field(15, ge=5, le=3600)
     outbox_limit: int = Field(1000, ge=10, le=100_000)
     """Durable messages kept while the broker is away."""
+    accept_config: bool = False
+    """Whether a configuration may come over MQTT; only the local file can say so."""
 
     @property
     def embedded(self) -> bool:

@@ -211,6 +211,15 @@ class LibrarySettings(BaseModel):
     """Address space of an analysis."""
 
 
+class SystemSettings(BaseModel):
+    """How the edge looks after itself."""
+
+    model_config = STRICT
+
+    gate_s: float = Field(20.0, ge=1, le=600)
+    """A changed configuration must do well for so long before it is trusted."""
+
+
 class LogSettings(BaseModel):
     """What is written to the journal."""
 
@@ -235,6 +244,7 @@ class Settings(BaseModel):
     telemetry: TelemetrySettings = TelemetrySettings()
     recorder: RecorderSettings = RecorderSettings()
     library: LibrarySettings = LibrarySettings()
+    system: SystemSettings = SystemSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("site", "edge", mode="before")
