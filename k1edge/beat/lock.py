@@ -40,7 +40,7 @@ class Lock:
         self.confidence, self.locked, self.coasting = 0.0, False, False
         self.quiet_hops = 0
         self._loudness, self._peak, self._music = 1.0, 0.0, 0.0
-        self._beats_left = COAST_BEATS
+        self._beats_left = 0
 
     def hear(self, silent: bool, heard: Activation) -> None:
         """Every hop."""
@@ -63,15 +63,14 @@ class Lock:
         if belief is None:
             self.confidence, self.locked = 0.0, False
             return
-        self._beats_left = COAST_BEATS
         self.confidence = float(np.interp(belief.mass, *CALIBRATION)) * self._loudness
         if self.locked:
             self.locked = self.confidence > UNLOCK_AT and belief.none < NONE_AT_UNLOCK
         else:
             self.locked = self.confidence > LOCK_AT
 
-    def coasted(self) -> None:
-        """One more beat was announced without having been heard; after COAST_BEATS of them it is over."""
-        self._beats_left -= 1
-        if self._beats_left <= 0:
+    def announced(self) -> None:
+        """One more beat was announced; after COAST_BEATS of them that were not heard it is over."""
+        self._beats_left = self._beats_left - 1 if self.coasting else COAST_BEATS
+        if self._beats_left == 0:
             self.coasting = self.locked = False

@@ -162,6 +162,7 @@ class BarPointerTracker:
             return None
         if not announced.corrections:
             self._count(announced.due, now)
+            self._lock.announced()
         in_bar, _ = self._bars.shown
         strength = self._accents.expect(announced.due, in_bar)
         due = round(announced.due * self._fmt.hop)
@@ -171,7 +172,6 @@ class BarPointerTracker:
         if self._lock.coasting:
             self._bars.count_on()
             self._pointer.plant(self._period / STEP_HOPS, (due - now + self._latency) / STEP_HOPS, COAST_HOLD)
-            self._lock.coasted()
         else:
             self._bars.next(self._reader.beats(), 1 + round((due - self._target) / self._period))
 

@@ -18,6 +18,7 @@ def locked():
     for _ in range(600):
         lock.hear(False, BEATS)
         lock.judge(believed(1.0))
+    lock.announced()
     assert lock.locked
     return lock
 
@@ -42,14 +43,22 @@ def test_the_certainty_that_there_is_no_beat_unlocks():
 
 def test_a_breakdown_is_coasted_through_but_not_for_ever():
     lock = locked()
-    for _ in range(1_000):
+    for hop in range(1_000):
         lock.hear(False, PAD)
-        lock.judge(believed(0.01, none=0.9))
+        lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95))
     assert lock.coasting and lock.locked
     for _ in range(COAST_BEATS):
         assert lock.locked
-        lock.coasted()
+        lock.announced()
     assert not lock.locked
+
+
+def test_nothing_is_coasted_through_before_the_first_beat():
+    lock = Lock()
+    for _ in range(600):
+        lock.hear(False, PAD)
+        lock.judge(believed(0.9))
+    assert lock.locked and not lock.coasting
 
 
 def test_the_end_of_the_music_is_not_coasted_through():
