@@ -21,6 +21,7 @@ PROGRAMS = {
     "map": ("k1edge.maps", "validate, show, convert and compare Genesis Maps"),
     "replay": ("k1edge.replay", "decide a saved flight recording anew, and show it"),
     "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
+    "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
     "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
     "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
 }
