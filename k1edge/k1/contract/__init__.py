@@ -28,6 +28,7 @@ from k1edge.k1.contract.edge import (
     STATES,
     AudioState,
     Beat,
+    ConfigDesired,
     ConfigReported,
     Event,
     Frame,
@@ -61,7 +62,8 @@ from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, cleared, de
 __all__ = [
     "CODES", "COMMANDS", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "REPORTS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS",
     "STALE_MS", "STATES", "VERBS", "VERSION", "Ack", "Address", "AnswerCache", "AudioState", "Beat", "BeatCommand",
-    "CallerLimits", "ConfigReported", "ContractError", "DeviceState", "DeviceStatus", "Event", "Frame", "HoldArguments",
+    "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "DeviceState", "DeviceStatus", "Event", "Frame",
+    "HoldArguments",
     "Info", "Job", "MacroCommand", "Message", "MomentArguments", "NoArguments", "NudgeArguments", "OverrideState",
     "PingCommand", "Pong", "Publication", "Request", "Response", "SceneArguments", "SceneCommand", "SceneState",
     "SceneWindow", "Scribe", "SectionState", "SegmentCommand", "Stamp", "Status", "SyncCommand", "Telemetry",

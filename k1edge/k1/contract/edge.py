@@ -1,4 +1,5 @@
-"""The messages an edge publishes: its status, the truth as it knows it, beats, features, events, telemetry.
+"""The messages at an edge's own level: its status, the truth as it knows it, beats, features, events, telemetry - and the
+one that it receives there, a new configuration.
 
 Consumes nothing but what the pipeline and the counters know; emits JSON at `k1/v1/<site>/edge/<edge>/...`. A field
 that has no source on this machine is left out, never invented.
@@ -14,7 +15,9 @@ from k1edge.k1.contract.device import Label, Parameters
 from k1edge.k1.contract.message import (
     Bpm,
     Code,
+    CommandId,
     Count,
+    Direction,
     EpochMs,
     Id,
     Level,
@@ -332,13 +335,39 @@ class ConfigReported(Message):
     RETAIN: ClassVar[bool] = True
 
     hash: Word
+    """The first 16 digits of the SHA-256 of the TOML; the parent that a `config/desired` names."""
     generation: Count
-    origin: Literal["file", "last-known-good", "defaults"]
+    """Counts the configurations that have proved themselves; 0 = defaults."""
+    origin: Literal["file", "remote", "last-known-good", "defaults"]
+    on_trial: bool = False
+    """It has yet to prove itself; what proved itself before is kept."""
+    refused: Word = ""
+    """Hash of a configuration that was wanted and is not running: for the reason and the faults below."""
+    code: Code = ""
     reason: Text = ""
     faults: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+
+
+class ConfigDesired(Message):
+    """A whole configuration to run from now on. Accepted only where the edge's own file allows it; not retained, so that an
+    edge that was away is not surprised by an old wish."""
+
+    LEAF: ClassVar[str] = "config/desired"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    DIRECTION: ClassVar[Direction] = "edge-in"
+    LIMIT_BYTES: ClassVar[int] = 65_536
+
+    id: CommandId = ""
+    caller: Word = ""
+    parent: Word
+    """Hash of the configuration that was edited, as in `config/reported`: another one running now is not overwritten."""
+    expires_at_ms: EpochMs | None = None
+    toml: Annotated[str, Field(max_length=65_536)]
+    """All of the file. What says who the edge is and whom it believes (site, edge, [mqtt]) may be left out, not changed."""
 
 
 STATES: tuple[type[Message], ...] = (AudioState, TempoState, SectionState, SceneState, OverrideState)
 EDGE_MESSAGES: tuple[type[Message], ...] = (
     Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, ConfigReported,
+    ConfigDesired,
 )

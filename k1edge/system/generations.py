@@ -1,0 +1,248 @@
+"""The configurations that have proved themselves, the one on its way, and what became of the last starts.
+
+Consumes and emits `Generation`s (the bytes of a TOML file and where they came from) and one small `Record`. Every file is
+written beside, flushed and renamed, and holds its own checksum: a power cut at any moment leaves the state before or after a
+step, and every step may be repeated. One folder per configuration file; a start that goes well costs two small writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+KEPT = 5
+"""Generations kept: enough to walk back over an evening of attempts, a few KB each."""
+REFUSALS = 5
+HASH_DIGITS = 16
+MODE = 0o644
+"""A configuration holds no secrets; whoever looks after the machine may read it."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_HEADER = b"# k1edge "
+_NAME = re.compile(r"generation-(\d{6,})\.toml")
+
+
+def digest(content: bytes) -> str:
+    """The name of a configuration: equal only if its bytes are; the beginning of what `sha256sum` prints."""
+    return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+
+
+def machine_boot() -> str:
+    """Differs after every boot of the machine; '' where the kernel does not tell."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A configuration and all that is needed to load it again."""
+
+    content: bytes
+    origin: str = "file"
+    """`file`, `remote` (over MQTT) or `rollback` (by hand)."""
+    folder: str = "/"
+    """What its relative paths refer to."""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """Tables and keys of the top level that stand in place of its own."""
+    over: str | None = None
+    """Hash of the local file that it came after and is preferred to; None for that file itself."""
+    number: int = 0
+    """0 until it has proved itself."""
+    saved_at: str = ""
+    """UTC, as far as the machine knew it."""
+    reached: bool = False
+    """Its broker was reached when it proved itself."""
+
+    @property
+    def hash(self) -> str:
+        return digest(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A configuration that was tried and given up."""
+
+    hash: str
+    code: str
+    reason: str
+    told: bool = False
+    """A daemon that lived has said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What must be known at the next start."""
+
+    starts: int = 0
+    """Starts in a row that nobody has seen survive."""
+    boot: str = ""
+    """Boot of the machine they were in: a power cut is no fault of the configuration."""
+    trial: str = ""
+    """Hash of the unproven configuration of the last start; '' = a proven one, or defaults."""
+    refused: tuple[Refusal, ...] = ()
+    """The latest last; emptied when a configuration proves itself."""
+
+    def refusal(self, name: str) -> Refusal | None:
+        """Why the configuration of this hash was given up."""
+        return next((each for each in reversed(self.refused) if each.hash == name), None)
+
+
+class Generations:
+    """The store of one configuration file. Reading never fails, writing raises OSError."""
+
+    def __init__(self, state: Path, file: Path) -> None:
+        """`state` is where this machine keeps things, `file` the configuration that this is the memory of."""
+        self.folder = state / "configurations" / digest(os.fsencode(file.absolute()))
+
+    def kept(self) -> list[Generation]:
+        """What has proved itself, newest first; damaged files are passed over."""
+        found = (_read(self.folder / name) for _, name in sorted(self._numbers().items(), reverse=True))
+        return [each for each in found if each]
+
+    def candidate(self) -> Generation | None:
+        """What is to be tried at the next start, unless it has proved itself already."""
+        staged, newest = _read(self._candidate), next(iter(self.kept()), None)
+        if staged and newest and (newest.content, newest.over) == (staged.content, staged.over):
+            return None  # the cut came between its promotion and its removal
+        return staged
+
+    def record(self) -> Record:
+        """As noted last; a fresh one if there is none that can be read."""
+        try:
+            said = json.loads(self._record.read_bytes())
+            return Record(**said | {"refused": tuple(Refusal(**each) for each in said["refused"])})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return Record()
+
+    def stage(self, candidate: Generation) -> None:
+        """Keeps it for the next start, even if the same has been refused before: it was asked for again."""
+        self._forget(candidate.hash)
+        self._write(self._candidate, _packed(candidate))
+
+    def promote(self, proven: Generation, saved_at: str, reached: bool) -> Generation:
+        """Keeps it as the newest generation; what stands in its way is over and done with."""
+        number = max(self._numbers(), default=0) + 1
+        kept = replace(proven, number=number, saved_at=saved_at, reached=reached)
+        self._write(self.folder / f"generation-{number:06}.toml", _packed(kept))
+        self._note(Record())
+        self._candidate.unlink(missing_ok=True)
+        for old in sorted(self._numbers().items())[:-KEPT]:
+            (self.folder / old[1]).unlink(missing_ok=True)
+        return kept
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Remembers what was given up. If it was staged, it is so no more."""
+        record = self.record()
+        others = tuple(each for each in record.refused if each.hash != refusal.hash)
+        self._note(replace(record, refused=(*others, refusal)[-REFUSALS:]))
+        self._drop(refusal.hash)
+
+    def retry(self) -> int:
+        """Forgets all that was given up; returns how many that were."""
+        record = self.record()
+        if record.refused:
+            self._note(replace(record, refused=()))
+        return len(record.refused)
+
+    def began(self, trial: str, boot: str) -> None:
+        """A start begins: unless it is said to have survived, it has failed."""
+        record = self.record()
+        before = record.starts if record.boot == boot else 0
+        self._note(replace(record, starts=before + 1, boot=boot, trial=trial))
+
+    def survived(self) -> None:
+        """The start is through; what was given up before it has been told."""
+        record = self.record()
+        self._note(replace(record, starts=0, refused=tuple(replace(each, told=True) for each in record.refused)))
+
+    def withdrew(self) -> None:
+        """It was ended in order before it was through: neither good nor bad."""
+        record = self.record()
+        self._note(replace(record, starts=max(0, record.starts - 1)))
+
+    @property
+    def _candidate(self) -> Path:
+        return self.folder / "candidate.toml"
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "record.json"
+
+    def _numbers(self) -> dict[int, str]:
+        """File name by number, damaged ones included, so that no number is given twice."""
+        try:
+            names = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
+            return {int(name[1]): name[0] for name in names if name}
+        except OSError:
+            return {}
+
+    def _forget(self, name: str) -> None:
+        record = self.record()
+        if record.refusal(name):
+            self._note(replace(record, refused=tuple(each for each in record.refused if each.hash != name)))
+
+    def _drop(self, name: str) -> None:
+        staged = _read(self._candidate)
+        if staged and staged.hash == name:
+            self._candidate.unlink()
+
+    def _note(self, record: Record) -> None:
+        self._write(self._record, json.dumps(asdict(record)).encode())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that after a power cut is the old or the new one. It belongs to whoever owns the folder, so that what
+    root has written the daemon can replace. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+        try:
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(handle, owner.st_uid, owner.st_gid)
+            while content:
+                content = content[os.write(handle, content):]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _packed(generation: Generation) -> bytes:
+    """One line of JSON as a comment, then the configuration as it came."""
+    about = {name: value for name, value in asdict(generation).items() if name != "content"}
+    line = json.dumps(about, sort_keys=True).encode()
+    return _HEADER + digest(line + generation.content).encode() + b" " + line + b"\n" + generation.content
+
+
+def _read(path: Path) -> Generation | None:
+    """None if there is none, or not as it was written."""
+    try:
+        header, _, content = path.read_bytes().partition(b"\n")
+        checksum, _, line = header.removeprefix(_HEADER).partition(b" ")
+        if checksum.decode() != digest(line + content):
+            return None
+        return Generation(content, **json.loads(line))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
