@@ -19,6 +19,7 @@ TEMPO_RANGE_BPM = (40.0, 240.0)
 N_TEMPI = 36
 WIDENING = (0.25, 0.6, 1.0, 0.6, 0.25)
 """Targets around a beat, one frame apart: an onset half a frame off is as right."""
+BEATLESS_WEIGHT = 3.0
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,9 @@ def crop(rng: np.random.Generator, items: list[Cached], frames: int) -> tuple[np
 
 
 def batches(items: list[Cached], rng: np.random.Generator, shape: tuple[int, int], count: int):
-    """`count` times (batch, frames, N_BANDS), (batch, frames, 4); each item as often as any other."""
+    """`count` times (batch, frames, N_BANDS), (batch, frames, 4); the beatless are drawn BEATLESS_WEIGHT times as often."""
+    share = np.array([1.0 if len(item.beats) else BEATLESS_WEIGHT for item in items])
     for _ in range(count):
-        drawn = rng.choice(len(items), (shape[0], 2))
+        drawn = rng.choice(len(items), (shape[0], 2), p=share / share.sum())
         pairs = [crop(rng, [items[i] for i in two], shape[1]) for two in drawn]
         yield np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])

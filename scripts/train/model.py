@@ -43,10 +43,10 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, warm_up: int) -> torch.T
     beat, down, music = target[..., 0], target[..., 1], target[..., 2]
     cost = functional.binary_cross_entropy_with_logits(logits[..., 0], beat, weight=1 + (BEAT_WEIGHT - 1) * beat)
     known = (down >= 0).float()
-    cost = cost + functional.binary_cross_entropy_with_logits(
+    cost = cost + 1.5 * functional.binary_cross_entropy_with_logits(
         logits[..., 1], down.clamp(min=0), weight=known * (1 + (DOWNBEAT_WEIGHT - 1) * down)
     )
-    cost = cost + 0.15 * functional.binary_cross_entropy_with_logits(logits[..., 2], music)
+    cost = cost + 0.25 * functional.binary_cross_entropy_with_logits(logits[..., 2], music)
     tempo = functional.cross_entropy(logits[..., 3:].reshape(-1, N_TEMPI), target[..., 3].reshape(-1).long(), ignore_index=-1)
     return cost + 0.06 * torch.nan_to_num(tempo)
 

@@ -40,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=100, help="in an epoch, a multiple of 10")
     parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate; a cosine down to a fiftieth of it")
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--here", type=int, nargs=2, metavar=("FIRST", "COUNT"), help="which of them run here; default all")
     parser.add_argument("--port", type=int, default=29_500, help="on which the replicas meet")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -94,9 +95,10 @@ class Training:
         return float(np.mean(losses))
 
 
-def fit(rank: int, options: argparse.Namespace) -> None:
+def fit(local_rank: int, options: argparse.Namespace) -> None:
     """The whole training of one replica; replica 0 judges and writes."""
     torch.set_num_threads(1)
+    rank = options.here[0] + local_rank
     meeting = f"tcp://127.0.0.1:{options.port}"
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.replicas)
     training, rng = Training(options), np.random.default_rng([options.seed, rank])
@@ -117,4 +119,5 @@ def fit(rank: int, options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     chosen = parse()
-    torch.multiprocessing.spawn(fit, (chosen,), chosen.replicas)
+    chosen.here = chosen.here or (0, chosen.replicas)
+    torch.multiprocessing.spawn(fit, (chosen,), chosen.here[1])
