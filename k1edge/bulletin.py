@@ -17,6 +17,7 @@ from k1edge.contract import JSON_SCHEMA, committed
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm
 from k1edge.frames import GenesisFrame
+from k1edge.guard import DriftGuard
 from k1edge.hands import Hands
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
@@ -29,6 +30,7 @@ TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 AUDIO_LOST = "AUDIO_LOST"
+DOUBT = "there is music, and its beat has been uncertain for ten seconds"
 
 
 def digest(text: str) -> str:
@@ -57,6 +59,8 @@ class Bulletin:
         self._audio = Gate()
         self._limited: dict[str, int] = {}
         self._alarms: tuple[LineAlarm, ...] = ()
+        self._drift = "ok"
+        self._doubtful = False
 
     def status(self, stamp: Stamp, state: str, code: str = "", reason: str = "") -> Iterator[Publication]:
         """`init`, `ready`, `degraded` or `stopping`, when that is news."""
@@ -98,6 +102,30 @@ class Bulletin:
         for alarm in (a for a in self._alarms if a not in standing):
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=alarm.code, reason="is over")
         self._alarms = standing
+
+    def health(self, stamp: Stamp, guard: DriftGuard) -> Iterator[Publication]:
+        """Ready or degraded, and a warning when the light begins to leave the beat, or nobody knows it."""
+        if guard.off_beat:
+            yield from self.status(stamp, "degraded", "DRIFT", "the light was off the beat; the K1s use their own microphones")
+        else:
+            yield from self.status(stamp, "ready")
+        if guard.level != self._drift:
+            self._drift = guard.level
+            severity = {"ok": "info", "amber": "warning", "red": "alarm"}[guard.level]
+            yield self._scribe.write(contract.Event, stamp, kind="drift_warning", severity=severity, code="DRIFT",
+                                     data={"drift_ms": round(guard.drift_ms or 0.0, 1), "level": guard.level})
+        if guard.is_doubtful != self._doubtful:
+            self._doubtful = guard.is_doubtful
+            severity, reason = ("warning", DOUBT) if guard.is_doubtful else ("info", "is over")
+            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity=severity, code="CONFIDENCE_LOW",
+                                     reason=reason)
+
+    def rolled_back(self, stamp: Stamp, devices: list[str], guard: DriftGuard) -> Iterator[Publication]:
+        """Every K1 was given back to its own microphone because the light was off the beat."""
+        for device in devices:
+            data = {"device": device, "drift_ms": round(guard.drift_ms or 0.0, 1)}
+            yield self._scribe.write(contract.Event, stamp, kind="auto_rollback", severity="alarm", code="DRIFT",
+                                     reason="more than 100 ms off the beat for 5 s", data=data)
 
     def audio_lost(self, stamp: Stamp, error: AudioError) -> Iterator[Publication]:
         """There is no input: the state, and an alarm."""

@@ -18,6 +18,7 @@ from k1edge.config import Settings
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineHealth
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
+from k1edge.guard import DriftGuard
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
@@ -63,6 +64,7 @@ class Edge:
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
         self._health: LineHealth | None = None
+        self._guard: DriftGuard | None = None
         self._source: Source | None = None
         self._device = ""
         self._frame: GenesisFrame | None = None
@@ -87,10 +89,12 @@ class Edge:
         self.blackbox.before(self._pipeline)
         frame = self._frame = self._pipeline.process(block)
         now = self._now()
-        self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
+        if not self._guard.off_beat:
+            self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now))
         self.blackbox.after(frame)
         self._health.process(block)
+        self._guarded(frame)
         self._score.process(frame)
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
 
@@ -139,9 +143,18 @@ class Edge:
         prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
-        self._health = LineHealth(fmt)
+        self._health, self._guard = LineHealth(fmt), DriftGuard(fmt)
         self._end = 0
         self.blackbox.begin(self._pipeline)
+
+    def _guarded(self, frame: GenesisFrame) -> None:
+        """Takes the K1s off the beat when the light is not on it."""
+        followed = not self._guard.off_beat
+        self._guard.process(frame)
+        if followed and self._guard.off_beat:
+            stamp = self._now()
+            self._send(self._driver.release(stamp))
+            self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
 
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
         if "/request/" in received.topic:
@@ -175,7 +188,7 @@ class Edge:
         if self._seconds % PING_EVERY_S == 0:
             yield from self._driver.ping(stamp)
         if self._frame is not None:
-            yield from self._bulletin.status(stamp, "ready")
+            yield from self._bulletin.health(stamp, self._guard)
             yield from self._bulletin.limits(stamp, stopped)
             yield from self._bulletin.alarms(stamp, self._health.alarms)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
@@ -194,7 +207,7 @@ class Edge:
             "input_level_dbfs": round(frame.features.level_dbfs, 1), "section": frame.section.label,
             "noise_floor_dbfs": round(frame.features.noise_floor_dbfs, 1), "bpm": round(frame.beat.tempo_bpm, 2),
             "beat_confidence": round(frame.beat.confidence, 3), "beats_announced": self._publisher.beats,
-            "audio_lost_samples": self._input.lost_samples,
+            "audio_lost_samples": self._input.lost_samples, "drift_ms": self._guard.drift_ms,
         }  # fmt: skip
 
     def _now(self) -> Stamp:

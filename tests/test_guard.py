@@ -1,0 +1,64 @@
+"""Whether the light is still on the beat."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from k1edge.audio.synth import SynthSource, clicks, four_on_the_floor, noise
+from k1edge.config import Settings
+from k1edge.guard import DriftGuard
+from k1edge.pipeline import Pipeline
+
+
+def watched(sound, shift_ms=lambda seconds: 0.0):
+    """The guard after each hop, with every announcement moved by `shift_ms` at its time."""
+    source = SynthSource(sound.samples, sound.rate_hz)
+    pipeline, guard, seen = Pipeline(Settings(), source.fmt), DriftGuard(source.fmt), []
+    for block in source:
+        frame = pipeline.process(block)
+        event = frame.beat.announced
+        if event is not None:
+            moved = event.due + round(shift_ms(block.end / sound.rate_hz) * sound.rate_hz / 1000)
+            frame = replace(frame, beat=replace(frame.beat, announced=replace(event, due=moved)))
+        guard.process(frame)
+        seen.append((guard.drift_ms, guard.level, guard.off_beat, guard.is_doubtful))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def song():
+    return four_on_the_floor(125.0, 40.0, 48_000)
+
+
+def test_light_on_the_beat_has_no_drift(song):
+    drift_ms, level, off_beat, doubtful = watched(song)[-1]
+    assert abs(drift_ms) < 20
+    assert (level, off_beat, doubtful) == ("ok", False, False)
+
+
+@pytest.mark.parametrize("shift_ms", [-60, -35, 35, 60])
+def test_drift_is_signed_and_measured_within_ten_milliseconds(song, shift_ms):
+    drift_ms, level, off_beat, _ = watched(song, lambda _: shift_ms)[-1]
+    assert drift_ms == pytest.approx(-shift_ms, abs=10), "announced late = heard early"
+    assert (level, off_beat) == ("amber", False)
+
+
+def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_bring_it_back():
+    seen = watched(clicks(120.0, 50.0, 48_000), lambda seconds: 120.0 if 10 < seconds < 22 else 0.0)
+    off = np.array([each[2] for each in seen])
+    assert not off[:1000].any()
+    assert off[1400 + 500 : 2300].all()
+    assert not off[-1]
+    back = np.flatnonzero(off)[-1] / 100
+    assert 22 + 8 <= back < 45
+
+
+def test_noise_is_doubted_not_followed():
+    _, _, off_beat, doubtful = watched(noise(14.0, -20.0, rate_hz=48_000))[-1]
+    assert doubtful
+    assert not off_beat
+
+
+def test_silence_is_no_reason_for_doubt():
+    assert not watched(noise(14.0, -90.0, rate_hz=48_000))[-1][3]
