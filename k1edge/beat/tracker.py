@@ -17,7 +17,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
-from k1edge.beat.observation import Activation, Ears, evidence
+from k1edge.beat.observation import Activation, Ears, bar_evidence, evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -78,7 +78,7 @@ class BarPointerTracker:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
-                self._pointer.step(*evidence(heard), onset, self._ears.accent)
+                self._pointer.step(*evidence(self.heard), heard.onset, bar_evidence(self.heard, heard.kick))
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
         return self._state(now, self._announce(now) if self._lock.locked else None)

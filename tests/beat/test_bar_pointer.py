@@ -20,8 +20,8 @@ def pulse(space, period_steps, steps, downbeat_every=0, first=10.0):
         number = round((step - first) / period_steps)
         near = abs(step - first - number * period_steps) <= 1.0
         down = near and downbeat_every and number % downbeat_every == 0
-        llr = 2.0 if near else -0.7
-        space.step(llr - (1.0 if down else 0.0), llr + (1.0 if down else -1.0), 0.02 if near else -0.02)
+        bar = np.where(space.position == 0, 1.0 if down else -1.0, -1.0 if down else 0.3) if near else None
+        space.step(2.0 if near else -0.7, 0.02 if near else -0.02, 0.0, bar)
     return (steps - 1 - first) % period_steps
 
 
@@ -115,5 +115,5 @@ def test_random_onsets_are_explained_by_no_beat():
     from k1edge.beat.observation import Activation, evidence
 
     for _ in range(3_000):
-        space.step(*evidence(Activation(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)))
+        space.step(*evidence(Activation(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)), 0.0)
     assert space.none > 0.5
