@@ -92,7 +92,7 @@ def configuration(error: ConfigError | None, name: str) -> Iterator[Finding]:
 def sound(heard: Sound) -> Finding:
     """The level, and what is wrong with the line."""
     said = f"{heard.device}: {heard.level_dbfs:.0f} dBFS"
-    said += f", peaks {heard.peak_dbfs:.0f} dBFS in {heard.seconds:.0f} s" if heard.seconds else ""
+    said += f", peaks {heard.peak_dbfs:.0f} dBFS in {heard.seconds:.1f} s" if heard.seconds else ""
     code = (
         "CLIPPING" if heard.clipped_per_s >= CLIPPED_PER_S
         else "NO_SIGNAL" if heard.peak_dbfs <= -120

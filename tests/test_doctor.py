@@ -1,0 +1,281 @@
+"""`k1edge doctor` tells what is wrong and what to do, for each fault that a venue can have."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k1edge import doctor, findings
+from k1edge.__main__ import main
+from k1edge.audio import AudioError
+from k1edge.config import ConfigError, K1Settings, MqttSettings, load
+from k1edge.findings import Heard, Rights, Sound
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.k1.link import Identity, Link
+from tests.brokers import eventually, free_port
+from tests.end_to_end.daemon import write_config
+from tests.sound import PCM, as_pcm16
+from tests.venue import Venue, setup
+
+GOOD = Sound("CODEC", 3.0, -18.0, -6.0, 0.0, 0.0, 0)
+RATE_HZ = 48_000
+
+
+def levels(finding_or_findings):
+    found = [finding_or_findings] if isinstance(finding_or_findings, findings.Finding) else list(finding_or_findings)
+    return [finding.level for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"clipped_per_s": 200.0}, "overdriven"),
+        ({"level_dbfs": -180.0, "peak_dbfs": -180.0}, "silent"),
+        ({"level_dbfs": -50.0}, "quiet"),
+        ({"offset": -0.2}, "offset"),
+        ({"lost_samples": 480}, "lost"),
+    ],
+)
+def test_each_fault_of_the_line_is_named_with_a_remedy(wrong, word):
+    finding = findings.sound(GOOD._replace(**wrong))
+    assert finding.level == "warning"
+    assert word in finding.sentence
+    assert finding.remedy
+
+
+def test_a_healthy_line_is_ok():
+    assert findings.sound(GOOD) == ("audio", "ok", "CODEC: -18 dBFS, peaks -6 dBFS in 3.0 s", "")
+
+
+def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():
+    error = AudioError("CODEC", "cannot be opened (Device unavailable)", "end the program that uses it")
+    assert findings.no_sound(error, False) == ("audio", "fault", "CODEC: cannot be opened (Device unavailable)", error.remedy)
+    assert findings.no_sound(error, True).level == "warning"
+
+
+def test_a_clock_of_1970_is_a_fault_and_one_not_set_a_warning():
+    assert levels(findings.clock(True, True)) == ["ok"]
+    assert levels(findings.clock(False, True)) == ["warning"]
+    assert levels(findings.clock(False, False)) == levels(findings.clock(True, False)) == ["fault"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("refused by the broker: Not authorized", "username"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate", "ca_file"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not yet valid", "clock"),
+        ("certificate verify failed: Hostname mismatch, certificate is not valid for 'x'", "--host"),
+        ("[Errno 111] Connection refused", "start the broker"),
+        ("[Errno -2] Name or service not known", "host in `url`"),
+        ("timed out", "cable or WiFi"),
+        ("the broker does not answer CONNECT", "another program"),
+        ("something nobody has seen", "url"),
+        ("", "url"),
+    ],
+)
+def test_a_broker_out_of_reach_comes_with_the_remedy_for_its_reason(reason, remedy):
+    finding = findings.broker(MqttSettings(url="mqtts://broker:8883"), False, reason)
+    assert finding.level == "fault"
+    assert remedy in finding.remedy
+
+
+def test_a_broker_without_encryption_or_none_at_all_is_a_warning():
+    insecure = MqttSettings(allow_insecure=True, url="mqtt://10.0.0.7:1883")
+    assert levels(findings.broker(insecure, True, "")) == levels(findings.broker(MqttSettings(), False, "")) == ["warning"]
+    assert levels(findings.broker(MqttSettings(url="mqtt://127.0.0.1:1883"), True, "")) == ["ok"]
+
+
+def test_rights_too_few_are_a_fault_and_too_many_a_warning():
+    assert levels(findings.access(Rights(True, True, False), "edge/pi")) == ["ok"]
+    assert levels(findings.access(Rights(True, True, True), "edge/pi")) == ["warning"]
+    assert levels(findings.access(Rights(), "edge/pi")) == ["warning"]
+    for few in (Rights(False, True, False), Rights(True, False, False), Rights(False, False, False)):
+        assert levels(findings.access(few, "edge/pi")) == ["fault"]
+
+
+def status(state, **more):
+    return Heard(contract.Status(state=state, **more))
+
+
+def test_the_daemons_own_word_counts():
+    assert findings.daemon(status("degraded", code="AUDIO_LOST", reason="CODEC: gone"), "1").sentence.endswith(
+        "degraded: AUDIO_LOST, CODEC: gone")
+    words = (Heard(), status("lost"), status("stopping"), status("ready"))
+    assert [levels(findings.daemon(heard, "1"))[0] for heard in words] == ["warning", "fault", "fault", "ok"]
+    info = contract.Info(version="0", contract="1", schema_hash="", config_hash="")
+    assert levels(findings.daemon(Heard(contract.Status(state="ready"), info), "1")) == ["warning"], "not restarted since"
+
+
+def test_k1s_that_should_be_there_are_missed():
+    listed = K1Settings(devices=[{"id": "bar"}, {"id": "porch"}, {"id": "off", "enabled": False}])
+    assert levels(findings.k1s(Heard(devices={"bar": "ready", "porch": "ready"}), listed, "hall")) == ["ok"]
+    partly = findings.k1s(Heard(devices={"bar": "ready"}), listed, "hall")
+    assert (partly.level, "porch" in partly.sentence, "off" in partly.sentence) == ("warning", True, False)
+    assert levels(findings.k1s(Heard(), listed, "hall")) == levels(findings.k1s(Heard(), K1Settings(), "hall")) == ["fault"]
+    assert levels(findings.k1s(Heard(devices={"bar": "lost", "x": "ready"}), K1Settings(), "hall")) == ["warning"]
+
+
+def test_latency_is_judged_by_the_daemons_own_figures():
+    def verdict(**figures):
+        return levels(findings.latency(contract.Telemetry(**figures), 150))
+
+    assert verdict(hop_load_pct_p99=20.0, device_round_trip_ms_max=8.0) == verdict() == ["ok"]
+    assert verdict(hop_load_pct_p99=90.0) == ["warning"]
+    assert verdict(device_round_trip_ms_max=400.0) == ["fault"]
+    assert levels(findings.latency(None, 150)) == ["warning"]
+
+
+def test_the_machine_is_judged_by_what_is_left_of_it():
+    assert [levels(findings.disk(mb, False, "/x"))[0] for mb in (10_000, 100, 5)] == ["ok", "warning", "fault"]
+    assert levels(findings.disk(10_000, True, "/x")) == ["fault"]
+    assert [levels(findings.temperature(c))[0] for c in (None, 50, 75, 84)] == ["ok", "ok", "warning", "fault"]
+    assert levels(findings.versions({"k1edge": "1"}, False)) == ["fault"]
+    assert levels(findings.versions({"numpy": "missing"}, True)) == ["fault"]
+
+
+def test_the_service_is_judged_by_systemds_word():
+    running = {"LoadState": "loaded", "ActiveState": "active", "NRestarts": "0", "StatusText": "following CODEC"}
+    assert levels(findings.service(running)) == ["ok"]
+    assert levels(findings.service(running | {"NRestarts": "9"})) == ["warning"]
+    assert levels(findings.service(running | {"ActiveState": "failed"})) == ["fault"]
+    assert levels(findings.service({})) == levels(findings.service({"LoadState": "not-found"})) == ["warning"]
+
+
+@given(st.lists(st.sampled_from(["ok", "warning", "fault"])))
+def test_the_worst_of_all_decides(given_levels):
+    found = [findings.Finding("x", level, "x") for level in given_levels]
+    assert findings.worst(found) == max(given_levels, key=["ok", "warning", "fault"].index, default="ok")
+
+
+def test_every_fault_of_the_configuration_is_told(tmp_path):
+    path = write_config(tmp_path, "[beat]\nlead_ms = 5\nengin = 'x'\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    found = list(findings.configuration(caught.value, str(path)))
+    assert levels(found) == ["fault", "fault"]
+    assert all(finding.remedy and str(path) in finding.sentence for finding in found)
+
+
+def test_a_broken_configuration_ends_with_1_and_no_traceback(tmp_path, capsys):
+    path = write_config(tmp_path, "[beat]\nlead_ms = 5\n")
+    assert main(["doctor", "--config", str(path)]) == 1
+    told = capsys.readouterr()
+    assert "lead_ms" in told.out
+    assert "->" in told.out
+    assert not told.err
+
+
+# From here on: a real broker with the venue's access list, a real capture device, the program as it is run.
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("venue")
+    ports = tuple(free_port() for _ in range(3))
+    assert setup(folder, "--ports", ",".join(map(str, ports)), "hall", "edge/pi", "device/porch", "viewer/x").returncode == 0
+    with Venue(folder, ports) as running:
+        yield running
+
+
+def configured(folder, venue, node="edge/pi", more=""):
+    (folder / "password").write_text(venue.password(node).get_secret_value())
+    return write_config(folder, f'[audio]\ndevice = "{PCM}"\n[mqtt]\nurl = "mqtts://localhost:{venue.ports[1]}"\n'
+                        f'ca_file = "{venue.folder}/k1edge/ca.crt"\nusername = "{node}"\npassword_file = "password"\n'
+                        f"[telemetry]\nrate_hz = 10\n{more}")  # fmt: skip
+
+
+def examined(config, env=os.environ) -> dict[str, list[dict]]:
+    command = [sys.executable, "-m", "k1edge", "doctor", "--config", str(config), "--json", "--seconds", "0.5"]
+    done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == (report["level"] == "fault"), done.stderr
+    assert not done.stderr
+    found: dict[str, list[dict]] = {}
+    for finding in report["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+def test_a_venue_in_order_has_no_fault_and_one_sentence_for_each_check(tmp_path, venue, wire_line):
+    t = np.arange(RATE_HZ) / RATE_HZ
+    wire_line.plug(as_pcm16(0.3 * np.sin(2 * np.pi * 220 * t)))
+    k1, edge = (Link(venue.of(node), Identity(node)) for node in ("device/porch", "edge/pi"))
+    k1.send(Scribe("hall", "porch").write(contract.DeviceStatus, Stamp(0, False), state="ready"))
+    scribe = Scribe("hall", "pi")
+    edge.send(scribe.write(contract.Status, Stamp(0, False), state="ready"))
+    for link in (k1, edge):
+        link.start()
+        eventually(lambda link=link: link.connected and not link.queued, "told")
+    found = examined(configured(tmp_path, venue), wire_line.env)
+    k1.close()
+    edge.close()
+    assert {check: each[0]["level"] for check, each in found.items() if check not in ("clock", "service")} == {
+        "versions": "ok", "temperature": "ok", "disk": "ok", "config": "ok", "broker": "ok", "access": "ok", "daemon": "ok",
+        "k1": "ok", "latency": "warning", "audio": "ok",
+    }  # fmt: skip
+    assert "-13 dBFS" in found["audio"][0]["sentence"]
+    assert "peaks -10 dBFS" in found["audio"][0]["sentence"]
+    assert "porch" in found["k1"][0]["sentence"]
+
+
+def test_where_the_daemon_runs_its_telemetry_tells_the_level_and_the_latency(tmp_path, venue, wire_line):
+    wire_line.plug(as_pcm16(np.zeros(RATE_HZ)))
+    config = configured(tmp_path, venue)
+    edge = Link(venue.of("edge/pi"), Identity("teller"))
+    edge.start()
+    stamp, scribe = Stamp(0, False), Scribe("hall", "pi")
+    command = [sys.executable, "-m", "k1edge", "doctor", "--config", str(config), "--json"]
+    with subprocess.Popen(command, env=wire_line.env, stdout=subprocess.PIPE, text=True) as doctor_process:
+        while doctor_process.poll() is None:
+            edge.send(scribe.write(contract.Telemetry, stamp, input_level_dbfs=-21.0, hop_load_pct_p99=12.0))
+            eventually(lambda: not edge.queued, "sent")
+            try:
+                doctor_process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        said = {each["check"]: each["sentence"] for each in json.loads(doctor_process.stdout.read())["findings"]}
+    edge.close()
+    assert said["audio"] == "heard by k1edge: -21 dBFS"
+    assert said["latency"].startswith("a hop takes 12 %")
+
+
+def test_a_wrong_password_a_wrong_role_and_a_deaf_port_are_told_apart(tmp_path, venue):
+    config = configured(tmp_path, venue)
+    (tmp_path / "password").write_text("guess")
+    assert "Not authorized" in examined(config)["broker"][0]["sentence"]
+    viewer = examined(configured(tmp_path, venue, "viewer/x"))["access"][0]
+    assert viewer["level"] == "fault"
+    assert "publish below its own level nor command the K1s" in viewer["sentence"]
+    config.write_text(config.read_text().replace(str(venue.ports[1]), str(free_port())))
+    assert "refused" in examined(config)["broker"][0]["sentence"]
+
+
+def test_a_broker_that_lets_everyone_write_everything_is_noticed(tmp_path, mosquitto):
+    found = examined(write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[telemetry]\nrate_hz = 10\n'))
+    assert found["access"][0]["level"] == "warning"
+    assert "any other edge" in found["access"][0]["sentence"]
+    old = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\nprotocol = "3.1.1"\n[telemetry]\nrate_hz = 10\n')
+    assert "3.1.1" in examined(old)["access"][0]["sentence"]
+
+
+def test_the_password_of_the_unit_is_found_beside_the_configuration(tmp_path, venue):
+    config = configured(tmp_path, venue)
+    config.write_text(config.read_text().replace('password_file = "password"\n', ""))
+    (tmp_path / "password").rename(tmp_path / "mqtt-password")
+    assert examined(config)["broker"][0]["level"] == "ok"
+
+
+def test_the_live_meter_is_a_bar(capsys):
+    doctor._show(-6.0)
+    doctor._show(-200.0)
+    loud, quiet = capsys.readouterr().err.split("\r")[1::2]
+    assert loud.count("#") == 27
+    assert "-6.0 dBFS" in loud
+    assert "#" not in quiet
