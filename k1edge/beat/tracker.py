@@ -71,14 +71,14 @@ class BarPointerTracker:
             return BeatState(features.end, 0.0, 0.0, 0.0, False)
         self._skip_lost(features.end)
         now = self._now
-        self.heard, self.onset = heard, onset = self._ears.process(features)
-        self._lock.hear(features.silent, heard)
-        self._accents.hear(now, heard.beat)
+        self.heard, self.onset, kick = self._ears.process(features)
+        self._lock.hear(features.silent, self.heard)
+        self._accents.hear(now, self.heard.beat)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
-                self._pointer.step(*evidence(self.heard), heard.onset, bar_evidence(self.heard, heard.kick))
+                self._pointer.step(*evidence(self.heard), self.onset, bar_evidence(self.heard, kick))
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
         return self._state(now, self._announce(now) if self._lock.locked else None)
