@@ -17,7 +17,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
-from k1edge.beat.observation import Activation, Ears, bar_evidence, evidence
+from k1edge.beat.observation import Activation, Ears, Heard, bar_evidence, evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -51,7 +51,7 @@ class BarPointerTracker:
         self._fmt = fmt
         self._ears = Ears()
         self._latency = self.latency_hops = self._ears.LATENCY_HOPS
-        self.heard, self.onset = Activation(0.0, 0.0, 0.0), 0.0
+        self.heard = Heard(Activation(0.0, 0.0, 0.0), 0.0, 0.0)
         """What the last hop said of the sound `latency_hops` before its end: for passes over a whole track."""
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._reader = Reader(self._pointer)
@@ -71,14 +71,14 @@ class BarPointerTracker:
             return BeatState(features.end, 0.0, 0.0, 0.0, False)
         self._skip_lost(features.end)
         now = self._now
-        self.heard, self.onset, kick = self._ears.process(features)
-        self._lock.hear(features.silent, self.heard)
-        self._accents.hear(now, self.heard.beat)
+        self.heard = heard = self._ears.process(features)
+        self._lock.hear(features.silent, heard.activation)
+        self._accents.hear(now, heard.activation.beat)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
-                self._pointer.step(*evidence(self.heard), self.onset, bar_evidence(self.heard, kick))
+                self._pointer.step(*evidence(heard.activation), heard.onset, bar_evidence(heard.activation, heard.kick))
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
         return self._state(now, self._announce(now) if self._lock.locked else None)
