@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="k1-virtual", help="id of this K1 (default: %(default)s)")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="show beats this much earlier, as a slow K1 must")
     parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    parser.add_argument("--file", metavar="SONG",
+                        help="no broker: what a K1 would show over a whole audio file, or over `demo`, as --png or --gif")
     parser.add_argument("--png", type=Path, help="write space and time as a picture, at most the last two minutes")
     parser.add_argument("--gif", type=Path, help="write a moving picture")
     parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
@@ -60,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Be a K1 until interrupted or until the time is over."""
+    if args.file:
+        from k1edge.portrait import portray  # the engines, which a K1 on a broker does not need
+
+        return portray(args.file, args.png, args.gif)
     try:
         settings = broker_settings(args)
         for kind, name in (("site", args.site), ("device", args.device)):
