@@ -19,8 +19,9 @@ def song():
 def test_the_performance_shows_the_beats_of_the_song(song):
     shown = perform(SynthSource(song.samples, song.rate_hz), Settings())
     assert len(shown.frames) == 12 * FRAMES_PER_S
-    due_s = np.array([due for due, _ in shown.beats.values()])
-    errors = np.abs(due_s[due_s > 6][:, None] - song.truth.beats_s[None, :]).min(axis=1)
+    due_s = np.array([due for due, _ in shown.beats.values() if 6 < due < 11.8])
+    assert len(due_s) >= 10
+    errors = np.abs(due_s[:, None] - song.truth.beats_s[None, :]).min(axis=1)
     assert np.mean(errors < 0.035) > 0.9
     assert np.array(shown.frames[8 * FRAMES_PER_S :]).max() > 100, "there is light"
 
