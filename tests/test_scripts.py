@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [ROOT / "scripts" / name for name in ("setup", "run", "test", "lock", "broker-setup")] + [ROOT / ".ci" / "run"]
+SCRIPTS = [ROOT / "scripts" / name for name in ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall")] + [ROOT / ".ci" / "run"]
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
@@ -29,7 +29,7 @@ def test_an_unknown_option_is_refused_in_words():
 
 
 def test_nothing_names_a_registry():
-    for path in (*SCRIPTS, ROOT / "requirements.lock", ROOT / "pyproject.toml"):
+    for path in (*SCRIPTS, ROOT / "requirements.lock", ROOT / "requirements-build.lock", ROOT / "pyproject.toml"):
         assert not re.search(r"https?://|--index-url|--find-links |pypi\.org", path.read_text()), path
 
 

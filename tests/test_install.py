@@ -1,0 +1,207 @@
+"""`scripts/install` below a folder of its own, with a Python and a systemd that only pretend: what is put where, and back.
+
+The real thing, in a fresh Debian under a booted systemd, is `scripts/rehearse-install`.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CARD = '[{"setting": "%s", "card_id": "%s"}]'
+
+PYTHON = """#!/bin/bash
+case "$*" in
+    *purelib*) echo "$(dirname "$0")/../lib" ;;
+    "-m venv "*)
+        mkdir -p "$3/bin" "$3/lib"
+        cp "$0" "$3/bin/python"
+        cp "$(dirname "$0")/k1edge" "$3/bin/k1edge"
+        ;;
+    *" wheel "*) mkdir -p "${@: -2:1}" && touch "${@: -2:1}/k1edge.whl" ;;
+    "-m pip"*) [ ! -e {state}/no-network ] ;;
+    *) exec {real} "$@" ;;
+esac
+"""
+K1EDGE = """#!/bin/bash
+case $1 in
+    devices) cat {state}/devices.json ;;
+    *) exec {real} -m k1edge "$@" ;;
+esac
+"""
+SYSTEMCTL = """#!/bin/bash
+echo "$*" >>{state}/calls
+case "$*" in
+    "restart k1edge") if [ -e {state}/broken ]; then rm {state}/broken; exit 1; fi ;;
+    show*) if [ -e {state}/crashing ]; then echo $RANDOM$RANDOM; else echo 42; fi ;;
+esac
+"""
+
+
+class Machine:
+    """A folder that plays the machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.state = folder / "root", folder / "state"
+        for path in (self.root / "usr/local/bin", self.state):
+            path.mkdir(parents=True)
+        self.cards("[]")
+        for name, text in (("python3", PYTHON), ("k1edge", K1EDGE), ("systemctl", SYSTEMCTL)):
+            program = self.state / name
+            program.write_text(text.replace("{state}", str(self.state)).replace("{real}", shlex.quote(sys.executable)))
+            program.chmod(0o755)
+
+    def cards(self, json: str) -> None:
+        (self.state / "devices.json").write_text(json)
+
+    def happen(self, what: str) -> None:
+        (self.state / what).touch()
+
+    def run(self, script: str, *args: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"K1EDGE_PYTHON": str(self.state / "python3"), "K1EDGE_HEALTH_S": "0",
+                            "K1EDGE_SYSTEMCTL": str(self.state / "systemctl")}  # fmt: skip
+        command = [ROOT / "scripts" / script, "--prefix", self.root, *args]
+        return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    def install(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return self.run("install", "--site", "hall", "--edge", "pi", *args)
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc/k1edge/k1edge.toml"
+
+    @property
+    def settings(self) -> dict:
+        return tomllib.loads(self.config.read_text())
+
+    @property
+    def release(self) -> Path:
+        return (self.root / "opt/k1edge/venv").resolve()
+
+    @property
+    def releases(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "opt/k1edge/releases").iterdir())
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_a_first_installation_puts_everything_in_its_place(machine):
+    machine.cards(CARD % ("CODEC", "CODEC"))
+    done = machine.install()
+    assert done.returncode == 0, done.stderr
+    settings = machine.settings
+    assert (settings["site"], settings["edge"], settings["audio"]["device"]) == ("hall", "pi", "CODEC")
+    assert (settings["mqtt"]["url"], settings["mqtt"]["username"]) == ("mqtt://127.0.0.1:1883", "edge/pi")
+    assert (machine.root / "etc/systemd/system/k1edge.service").read_text() == (ROOT / "systemd/k1edge.service").read_text()
+    drop_in = (machine.root / "etc/systemd/system/k1edge.service.d/credential.conf").read_text()
+    assert drop_in == "[Service]\nLoadCredential=mqtt-password:/etc/k1edge/mqtt-password\n"
+    password = machine.root / "etc/k1edge/mqtt-password"
+    assert password.stat().st_mode & 0o777 == 0o600
+    made = machine.root / "etc/mosquitto/k1edge/credentials/edge-pi.password"
+    assert password.read_text() == made.read_text()
+    for script in ("broker-setup", "uninstall"):
+        assert os.access(machine.release / "share/k1edge/scripts" / script, os.X_OK)
+    assert "k1/v1/hall/edge/pi/#" in done.stdout
+    assert "mosquitto_sub" in done.stdout
+    assert (machine.state / "calls").read_text().splitlines()[-4:] == [
+        "restart k1edge", "show -p MainPID --value k1edge", "is-active --quiet k1edge", "show -p MainPID --value k1edge"]
+
+
+def test_the_written_configuration_has_no_fault(machine):
+    assert machine.install("--device", "hw:CARD=X,DEV=1").returncode == 0
+    env = os.environ | {"CREDENTIALS_DIRECTORY": str(machine.config.parent)}
+    command = [sys.executable, "-m", "k1edge", "check", str(machine.config)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert machine.settings["audio"]["device"] == "hw:CARD=X,DEV=1"
+
+
+def test_an_upgrade_keeps_the_configuration_and_switches_the_version(machine):
+    assert machine.install().returncode == 0
+    before, text = machine.release, machine.config.read_text() + "# mine\n"
+    machine.config.write_text(text)
+    password = (machine.root / "etc/k1edge/mqtt-password").read_text()
+    done = machine.install("--site", "elsewhere", "--device", "other")
+    assert done.returncode == 0, done.stderr
+    assert machine.config.read_text() == text
+    assert (machine.root / "etc/k1edge/mqtt-password").read_text() == password
+    assert machine.release != before
+    assert machine.releases == sorted([before.name, machine.release.name])
+    assert machine.install().returncode == 0
+    assert before.name not in machine.releases, "the last two are kept"
+    assert len(machine.releases) == 2
+
+
+@pytest.mark.parametrize("fault", ["broken", "crashing"])
+def test_a_version_that_does_not_run_well_is_taken_back(machine, fault):
+    assert machine.install().returncode == 0
+    before = machine.release
+    machine.happen(fault)
+    done = machine.install()
+    assert done.returncode == 1
+    assert "the old one has been put back" in done.stderr
+    assert machine.release == before
+    assert machine.releases == [before.name]
+    assert (machine.state / "calls").read_text().splitlines()[-1] == "restart k1edge"
+
+
+def test_what_fails_before_the_switch_touches_nothing_that_runs(machine):
+    assert machine.install().returncode == 0
+    before, calls = machine.release, (machine.state / "calls").read_text()
+    machine.happen("no-network")
+    assert machine.install().returncode == 1
+    (machine.state / "no-network").unlink()
+    machine.config.write_text(machine.config.read_text() + "[nonsense]\nx = 1\n")
+    done = machine.install()
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
+    assert "nothing has been changed" in done.stderr
+    assert (machine.release, machine.releases) == (before, [before.name])
+    assert "restart k1edge" not in (machine.state / "calls").read_text()[len(calls):]
+
+
+def test_several_sound_cards_and_nobody_to_ask_is_an_error_before_anything_changes(machine):
+    machine.cards('[{"setting": "A", "card_id": "A"}, {"setting": "B", "card_id": "B"}, {"setting": "default", "card_id": ""}]')
+    done = machine.install()
+    assert done.returncode == 1
+    assert "choose one with --device: A B\n" in done.stderr
+    assert not machine.config.exists()
+    assert machine.releases == []
+    assert machine.install("--device", "B").returncode == 0
+    assert machine.settings["audio"]["device"] == "B"
+
+
+def test_a_broker_elsewhere_needs_none_here(machine):
+    assert machine.install("--broker", "mqtts://broker.example:8883").returncode == 0
+    assert machine.settings["mqtt"]["url"] == "mqtts://broker.example:8883"
+    assert not (machine.root / "etc/mosquitto").exists()
+    assert not (machine.root / "etc/systemd/system/k1edge.service.d").exists()
+    assert machine.install().returncode == 0, "nor at an upgrade"
+    assert not (machine.root / "etc/mosquitto").exists()
+
+
+def test_uninstalling_keeps_what_is_the_owners_unless_purged(machine):
+    assert machine.install().returncode == 0
+    assert machine.run("uninstall").returncode == 0
+    assert not (machine.root / "opt/k1edge").exists()
+    assert not list((machine.root / "etc/systemd/system").iterdir())
+    assert machine.config.exists()
+    assert machine.install().returncode == 0, "and comes back as it was"
+    assert machine.run("uninstall", "--purge").returncode == 0
+    left = [path for path in machine.root.rglob("*") if path.is_file() or path.is_symlink()]
+    assert not left
+
+
+@pytest.mark.parametrize("script", ["install", "uninstall"])
+def test_an_unknown_option_is_refused(machine, script):
+    done = machine.run(script, "--prefx")
+    assert done.returncode == 1
+    assert "unknown option --prefx" in done.stderr
