@@ -1,8 +1,9 @@
 """Beats with the whole track in view: the most probable path through the live tracker's own model.
 
-Consumes the evidence of every step (log-likelihood ratios of beat, downbeat and no beat, as the live bar pointer weighs
-them), emits beat times with their place in the bar. The live tracker filters: it knows only what came before. Here one path
-is chosen for the whole track, twice by dynamic programming (Viterbi, IEEE T-IT 1967):
+Consumes the evidence of every step (log-likelihood ratios of beat, downbeat and no beat, and onsets, as the live bar
+pointer weighs them) and the beats it announced, which count as one more witness; emits beat times with their place in the
+bar. The live tracker filters: it knows only what came before. Here one path is chosen for the whole track, twice by dynamic
+programming (Viterbi, IEEE T-IT 1967):
 
     beats   a path is a chain of beats t_1 < t_2 ... with tempi i_1, i_2 ..., so the recursion runs over beats alone:
             score[t, j] = E[t] + max over i, d of score[t - P_i - d, i] + O[t, i] + log T[i, j] J_i[d]
@@ -37,12 +38,15 @@ from k1edge.beat.bar_pointer import (
     metre_table,
     onset_template,
 )
-from k1edge.beat.observation import DOWNBEAT_SHARE, Activation, evidence
+from k1edge.beat.observation import Activation, bar_evidence, evidence
 from k1edge.beat.prior import TempoPrior
 
 NEIGHBOURS = 5
 """Tempi a beat may move to on either side: +-11 %; further is a new start."""
 DELAYS = (-1, 0, 1)
+LIVE_WEIGHT, LIVE_DOWNBEAT_WEIGHT = 0.5, 0.5
+"""Nats that a sure live beat adds: enough to choose between levels and phases that sound alike, no more (tune half)."""
+PER_BAR, POSITION, METRE_MASS = metre_table()
 NEVER = np.float32(-1e30)
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
 ONSET_BUMP = np.exp(-0.5 * (np.arange(-3, 4) / ONSET_WIDTH) ** 2)
@@ -53,24 +57,40 @@ EPSILON = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """(steps,) log-likelihood ratios, and onset strength z."""
+    """(steps,) log-likelihood ratios of a beat and of no pulse, and onset strength z."""
 
     beat: np.ndarray
-    downbeat: np.ndarray
     none: np.ndarray
     onset: np.ndarray
+    bars: np.ndarray
+    """(steps, B) log-weights of the beats of every metre, if a beat is there."""
     latency_s: float
     """How long before the end of its step the sound was."""
+    announced: np.ndarray | None = None
+    """(steps, 2) how sure the live tracker was of a beat, and of a downbeat, in each step."""
 
 
 def weigh(recording: Recording) -> Evidence:
     """What was heard in each step, weighed as the live tracker weighs it."""
-    rows = recording["heard"][STEP_HOPS - 1 :: STEP_HOPS]
-    sounding = recording["sounding"][STEP_HOPS - 1 :: STEP_HOPS]
-    weighed = np.zeros((len(rows), 3), np.float32)
-    for n in np.flatnonzero(sounding):
-        weighed[n] = evidence(Activation(*rows[n].tolist()))
-    return Evidence(*weighed.T, recording["onset"][STEP_HOPS - 1 :: STEP_HOPS] * sounding, recording.latency_s)
+    rows = recording.rows[STEP_HOPS - 1 :: STEP_HOPS]
+    weighed, bars = np.zeros((len(rows), 2), np.float32), np.zeros((len(rows), len(PER_BAR)), np.float32)
+    for n in np.flatnonzero(rows["sounding"]):
+        heard = Activation(*rows["heard"][n].tolist())
+        weighed[n], bars[n] = evidence(heard), bar_evidence(heard, float(rows["kick"][n]))
+    onset = rows["onset"] * rows["sounding"]
+    return Evidence(*weighed.T, onset, bars, recording.latency_s, _announced(recording, len(rows)))
+
+
+def _announced(recording: Recording, steps: int) -> np.ndarray:
+    """(steps, 2) the live tracker's word, spread over the zone of each beat."""
+    said = np.zeros((steps + 2 * len(ZONE_WEIGHTS), 2), np.float32)
+    for due_s, sure, in_bar in recording.beats:
+        first = round((due_s + recording.latency_s) * STEPS_PER_S) - 1 - BEAT_AGE
+        if 0 <= first < steps:
+            zone = said[first : first + len(ZONE_WEIGHTS)]
+            np.maximum(zone[:, 0], sure * np.array(ZONE_WEIGHTS), out=zone[:, 0])
+            zone[:, 1] = np.where(in_bar == 1, zone[:, 0], 0.0)
+    return said[:steps]
 
 
 class _Tempi:
@@ -195,23 +215,21 @@ def _zone(llr: np.ndarray) -> np.ndarray:
     return np.convolve(llr, ZONE_WEIGHTS[::-1], "same").astype(np.float32)
 
 
-def _bars(gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(beats,) how much more a downbeat explains than another beat -> (beats,) 1-based position, (beats,) beats per bar."""
-    per_bar, position, mass = metre_table()
-    to = np.log(bar_steps(per_bar, position, mass) + EPSILON)
-    is_down = position == 0
-    score = np.log(mass)
-    origins = np.zeros((len(gain), len(mass)), int)
-    for n, extra in enumerate(gain):
+def _bars(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(beats, B) log-weights -> (beats,) 1-based position, (beats,) beats per bar, of the best path."""
+    to = np.log(bar_steps(PER_BAR, POSITION, METRE_MASS) + EPSILON)
+    score = np.log(METRE_MASS)
+    origins = np.zeros(weights.shape, int)
+    for n, weight in enumerate(weights):
         if n:
             moves = score[:, None] + to
             origins[n] = moves.argmax(axis=0)
             score = moves.max(axis=0)
-        score = score + extra * is_down
-    states = np.zeros(len(gain), int)
-    for n in range(len(gain) - 1, -1, -1):
-        states[n] = score.argmax() if n == len(gain) - 1 else origins[n + 1][states[n + 1]]
-    return position[states] + 1, per_bar[states]
+        score = score + weight
+    states = np.zeros(len(weights), int)
+    for n in range(len(weights) - 1, -1, -1):
+        states[n] = score.argmax() if n == len(weights) - 1 else origins[n + 1][states[n + 1]]
+    return POSITION[states] + 1, PER_BAR[states]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,19 +246,29 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     """The beats of the most probable path; none where there is no pulse."""
     if not len(evidence.beat):
         return BeatGrid(np.zeros(0), np.zeros(0, int), np.zeros(0, int))
-    weights = np.logaddexp(evidence.beat + np.log(1 - DOWNBEAT_SHARE), evidence.downbeat + np.log(DOWNBEAT_SHARE))
-    worth = _zone(weights)
+    worth = _zone(evidence.beat)
+    if evidence.announced is not None:
+        worth += LIVE_WEIGHT * evidence.announced[:, 0]
     tempi = _Tempi(prior, *tempo_range_bpm)
     path = _Path(tempi, len(worth))
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), tempi.spans(evidence.onset)), int)
     if not len(steps):
         return BeatGrid(np.zeros(0), steps, steps)
-    in_bar, per_bar = _bars(_zone(evidence.downbeat - evidence.beat)[steps])
+    in_bar, per_bar = _bars(_bar_weights(evidence, steps))
     sharp = worth + ONSET_WEIGHT * np.convolve(evidence.onset, ONSET_BUMP, "same")
     times_s = (steps + 1 + _centred(sharp, steps)) / STEPS_PER_S - evidence.latency_s
     times_s = _steadied(times_s)
     keep = times_s >= 0
     return BeatGrid(times_s[keep], in_bar[keep], per_bar[keep])
+
+
+def _bar_weights(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
+    """(beats, B) what was heard in the zone of each beat, and what the live tracker said of it."""
+    padded = np.pad(evidence.bars, ((BEAT_AGE, BEAT_AGE), (0, 0)))
+    weights = sum(weight * padded[steps + age] for age, weight in enumerate(ZONE_WEIGHTS))
+    if evidence.announced is not None:
+        weights = weights + LIVE_DOWNBEAT_WEIGHT * evidence.announced[steps, 1:] * (POSITION == 0)
+    return weights
 
 
 def _centred(worth: np.ndarray, steps: np.ndarray) -> np.ndarray:

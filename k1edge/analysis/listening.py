@@ -25,7 +25,7 @@ def listen(
     recorder = Recorder(fmt, pipeline.tracker.latency_hops / HOPS_PER_S)
     for block in blocks:
         frame = pipeline.process(block)
-        recorder.add(frame, pipeline.tracker.heard, pipeline.tracker.onset)
+        recorder.add(frame, pipeline.tracker.heard)
         if len(recorder) % TELL_EVERY == 0:
             heard_s(len(recorder) / HOPS_PER_S)
     return recorder.finish()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from k1edge.beat.observation import Activation
+from k1edge.beat.observation import Activation, Heard
 from k1edge.dsp.features import N_BANDS, N_NOVELTY
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 
@@ -22,6 +22,7 @@ ROW = np.dtype(
         ("centroid_hz", np.float32),
         ("heard", np.float32, len(Activation._fields)),
         ("onset", np.float32),
+        ("kick", np.float32),
         ("macros", np.float16, 5),
         ("sounding", np.bool_),
     ]
@@ -31,26 +32,29 @@ ROW = np.dtype(
 class Recording:
     """Columns over the hops of one song; index n is the hop that ends at (n + 1) / HOPS_PER_S s."""
 
-    def __init__(self, rows: np.ndarray, latency_s: float) -> None:
-        self._rows = rows
+    def __init__(self, rows: np.ndarray, latency_s: float, beats: np.ndarray) -> None:
+        self.rows = rows
+        """(hops,) of ROW."""
+        self.beats = beats
+        """(n, 3) what the tracker announced at the time: due in s, confidence, 1-based position in the bar (0 = unknown)."""
         self.latency_s = latency_s
         """How long before the end of its hop the sound was that `heard` speaks of."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, column: str) -> np.ndarray:
         """(hops, ...) a view."""
-        return self._rows[column]
+        return self.rows[column]
 
     @property
     def duration_s(self) -> float:
-        return len(self._rows) / HOPS_PER_S
+        return len(self.rows) / HOPS_PER_S
 
     def chunks(self, hops: int = CHUNK):
         """Pieces of at most `hops`, so that wide columns need not be widened all at once."""
-        for first in range(0, len(self._rows), hops):
-            yield self._rows[first : first + hops]
+        for first in range(0, len(self.rows), hops):
+            yield self.rows[first : first + hops]
 
 
 class Recorder:
@@ -61,11 +65,12 @@ class Recorder:
         self._chunks: list[np.ndarray] = []
         self._first: int | None = None
         self._used = 0
+        self._beats: dict[int, tuple[float, float, int]] = {}
 
     def __len__(self) -> int:
         return self._used
 
-    def add(self, frame: GenesisFrame, heard: Activation, onset: float) -> None:
+    def add(self, frame: GenesisFrame, heard: Heard) -> None:
         """The next hop; a jump of `frame.end` leaves a hole."""
         if self._first is None:
             self._first = frame.end
@@ -79,14 +84,17 @@ class Recorder:
             features.chroma,
             features.level_dbfs,
             features.centroid_hz,
-            heard,
-            onset,
+            *heard,
             (macros.energy, macros.vocal_presence, macros.bass_weight, macros.percussiveness, macros.brightness),
             not features.silent,
         )
         self._used = row + 1
+        if event := frame.beat.announced:
+            due_s = (event.due - self._first + self._hop) / (self._hop * HOPS_PER_S)
+            self._beats[event.number] = (due_s, event.confidence, event.in_bar)
 
     def finish(self) -> Recording:
         """All that was added."""
         rows = np.concatenate(self._chunks) if self._chunks else np.zeros(0, ROW)
-        return Recording(rows[: self._used], self._latency_s)
+        beats = np.array(list(self._beats.values()), np.float64).reshape(-1, 3)
+        return Recording(rows[: self._used], self._latency_s, beats)

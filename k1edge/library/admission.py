@@ -43,12 +43,13 @@ def admit(path: str | Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> Pa
 def _inside(path: str | Path, folder: Path) -> Path:
     try:
         root = folder.resolve(strict=True)
+        # First of all where it leads: what is outside is not even told to be missing.
+        if not (root / path).resolve().is_relative_to(root):
+            raise LibraryError(Code.FILE_NOT_ALLOWED, f"{shown(path)} leads out of the music folder")
         real = (root / path).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as fault:
         reason = getattr(fault, "strerror", None) or str(fault)
         raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be found: {reason}") from None
-    if not real.is_relative_to(root):
-        raise LibraryError(Code.FILE_NOT_ALLOWED, f"{shown(path)} leads out of the music folder")
     return real
 
 

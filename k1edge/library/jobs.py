@@ -27,9 +27,9 @@ from k1edge.library.store import Library, TrackFacts
 from k1edge.library.worker import Failure, Limits, Worker
 
 DEFAULT_PRIORITY = 5
-"""1..10; the highest goes first, and of equals the oldest."""
-MOST_ATTEMPTS = 3
-"""A file that takes the whole process down with it does so no more often than this."""
+"""1..10; the highest goes first, of equals the oldest, and what was interrupted before waits behind them."""
+MOST_ATTEMPTS = 10
+"""A file that takes the whole process down with it does so no more often than this; power cuts hit the innocent, too."""
 ETA_JOBS = 10
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
@@ -120,7 +120,8 @@ class Jobs:
         rows = self._db.execute(
             "SELECT * FROM jobs WHERE ?1 IS NULL OR state = ?1"
             " ORDER BY state = 'processing' DESC, state = 'queued' DESC,"
-            " CASE WHEN state = 'queued' THEN -priority END, CASE WHEN state = 'queued' THEN key ELSE -key END"
+            " CASE WHEN state = 'queued' THEN -priority END, CASE WHEN state = 'queued' THEN attempts END,"
+            " CASE WHEN state = 'queued' THEN key ELSE -key END"
             " LIMIT ?2 OFFSET ?3",
             (state, limit, offset),
         ).fetchall()
@@ -169,7 +170,7 @@ class Jobs:
 
     def _start_next(self) -> None:
         row = self._db.execute(
-            "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, key LIMIT 1"
+            "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
         ).fetchone()
         if row is None:
             return
@@ -263,8 +264,8 @@ class Jobs:
     def _position(self, row: sqlite3.Row) -> int:
         """1 = next."""
         return 1 + self._db.execute(
-            "SELECT count(*) FROM jobs WHERE state = 'queued' AND (priority > ?1 OR (priority = ?1 AND key < ?2))",
-            (row["priority"], row["key"]),
+            "SELECT count(*) FROM jobs WHERE state = 'queued' AND (-priority, attempts, key) < (?, ?, ?)",
+            (-row["priority"], row["attempts"], row["key"]),
         ).fetchone()[0]
 
     def _eta_s(self, row: sqlite3.Row, position: int) -> float | None:

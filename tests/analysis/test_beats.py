@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from k1edge.analysis.beats import Evidence, decode
+from k1edge.analysis.beats import POSITION, Evidence, decode
 from k1edge.beat.bar_pointer import STEPS_PER_S
 from k1edge.beat.prior import TempoPrior
 
@@ -16,14 +16,13 @@ def heard(beats_s: np.ndarray, seconds: float, downbeats_s: np.ndarray | None = 
     beat, none = np.full(steps, UNHEARD, np.float32), np.full(steps, -0.05, np.float32)
     at = np.round((beats_s + LATENCY_S) * STEPS_PER_S).astype(int) - 1
     beat[at[at < steps]] = HEARD
-    down = beat.copy()
+    bars = np.zeros((steps, len(POSITION)), np.float32)
     if downbeats_s is not None:
         is_down = np.isin(np.round(beats_s, 4), np.round(downbeats_s, 4))
-        down[at] += np.where(is_down, 1.0, -1.0)
+        bars[at] = np.where(is_down[:, None], 1.0, -1.0) * np.where(POSITION == 0, 0.5, -0.5)
     if seed is not None:
-        noise = np.random.default_rng(seed).normal(0, 0.8, steps).astype(np.float32)
-        beat, down = beat + noise, down + noise
-    return Evidence(beat, down, none, np.zeros(steps, np.float32), LATENCY_S)
+        beat = beat + np.random.default_rng(seed).normal(0, 0.8, steps).astype(np.float32)
+    return Evidence(beat, none, np.zeros(steps, np.float32), bars, LATENCY_S)
 
 
 def grid(bpm: float, seconds: float, start_s: float = 0.3) -> np.ndarray:
@@ -77,13 +76,13 @@ def test_no_beat_is_put_where_there_is_none():
 
 def test_without_any_evidence_there_are_no_beats():
     nothing = np.full(1000, UNHEARD, np.float32)
-    none = np.full(1000, 0.2, np.float32)
-    assert len(found(Evidence(nothing, nothing, none, np.zeros(1000, np.float32), LATENCY_S)).times_s) == 0
+    none, flat = np.full(1000, 0.2, np.float32), np.zeros(1000, np.float32)
+    assert len(found(Evidence(nothing, none, flat, np.zeros((1000, len(POSITION))), LATENCY_S)).times_s) == 0
 
 
 def test_an_empty_track_has_no_beats():
     empty = np.zeros(0, np.float32)
-    assert len(found(Evidence(empty, empty, empty, empty, LATENCY_S)).times_s) == 0
+    assert len(found(Evidence(empty, empty, empty, np.zeros((0, len(POSITION))), LATENCY_S)).times_s) == 0
 
 
 @pytest.mark.parametrize("per_bar", [3, 4])
@@ -112,5 +111,5 @@ def test_onsets_alone_carry_the_beat():
     onset = np.full(int(seconds * STEPS_PER_S), -0.4, np.float32)
     onset[np.round((truth + LATENCY_S) * STEPS_PER_S).astype(int) - 1] = 3.0
     flat = np.zeros(len(onset), np.float32)
-    beats = found(Evidence(flat, flat, flat, onset, LATENCY_S)).times_s
+    beats = found(Evidence(flat, flat, onset, np.zeros((len(onset), len(POSITION))), LATENCY_S)).times_s
     assert f_measure(truth, beats) > 0.97

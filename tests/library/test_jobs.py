@@ -10,7 +10,7 @@ import pytest
 
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
-from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.jobs import MOST_ATTEMPTS, Jobs, Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 from k1edge.library.upkeep import delete
@@ -190,15 +190,15 @@ def lose_power(queue: Queue, job: dict) -> None:
     queue.close()
 
 
-def test_a_song_that_takes_everything_down_is_given_up_after_three_times(tmp_path):
+def test_a_song_that_takes_everything_down_is_given_up_in_the_end(tmp_path):
     queue = Queue(tmp_path)
     queue.song("hang", "hang")
     job = queue.jobs.submit("hang")
-    for _ in range(3):
+    for _ in range(MOST_ATTEMPTS):
         lose_power(queue, job)
         queue = Queue(tmp_path)
     assert queue.jobs.get(job["id"])["code"] == Code.ANALYSIS_FAILED
-    assert "3 times" in queue.jobs.get(job["id"])["reason"]
+    assert f"{MOST_ATTEMPTS} times" in queue.jobs.get(job["id"])["reason"]
     queue.close()
 
 

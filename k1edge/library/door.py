@@ -1,0 +1,123 @@
+"""The daemon's side of the library: questions out, answers and news in, never waiting.
+
+Consumes questions, emits what the librarian says, one plain object each. Why a process and not a thread: parsing a map of
+2 MB keeps the interpreter for 50 ms, a hop has 10. What the library does costs the loop one datagram each way, 30 us.
+A librarian that dies is started again; what had been asked of it is answered with NOT_READY.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from k1edge.config import LibrarySettings
+
+BUFFER_BYTES = 1 << 20
+DATAGRAM_BYTES = 1 << 18
+AGAIN_S = (1.0, 5.0, 30.0)
+"""Between attempts to start a librarian that does not live."""
+GOODBYE_S = 3.0
+
+
+class Door:
+    """One librarian, kept alive."""
+
+    def __init__(self, settings: LibrarySettings, state: Path, command: list[str]) -> None:
+        """`command`: the analysis of one song, as `library.worker` takes it."""
+        music = Path(settings.music_dir) if settings.music_dir else state / "music"
+        told = settings.model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})
+        self._told = json.dumps(told | {"root": str(state / "library"), "music": str(music), "command": command})
+        self._process: subprocess.Popen | None = None
+        self._wire: socket.socket | None = None
+        self._asked: set[int] = set()
+        self._failures, self._retry_s = 0, 0.0
+        self.ready = False
+
+    def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:
+        """Passes a question on; False when there is nobody to take it."""
+        if not self.ready:
+            return False
+        question = json.dumps({"ask": number, "verb": verb, "args": args, "caller": caller})
+        try:
+            self._wire.send(question.encode())
+        except (BlockingIOError, ConnectionError, OSError):
+            return False
+        self._asked.add(number)
+        return True
+
+    def heard(self) -> Iterator[dict[str, Any]]:
+        """What the librarian has said since; starts it when there is none."""
+        if self._wire is None:
+            yield from self._start()
+            return
+        while True:
+            try:
+                said = self._wire.recv(DATAGRAM_BYTES)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                said = b""
+            if not said:
+                yield from self._lost()
+                return
+            news = json.loads(said)
+            self.ready = self.ready or "ready" in news
+            if "ready" in news:
+                self._failures = 0
+            self._asked.discard(news.get("answer"))
+            yield news
+
+    def close(self) -> None:
+        """Ends the librarian in order: a running analysis waits for the next start."""
+        if self._wire is not None:
+            self._wire.close()
+            try:
+                self._process.wait(GOODBYE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._wire = self._process = None
+        self.ready = False
+
+    def _start(self) -> Iterator[dict[str, Any]]:
+        now_s = time.monotonic()
+        if now_s < self._retry_s:
+            return
+        self._retry_s = now_s + AGAIN_S[min(self._failures, len(AGAIN_S) - 1)]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        ours.setblocking(False)
+        command = [sys.executable, "-m", "k1edge.library.librarian", self._told]
+        alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=alone)
+        except OSError as fault:
+            ours.close()
+            yield {"lost": f"the librarian cannot be started: {fault.strerror}"}
+            return
+        finally:
+            theirs.close()
+        self._wire = ours
+
+    def _lost(self) -> Iterator[dict[str, Any]]:
+        self._wire.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.01)
+        status = self._process.poll()
+        if status is None:
+            self._process.kill()
+        self._wire, self.ready = None, False
+        self._failures += 1
+        for number in sorted(self._asked):
+            yield {"answer": number, "result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
+        self._asked.clear()
+        yield {"lost": f"the librarian ended with {status}"}

@@ -1,0 +1,127 @@
+"""The library's own process: `python -m k1edge.library.librarian SETTINGS`.
+
+Consumes questions from the socket on its standard input, one JSON object a datagram (`{"ask": 7, "verb": ..., "args": ...,
+"caller": ...}`); emits answers (`{"answer": 7, "result": "ok", "data": ...}`) and, unasked, news of jobs and tracks. It holds
+the index and the queue, starts the analyses, watches the inbox and prunes; so neither the disk nor a large map ever stands
+between two hops of the live light. It ends when the other side does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from k1edge.genesis.codec import Document
+from k1edge.library import upkeep
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.inbox import Inbox
+from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.verbs import Verbs
+from k1edge.library.worker import Limits
+
+NICE = 10
+DATAGRAM_BYTES = 1 << 18
+STEP_S = 0.1
+INBOX_S, UPKEEP_S = 2.0, 20.0
+MEANWHILE = 16
+"""Questions answered between two looks at the queue."""
+
+
+class Librarian:
+    """Answers, and keeps house between two questions."""
+
+    def __init__(self, wire: socket.socket, settings: Document) -> None:
+        self._wire = wire
+        root, music = Path(settings["root"]), Path(settings["music"])
+        music.mkdir(parents=True, exist_ok=True)
+        limits = Limits(settings["time_limit_s"], settings["memory_mb"])
+        rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits)
+        self._library = upkeep.open_library(root, settings["limit_mb"] * 1_000_000)
+        self._jobs = Jobs(self._library, rules, self._tell_job)
+        self._inbox = Inbox(self._library, self._jobs, music / "inbox", self._tell_refused)
+        self._verbs = Verbs(self._library, self._jobs)
+        self._due_s = {"inbox": 0.0, "upkeep": 0.0}
+        self._told_counts: Document = {}
+
+    def run(self) -> None:
+        """Until the other side is gone."""
+        try:
+            self._tell({"ready": True})
+            while self._listen():
+                self._keep_house()
+        finally:
+            self._jobs.close()
+            self._library.close()
+
+    def _listen(self) -> bool:
+        """Answers what has been asked; False when nobody can ask any more."""
+        for _ in range(MEANWHILE):
+            ready, _, _ = select.select([self._wire], [], [], STEP_S)
+            if not ready:
+                return True
+            question = self._wire.recv(DATAGRAM_BYTES)
+            if not question:
+                return False
+            self._tell(self._answer(json.loads(question)))
+        return True
+
+    def _answer(self, question: Document) -> Document:
+        outcome: Document = {"answer": question["ask"]}
+        try:
+            data = self._verbs.answer(question["verb"], question["args"], question.get("caller", ""))
+            outcome |= {"result": "ok", "data": data}
+        except LibraryError as refused:
+            outcome |= {"result": "rejected", "code": refused.code, "reason": refused.reason[:512]}
+        except OSError as fault:
+            outcome |= {"result": "failed", "code": Code.INTERNAL_ERROR, "reason": f"{fault.strerror}: {fault.filename}"[:512]}
+        self._tell_track((outcome.get("data") or {}).get("track"))
+        return outcome
+
+    def _keep_house(self) -> None:
+        now_s = time.monotonic()
+        self._jobs.step()
+        if now_s >= self._due_s["inbox"]:
+            self._due_s["inbox"] = now_s + INBOX_S
+            self._inbox.look()
+        if now_s >= self._due_s["upkeep"]:
+            self._due_s["upkeep"] = now_s + UPKEEP_S
+            for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):
+                self._tell({"gone": track.partition(" ")[0]})
+
+    def _tell_job(self, job: Document) -> None:
+        self._tell({"job": job, "queue": self._jobs.counts() if hasattr(self, "_jobs") else {}})
+        if job["state"] in ("completed", "failed"):
+            self._tell_track(job["track_id"])
+
+    def _tell_track(self, track: Any) -> None:
+        if isinstance(track, str):
+            try:
+                self._tell({"track": self._library.get(track)})
+            except LibraryError:
+                self._tell({"gone": track})
+
+    def _tell_refused(self, refused: Document) -> None:
+        self._tell({"refused": refused})
+
+    def _tell(self, news: Document) -> None:
+        try:
+            self._wire.sendall(json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode())
+        except (BrokenPipeError, ConnectionError):
+            raise SystemExit(0) from None
+
+
+def main() -> None:
+    """Serves the socket that was inherited as standard input."""
+    os.nice(NICE)
+    with socket.socket(fileno=os.dup(0)) as wire:
+        Librarian(wire, json.loads(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    main()

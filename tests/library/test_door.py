@@ -1,0 +1,113 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from k1edge.config import LibrarySettings
+from k1edge.library.door import Door
+from tests.library.queue_process import ANALYST
+
+PATIENCE_S = 30.0
+
+
+class Visitor:
+    """Asks at a door and remembers all that was said."""
+
+    def __init__(self, state, **settings) -> None:
+        self.door = Door(LibrarySettings(**settings), state, ANALYST)
+        self.said: list[dict] = []
+        self._number = 0
+
+    def until(self, condition) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, self.said[-3:]
+            self.said += self.door.heard()
+            time.sleep(0.005)
+
+    def ask(self, verb: str, **args) -> dict:
+        self.until(lambda: self.door.ready)
+        self._number += 1
+        number = self._number
+        assert self.door.ask(number, verb, args, "ana")
+        self.until(lambda: any(news.get("answer") == number for news in self.said))
+        return next(news for news in self.said if news.get("answer") == number)
+
+
+@pytest.fixture
+def visitor(tmp_path):
+    visitor = Visitor(tmp_path)
+    yield visitor
+    visitor.door.close()
+
+
+def test_a_song_in_the_inbox_is_analysed_and_told_of(visitor, tmp_path):
+    visitor.until(lambda: visitor.door.ready)
+    (tmp_path / "music" / "inbox" / "夜.flac").write_bytes(b"fLaC ok")
+    (tmp_path / "music" / "inbox" / "bad.flac").write_bytes(b"fLaC silence")
+    (tmp_path / "music" / "inbox" / "letter.txt").write_text("dear sound")
+    visitor.until(lambda: sum(news.get("job", {}).get("state") in ("completed", "failed") for news in visitor.said) >= 2)
+    states = {news["job"]["file"]: (news["job"]["state"], news["job"]["code"]) for news in visitor.said if "job" in news}
+    assert states == {"夜.flac": ("completed", None), "bad.flac": ("failed", "NO_MUSIC")}
+    assert [news["refused"]["file"] for news in visitor.said if "refused" in news] == ["letter.txt"]
+    listed = visitor.ask("track.list")["data"]
+    assert {track["title"]: track["status"] for track in listed["tracks"]} == {"夜": "ready", "bad": "failed"}
+
+
+def test_a_refusal_has_its_code(visitor):
+    answer = visitor.ask("track.get", track="none")
+    assert (answer["result"], answer["code"]) == ("rejected", "TRACK_NOT_FOUND")
+
+
+def test_a_door_that_is_not_open_yet_takes_no_question(visitor):
+    assert not visitor.door.ask(1, "track.list", {}, "ana")
+
+
+def test_a_librarian_that_dies_is_started_again_and_the_question_is_answered(visitor):
+    visitor.until(lambda: visitor.door.ready)
+    os.kill(visitor.door._process.pid, signal.SIGSTOP)
+    assert visitor.door.ask(77, "track.list", {}, "ana")
+    os.kill(visitor.door._process.pid, signal.SIGKILL)
+    visitor.until(lambda: any(news.get("answer") == 77 for news in visitor.said))
+    assert next(news for news in visitor.said if news.get("answer") == 77)["code"] == "NOT_READY"
+    assert any("lost" in news for news in visitor.said)
+    visitor.until(lambda: visitor.door.ready)
+    assert visitor.ask("storage.usage")["data"]["tracks"] == 0
+
+
+def test_a_librarian_that_cannot_live_is_not_started_in_a_frenzy(tmp_path):
+    (tmp_path / "library").write_text("in the way")
+    visitor = Visitor(tmp_path)
+    visitor.until(lambda: any("lost" in news for news in visitor.said))
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:
+        visitor.said += visitor.door.heard()
+        time.sleep(0.005)
+    assert sum("lost" in news for news in visitor.said) == 1
+    visitor.door.close()
+
+
+def test_the_librarian_leaves_when_the_daemon_is_killed(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from k1edge.config import LibrarySettings\n"
+        "from k1edge.library.door import Door\n"
+        "door = Door(LibrarySettings(), Path(sys.argv[1]), ['/bin/false'])\n"
+        "while not door.ready:\n    list(door.heard()); time.sleep(0.01)\n"
+        "print(door._process.pid, flush=True); time.sleep(60)"
+    )
+    daemon = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    pid = int(daemon.stdout.readline())
+    daemon.kill()
+    daemon.wait()
+    daemon.stdout.close()
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail("the librarian outlived the daemon")

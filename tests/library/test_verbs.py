@@ -1,0 +1,146 @@
+import json
+
+import pytest
+
+from k1edge.genesis.document import ENGINE, seal
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.store import Library, TrackFacts
+from k1edge.library.verbs import REPLY_BYTES, Verbs
+from tests.genesis.songs import song_v4
+from tests.library.queue_process import ANALYST
+
+TRACK = "0123456789abcdef"
+
+
+def song(beats: int = 32):
+    document = song_v4(beats)
+    document["metadata"]["analysis_engine"] = ENGINE
+    return seal(document)
+
+
+@pytest.fixture
+def verbs(tmp_path, clock):
+    music = tmp_path / "music"
+    music.mkdir()
+    (music / "a.flac").write_bytes(b"fLaC ok")
+    library = Library(tmp_path / "state", clock=clock)
+    jobs = Jobs(library, Rules(music, ANALYST), report=lambda job: None)
+    library.register(TrackFacts(TRACK + "0" * 48, "night.flac", title="Night", tags=("slow",)))
+    library.add_version(TRACK, song(), "analysis")
+    verbs = Verbs(library, jobs)
+    verbs.library = library
+    yield verbs
+    jobs.close()
+    library.close()
+
+
+def code_of(verbs, verb, **args) -> Code:
+    with pytest.raises(LibraryError) as caught:
+        verbs.answer(verb, args)
+    return caught.value.code
+
+
+def test_tracks_are_listed_searched_and_paged(verbs):
+    found = verbs.answer("track.list", {"text": "nig", "status": "ready", "limit": 10})
+    assert (found["total"], found["returned"], found["tracks"][0]["title"]) == (1, 1, "Night")
+    assert verbs.answer("track.list", {"text": "day"})["total"] == 0
+
+
+def test_a_track_comes_with_the_layers_that_are_asked_for(verbs):
+    found = verbs.answer("track.get", {"track": TRACK})
+    assert set(found["layers"]) == {"rhythm", "annotations"}
+    assert found["layers"]["rhythm"]["beat_grid_ms"] == song().layers.rhythm.beat_grid_ms
+    bands = verbs.answer("track.get", {"track": TRACK, "layers": ["frequency"], "points": 50})["layers"]["frequency"]
+    assert len(bands["bass"]) == 50
+    assert max(point["intensity"] for point in bands["bass"]) == 0.96
+
+
+def test_a_window_of_a_track_holds_only_what_is_inside(verbs):
+    asked = {"track": TRACK, "from_ms": 2000.0, "to_ms": 4000.0, "layers": ["rhythm", "frequency"]}
+    layers = verbs.answer("track.get", asked)["layers"]
+    assert layers["rhythm"]["beat_grid_ms"] == [2000.0, 2500.0, 3000.0, 3500.0, 4000.0]
+    assert len(layers["rhythm"]["beat_strength"]) == 5
+    assert all(2000 <= point["time_ms"] <= 4000 for point in layers["frequency"]["highs"])
+
+
+def test_no_answer_is_longer_than_a_message(verbs):
+    document = song_v4(9000, 400.0)
+    envelope = [{"time_ms": 20.0 * n, "intensity": 0.123} for n in range(15_000)]
+    document["layers"]["frequency"] = {"bass": envelope, "mids": envelope, "highs": envelope}
+    verbs.library.add_version(TRACK, seal(document), "analysis")
+    everything = {"track": TRACK, "layers": ["frequency"], "points": 10**6}
+    assert len(json.dumps(verbs.answer("track.get", everything))) < REPLY_BYTES * 1.1
+    assert code_of(verbs, "track.get", track=TRACK) is Code.INVALID_REQUEST
+    assert verbs.answer("track.get", {"track": TRACK, "to_ms": 600_000.0})["layers"]["rhythm"]["beat_grid_ms"]
+    for n in range(400):
+        verbs.library.register(TrackFacts(f"{n:04x}" + "5" * 60, f"{n}.flac", title="x" * 500))
+    listed = verbs.answer("track.list", {"limit": 200})
+    assert listed["total"] == 401 and 100 < listed["returned"] < 200
+    assert len(json.dumps(listed)) < REPLY_BYTES * 1.05
+
+
+def test_an_import_returns_track_and_job(verbs):
+    found = verbs.answer("track.import", {"path": "a.flac", "title": "A", "tags": ["new"]}, "ana")
+    assert (found["state"], found["position"]) == ("queued", 1)
+    assert verbs.answer("track.get", {"track": found["track"]})["layers"] == {}
+    assert verbs.answer("job.list", {})["jobs"][0]["id"] == found["job"]
+    assert verbs.answer("job.cancel", {"job": found["job"]})["code"] == Code.CANCELLED
+    assert verbs.answer("job.retry", {"job": found["job"]})["state"] == "queued"
+    assert verbs.answer("log.tail", {"job": found["job"]})["lines"] == []
+    assert code_of(verbs, "track.import", path="../../etc/passwd") is Code.FILE_NOT_ALLOWED
+    assert code_of(verbs, "job.list", state=3, colour="red") is Code.INVALID_REQUEST
+
+
+def test_beats_are_overridden_in_seconds_and_the_old_version_can_be_promoted(verbs):
+    beats_s = [0.5 * n + 0.54 for n in range(30)]
+    asked = {"track": TRACK, "beats": beats_s, "edited_by": "Zoë", "note": "late"}
+    assert verbs.answer("beats.override", asked, "app")["version"] == 2
+    assert verbs.answer("track.get", {"track": TRACK})["track"]["override"]["by"] == "Zoë"
+    changes = verbs.answer("version.diff", {"track": TRACK, "old": 1, "new": 2})
+    assert changes["beats"] == [32, 30] and changes["matched_beats"] == 30
+    assert [v["n"] for v in verbs.answer("version.list", {"track": TRACK})["versions"]] == [2, 1]
+    assert verbs.answer("version.promote", {"track": TRACK, "version": 1})["current"] == 1
+    actions = [entry["action"] for entry in verbs.answer("log.tail", {"track": TRACK})["entries"]]
+    assert actions == ["version.promote", "beats.override"]
+    assert code_of(verbs, "beats.override", track=TRACK, beats=[1.0, 1.0]) is Code.INVALID_REQUEST
+    assert code_of(verbs, "beats.override", track=TRACK, beats=[1.0] * 20_001) is Code.INVALID_REQUEST
+
+
+def test_a_track_is_deleted_and_restored(verbs, clock):
+    assert verbs.answer("track.delete", {"track": TRACK})["restorable_until_ms"] > clock.now_s * 1000
+    assert code_of(verbs, "track.get", track=TRACK) is Code.TRACK_NOT_FOUND
+    verbs.answer("track.restore", {"track": TRACK})
+    assert verbs.answer("track.pin", {"track": TRACK})["pinned"]
+    assert verbs.answer("storage.usage", {})["pinned"] == 1
+
+
+def test_artefacts_and_bundles_carry_their_hash(verbs):
+    artefact = verbs.answer("artefact.list", {"track": TRACK})["artefacts"][0]
+    assert (artefact["name"], artefact["status"]) == ("track.genesis.json", "ok")
+    bundle = verbs.answer("bundle.get", {"track": TRACK})
+    assert bundle["manifest"]["checksum_sha256"] == song().metadata.hashes.map_sha256
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "code"),
+    [
+        ("track.get", {"track": "none"}, Code.TRACK_NOT_FOUND),
+        ("track.get", {"track": TRACK, "version": 9}, Code.VERSION_NOT_FOUND),
+        ("track.get", {"track": TRACK, "layers": ["colour"]}, Code.INVALID_REQUEST),
+        ("track.get", {}, Code.INVALID_REQUEST),
+        ("job.retry", {"job": "job-0"}, Code.JOB_NOT_FOUND),
+        ("track.paint", {}, Code.INVALID_REQUEST),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_code(verbs, verb, args, code):
+    assert code_of(verbs, verb, **args) is code
+
+
+def test_a_thousand_questions_for_one_song_read_it_once(verbs, monkeypatch):
+    reads = []
+    read = verbs.library.read
+    monkeypatch.setattr(verbs.library, "read", lambda *args: reads.append(args) or read(*args))
+    for _ in range(1000):
+        verbs.answer("track.get", {"track": TRACK})
+    assert len(reads) == 1
