@@ -32,6 +32,9 @@ IN_FLIGHT_LIMIT = 20
 PACKET_LIMIT_BYTES = 2 * 2**20
 """Told to an MQTT 5 broker, which then keeps anything larger to itself."""
 CONTENT_TYPE = "application/json"
+RUMQTTD_ALIASES = 4096
+"""The topic aliases that only rumqttd grants (it is inside the embedded broker). It dies of a message with MQTT 5
+properties that an MQTT 3.1.1 client has subscribed to, so it gets none; the JSON says the same."""
 UNSUPPORTED = "Unsupported protocol version"
 UNSPECIFIED = "Unspecified error"
 """What paho says when a socket just closes."""
@@ -85,9 +88,6 @@ class Identity:
     will: Publication | None = None
     payload_limit: int = 16_384
     """Received payloads are cut one byte past this, so that the contract can refuse them."""
-    properties: bool = False
-    """Send MQTT 5 properties (expiry, content type, correlation). Not to the embedded broker, which dies of them when an
-    MQTT 3.1.1 client has subscribed."""
 
 
 class Session:
@@ -108,6 +108,7 @@ class Session:
         self._outbox = outbox
         self._counters = counters
         self._five = five
+        self._with_properties = False
         self._in_flight: dict[int, Waiting] = {}
         self._deliver: Callable[[Received], None] = lambda _: None
         self._client = self._new_client()
@@ -174,7 +175,7 @@ class Session:
 
     def _publish(self, waiting: Waiting, now_s: float) -> None:
         out = waiting.publication
-        properties = _properties(waiting, now_s) if self._five and self._identity.properties else None
+        properties = _properties(waiting, now_s) if self._with_properties else None
         info = self._client.publish(out.topic, out.payload, out.qos, out.retain, properties)
         self._counters.sent += 1
         if out.qos:
@@ -202,11 +203,12 @@ class Session:
         client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=properties)
         return client
 
-    def _on_connect(self, client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+    def _on_connect(self, client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, granted: Properties) -> None:
         if reason.is_failure:
             self.answered = reason.getName() != UNSUPPORTED
             self.reason = f"refused by the broker: {reason}"
             return
+        self._with_properties = self._five and getattr(granted, "TopicAliasMaximum", 0) != RUMQTTD_ALIASES
         self.answered = self.connected = True
         self._counters.connects += 1
         if self._identity.subscriptions:

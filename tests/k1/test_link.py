@@ -110,8 +110,8 @@ def test_why_a_broker_sent_us_away_is_kept():
         eventually(lambda: link.counters.connects >= 1 and "Session taken over" in link.last_reason)
 
 
-def test_the_properties_of_mqtt_5_go_and_come_where_they_are_wanted(mosquitto):
-    with linked(mosquitto.settings(), properties=True) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
+def test_the_properties_of_mqtt_5_go_and_come(mosquitto):
+    with linked(mosquitto.settings()) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
         eventually(lambda: link.connected)
         link.send(Publication("k1/v1/x", b"1", response_topic="k1/answers", correlation=b"\x01\x02", expiry_s=9.0))
         eventually(heard)
@@ -121,7 +121,7 @@ def test_the_properties_of_mqtt_5_go_and_come_where_they_are_wanted(mosquitto):
 
 
 def test_a_retained_message_expires_at_the_broker(mosquitto):
-    with linked(mosquitto.settings(), properties=True) as link:
+    with linked(mosquitto.settings()) as link:
         eventually(lambda: link.connected)
         link.send(Publication("k1/v1/tonight", b"{}", qos=1, retain=True, expiry_s=3600.0))
         link.send(Publication("k1/v1/last-night", b"{}", qos=1, retain=True, expiry_s=1.0))

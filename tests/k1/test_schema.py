@@ -86,9 +86,12 @@ def test_receivers_are_told_the_ranges_of_all_parameters(document):
     assert ranges["brightness_floor"] == {"minimum": 0.0, "maximum": 0.3, "default": 0.05}
 
 
-@pytest.mark.parametrize(("option", "name"), [("--json", JSON_SCHEMA), ("--asyncapi", ASYNCAPI)])
-def test_the_program_prints_the_document(option, name):
-    run = subprocess.run([sys.executable, "-m", "k1edge", "contract", option], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(["--json"], JSON_SCHEMA), (["--asyncapi"], ASYNCAPI), ([], JSON_SCHEMA), (["--asyncapi", "--generate"], ASYNCAPI)],
+)
+def test_the_program_prints_the_document(options, name):
+    run = subprocess.run([sys.executable, "-m", "k1edge", "contract", *options], capture_output=True, text=True, check=True)
     assert run.stdout == committed(name)
 
 

@@ -11,6 +11,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
@@ -43,8 +47,8 @@ def reaches(sender, receiver):
     return any(message.topic == "k1/v1/is-anyone-there" for message in receiver.receive())
 
 
-def link(url, name, protocol, **identity):
-    made = Link(MqttSettings(url=url, protocol=protocol), Identity(name, ("k1/v1/#",), **identity), lambda _: 0.05)
+def link(url, name, protocol):
+    made = Link(MqttSettings(url=url, protocol=protocol), Identity(name, ("k1/v1/#",)), lambda _: 0.05)
     made.start()
     return made
 
@@ -115,14 +119,24 @@ def test_a_broker_that_was_killed_is_started_again_and_the_links_return(broker, 
     assert not broker.supervise()
 
 
+def test_expiry_and_correlation_do_not_kill_it(broker, links):
+    newer, older = links
+    newer.send(Publication("k1/v1/scene", b"{}", 1, True, expiry_s=60.0, response_topic="k1/r", correlation=b"1"))
+    eventually(lambda: any(message.topic == "k1/v1/scene" for message in older.receive()))
+    assert broker.is_running
+
+
 def test_a_panic_inside_ends_the_broker_so_that_it_can_be_started_again(broker, links):
-    """An MQTT 5 property on its way to an MQTT 3.1.1 subscriber is what this broker dies of."""
-    poison = Link(MqttSettings(url=broker.url, protocol="5"), Identity("poison", properties=True), lambda _: 0.05)
-    poison.start()
-    eventually(lambda: poison.connected)
-    poison.send(Publication("k1/v1/x", b"x"))
+    """A stranger's MQTT 5 property on its way to an MQTT 3.1.1 subscriber is what this broker dies of."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "text/plain"
+    stranger = Client(CallbackAPIVersion.VERSION2, "stranger", protocol=MQTTProtocolVersion.MQTTv5)
+    stranger.connect("127.0.0.1", broker.port)
+    stranger.loop_start()
+    stranger.publish("k1/v1/x", b"x", properties=properties)
     eventually(lambda: not broker.is_running, "the broker has given up")
-    poison.close()
+    stranger.disconnect()
+    stranger.loop_stop()
     eventually(broker.supervise)
     eventually(lambda: all(each.connected for each in links), "both links are back")
 
