@@ -49,11 +49,10 @@ class Input(NamedTuple):
 class Bulletin:
     """The edge in its own words."""
 
-    def __init__(self, settings: Settings, scribe: Scribe, boot_id: str, origin: str) -> None:
+    def __init__(self, settings: Settings, scribe: Scribe, boot_id: str) -> None:
         self._settings = settings
         self._scribe = scribe
         self._boot_id = boot_id
-        self._origin = origin
         self._began_s = time.monotonic()
         self._status = ("", "")
         self._audio = Gate()
@@ -70,14 +69,13 @@ class Bulletin:
             yield self._scribe.write(contract.Status, stamp, state=state, code=code, reason=reason[:TEXT_LIMIT],
                                      boot_id=self._boot_id, insecure=insecure)
 
-    def introduction(self, stamp: Stamp, device: str, rate_hz: int, k1s: tuple[str, ...]) -> Iterator[Publication]:
+    def introduction(self, stamp: Stamp, source: Input, config_hash: str, k1s: tuple[str, ...]) -> Publication:
         """What this edge is and runs with."""
-        config_hash = digest(self._settings.model_dump_json())
-        yield self._scribe.write(contract.ConfigReported, stamp, hash=config_hash, generation=1, origin=self._origin)
-        yield self._scribe.write(
+        return self._scribe.write(
             contract.Info, stamp, version=__version__, contract=contract.VERSION, config_hash=config_hash,
             schema_hash=digest(committed(JSON_SCHEMA)), boot_id=self._boot_id, engine=self._settings.beat.engine,
-            audio_device=device[:TEXT_LIMIT], audio_rate_hz=rate_hz, devices=k1s, capabilities=tuple(contract.VERBS),
+            audio_device=source.device[:TEXT_LIMIT], audio_rate_hz=source.rate_hz, devices=k1s,
+            capabilities=tuple(contract.VERBS),
         )  # fmt: skip
 
     def audio(self, stamp: Stamp, frame: GenesisFrame, source: Input) -> Iterator[Publication]:
@@ -103,12 +101,13 @@ class Bulletin:
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=alarm.code, reason="is over")
         self._alarms = standing
 
-    def health(self, stamp: Stamp, guard: DriftGuard) -> Iterator[Publication]:
-        """Ready or degraded, and a warning when the light begins to leave the beat, or nobody knows it."""
+    def health(self, stamp: Stamp, guard: DriftGuard, otherwise: tuple[str, str, str]) -> Iterator[Publication]:
+        """Off the beat or, if not, `otherwise` (state, code, reason); and a warning when the light begins to leave the beat, or
+        nobody knows it."""
         if guard.off_beat:
             yield from self.status(stamp, "degraded", "DRIFT", "the light was off the beat; the K1s use their own microphones")
         else:
-            yield from self.status(stamp, "ready")
+            yield from self.status(stamp, *otherwise)
         if guard.level != self._drift:
             self._drift = guard.level
             severity = {"ok": "info", "amber": "warning", "red": "alarm"}[guard.level]

@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from k1edge.audio import AudioError
-from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
+from k1edge.config import BUILT_IN, ConfigError, MqttSettings, find
 from k1edge.edge import Edge, subscriptions
 from k1edge.frames import HOPS_PER_S
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.sources import SOURCES, Opened, Source, opener
+from k1edge.startup import Start, begin, counted
 from k1edge.system.systemd import Notifier, fields, start_logging
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -55,7 +56,7 @@ class Daemon:
         self._open = open_source
         self._notifier = notifier
         self._upkeep = upkeep
-        self._stopping = False
+        self._stopping = self._told_to_stop = False
         self._ready = False
         self._next_sign_s = 0.0
         self._complaint = ""
@@ -63,7 +64,12 @@ class Daemon:
 
     def stop(self, *_signal: object) -> None:
         """Ends the loop at the next hop; may be called from a signal handler."""
-        self._stopping = True
+        self._stopping = self._told_to_stop = True
+
+    @property
+    def restart(self) -> str:
+        """Why the process must start anew; '' when it need not, or was told to stop."""
+        return "" if self._told_to_stop else self._edge.restart
 
     def follow_line(self) -> None:
         """Follows a live input for ever: what is lost is opened again."""
@@ -111,6 +117,7 @@ class Daemon:
     def _attend(self) -> None:
         """Everything that is not audio. Reached only by a loop that moves: this is what feeds the watchdog."""
         self._edge.attend()
+        self._stopping = self._stopping or bool(self._edge.restart)
         now_s = time.monotonic()
         if now_s >= self._next_sign_s:
             self._next_sign_s = now_s + min(1.0, (self._notifier.watchdog_s or 2.0) / 2)
@@ -159,11 +166,12 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
         yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
-def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *, live: bool) -> None:
-    """Builds the edge, follows the sound until stopped, says goodbye.
+def serve(start: Start, open_source: Callable[[], Opened], *, live: bool) -> str:
+    """Builds the edge, follows the sound until stopped, says goodbye. Returns why to start anew, '' = stopped or at the end.
 
-    `origin` is where the settings came from; a source that is not `live` ends the daemon when it ends or fails.
+    A source that is not `live` ends the daemon when it ends or fails.
     """
+    settings = start.settings
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
     scribe = Scribe(settings.site, settings.edge)
@@ -172,7 +180,7 @@ def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *,
         identity = Identity(f"k1edge-{settings.edge}", subscriptions(settings.site, settings.edge), will)
         link = Link(mqtt, identity)
         link.start()
-        edge = Edge(settings, link, scribe, boot_id, origin=origin)
+        edge = Edge(start, link, scribe, boot_id)
         daemon = Daemon(edge, open_source, notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
@@ -186,9 +194,13 @@ def serve(settings: Settings, open_source: Callable[[], Opened], origin: str, *,
                 edge.blackbox.save(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
             raise
         finally:
-            notifier.stopping("releasing the K1s")
+            if daemon.restart:
+                notifier.status(f"starting anew {daemon.restart}")
+            else:
+                notifier.stopping("releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)
             notifier.close()
+    return daemon.restart
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -202,26 +214,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when stopped or at the end of a file, 66 when a file cannot be read, 78 when the configuration has faults."""
+    """0 when stopped or at the end of a file, 66 when a file cannot be read, 78 when the configuration has faults and there is
+    nothing to fall back upon but a person."""
     path = find(args.config)
     instead: dict[str, object] = {"site": args.site} if args.site else {}
     if args.broker:
         instead["mqtt"] = {"url": args.broker}
     try:
-        settings = load(path, instead=instead)
+        start = begin(path, instead)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
-    start_logging(settings.log.level)
-    log.info("k1edge %s at site %s, configuration: %s", settings.edge, settings.site, path or BUILT_IN)
-    try:
-        serve(settings, opener(args.source, settings.audio, args.play), "file" if path else "defaults",
-              live=args.source == "line")
-    except AudioError as error:
-        log.error("%s: %s; %s", error.device, error.reason, error.remedy)
-        return EX_NOINPUT
-    except StuckError as error:
-        log.error("ending so that systemd starts afresh: %s", error)
+    start_logging(start.settings.log.level)
+    _say(start, path)
+    with counted(start):
+        code, restart = _run(start, args)
+    if restart:
+        log.warning("starting anew %s", restart)
+        logging.shutdown()
+        # Not an exit for systemd to answer: no pause, no use of its limit of starts, and it works without systemd too.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if code == EX_TEMPFAIL:
         logging.shutdown()
         os._exit(EX_TEMPFAIL)  # a tidy exit would wait for the same library
-    return 0
+    return code
+
+
+def _say(start: Start, path: Path | None) -> None:
+    settings = start.settings
+    log.info("k1edge %s at site %s, configuration: %s%s", settings.edge, settings.site, path or BUILT_IN,
+             f" ({start.origin})" if path else "", extra=fields(config_hash=start.running.hash))
+    for fault in start.faults:
+        log.error("%s", fault)
+    if start.refusal:
+        log.log(logging.ERROR if start.code else logging.WARNING, "running %s: %s", start.origin, start.refusal.reason,
+                extra=fields(code=start.refusal.code))
+    if start.complaint:
+        log.error("%s: a change can neither be trusted nor given back", start.complaint)
+
+
+def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
+    """The exit code, and why to start anew."""
+    try:
+        restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line")
+    except AudioError as error:
+        log.error("%s: %s; %s", error.device, error.reason, error.remedy)
+        return EX_NOINPUT, ""
+    except StuckError as error:
+        log.error("ending so that systemd starts afresh: %s", error)
+        return EX_TEMPFAIL, ""
+    return 0, restart

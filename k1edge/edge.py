@@ -14,12 +14,12 @@ from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
 from k1edge.bulletin import AUDIO_LOST, Bulletin, Input
 from k1edge.clock import StreamClock, Timeline, WallClock
-from k1edge.config import Settings
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineHealth
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
 from k1edge.guard import DriftGuard
 from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Link, Received
@@ -27,8 +27,10 @@ from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import HOUR_S, SelfScore
 from k1edge.sources import Source
+from k1edge.startup import SAFE_MODE, Start
 from k1edge.system.timesync import is_synchronised
 from k1edge.telemetry import Telemetry
+from k1edge.transaction import Transaction
 
 MESSAGES_PER_HOP = 4
 """A flood of requests waits in the link; a hop does not."""
@@ -43,22 +45,23 @@ def subscriptions(site: str, edge: str) -> list[str]:
         contract.topic(contract.DeviceStatus, site, "+"),
         contract.topic(contract.Pong, site, "+"),
         contract.topic(contract.SceneCommand, site, "+"),
+        contract.topic(contract.ConfigDesired, site, edge),
     ]
 
 
 class Edge:
     """The parts of one edge, joined."""
 
-    def __init__(self, settings: Settings, link: Link, scribe: Scribe, boot_id: str, *, origin: str = "defaults") -> None:
-        """`origin`: where the settings came from, `file` or `defaults`."""
-        self._settings = settings
+    def __init__(self, start: Start, link: Link, scribe: Scribe, boot_id: str) -> None:
+        settings = self._settings = start.settings
         self._link = link
         self._wall = WallClock(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
         self._publisher = Publisher(settings.telemetry, scribe, boot_id)
-        self._hands = Hands(scribe)
-        self._bulletin = Bulletin(settings, scribe, boot_id, origin)
+        self._hands = Hands(scribe, scenes=start.code != SAFE_MODE)
+        self._bulletin = Bulletin(settings, scribe, boot_id)
+        self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
         self._score = SelfScore()
         self._pipeline: Pipeline | None = None
@@ -72,12 +75,14 @@ class Edge:
         self._next_second_ns = self._next_telemetry_ns = 0
         self._seconds = 0
         self._send(self._bulletin.status(self._now(), "init"))
+        self._link.send(self._configuration.reported(self._now()))
 
     def listen(self, source: Source, name: str) -> None:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
         self._source, self._device = source, name
         self._begin_stream(source.fmt)
-        self._send(self._bulletin.introduction(self._now(), name, source.fmt.rate_hz, tuple(self._driver.devices)))
+        config_hash, k1s = self._configuration.hash, tuple(self._driver.devices)
+        self._link.send(self._bulletin.introduction(self._now(), self._input, config_hash, k1s))
 
     def hear(self, block: AudioBlock) -> None:
         """One hop of audio, from samples to messages."""
@@ -124,10 +129,16 @@ class Edge:
 
     def farewell(self) -> Iterator[Publication]:
         """The last words: every K1 released, the score, status `stopping`."""
+        self._configuration.close()
         stamp = self._now()
         yield from self._driver.release(stamp)
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._bulletin.status(stamp, "stopping")
+
+    @property
+    def restart(self) -> str:
+        """Why the daemon must start anew; '' while it need not."""
+        return self._configuration.restart
 
     @property
     def headline(self) -> str:
@@ -162,12 +173,12 @@ class Edge:
             yield from self._hands.request(received.topic, received.payload, reply_to, now)
             return
         try:
-            self._heed(received, now)
+            yield from self._heed(received, now)
         except ContractError:
             self.telemetry.rejected_messages += 1
 
-    def _heed(self, received: Received, now: Situation) -> None:
-        """What a K1 says, and what others say to one. Raises ContractError."""
+    def _heed(self, received: Received, now: Situation) -> Iterator[Publication]:
+        """What a K1 says, what others say to one, and a new configuration. Raises ContractError."""
         where = contract.address(received.topic)
         if where.model is contract.SceneCommand:
             if not received.arrival.retained and self._driver.is_foreign(where.node, received.payload):
@@ -178,6 +189,8 @@ class Edge:
             self._driver.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
         elif where.model is contract.DeviceStatus:
             self._driver.heard(where.node, message is not None and message.state == "ready")
+        elif isinstance(message, contract.ConfigDesired) and not received.arrival.retained:
+            yield from self._configuration.ask(message, now.stamp)
 
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
         self._wall.update(time.time_ns(), stamp.monotonic_ns, is_synchronised())
@@ -187,8 +200,11 @@ class Edge:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))
         if self._seconds % PING_EVERY_S == 0:
             yield from self._driver.ping(stamp)
+        measured = self.telemetry
+        vitals = Vitals(self._frame is not None, measured.hops, measured.deadline_misses, self._link.connected)
+        yield from self._configuration.process(vitals, stamp)
         if self._frame is not None:
-            yield from self._bulletin.health(stamp, self._guard)
+            yield from self._bulletin.health(stamp, self._guard, self._configuration.health)
             yield from self._bulletin.limits(stamp, stopped)
             yield from self._bulletin.alarms(stamp, self._health.alarms)
             yield from self._bulletin.audio(stamp, self._frame, self._input)

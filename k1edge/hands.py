@@ -61,8 +61,10 @@ class RefusedError(Exception):
 class Hands:
     """Requests and leases of one edge."""
 
-    def __init__(self, scribe: Scribe) -> None:
+    def __init__(self, scribe: Scribe, scenes: bool = True) -> None:
+        """Without `scenes` nobody chooses one from afar: safe mode."""
         self._scribe = scribe
+        self._scenes = scenes
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self.override: Override | None = None
@@ -156,6 +158,8 @@ class Hands:
         return {"expires_at_ms": now.stamp.ts_ms + round(lease_s * 1000)}
 
     def _apply(self, request: Request, now: Situation) -> dict:
+        if not self._scenes:
+            raise RefusedError("NOT_READY", "the edge is in safe mode; see config/reported")
         args = request.args
         parameters, clamped = clamp({name: float(value) for name, value in args.parameters.items()})
         look = Look("request", args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,

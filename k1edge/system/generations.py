@@ -53,7 +53,7 @@ class Generation:
     fixed: dict[str, Any] = field(default_factory=dict)
     """Tables and keys of the top level that stand in place of its own."""
     over: str | None = None
-    """Hash of the local file that it came after and is preferred to; None for that file itself."""
+    """Hash of the local file that it came after and is preferred to ('' = there was none); None for that file itself."""
     number: int = 0
     """0 until it has proved itself."""
     saved_at: str = ""
@@ -64,6 +64,11 @@ class Generation:
     @property
     def hash(self) -> str:
         return digest(self.content)
+
+    @property
+    def file_hash(self) -> str:
+        """Hash of the local file with which this is in force; '' = with none."""
+        return self.hash if self.over is None else self.over
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,15 @@ class Generations:
     def survived(self) -> None:
         """The start is through; what was given up before it has been told."""
         record = self.record()
-        self._note(replace(record, starts=0, refused=tuple(replace(each, told=True) for each in record.refused)))
+        through = replace(record, starts=0, refused=tuple(replace(each, told=True) for each in record.refused))
+        if through != record:
+            self._note(through)
 
     def withdrew(self) -> None:
         """It was ended in order before it was through: neither good nor bad."""
         record = self.record()
-        self._note(replace(record, starts=max(0, record.starts - 1)))
+        if record.starts:
+            self._note(replace(record, starts=record.starts - 1))
 
     @property
     def _candidate(self) -> Path:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -18,12 +19,15 @@ from tests.brokers import PATIENCE_S, eventually
 
 
 class DaemonProcess:
-    """`k1edge run` with its stderr collected; killed at the end whatever happened."""
+    """`k1edge run` with its stderr collected and, unless `env` has one, a state folder of its own; killed at the end
+    whatever happened."""
 
     def __init__(self, *args: str, env: Mapping[str, str] = os.environ) -> None:
         self.lines: list[str] = []
+        self._state = tempfile.TemporaryDirectory(prefix="k1state")
         command = [sys.executable, "-m", "k1edge", "run", *args]
-        self.process = subprocess.Popen(command, env=dict(env), stderr=subprocess.PIPE, text=True)
+        env = {"XDG_STATE_HOME": self._state.name, **env}
+        self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -35,6 +39,7 @@ class DaemonProcess:
             self.process.kill()
         self.process.wait()
         self._reader.join(PATIENCE_S)
+        self._state.cleanup()
 
     @property
     def stderr(self) -> str:
