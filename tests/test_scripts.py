@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [ROOT / "scripts" / name for name in ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall")] + [ROOT / ".ci" / "run"]
+NAMES = ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall", "rehearse-install")
+SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci" / "run"]
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
