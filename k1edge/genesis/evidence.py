@@ -5,8 +5,8 @@ first sound has been heard: early enough to call a drop on its first beat. All l
 own (dB over STEP_DB, clipped), so that neither the volume nor the mastering matters; the peaks freeze in silence.
 
 A row is, in this order (see `ROW`):
-    now     the first EARLY_S of this beat: groups, novelty, level, percussive share
-    bar     the same, averaged over the four beats before it
+    now     the first EARLY_S of this beat
+    bar     the four beats before it, averaged
     rise    bar minus the bar four bars ago
     climb   bar minus its minimum over the last eight bars
     change  |now - the beats' starts in the bar before|, |bar - the bar before|, each averaged over the groups
@@ -17,18 +17,16 @@ Cost: 4 us a hop, 60 us a beat.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from k1edge.dsp.features import N_NOVELTY
+from k1edge.dsp.features import N_BANDS, N_NOVELTY
 from k1edge.frames import FeatureFrame, StreamFormat
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.hearing import N_GROUPS, Hearing
 
-EARLY_S = 0.18
+EARLY_S = 0.235
 """Of the 250 ms a drop may take to be called; a kick and its bass are heard in 100."""
-EARLY_SHARE = 0.45
+EARLY_SHARE = 0.8
 """Of a beat, at most: fast music has the next eighth in it after that."""
 STEP_DB = 6.0
 DEEPEST = -5.0
@@ -42,21 +40,30 @@ HISTORY = 33 * BAR
 
 LEVEL, PERCUSSIVE = N_GROUPS + N_NOVELTY, N_GROUPS + N_NOVELTY + 1
 N_PARTS = N_GROUPS + N_NOVELTY + 2
+"""Of a whole beat: groups, novelty, level, percussive share."""
+N_LOW, JOINED = 10, 3
+"""Bands below 200 Hz, 20 Hz each, where a kick differs from a boom; the others are joined in threes."""
+N_FINE = N_LOW + (N_BANDS - N_LOW) // JOINED
+N_THIRDS = 3
+N_START = N_THIRDS * N_FINE + N_NOVELTY
+"""Of a beat's start: fine bands of its first, second and last third, strongest novelty."""
 N_GONE = 3
-N_ROW = 4 * N_PARTS + 2 + N_GONE
-BASS, KICK = 1, N_GROUPS
-ROW = {
-    "now": slice(0, N_PARTS),
-    "bar": slice(N_PARTS, 2 * N_PARTS),
-    "rise": slice(2 * N_PARTS, 3 * N_PARTS),
-    "climb": slice(3 * N_PARTS, 4 * N_PARTS),
-    "change": slice(4 * N_PARTS, 4 * N_PARTS + 2),
-    "gone": slice(4 * N_PARTS + 2, N_ROW),
-}
+N_ROW = N_START + 3 * N_PARTS + 2 + N_GONE
+KICK_AND_BASS, KICK = 1, N_GROUPS
+ROW = {}
+_at = 0
+_SIZES = (("now", N_START), ("bar", N_PARTS), ("rise", N_PARTS), ("climb", N_PARTS), ("change", 2), ("gone", N_GONE))
+for _name, _size in _SIZES:
+    ROW[_name] = slice(_at, _at + _size)
+    _at += _size
 
 
-class _Mean:
-    """Average of the parts over some hops."""
+def _power_db(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, 1e-12))
+
+
+class _Body:
+    """The average of a whole beat."""
 
     def __init__(self) -> None:
         self._sum = np.zeros(N_PARTS)
@@ -73,13 +80,36 @@ class _Mean:
         """(N_PARTS,) in dB, the percussive share as it is; starts anew."""
         mean = self._sum / max(self._count, 1)
         mean[LEVEL] = mean[:N_GROUPS].sum()
-        np.maximum(mean[: LEVEL + 1], 1e-12, out=mean[: LEVEL + 1])
-        mean[:N_GROUPS] = 10 * np.log10(mean[:N_GROUPS])
-        mean[N_GROUPS:LEVEL] = 20 * np.log10(np.maximum(mean[N_GROUPS:LEVEL], 1e-3))
-        mean[LEVEL] = 10 * math.log10(mean[LEVEL])
+        mean[N_GROUPS:LEVEL] = np.maximum(mean[N_GROUPS:LEVEL], 1e-3) ** 2
+        mean[:PERCUSSIVE] = _power_db(mean[:PERCUSSIVE])
         self._sum[:] = 0.0
         self._count = 0
         return mean
+
+
+class _Start:
+    """The first sound of a beat."""
+
+    def __init__(self) -> None:
+        self._thirds = np.zeros((N_THIRDS, N_BANDS))
+        self._strongest = np.zeros(N_NOVELTY)
+        self._counts = np.zeros((N_THIRDS, 1))
+
+    def add(self, hearing: Hearing, novelty: np.ndarray, third: int) -> None:
+        self._thirds[third] += hearing.energy
+        self._counts[third] += 1
+        np.maximum(self._strongest, novelty, out=self._strongest)
+
+    def take(self) -> np.ndarray:
+        """(N_START,) in dB; starts anew."""
+        thirds = self._thirds / np.maximum(self._counts, 1)
+        joined = thirds[:, N_LOW:].reshape(N_THIRDS, -1, JOINED).sum(axis=2)
+        fine = np.concatenate([thirds[:, :N_LOW], joined], axis=1).ravel()
+        parts = _power_db(np.concatenate([fine, np.maximum(self._strongest, 1e-3) ** 2]))
+        self._thirds[:] = 0.0
+        self._strongest[:] = 0.0
+        self._counts[:] = 0
+        return parts
 
 
 class _Peaks:
@@ -89,15 +119,13 @@ class _Peaks:
         self._dbfs: np.ndarray | None = None
 
     def relative(self, parts: np.ndarray, silent: bool) -> np.ndarray:
-        """(N_PARTS,) in steps of STEP_DB below the peaks, which it moves unless `silent`."""
+        """The parts in steps of STEP_DB below the peaks, which it moves unless `silent`."""
         if self._dbfs is None:
             self._dbfs = parts.copy()
         gap = parts - self._dbfs
         if not silent:
             self._dbfs += np.where(gap > 0, PEAK_RISE * gap, -PEAK_FALL_DB_PER_BEAT)
-        steps = np.clip((parts - self._dbfs) / STEP_DB, DEEPEST, 1.0)
-        steps[PERCUSSIVE] = 4 * parts[PERCUSSIVE] - 2
-        return steps
+        return np.clip((parts - self._dbfs) / STEP_DB, DEEPEST, 1.0)
 
 
 class Evidence:
@@ -105,12 +133,13 @@ class Evidence:
 
     def __init__(self, fmt: StreamFormat) -> None:
         self._rate_hz = fmt.rate_hz
-        self._body, self._start = _Mean(), _Mean()
+        self._body, self._start = _Body(), _Start()
         self._body_peaks, self._start_peaks = _Peaks(), _Peaks()
         self._bodies = np.zeros((HISTORY, N_PARTS))
-        self._starts = np.zeros((HISTORY, N_PARTS))
+        self._starts = np.zeros((BAR, N_START))
         self._beats = 0
         self._due: int | None = None
+        self._from, self._third = 0, 1.0
         self._gone = np.zeros(N_GONE)
 
     def process(self, features: FeatureFrame, hearing: Hearing, beat: Beat | None) -> np.ndarray | None:
@@ -120,26 +149,29 @@ class Evidence:
         self._body.add(hearing, features.novelty)
         if self._due is None:
             return None
-        self._start.add(hearing, features.novelty)
+        self._start.add(hearing, features.novelty, min(int((features.end - self._from) / self._third), N_THIRDS - 1))
         if features.end < self._due:
             return None
         self._due = None
         return self._row(hearing.silent)
 
     def _begin(self, beat: Beat, silent: bool) -> None:
-        body = self._body_peaks.relative(self._body.take(), silent)
+        parts = self._body.take()
+        body = self._body_peaks.relative(parts, silent)
+        body[PERCUSSIVE] = 4 * parts[PERCUSSIVE] - 2
         self._bodies[:-1] = self._bodies[1:]
         self._bodies[-1] = body
         self._beats += 1
-        gone = body[[BASS, KICK, LEVEL]] < GONE_BELOW
+        gone = body[[KICK_AND_BASS, KICK, LEVEL]] < GONE_BELOW
         self._gone = np.where(gone, self._gone + 1, 0)
         self._start.take()
         early = min(EARLY_S, EARLY_SHARE * beat.period / self._rate_hz)
         self._due = beat.due + round(early * self._rate_hz)
+        self._from, self._third = beat.due, early * self._rate_hz / N_THIRDS
 
     def _row(self, silent: bool) -> np.ndarray:
         now = self._start_peaks.relative(self._start.take(), silent)
-        before = self._starts[-BAR:].mean(axis=0)
+        before = self._starts.mean(axis=0)
         self._starts[:-1] = self._starts[1:]
         self._starts[-1] = now
         known = min(self._beats, HISTORY)

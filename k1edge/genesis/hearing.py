@@ -43,8 +43,10 @@ class Hearing:
 
     level_dbfs: float
     bass_dbfs: float
+    energy: np.ndarray
+    """(N_BANDS,) power in each band; they add up to the power of the level."""
     groups: np.ndarray
-    """(N_GROUPS,) power in each of the groups; they add up to the power of the level."""
+    """(N_GROUPS,) the same in each of the groups."""
     percussive: float
     """Share of the energy above the bass that is struck, not sustained."""
     voiced_dbfs: float
@@ -83,17 +85,17 @@ class Ear:
         energy *= 1 / COMPRESSION
         np.square(energy, out=energy)
         energy *= self._widths
-        groups = self._groups @ energy
-        total = float(groups.sum()) + 1e-12
         self._until_split -= 1
         if not self._until_split:
             self._until_split = HPSS_EVERY
             self._split(energy)
         level = features.level_dbfs
-        groups *= 10 ** (level / 10) / total
+        energy = energy * np.float32(10 ** (level / 10) / (float(energy.sum()) + 1e-12))
+        groups = self._groups @ energy
         return Hearing(
             level_dbfs=level,
             bass_dbfs=max(10 * math.log10(float(groups[:BASS_GROUPS].sum()) + 1e-12), QUIETEST_DBFS),
+            energy=energy,
             groups=groups,
             percussive=self._percussive,
             voiced_dbfs=max(level + 10 * math.log10(self._voiced_share + 1e-12), QUIETEST_DBFS),
