@@ -112,7 +112,7 @@ def sound(heard: Sound) -> Finding:
 
 def no_sound(error: AudioError, service_runs: bool) -> Finding:
     """The card cannot be opened; where k1edge itself may hold it, that need not be a fault."""
-    if service_runs:
+    if service_runs and "cannot be opened" in error.reason:
         return Finding("audio", "warning", f"{error.device}: {error.reason}; k1edge itself may be using it",
                        "see what it says: systemctl status k1edge")
     return Finding("audio", "fault", f"{error.device}: {error.reason}", error.remedy)

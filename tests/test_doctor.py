@@ -57,6 +57,7 @@ def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():
     error = AudioError("CODEC", "cannot be opened (Device unavailable)", "end the program that uses it")
     assert findings.no_sound(error, False) == ("audio", "fault", "CODEC: cannot be opened (Device unavailable)", error.remedy)
     assert findings.no_sound(error, True).level == "warning"
+    assert findings.no_sound(AudioError("CODEC", "is not here", "connect it"), True).level == "fault"
 
 
 def test_a_clock_of_1970_is_a_fault_and_one_not_set_a_warning():
