@@ -147,7 +147,8 @@ class Choice:
         wish = wished(self.local, self.past)
         if wish is None:
             return self.fallback(Refusal("", INVALID, "; ".join(unreadable)), unreadable)
-        if failed and self.past.kept and not wish.number and record.trial == wish.hash:
+        died_trying = failed and not wish.number and record.trial == wish.hash and not record.refusal(wish.hash)
+        if died_trying and self.past.kept:
             died = Refusal(wish.hash, ROLLED_BACK, "the daemon died before this configuration had proved itself")
             return replace(self, past=self.past.after(died)).made(boot, unreadable)
         return self._resume(wish) if wish.number else self._attempt(wish)

@@ -1,0 +1,304 @@
+"""Whatever is wrong with the file, the daemon starts with the best there is, and says why."""
+
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+
+from k1edge.config import ConfigError
+from k1edge.startup import INVALID, ROLLED_BACK, SAFE_MODE, begin, counted
+from k1edge.system import generations
+from k1edge.system.generations import Generation, Generations, Refusal, digest
+
+GOOD = 'site = "hall"\nedge = "pi"\n[mqtt]\nurl = "mqtts://broker:8883"\n'
+BETTER = GOOD + "[beat]\nlead_ms = 200\n"
+BAD = GOOD + "[beat]\nlead_ms = 20\nlaed_ms = 3\n"
+WHEN = "2026-11-22T12:00:00Z"
+
+
+class Machine:
+    """A machine with a configuration file, a state folder and a service that starts again and again."""
+
+    def __init__(self, folder):
+        self.file = folder / "k1edge.toml"
+        self.environ = {"STATE_DIRECTORY": str(folder / "state"), "NOTIFY_SOCKET": "/run/x"}
+        self.store = Generations(folder / "state", self.file)
+
+    def start(self, text=None, **instead):
+        if text is not None:
+            self.file.write_text(text)
+        return begin(self.file, instead, self.environ)
+
+    def prove(self, start):
+        return self.store.promote(start.running, WHEN, reached=True)
+
+    def live(self, text=None):
+        """A start that does well, and a stop in order."""
+        start = self.start(text)
+        self.prove(start) if start.on_trial else self.store.survived()
+        return start
+
+    def reboot(self, monkeypatch, name):
+        monkeypatch.setattr("k1edge.startup.machine_boot", lambda: name)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_a_new_file_is_tried_and_then_trusted(machine):
+    first = machine.start(GOOD)
+    assert (first.origin, first.on_trial, first.generation, first.code) == ("file", True, 1, "")
+    assert first.settings.site == "hall"
+    machine.prove(first)
+    again = machine.start()
+    assert (again.origin, again.on_trial, again.generation, again.code) == ("file", False, 1, "")
+
+
+def test_a_broken_file_starts_what_did_well_and_every_fault_is_told(machine):
+    machine.live(GOOD)
+    start = machine.start(BAD)
+    assert (start.origin, start.code, start.generation) == ("last-known-good", INVALID, 1)
+    assert start.settings.site == "hall"
+    assert len(start.faults) == 2
+    assert "k1edge.toml:6: beat.lead_ms" in start.faults[0]
+    assert start.refusal.hash == digest(BAD.encode())
+    assert start.refusal.reason.startswith("2 faults: ")
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xfe", b"[", b"x" * 2_000_000, None], ids=["bytes", "toml", "huge", "missing"])
+def test_whatever_happens_to_the_file_it_starts(machine, broken):
+    machine.live(GOOD)
+    machine.file.write_bytes(broken) if broken is not None else machine.file.unlink()
+    start = machine.start()
+    assert (start.origin, start.code, start.settings.site) == ("last-known-good", INVALID, "hall")
+    assert start.faults
+
+
+def test_with_nothing_known_it_starts_with_defaults_under_the_name_and_at_the_broker_of_the_broken_file(machine):
+    start = machine.start(BAD)
+    assert (start.origin, start.code, start.generation) == ("defaults", INVALID, 0)
+    assert (start.settings.site, start.settings.edge, start.settings.mqtt.host) == ("hall", "pi", "broker")
+    assert start.settings.beat.lead_ms == 150
+
+
+def test_defaults_are_bare_where_not_even_the_name_can_be_read(machine):
+    assert machine.start("site = 'no topic'\n[mqtt]\nurl = 3").settings.mqtt.embedded
+    assert machine.start("]").settings.mqtt.embedded
+
+
+def test_an_older_generation_is_taken_where_the_newest_does_not_load_any_more(machine, tmp_path):
+    machine.live(GOOD)
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    machine.live(GOOD + f'username = "u"\npassword_file = "{secret}"\n')
+    secret.unlink()
+    start = machine.start()
+    assert (start.origin, start.generation, start.code) == ("last-known-good", 1, INVALID)
+
+
+def test_relative_paths_in_a_generation_still_lead_from_the_file_s_folder(machine):
+    (machine.file.parent / "secret").write_text("geheim")
+    machine.live(GOOD + 'username = "u"\npassword_file = "secret"\n')
+    start = machine.start(BAD)
+    assert start.settings.mqtt.password.get_secret_value() == "geheim"
+
+
+def test_a_person_at_a_terminal_is_told_the_faults_where_there_is_nothing_to_fall_back_upon(machine):
+    del machine.environ["NOTIFY_SOCKET"]
+    with pytest.raises(ConfigError, match="lead_ms"):
+        machine.start(BAD)
+    machine.live(GOOD)
+    assert machine.start(BAD).origin == "last-known-good"
+
+
+def test_a_fault_of_the_command_line_is_told_even_where_there_is(machine):
+    machine.live(GOOD)
+    del machine.environ["NOTIFY_SOCKET"]
+    with pytest.raises(ConfigError, match="site"):
+        machine.start(site="no topic")
+
+
+def test_without_a_file_there_is_nothing_to_remember(machine):
+    start = begin(None, {"site": "demo"}, machine.environ)
+    assert (start.settings.site, start.origin, start.store, start.on_trial) == ("demo", "defaults", None, False)
+    assert not machine.store.folder.exists()
+
+
+def test_what_the_command_line_says_holds_in_every_fallback(machine):
+    machine.live(GOOD)
+    assert machine.start(BAD, site="other").settings.site == "other"
+
+
+def test_a_trial_that_dies_is_given_up_at_the_next_start_and_not_tried_again(machine):
+    machine.live(GOOD)
+    assert machine.start(BETTER).on_trial
+    start = machine.start()
+    assert (start.origin, start.code, start.generation) == ("last-known-good", ROLLED_BACK, 1)
+    assert "died" in start.refusal.reason
+    machine.store.survived()
+    assert machine.start().code == ROLLED_BACK, "the file stands, and still is not trusted"
+    machine.store.survived()
+    assert machine.start(BETTER + "\n").on_trial, "an edit is another attempt"
+
+
+def test_a_refused_file_is_tried_again_when_somebody_asks(machine):
+    machine.live(GOOD)
+    machine.start(BETTER)
+    machine.start()
+    machine.store.survived()
+    machine.store.retry()
+    assert machine.start().on_trial
+
+
+def test_two_failed_starts_in_a_row_lead_to_safe_mode_under_the_old_name(machine):
+    machine.live(BETTER)
+    machine.start()
+    machine.start()
+    start = machine.start()
+    assert (start.origin, start.code) == ("defaults", SAFE_MODE)
+    assert (start.settings.site, start.settings.mqtt.host, start.settings.beat.lead_ms) == ("hall", "broker", 150)
+
+
+def test_a_trial_that_dies_and_a_fallback_that_dies_are_two(machine):
+    machine.live(GOOD)
+    machine.start(BETTER)
+    assert machine.start().code == ROLLED_BACK
+    assert machine.start().code == SAFE_MODE
+
+
+def test_safe_mode_that_survives_tries_again_at_the_next_start(machine):
+    machine.live(GOOD)
+    for _ in range(3):
+        start = machine.start()
+    assert start.code == SAFE_MODE
+    machine.store.survived()
+    assert (machine.start().code, machine.start().origin) == ("", "file")
+
+
+def test_the_first_file_ever_gets_a_second_chance(machine):
+    machine.start(GOOD)
+    assert machine.start().on_trial
+    assert machine.start().code == SAFE_MODE
+
+
+def test_power_cuts_are_not_failed_starts_and_do_not_condemn_a_trial(machine, monkeypatch):
+    machine.live(GOOD)
+    machine.file.write_text(BETTER)
+    for boot in range(5):
+        machine.reboot(monkeypatch, f"boot {boot}")
+        start = machine.start()
+        assert (start.on_trial, start.code) == (True, "")
+
+
+@pytest.mark.parametrize(("end", "starts"), [(None, 0), (SystemExit(0), 0), (KeyboardInterrupt(), 0), (ValueError(), 1)])
+def test_a_start_that_is_ended_in_order_is_not_a_failed_one(machine, end, starts):
+    machine.live(GOOD)
+    try:
+        with counted(machine.start()):
+            if end is not None:
+                raise end
+    except BaseException as error:
+        assert error is end
+    assert machine.store.record().starts == starts
+
+
+def remote(text, over, origin="remote"):
+    fixed = {"site": "hall", "mqtt": {"url": "mqtts://broker:8883"}}
+    return Generation(text.encode(), origin, "/", fixed, digest(over.encode()))
+
+
+LOUD = "[telemetry]\nrate_hz = 2.0\n"
+
+
+def test_a_staged_configuration_goes_before_the_file_until_the_file_is_edited(machine):
+    machine.live(GOOD)
+    machine.store.stage(remote(LOUD, over=GOOD))
+    start = machine.live()
+    assert (start.origin, start.settings.telemetry.rate_hz, start.settings.site) == ("remote", 2.0, "hall")
+    proven = machine.live()
+    assert (proven.origin, proven.generation, proven.on_trial) == ("remote", 2, False)
+    assert machine.start(BETTER).origin == "file"
+
+
+def test_a_staged_configuration_does_not_go_before_an_edit_nobody_has_started_yet(machine):
+    machine.live(GOOD)
+    machine.store.stage(remote(LOUD, over=GOOD))
+    assert machine.start(BETTER).origin == "file"
+
+
+def test_a_staged_configuration_that_dies_leaves_the_edge_as_it_was(machine):
+    machine.live(GOOD)
+    machine.store.stage(remote(LOUD, over=GOOD))
+    machine.start()
+    start = machine.start()
+    assert (start.origin, start.code, start.generation) == ("file", "", 1), "what is meant to run is running"
+    assert (start.refusal.code, start.refusal.hash) == (ROLLED_BACK, digest(LOUD.encode()))
+    machine.store.survived()
+    later = machine.start()
+    assert later.refusal.told
+    assert later.code == ""
+
+
+def test_a_rollback_by_hand_holds_against_the_file_that_was_not_wanted(machine):
+    machine.live(GOOD)
+    machine.live(BETTER)
+    old = machine.store.kept()[1]
+    machine.store.stage(replace(old, origin="rollback", over=digest(BETTER.encode()), number=0))
+    assert machine.live().settings.beat.lead_ms == 150
+    start = machine.start()
+    assert (start.origin, start.generation, start.code) == ("last-known-good", 3, "")
+
+
+def test_only_the_local_file_allows_configurations_over_mqtt(machine):
+    assert not machine.start(GOOD).accepts
+    assert machine.start(GOOD + "accept_config = true\n").accepts
+    assert not machine.start(BAD.replace("[mqtt]", "[mqtt]\naccept_config = true")).accepts
+
+
+def test_what_is_judged_compares_with_what_did_well(machine):
+    machine.live(GOOD)
+    assert machine.start(BETTER).parts.suspect == {"engine"}
+    machine.store.survived()
+    assert machine.start(GOOD.replace("broker", "other")).parts.suspect == {"broker"}
+
+
+def test_a_state_that_cannot_be_written_is_said_and_it_starts(machine, monkeypatch):
+    machine.live(GOOD)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(generations, "write_whole", full)
+    start = machine.start(BETTER)
+    assert "Read-only file system" in start.complaint
+    assert start.settings.beat.lead_ms == 200
+    with counted(start):
+        pass
+
+
+def test_a_state_folder_that_cannot_even_be_made_is_said(machine):
+    (machine.file.parent / "state").write_text("in the way")
+    start = machine.start(GOOD)
+    assert start.complaint
+    assert start.settings.site == "hall"
+
+
+def test_a_record_of_a_refusal_is_written_once(machine, monkeypatch):
+    machine.live(GOOD)
+    machine.store.refuse(Refusal(digest(BETTER.encode()), ROLLED_BACK, "no sound came"))
+    written = []
+    monkeypatch.setattr(Generations, "refuse", lambda self, refusal: written.append(refusal))
+    assert machine.start(BETTER).refusal.reason == "no sound came"
+    assert not written
+
+
+def test_the_environment_of_the_process_is_the_default(machine, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", machine.environ["STATE_DIRECTORY"])
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    machine.file.write_text(GOOD)
+    begin(machine.file, {})
+    assert machine.store.record().starts == 1
+    assert os.environ["STATE_DIRECTORY"] == str(machine.store.folder.parents[1])
