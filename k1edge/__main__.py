@@ -22,6 +22,7 @@ PROGRAMS = {
     "replay": ("k1edge.replay", "decide a saved flight recording anew, and show it"),
     "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
     "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
+    "config": ("k1edge.configure", "show, compare and go back to the configurations that did well"),
     "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
     "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
 }
