@@ -3,7 +3,7 @@
 Consumes nothing but free ports of 127.0.0.1 (iotcore speaks each protocol version on a port of its own, hence two).
 It has no access list, keeps at most 100 retained topics for a subscriber and forgets everything when it stops: a venue
 runs mosquitto. It is a child process that ends with ours; about 25 MB. Its defaults (all interfaces, 1 GB of memory per
-topic filter) are never used.
+topic filter) are never used. A thread of it panics when a message with MQTT 5 properties goes to an MQTT 3.1.1 client.
 """
 
 from __future__ import annotations
