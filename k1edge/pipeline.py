@@ -29,7 +29,7 @@ class Pipeline:
         self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
         self.tracker = make_tracker(settings.beat, fmt, prior)
         self._structure = Structure(settings.genesis, fmt)
-        self._choreography = Choreography(settings.looks, fmt, settings.genesis)
+        self._choreography = Choreography(settings.looks, fmt, settings.genesis, settings.rules)
 
     def process(self, block: AudioBlock) -> GenesisFrame:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""

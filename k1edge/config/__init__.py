@@ -1,12 +1,13 @@
 """The configuration: TOML in, validated `Settings` out, or every fault at once.
 
-`settings`, `looks` and `mqtt` are the tables; `file` reads the file; `faults` finds the words and `source` the lines.
+`settings`, `looks`, `rules` and `mqtt` are the tables; `file` reads the file; `faults` finds the words and `source` the lines.
 """
 
 from k1edge.config.faults import ConfigError, Fault
 from k1edge.config.file import BUILT_IN, SYSTEM_FILE, find, load, loads, read
 from k1edge.config.looks import LookSettings
 from k1edge.config.mqtt import MqttSettings
+from k1edge.config.rules import RulesSettings
 from k1edge.config.settings import (
     AudioSettings,
     BeatSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "LookSettings",
     "MqttSettings",
     "RecorderSettings",
+    "RulesSettings",
     "Settings",
     "SystemSettings",
     "TelemetrySettings",

@@ -26,6 +26,7 @@ from pydantic import (
 
 from k1edge.config.looks import Looks
 from k1edge.config.mqtt import MqttSettings
+from k1edge.config.rules import RulesSettings
 from k1edge.config.strict import REFUSED, STRICT, refusal
 
 MAX_DEVICES = 16
@@ -238,6 +239,7 @@ class Settings(BaseModel):
     audio: AudioSettings = AudioSettings()
     beat: BeatSettings = BeatSettings()
     genesis: GenesisSettings = GenesisSettings()
+    rules: RulesSettings = RulesSettings()
     looks: Looks = Field(default_factory=dict, validate_default=True)
     mqtt: MqttSettings = Field(default_factory=dict, validate_default=True)
     k1: K1Settings = K1Settings()

@@ -1,92 +1,146 @@
-"""Which look the K1 is asked for, from the form.
+"""Which look the K1 is asked for, from the form, by the looks and rules of the configuration.
 
-Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as long as nothing changes, so that
-whoever sends looks compares by identity. Scenes change on a bar line and as rarely as `scenes.py` says; silence fades
-the brightness out and only then shows the idle look. What a look's parameters do in between is coalesced to one step
-per STEP_S.
+Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as long as nothing changes, so that whoever
+sends looks compares by identity. Three things happen, each at its own pace:
 
-Cost: below 5 us a hop.
+    scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is within
+              GRACE_S of one), as rarely as `scenes.py` says; its palette follows the mood, chosen when the scene changes
+    motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
+    level     silence fades to dark, speech and noise duck: brightness alone, so that nothing has to be allowed first
+
+Cost: below 10 us a hop.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
-from k1edge.config import GenesisSettings, LookSettings
+from k1edge.config import GenesisSettings, LookSettings, RulesSettings
 from k1edge.device_facts import PARAMETERS
 from k1edge.frames import BeatState, Look, StreamFormat
+from k1edge.genesis.mood import Mood
+from k1edge.genesis.presets import PRESETS, palette_of
 from k1edge.genesis.scenes import SceneBudget
 from k1edge.genesis.structure import Form
 
-STEP_S = 0.4
+STEP_MS = 400
 """A K1 takes a parameter change each 300 ms; a fade of steps this long is still soft, since the device blends."""
-IDLE = ("silence",)
+GRACE_S = 0.26
+RAMPED = ("speed", "color_range", "brightness")
+RESTING = ("silence", "unknown")
+BRIGHT_VALENCE, EXCITED_AROUSAL = 0.0, 0.55
+MOOD_MARGIN = 0.08
+DUCK_S = 0.8
+"""In which speech takes the light down, and gives it back."""
 
 
-def _look(name: str, settings: LookSettings) -> Look:
-    return Look(
-        name=name,
-        pattern=settings.pattern,
-        palette=settings.palette,
-        parameters=tuple(sorted(dict(settings.parameters).items())),
-        transition=settings.transition,
-        transition_ms=settings.transition_ms,
-    )
-
-
-def _at_brightness(look: Look, share: float) -> Look:
-    parameters = dict(look.parameters)
-    parameters["brightness"] = round(parameters.get("brightness", PARAMETERS["brightness"].default) * share, 3)
-    return replace(look, parameters=tuple(sorted(parameters.items())))
+def mood_name(mood: Mood, before: str) -> str:
+    """The quadrant of a mood; the one before keeps a margin."""
+    margins = [MOOD_MARGIN if word in before else -MOOD_MARGIN if before else 0.0 for word in ("bright", "excited")]
+    bright = mood.valence > BRIGHT_VALENCE - margins[0]
+    excited = mood.arousal > EXCITED_AROUSAL - margins[1]
+    return f"{'bright' if bright else 'dark'} {'excited' if excited else 'calm'}"
 
 
 class Choreography:
     """Form in, look out; one per stream."""
 
-    def __init__(self, looks: dict[str, LookSettings], fmt: StreamFormat, settings: GenesisSettings) -> None:
-        self._looks = {name: _look(name, each) for name, each in looks.items()}
-        self._budget = SceneBudget(fmt)
-        self._fade = max(fmt.index(settings.fade_s), 1)
-        self._step = fmt.index(STEP_S)
-        self._scene = self._looks.get("silence") or next(iter(self._looks.values()))
-        self._shown = self._scene
-        self._silent_since: int | None = 0
-        self._dark = True
-        self._stepped = 0
+    def __init__(self, looks: dict[str, LookSettings], fmt: StreamFormat, settings: GenesisSettings,
+                 rules: RulesSettings | None = None) -> None:
+        self._rules = rules or RulesSettings()
+        self._looks, self._fmt = looks, fmt
+        self._preset = PRESETS[self._rules.preset]
+        self._budget = SceneBudget(fmt, self._rules)
+        self._fade_per_step = STEP_MS / max(1000 * settings.fade_s, STEP_MS)
+        self._duck_per_step = STEP_MS / (1000 * DUCK_S)
+        self._grace = fmt.index(GRACE_S)
+        self._dwell = fmt.index(self._rules.mood_dwell_s)
+        self._label = "silence"
+        self._mood, self._mood_since = "", 0
+        self._palette = looks["silence"].palette
+        self._level = 0.0
+        self._next_step = 0
+        self._bar_line = -self._grace - 1
+        self._shown = self._look({}, "fade", STEP_MS)
 
     def process(self, form: Form, beat: BeatState) -> Look:
         """The look wanted after one hop."""
-        if form.section.label in IDLE:
-            self._go_dark(form, beat.end)
-        else:
-            self._light(form, beat.end)
+        end, label = beat.end, form.section.label
+        if form.beat is not None and form.beat.downbeat:
+            self._bar_line = form.beat.due
+        self._feel(form.mood, end)
+        if label != self._label and self._may_change(label, end):
+            self._budget.spend(end)
+            self._label, self._palette = label, self._palette_for(label)
+            self._level = self._next_level(form)
+            self._show(self._look({}, self._looks[label].transition, self._looks[label].transition_ms), end)
+        elif end >= self._next_step:
+            self._level = self._next_level(form)
+            look = self._look(self._motion(form), "fade", STEP_MS)
+            if look.parameters != self._shown.parameters:
+                self._show(look, end)
         return self._shown
 
-    def _go_dark(self, form: Form, end: int) -> None:
-        if self._dark or end - self._stepped < self._step:
-            return
-        if self._silent_since is None:
-            self._silent_since = end
-        share = 1 - (end - self._silent_since) / self._fade
-        if share <= 0:
-            self._dark, self._stepped = True, end
-            self._scene = self._looks.get("silence", self._scene)
-            self._shown = self._scene if "silence" in self._looks else _at_brightness(self._scene, 0.0)
-        else:
-            self._stepped = end
-            self._shown = _at_brightness(self._scene, share)
+    def _show(self, look: Look, end: int) -> None:
+        self._shown = look
+        self._next_step = end + self._fmt.index(look.transition_ms / 1000)
 
-    def _light(self, form: Form, end: int) -> None:
-        label = form.section.label
-        wanted = self._looks.get(label) or self._looks.get("unknown", self._scene)
-        if end - self._stepped < self._step:
+    def _may_change(self, label: str, end: int) -> bool:
+        if label == "silence" and not self._looks["silence"].parameters.get("brightness", 1.0):
+            return False
+        on_bar = end - self._bar_line <= (self._grace if label == "drop" else self._fmt.hop)
+        return (on_bar or label in RESTING) and self._budget.allows(end, label)
+
+    def _feel(self, mood: Mood, end: int) -> None:
+        if not mood.arousal or (self._mood and end - self._mood_since < self._dwell):
             return
-        on_bar = form.beat is not None and form.beat.downbeat
-        if wanted.name != self._scene.name and on_bar and (self._dark or self._budget.allows(end, label)):
-            self._budget.spend(end)
-            self._scene = self._shown = wanted
-        elif self._silent_since is not None and not self._dark:
-            self._shown = self._scene
-        else:
-            return
-        self._silent_since, self._dark, self._stepped = None, False, end
+        name = mood_name(mood, self._mood)
+        if name != self._mood:
+            self._mood, self._mood_since = name, end
+
+    def _palette_for(self, label: str) -> int:
+        if not self._rules.mood_palettes or not self._mood or label in RESTING:
+            return self._looks[label].palette
+        return palette_of(self._preset, self._mood, label)
+
+    def _next_level(self, form: Form) -> float:
+        """Share of the look's brightness, one step nearer to where it should be."""
+        if form.section.label == "silence":
+            lit = self._label == "silence"
+            return max(self._level - self._fade_per_step, float(lit))
+        aim = {"speech": self._rules.speech_brightness, "noise": self._rules.noise_brightness}.get(form.wire.state, 1.0)
+        step = min(max(aim - self._level, -self._duck_per_step), self._duck_per_step)
+        return self._level + step
+
+    def _motion(self, form: Form) -> dict[str, float]:
+        """Parameters that move while the section lasts, in whatever scene: name -> -1..1, the share of the way to full or to dark."""
+        motion = self._rules.motion[form.section.label]
+        if motion.kind == "hold":
+            return {}
+        bars = form.bars
+        if motion.kind == "breathe":
+            return {"brightness": -motion.amount * (0.5 - 0.5 * math.cos(2 * math.pi * bars / motion.bars))}
+        length = int(bars) + form.bars_left if form.bars_left else motion.bars
+        way = motion.amount * min(bars / max(length, 1), 1.0)
+        return dict.fromkeys(RAMPED, way) if motion.kind == "ramp" else {"brightness": -way}
+
+    def _look(self, motion: dict[str, float], transition: str, transition_ms: int) -> Look:
+        settings = self._looks[self._label]
+        parameters = {name: float(value) for name, value in settings.parameters.items()}
+        if "speed" in parameters:
+            parameters["speed"] = min(parameters["speed"] * self._preset.pace, 1.0)
+        if "softness" in parameters:
+            parameters["softness"] = min(max(parameters["softness"] + self._preset.softness, 0.0), 1.0)
+        for name, way in motion.items():
+            value = parameters.get(name, PARAMETERS[name].default)
+            parameters[name] = value + way * (1 - value if way > 0 else value)
+        full = parameters.get("brightness", PARAMETERS["brightness"].default)
+        parameters["brightness"] = full * self._level
+        return Look(
+            name=self._label,
+            pattern=settings.pattern,
+            palette=self._palette,
+            parameters=tuple(sorted((name, round(value, 3)) for name, value in parameters.items())),
+            transition=transition,
+            transition_ms=transition_ms,
+        )

@@ -1,7 +1,7 @@
 """When a scene may change: rarely, musically, and always for a drop.
 
 Consumes times as sample indices, answers yes or no. Changes are at least `min_gap_s` apart; after each there is a
-cool-down which only a drop may break, once; a minute never holds more than `per_minute`. A build, which promises a
+cool-down which only a drop may break, once; no minute holds more than `changes_per_minute`. A build, which promises a
 drop, may not use up the last change of the minute.
 """
 
@@ -9,22 +9,19 @@ from __future__ import annotations
 
 from collections import deque
 
+from k1edge.config import RulesSettings
 from k1edge.frames import StreamFormat
 
-MIN_GAP_S = 8.0
-COOL_DOWN_S = 20.0
-PER_MINUTE = 2
 MINUTE_S = 60.0
 
 
 class SceneBudget:
     """Counts scene changes and answers whether another is allowed; one per stream."""
 
-    def __init__(self, fmt: StreamFormat, min_gap_s: float = MIN_GAP_S, cool_down_s: float = COOL_DOWN_S,
-                 per_minute: int = PER_MINUTE) -> None:
-        self._min_gap, self._cool_down = fmt.index(min_gap_s), fmt.index(cool_down_s)
-        self._minute, self._per_minute = fmt.index(MINUTE_S), per_minute
-        self._changes: deque[int] = deque(maxlen=max(per_minute, 1))
+    def __init__(self, fmt: StreamFormat, rules: RulesSettings) -> None:
+        self._min_gap, self._cool_down = fmt.index(rules.min_gap_s), fmt.index(rules.cool_down_s)
+        self._minute, self._per_minute = fmt.index(MINUTE_S), rules.changes_per_minute
+        self._changes: deque[int] = deque(maxlen=max(self._per_minute, 1))
         self._cool_down_broken = False
 
     def allows(self, at: int, label: str) -> bool:
@@ -32,13 +29,12 @@ class SceneBudget:
         recent = sum(at - t < self._minute for t in self._changes)
         if recent >= self._per_minute or (label == "build" and recent >= self._per_minute - 1):
             return False
-        since = at - self._changes[-1] if self._changes else self._minute
+        since = at - self._changes[-1] if self._changes else max(self._minute, self._cool_down)
         if since < self._min_gap:
             return False
         return since >= self._cool_down or (label == "drop" and not self._cool_down_broken)
 
     def spend(self, at: int) -> None:
         """The scene changed at `at`."""
-        inside = bool(self._changes) and at - self._changes[-1] < self._cool_down
-        self._cool_down_broken = inside
+        self._cool_down_broken = bool(self._changes) and at - self._changes[-1] < self._cool_down
         self._changes.append(at)

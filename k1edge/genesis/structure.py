@@ -9,18 +9,23 @@ Cost: about 60 us a hop in the mean; 400 us on the hop that decides a beat.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from k1edge.config import GenesisSettings
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, Macros, Moment, Section, StreamFormat
 from k1edge.genesis.decision import Decision
-from k1edge.genesis.evidence import Evidence
+from k1edge.genesis.evidence import BAR, Evidence
 from k1edge.genesis.grid import BarGrid, Beat
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.macros import MacroMeter
 from k1edge.genesis.mood import Mood, MoodWatch
 from k1edge.genesis.wire import Wire, WireWatch
 
+NOT_MUSIC = ("speech", "noise")
+DUCK_S = 0.8
 QUIET_WIRE = Wire("silence", 1.0, 0)
 NO_MOOD = Mood()
 
@@ -36,8 +41,8 @@ class Form:
     """The beat that became due within this hop."""
     wire: Wire = QUIET_WIRE
     mood: Mood = NO_MOOD
-    bar_in_section: int = 0
-    """Whole bars since the section began; its place in a phrase of n bars is this modulo n."""
+    bars: float = 0.0
+    """Since the section began, counted on the scheduled beats; its place in a phrase of n bars is this modulo n."""
     bars_left: int = 0
     """To where the section most likely ends; 0 = not known."""
     bars_left_probability: float = 0.0
@@ -51,6 +56,8 @@ class Structure:
         self._ear, self._meter, self._grid = Ear(), MacroMeter(), BarGrid(fmt)
         self._wire, self._mood = WireWatch(), MoodWatch()
         self._evidence, self._decision = Evidence(fmt), Decision()
+        self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
+        self._open = 1.0
         self._silent_hops = 0
         self._first_bar = 0
         self._left = (0, 0.0)
@@ -58,8 +65,8 @@ class Structure:
     def process(self, features: FeatureFrame, beat: BeatState) -> Form:
         """The form after one hop."""
         hearing = self._ear.process(features)
-        macros = self._meter.process(hearing)
         wire = self._wire.process(features, hearing, beat)
+        macros = self._ducked(self._meter.process(hearing), wire)
         passed = self._grid.process(beat)
         row = self._evidence.process(features, hearing, passed)
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
@@ -75,26 +82,42 @@ class Structure:
             passed,
             wire,
             self._mood.process(features, macros, beat),
-            self._grid.last.bar - self._first_bar if self._grid.last else 0,
+            self._bars(features.end),
             *self._left,
         )
+
+    def _ducked(self, macros: Macros, wire: Wire) -> Macros:
+        """Nothing dances to a voice or to hiss: the macros sink under them within DUCK_S, and come back as softly."""
+        self._open += self._duck * ((wire.state not in NOT_MUSIC) - self._open)
+        if self._open > 0.999:
+            return macros
+        share = self._open
+        return Macros(macros.energy * share, macros.vocal_presence * share, macros.bass_weight * share,
+                      macros.percussiveness * share, macros.brightness * share)
 
     def _rests(self, wire: Wire, end: int) -> bool:
         """Whether there is no music whose form could be followed; says so in the section."""
         silent = self._silent_hops >= self._silence_after
-        if not silent and wire.state not in ("speech", "noise"):
+        if not silent and wire.state not in NOT_MUSIC:
             return self._silent_hops > 0 and self._decision.section.label in ("silence", "unknown")
         label = "silence" if silent else "unknown"
         if self._decision.section.label != label:
             self._decision.restart(label, end, 1.0 if silent else wire.confidence)
         return True
 
-    def _decide(self, row) -> tuple[Moment, ...]:
+    def _bars(self, end: int) -> float:
+        last = self._grid.last
+        if last is None:
+            return 0.0
+        beats = last.in_bar - 1 + min((end - last.due) / last.period, 1.0)
+        return max(last.bar - self._first_bar + beats / BAR, 0.0)
+
+    def _decide(self, row: np.ndarray) -> tuple[Moment, ...]:
         before, beat = self._decision.section, self._grid.last
         moments = self._decision.step(row, beat)
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)
-            self._first_bar = beat.bar - beats // 4
+            self._first_bar = beat.bar - round(beats / BAR)
         self._left = self._decision.countdown()
         return moments

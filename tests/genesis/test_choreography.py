@@ -3,76 +3,170 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from k1edge.config import Settings
-from k1edge.frames import BeatState, Macros, Section
-from k1edge.genesis.choreography import STEP_S, Choreography
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
+from k1edge.frames import SECTION_LABELS, BeatState, Macros, Section, StreamFormat
+from k1edge.genesis.choreography import GRACE_S, STEP_MS, Choreography, mood_name
 from k1edge.genesis.grid import Beat
+from k1edge.genesis.limiter import RED_PALETTES
+from k1edge.genesis.mood import Mood
+from k1edge.genesis.presets import MOODS, PRESETS, palette_of
 from k1edge.genesis.structure import Form
+from k1edge.genesis.wire import Wire
 
 HOP, RATE_HZ, BEAT = 441, 44_100, 22_050
+FMT = StreamFormat(RATE_HZ)
 
 
-def _form(label, beat=None, since=0):
-    return Form(Section(label, since, 1.0, True), (), Macros(), beat)
-
-
-def _beats(end, index):
+def _beat(end):
     """The beat due within the hop that ends at `end`, of a steady 120 BPM from sample 0."""
-    if end % BEAT >= HOP:
-        return None
     number = end // BEAT
-    return Beat(number, number * BEAT, number % 4 + 1, number // 4, BEAT, True)
+    return Beat(number, number * BEAT, number % 4 + 1, number // 4, BEAT, True) if end % BEAT < HOP else None
 
 
-@pytest.fixture
-def show(fmt):
-    """show([(label, seconds), ...]) -> [(end, look)], every time the look changes."""
-
-    def show(parts):
-        settings = Settings()
-        stage, shown, end = Choreography(settings.looks, fmt, settings.genesis), [], 0
-        for label, seconds in parts:
-            for _ in range(int(seconds * 100)):
-                end += HOP
-                look = stage.process(_form(label, _beats(end, 0)), BeatState(end, 120.0, 0.0, 1.0, True))
-                if not shown or look is not shown[-1][1]:
-                    shown.append((end, look))
-        return shown
-
-    return show
+def _show(parts, start=0, **rules):
+    """[(label, seconds, ...Form fields)] -> [(end, look)], every time the look changes."""
+    config = Settings(rules=rules)
+    stage, shown, end = Choreography(config.looks, FMT, config.genesis, config.rules), [], start
+    for index, (label, seconds, *more) in enumerate(parts):
+        section, since = Section(label, end, 1.0, True, index), end
+        for _ in range(int(seconds * 100)):
+            end += HOP
+            fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
+            form = Form(section, (), Macros(), _beat(end), bars=(end - since) / BEAT / 4, **fields)
+            look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True))
+            if not shown or look is not shown[-1][1]:
+                shown.append((end, look))
+    return shown
 
 
-def _brightness(look):
-    return dict(look.parameters)["brightness"]
+def _value(look, name="brightness"):
+    return dict(look.parameters)[name]
 
 
-def test_a_section_gets_its_look_on_a_bar_line(show):
-    end, look = next((end, look) for end, look in show([("silence", 1), ("verse", 5)]) if look.name == "verse")
-    assert look.pattern == Settings().looks["verse"].pattern
+def _scenes(shown):
+    return [(end, look.name) for (_, before), (end, look) in pairwise(shown) if look.name != before.name]
+
+
+def test_a_section_gets_its_look_on_a_bar_line():
+    shown = _show([("silence", 1), ("verse", 5)])
+    ((end, name),) = _scenes(shown)
+    assert name == "verse"
+    assert shown[-1][1].pattern == Settings().looks["verse"].pattern
     assert end % (4 * BEAT) < HOP
 
 
-def test_silence_goes_dark_softly(show):
-    shown = show([("verse", 10), ("silence", 6)])
-    steps = [(end, _brightness(look)) for end, look in shown if end > 10 * RATE_HZ]
+def test_a_drop_is_shown_when_it_is_called_and_not_a_bar_later():
+    called_s = 40 + 0.25
+    shown = _show([("verse", called_s), ("drop", 5)])
+    assert _scenes(shown)[-1] == (FMT.index(called_s) + HOP, "drop")
+
+
+def test_silence_goes_dark_softly():
+    shown = _show([("verse", 10), ("silence", 6)])
+    steps = [(end / RATE_HZ - 10, _value(look)) for end, look in shown if end > 10 * RATE_HZ]
     assert steps[-1][1] == 0.0
-    assert 0.9 * 3 <= (steps[-1][0] - 10 * RATE_HZ) / RATE_HZ <= 1.2 * 3
+    assert 2.4 <= steps[-1][0] <= 3.6
     levels = [level for _, level in steps]
     assert levels == sorted(levels, reverse=True)
     assert len(levels) >= 5
 
 
-def test_steps_are_coalesced(show):
-    ends = [end for end, _ in show([("verse", 10), ("silence", 6), ("drop", 20), ("silence", 2), ("drop", 3)])]
-    assert all(b - a >= STEP_S * RATE_HZ - HOP for a, b in pairwise(ends))
+def test_silence_is_no_scene_change():
+    assert [name for _, name in _scenes(_show([("verse", 10), ("silence", 30), ("verse", 5)]))] == ["verse"]
 
 
-def test_a_short_silence_returns_to_the_same_scene(show):
-    shown = show([("verse", 10), ("silence", 1), ("verse", 2)])
+def test_light_returns_with_the_music_at_once():
+    shown = _show([("verse", 10), ("silence", 6), ("verse", 1.5)])
     assert shown[-1][1].name == "verse"
-    assert _brightness(shown[-1][1]) == Settings().looks["verse"].parameters["brightness"]
+    assert _value(shown[-1][1]) == pytest.approx(Settings().looks["verse"].parameters["brightness"], abs=0.002)
 
 
-def test_the_same_look_is_the_same_object_while_nothing_changes(show):
-    assert len(show([("verse", 30)])) <= 2
+def test_an_announcement_ducks_and_nothing_moves_in_it():
+    shown = _show([("verse", 10), ("unknown", 5, {"wire": Wire("speech", 1.0, 0)}), ("verse", 3)])
+    during = [look for end, look in shown if 12 * RATE_HZ < end <= 15 * RATE_HZ]
+    full = Settings().looks["verse"].parameters["brightness"]
+    assert _value([look for end, look in shown if end <= 12 * RATE_HZ][-1]) == pytest.approx(full / 2, abs=0.01)
+    assert not during
+    assert _value(shown[-1][1]) == pytest.approx(full, abs=0.01)
+
+
+def test_a_build_ramps_up_and_never_down_even_where_its_scene_may_not_change():
+    shown = [look for end, look in _show([("verse", 30), ("build", 16)]) if end > 30 * RATE_HZ]
+    for name in ("brightness", "speed", "color_range"):
+        values = [_value(look, name) for look in shown[1:]]
+        assert values == sorted(values)
+        assert values[-1] > values[0] + 0.15
+
+
+def test_a_breakdown_breathes():
+    values = [_value(look) for _, look in _show([("verse", 30), ("breakdown", 24)]) if look.name == "breakdown"][4:]
+    turns = sum((b - a) * (c - b) < 0 for a, b, c in zip(values, values[1:], values[2:], strict=False))
+    assert turns >= 4
+    assert min(values) > 0.5 * max(values)
+
+
+def test_the_same_look_is_the_same_object_while_nothing_changes():
+    assert len(_show([("verse", 30)])) <= 4
+
+
+def test_a_mood_dwells_and_its_palette_waits_for_the_scene():
+    bright, dark = Mood(valence=0.5, arousal=0.8), Mood(valence=-0.5, arousal=0.2)
+    shown = _show([("verse", 20, {"mood": bright}), ("verse", 60, {"mood": dark}), ("chorus", 10, {"mood": dark})])
+    palettes = [(look.name, look.palette) for _, look in shown if look.name != "silence"]
+    assert len(dict.fromkeys(palettes)) == 2
+    assert palettes[0][1] == palette_of(PRESETS["edm"], "bright excited", "verse")
+    assert palettes[-1][1] == palette_of(PRESETS["edm"], "dark calm", "chorus")
+
+
+def test_a_mood_at_the_edge_stays_what_it_was():
+    edge = Mood(valence=0.03, arousal=0.57)
+    assert mood_name(edge, "dark calm") == "dark calm"
+    assert mood_name(edge, "bright excited") == "bright excited"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_hold_real_palettes_that_may_flash(preset):
+    for mood in MOODS:
+        for label in SECTION_LABELS:
+            palette = palette_of(PRESETS[preset], mood, label)
+            assert palette not in RED_PALETTES
+            assert PALETTES[palette] not in ("Rainbow Sherbet", "Colorful")
+
+
+_parts = st.lists(
+    st.tuples(
+        st.sampled_from(SECTION_LABELS),
+        st.floats(0.05, 40),
+        st.fixed_dictionaries({
+            "wire": st.builds(Wire, st.sampled_from(["music", "speech", "noise", "silence"]), st.just(1.0), st.just(0)),
+            "mood": st.builds(Mood, valence=st.floats(-1, 1), arousal=st.floats(0, 1)),
+            "bars_left": st.integers(0, 32),
+        }),
+    ),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(_parts, st.sampled_from(sorted(PRESETS)))
+def test_the_rules_hold_for_any_form(parts, preset):
+    shown = _show(parts, preset=preset)
+    scenes = _scenes(shown)
+    times = [end for end, _ in scenes]
+    assert all(b - a >= 8 * RATE_HZ for a, b in pairwise(times))
+    assert all(c - a >= 60 * RATE_HZ for a, c in zip(times, times[2:], strict=False))
+    short = [b - a < 20 * RATE_HZ for a, b in pairwise(times)]
+    assert all(name == "drop" for near, (_, name) in zip(short, scenes[1:], strict=True) if near)
+    assert not any(a and b for a, b in pairwise(short))
+    for end, name in scenes:
+        late = end % (4 * BEAT)
+        assert name in ("silence", "unknown") or late < (GRACE_S * RATE_HZ + HOP if name == "drop" else 2 * HOP)
+    assert all(b - a >= 0.29 * RATE_HZ for a, b in pairwise(e for e, look in shown[1:] if look.transition_ms == STEP_MS))
+    for _, look in shown:
+        assert look.pattern in PATTERNS
+        assert 0 <= look.palette < len(PALETTES)
+        assert all(PARAMETERS[name].low <= value <= PARAMETERS[name].high for name, value in look.parameters)

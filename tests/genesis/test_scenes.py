@@ -5,15 +5,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k1edge.config import RulesSettings
 from k1edge.frames import StreamFormat
-from k1edge.genesis.scenes import COOL_DOWN_S, MIN_GAP_S, MINUTE_S, SceneBudget
+from k1edge.genesis.scenes import MINUTE_S, SceneBudget
 
 FMT = StreamFormat(48_000)
+MIN_GAP_S, COOL_DOWN_S = 8.0, 20.0
 LABELS = st.sampled_from(["verse", "chorus", "build", "drop", "breakdown"])
 
 
 def _spent(wishes):
-    budget, at, changes = SceneBudget(FMT), 0.0, []
+    budget, at, changes = SceneBudget(FMT, RulesSettings()), 0.0, []
     for wait_s, label in wishes:
         at += wait_s
         if budget.allows(FMT.index(at), label):

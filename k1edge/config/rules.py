@@ -1,0 +1,74 @@
+"""The rules: how the looks of `[looks]` are used, in words a lighting designer would choose.
+
+**Consumes** the `[rules]` table. **Emits** `RulesSettings`. The limits of the scene rules can be made stricter, never looser:
+changes at least 8 s apart, 20 s of cool-down, two a minute.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from k1edge.config.strict import STRICT
+from k1edge.frames import SECTION_LABELS
+
+PRESETS = ("edm", "rock", "hip_hop", "classical", "lounge")
+
+
+class MotionSettings(BaseModel):
+    """What a look does while its section lasts."""
+
+    model_config = STRICT
+
+    kind: Literal["hold", "ramp", "breathe", "fade"] = "hold"
+    """hold: nothing; ramp: speed, palette spread and brightness rise towards the section's end; breathe: brightness sinks and
+    returns; fade: brightness falls towards the end."""
+    amount: float = Field(0.0, ge=0, le=1)
+    """How far: 0 = not at all, 1 = all the way (to full, or to dark)."""
+    bars: int = Field(8, ge=1, le=32)
+    """breathe: one breath; ramp and fade: their length where the section's end is not known."""
+
+
+DEFAULT_MOTION: dict[str, dict[str, Any]] = {label: {} for label in SECTION_LABELS} | {
+    "build": {"kind": "ramp", "amount": 0.6, "bars": 8},
+    "breakdown": {"kind": "breathe", "amount": 0.3, "bars": 4},
+    "bridge": {"kind": "breathe", "amount": 0.2, "bars": 8},
+    "outro": {"kind": "fade", "amount": 0.5, "bars": 8},
+}
+
+
+def _with_defaults(value: Any) -> Any:
+    """Each section's motion: what is given, over its default."""
+    if not isinstance(value, dict):
+        return value
+    given = {label: DEFAULT_MOTION.get(label, {}) | m if isinstance(m, dict) else m for label, m in value.items()}
+    return DEFAULT_MOTION | given
+
+
+_MotionTable = TypedDict("_MotionTable", dict.fromkeys(SECTION_LABELS, MotionSettings))
+_MotionTable.__pydantic_config__ = STRICT
+Motion = Annotated[_MotionTable, BeforeValidator(_with_defaults)]
+
+
+class RulesSettings(BaseModel):
+    """When scenes change, and what they do in between."""
+
+    model_config = STRICT
+
+    preset: Literal[PRESETS] = "edm"
+    """Whose palettes and pace."""
+    mood_palettes: bool = True
+    """Palettes follow key, mode and energy, from the preset; else each look keeps its own."""
+    mood_dwell_s: float = Field(45.0, ge=10, le=3600)
+    """A mood holds at least so long."""
+    min_gap_s: float = Field(8.0, ge=8, le=600)
+    cool_down_s: float = Field(20.0, ge=20, le=3600)
+    """After a change; a drop may break it once."""
+    changes_per_minute: int = Field(2, ge=0, le=2)
+    speech_brightness: float = Field(0.5, ge=0, le=1)
+    """Share of the look's brightness while someone speaks."""
+    noise_brightness: float = Field(0.25, ge=0, le=1)
+    """The same for hiss and hum."""
+    motion: Motion = Field(default_factory=dict, validate_default=True)
