@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("old", nargs="?", metavar="N", help=f"{ONE} (default: the newest)")
     diff.add_argument("new", nargs="?", metavar="N", default=FILE, help="the same (default: the file)")
     _verb(verbs, "history", "list the generations, and what the next start will run")
-    back = _verb(verbs, "rollback", "stage an older generation; from the next start it goes before the file, until that is edited")
+    back = _verb(verbs, "rollback",
+                 "stage an older generation: from the next start on it goes before the file, until that is edited")
     back.add_argument("--to", metavar="N", help="this generation (default: the one before the newest)")
     _verb(verbs, "retry", "forget that a configuration was given up, so that the next start tries it again")
 
