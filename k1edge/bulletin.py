@@ -155,5 +155,6 @@ class Bulletin:
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
             requests_ok=hands.ok, requests_rejected=sum(hands.rejected.values()), errors=dict(hands.rejected),
             clamped_parameters=driver.clamped, devices_ready=driver.ready,
-            device_round_trip_ms_max=driver.round_trip_ms_max, **measured.snapshot(), **heard,
+            device_round_trip_ms_max=driver.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
+            **heard,
         )  # fmt: skip

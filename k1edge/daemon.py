@@ -21,7 +21,7 @@ from pathlib import Path
 
 from k1edge.audio import AudioError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, find
-from k1edge.edge import Edge, subscriptions
+from k1edge.edge import BROKER_CLIENTS, Edge, subscriptions
 from k1edge.frames import HOPS_PER_S
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
@@ -177,7 +177,10 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool) -> str
     scribe = Scribe(settings.site, settings.edge)
     with broker_for(settings.mqtt) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
-        identity = Identity(f"k1edge-{settings.edge}", subscriptions(settings.site, settings.edge), will)
+        topics = subscriptions(settings.site, settings.edge)
+        if not settings.mqtt.embedded:  # which hangs up on whoever asks for this
+            topics.append(BROKER_CLIENTS)
+        identity = Identity(f"k1edge-{settings.edge}", topics, will)
         link = Link(mqtt, identity)
         link.start()
         edge = Edge(start, link, scribe, boot_id)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
 from k1edge.bulletin import AUDIO_LOST, Bulletin, Input
@@ -21,8 +22,9 @@ from k1edge.guard import DriftGuard
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
-from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
+from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link, Received
+from k1edge.metrics import Metrics
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import HOUR_S, SelfScore
@@ -36,6 +38,8 @@ MESSAGES_PER_HOP = 4
 """A flood of requests waits in the link; a hop does not."""
 SECOND_NS = 1_000_000_000
 PING_EVERY_S = 5
+BROKER_CLIENTS = "$SYS/broker/clients/connected"
+"""Where mosquitto tells how many clients it has; other brokers are silent."""
 
 
 def subscriptions(site: str, edge: str) -> list[str]:
@@ -46,6 +50,7 @@ def subscriptions(site: str, edge: str) -> list[str]:
         contract.topic(contract.Pong, site, "+"),
         contract.topic(contract.SceneCommand, site, "+"),
         contract.topic(contract.ConfigDesired, site, edge),
+        home_assistant.BIRTH_TOPIC,
     ]
 
 
@@ -64,6 +69,8 @@ class Edge:
         self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
         self._score = SelfScore()
+        port = settings.telemetry.prometheus_port
+        self._metrics = Metrics(port) if port else None
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
         self._health: LineHealth | None = None
@@ -76,6 +83,7 @@ class Edge:
         self._seconds = 0
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
+        self._send(self._discovery())
 
     def listen(self, source: Source, name: str) -> None:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
@@ -117,7 +125,10 @@ class Edge:
         if stamp.monotonic_ns >= self._next_telemetry_ns:
             self._next_telemetry_ns = stamp.monotonic_ns + round(SECOND_NS / self._settings.telemetry.rate_hz)
             parts = (self._link, self._driver, self._hands)
-            self._link.send(self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts))
+            figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts)
+            self._link.send(figures)
+            if self._metrics is not None:
+                self._metrics.take(figures.payload)
 
     def lose_audio(self, error: AudioError) -> None:
         """No more sound: the K1s go back to their own microphones, and everyone is told why."""
@@ -130,6 +141,8 @@ class Edge:
     def farewell(self) -> Iterator[Publication]:
         """The last words: every K1 released, the score, status `stopping`."""
         self._configuration.close()
+        if self._metrics is not None:
+            self._metrics.close()
         stamp = self._now()
         yield from self._driver.release(stamp)
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
@@ -167,10 +180,28 @@ class Edge:
             self._send(self._driver.release(stamp))
             self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
 
+    def _discovery(self) -> Iterator[Publication]:
+        """What Home Assistant is told of this edge, if it is to be told."""
+        settings = self._settings
+        if settings.home_assistant.discovery:
+            palettes = {look.pattern: look.palette for look in settings.looks.values()}
+            yield home_assistant.discovery(settings.site, settings.edge, __version__, palettes)
+
+    def _neighbours(self, received: Received) -> Iterator[Publication]:
+        """What is said outside the contract: Home Assistant has started, the broker counts its clients."""
+        if received.topic == BROKER_CLIENTS and received.payload.isdigit():
+            self.telemetry.broker_clients = int(received.payload)
+        elif received.topic == home_assistant.BIRTH_TOPIC and received.payload == home_assistant.BIRTH:
+            yield from self._discovery()
+
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
+        if received.topic in (BROKER_CLIENTS, home_assistant.BIRTH_TOPIC):
+            yield from self._neighbours(received)
+            return
         if "/request/" in received.topic:
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
             yield from self._hands.request(received.topic, received.payload, reply_to, now)
+            self.telemetry.request_done(time.monotonic_ns() - received.arrival.heard_ns)
             return
         try:
             yield from self._heed(received, now)

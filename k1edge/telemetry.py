@@ -18,6 +18,8 @@ WINDOW_HOPS = 10 * HOPS_PER_S
 HOP_NS = 1_000_000_000 // HOPS_PER_S
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
+REQUEST_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""A request waits for a hop to end, at most 10 ms where nothing is wrong; the rest shows how wrong."""
 
 
 class Telemetry:
@@ -29,6 +31,11 @@ class Telemetry:
         self.hops = 0
         self.deadline_misses = 0
         self.rejected_messages = 0
+        self.broker_clients: int | None = None
+        """Connected to the broker, where it tells."""
+        self._requests = [0] * len(REQUEST_BUCKETS_MS)
+        self._requests_timed = 0
+        self._request_ms_sum = 0.0
         self._cpu = (time.process_time(), time.monotonic())
 
     def hop_done(self, busy_ns: int, late_ns: int) -> None:
@@ -39,6 +46,23 @@ class Telemetry:
         self.hops += 1
         if busy_ns > HOP_NS:
             self.deadline_misses += 1
+
+    def request_done(self, took_ns: int) -> None:
+        """A request was answered `took_ns` after it had arrived."""
+        took_ms = took_ns / 1e6
+        self._requests_timed += 1
+        self._request_ms_sum += took_ms
+        for i, limit_ms in enumerate(REQUEST_BUCKETS_MS):
+            self._requests[i] += took_ms <= limit_ms
+
+    def extra(self) -> dict[str, float]:
+        """Counters without a field of their own: how long requests took, cumulative by limit; clients of the broker."""
+        told = {} if self.broker_clients is None else {"broker_clients": float(self.broker_clients)}
+        within = zip(REQUEST_BUCKETS_MS, self._requests, strict=True)
+        return told | {
+            "requests_timed": float(self._requests_timed), "request_ms_sum": round(self._request_ms_sum, 3),
+            **{f"requests_within_{limit_ms}_ms": float(count) for limit_ms, count in within},
+        }  # fmt: skip
 
     def snapshot(self) -> dict[str, float | int | None]:
         """Figures of the last ten seconds; `None` where the machine does not tell."""

@@ -23,7 +23,7 @@ LAYERS = {
     "facts": ("frames", "device_facts", "config"),
     "pure": ("clock", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "driver", "publisher", "hands", "checkpoint", "selfscore", "health_gate", "guard"),
-    "edges": ("audio", "k1", "library", "system", "telemetry", "recorder"),
+    "edges": ("audio", "k1", "library", "system", "telemetry", "metrics", "recorder"),
     "door": ("__main__",),
 }
 MAY_IMPORT = {
@@ -56,6 +56,7 @@ DOORS = {
     "iotcore": ("system.broker",),
     "systemd": ("system.systemd",),
     "sqlite3": ("library",),
+    "prometheus_client": ("metrics",),
 }
 IMPURE = {"time", "threading", "multiprocessing", "concurrent", "asyncio", "queue", "socket", "select", "ssl", "signal",
           "subprocess", "os", "pathlib", "shutil", "tempfile", "sqlite3", "logging", "random"}  # fmt: skip

@@ -183,6 +183,17 @@ class TelemetrySettings(BaseModel):
 
     rate_hz: float = Field(1.0, ge=0.2, le=10)
     frame_rate_hz: int = Field(20, ge=10, le=30)
+    prometheus_port: int = Field(0, ge=0, le=65535)
+    """Of 127.0.0.1, where Prometheus finds the same figures; 0 = off."""
+
+
+class HomeAssistantSettings(BaseModel):
+    """The neighbour in many homes."""
+
+    model_config = STRICT
+
+    discovery: bool = False
+    """Describe this edge to Home Assistant at the broker."""
 
 
 class RecorderSettings(BaseModel):
@@ -244,6 +255,7 @@ class Settings(BaseModel):
     mqtt: MqttSettings = Field(default_factory=dict, validate_default=True)
     k1: K1Settings = K1Settings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     recorder: RecorderSettings = RecorderSettings()
     library: LibrarySettings = LibrarySettings()
     system: SystemSettings = SystemSettings()

@@ -60,9 +60,9 @@ class DaemonProcess:
 class Ear:
     """Everything said below `k1/`, in order, with the moment it was heard."""
 
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(self, settings: MqttSettings, *filters: str) -> None:
         self.heard: list[Received] = []
-        self._link = Link(settings, Identity(f"ear-{os.getpid()}-{id(self)}", ["k1/#"]))
+        self._link = Link(settings, Identity(f"ear-{os.getpid()}-{id(self)}", filters or ["k1/#"]))
         self._link.start()
         eventually(lambda: self._link.connected, "the ear is connected")
         self._listening = True
@@ -96,6 +96,10 @@ class Ear:
 
         eventually(happened, f"{ending} with {expected}")
         return found[0]
+
+    def await_times(self, ending: str, times: int) -> None:
+        """Waits until so many messages came on topics with this ending."""
+        eventually(lambda: len(self.said(ending)) >= times, f"{ending}, {times} times")
 
     def send(self, publication) -> None:
         self._link.send(publication)

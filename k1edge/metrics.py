@@ -1,0 +1,149 @@
+"""The telemetry for Prometheus, on loopback; alone imports prometheus_client, and only where a port is configured.
+
+Consumes the payload of each telemetry message (`take`: one assignment, which costs the loop nothing); turns the newest into
+metrics when it is asked for, in the server's own thread. Base units, as Prometheus has them: seconds, bytes, ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+HOST = "127.0.0.1"
+PREFIX = "k1edge_"
+MS, PCT, MB = 1e-3, 1e-2, 1e6
+
+log = logging.getLogger(__name__)
+
+
+class Meaning(NamedTuple):
+    """What a figure of the telemetry is to Prometheus."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    factor: float = 1.0
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def _gauge(name: str, text: str, factor: float = 1.0, **labels: str) -> Meaning:
+    return Meaning(name, "gauge", text, factor, tuple(labels.items()))
+
+
+def _counter(name: str, text: str, **labels: str) -> Meaning:
+    return Meaning(name, "counter", text, 1.0, tuple(labels.items()))
+
+
+LOAD, DROPPED = "Share of a hop's 10 ms that its processing takes", "Messages not sent or not taken"
+MEANINGS = {
+    "uptime_s": _gauge("uptime_seconds", "Since the daemon began"),
+    "drift_ms": _gauge("drift_seconds", "Signed median of heard minus announced, over eight beats", MS),
+    "cpu_pct": _gauge("cpu_ratio", "Of one core", PCT),
+    "temp_c": _gauge("temperature_celsius", "Of the processor"),
+    "rss_mb": _gauge("resident_memory_bytes", "Of the daemon", MB),
+    "hops": _counter("hops", "Hops of 10 ms processed"),
+    "deadline_misses": _counter("deadline_misses", "Hops that took longer than they last"),
+    "hop_load_pct_p50": _gauge("hop_load_ratio", LOAD, PCT, quantile="0.5"),
+    "hop_load_pct_p99": _gauge("hop_load_ratio", LOAD, PCT, quantile="0.99"),
+    "arrival_jitter_ms_p99": _gauge("arrival_jitter_seconds", "How late sound arrives, 99 of 100 hops", MS),
+    "audio_lost_samples": _counter("audio_lost_samples", "Samples that the card lost"),
+    "input_level_dbfs": _gauge("input_level_dbfs", "Level of the input; absent without audio"),
+    "noise_floor_dbfs": _gauge("noise_floor_dbfs", "Noise floor of the input"),
+    "beat_confidence": _gauge("beat_confidence", "How sure the beat is, 0..1"),
+    "bpm": _gauge("tempo_bpm", "Tempo"),
+    "beats_announced": _counter("beats_announced", "Beats announced, corrections counted"),
+    "unsent": _gauge("mqtt_unsent", "Messages that wait to be sent or confirmed"),
+    "mqtt_connected": _gauge("mqtt_connected", "1 while the broker is there"),
+    "mqtt_sent": _counter("mqtt_sent", "Messages sent"),
+    "mqtt_received": _counter("mqtt_received", "Messages received"),
+    "mqtt_reconnects": _counter("mqtt_reconnects", "Connections made anew"),
+    "mqtt_dropped_live": _counter("mqtt_dropped", DROPPED, kind="live"),
+    "mqtt_dropped_durable": _counter("mqtt_dropped", DROPPED, kind="durable"),
+    "mqtt_dropped_inbox": _counter("mqtt_dropped", DROPPED, kind="inbox"),
+    "requests_ok": _counter("requests_ok", "Requests carried out"),
+    "rejected_messages": _counter("rejected_messages", "Messages that break the contract"),
+    "clamped_parameters": _counter("clamped_parameters", "Parameters beyond a K1's range"),
+    "devices_ready": _gauge("k1_ready", "K1s that are there"),
+    "device_round_trip_ms_max": _gauge("k1_round_trip_seconds", "Of the slowest K1", MS),
+    "broker_clients": _gauge("broker_clients", "Clients connected, where the broker tells"),
+}
+"""By key of the telemetry message, or of its `extra`."""
+
+
+class Metrics:
+    """The newest telemetry, and the server that shows it."""
+
+    def __init__(self, port: int) -> None:
+        """Listens on loopback; a port that is taken is logged, and the light goes on without."""
+        from prometheus_client import CollectorRegistry, start_http_server
+
+        self._newest = b"{}"
+        self._server: Any = None
+        registry = CollectorRegistry()
+        registry.register(self)
+        try:
+            self._server, _ = start_http_server(port, HOST, registry)
+        except OSError as error:
+            log.error("no metrics: port %d of %s cannot be used (%s); set [telemetry] prometheus_port to a free one",
+                      port, HOST, error.strerror)
+
+    def take(self, telemetry: bytes) -> None:
+        """The payload of a telemetry message."""
+        self._newest = telemetry
+
+    def close(self) -> None:
+        """Frees the port."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known before it was measured."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """The newest telemetry as metrics; called by the server."""
+        told = json.loads(self._newest)
+        yield from families(told)
+
+
+def families(told: dict[str, Any]) -> Iterator[Metric]:
+    """Telemetry as Prometheus' families; a figure that is not told has no sample."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+    figures = told | told.get("extra", {})
+    found: dict[str, Any] = {}
+    for key, meaning in MEANINGS.items():
+        if key not in figures:
+            continue
+        kind = CounterMetricFamily if meaning.kind == "counter" else GaugeMetricFamily
+        names, values = [name for name, _ in meaning.labels], [value for _, value in meaning.labels]
+        family = found.setdefault(meaning.name, kind(PREFIX + meaning.name, meaning.help, labels=names))
+        family.add_metric(values, float(figures[key]) * meaning.factor)
+    yield from found.values()
+    if "errors" in told:
+        rejected = CounterMetricFamily(PREFIX + "requests_rejected", "Requests refused, by code", labels=["code"])
+        for code, count in told["errors"].items():
+            rejected.add_metric([code], count)
+        yield rejected
+    if "section" in told:
+        yield InfoMetricFamily(PREFIX + "section", "The part of the music that is playing", {"section": told["section"]})
+    yield from _latencies(told.get("extra", {}))
+
+
+def _latencies(extra: dict[str, float]) -> Iterator[Metric]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    if "requests_timed" not in extra:
+        return
+    found = ((re.fullmatch(r"requests_within_(\d+)_ms", key), count) for key, count in extra.items())
+    buckets = [(f"{int(limit[1]) * MS:g}", count) for limit, count in found if limit]
+    family = HistogramMetricFamily(PREFIX + "request_seconds", "From a request's arrival to its answer")
+    family.add_metric([], [*buckets, ("+Inf", extra["requests_timed"])], extra["request_ms_sum"] * MS)
+    yield family

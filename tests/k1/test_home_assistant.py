@@ -1,0 +1,147 @@
+"""What Home Assistant is told: its own schema is met, its templates read our messages, its controls make requests we take."""
+
+import datetime
+import json
+import re
+
+import jinja2
+import pytest
+
+from k1edge.config import Settings
+from k1edge.device_facts import PATTERNS
+from k1edge.frames import SECTION_LABELS, Look
+from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp, home_assistant
+from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+
+PALETTES = {"bloom": 2, "pulse": 29}
+CHOREOGRAPHED = Look("chorus", "bloom", 2, (), "fade", 800)
+NOW = Stamp(1_790_000_000_000, True, 5_000_000_000)
+
+
+@pytest.fixture
+def told():
+    return home_assistant.discovery("hall", "pi", "1.2", PALETTES)
+
+
+@pytest.fixture
+def payload(told):
+    return json.loads(told.payload)
+
+
+def rendered(template: str, **values: object) -> str:
+    """As Home Assistant renders it, which lends `now` to every template."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    return environment.from_string(template).render(now=lambda: datetime.datetime(2026, 11, 22), **values)
+
+
+def read(component: dict, message: contract.Message) -> str:
+    """The state that a component shows after a message of ours."""
+    return rendered(component["value_template"], value_json=json.loads(contract.encode(message)))
+
+
+def test_one_retained_message_describes_the_device(told, payload):
+    assert told.topic == "homeassistant/device/k1edge-hall-pi/config"
+    assert re.fullmatch(r"homeassistant/device/[A-Za-z0-9_-]+/config", told.topic)
+    assert (told.qos, told.retain) == (1, True)
+    assert payload["origin"]["name"] == "k1edge"
+    assert payload["device"]["identifiers"] == ["k1edge-hall-pi"]
+    assert set(payload) <= {"device", "origin", "components", "availability", "qos"}, "what the schema has at its top"
+    assert set(payload["components"]) == {"bpm", "section", "confidence", "health", "hold", "scene"}
+
+
+def test_every_component_names_its_platform_and_is_unique_to_this_edge(payload):
+    ids = [component["unique_id"] for component in payload["components"].values()]
+    assert len(set(ids)) == len(ids)
+    assert all(each.startswith("k1edge-hall-pi-") for each in ids)
+    platforms = {component["platform"] for component in payload["components"].values()}
+    assert platforms == {"sensor", "switch", "select"}
+
+
+def test_every_topic_is_one_of_the_contract(payload):
+    for component in payload["components"].values():
+        for key in ("state_topic", "command_topic", "json_attributes_topic"):
+            if key in component:
+                where = contract.address(component[key])
+                assert (where.site, where.role, where.node) == ("hall", "edge", "pi")
+
+
+@pytest.mark.parametrize(
+    ("state", "there"),
+    [("init", "online"), ("ready", "online"), ("degraded", "online"), ("stopping", "offline"), ("lost", "offline")],
+)
+def test_an_edge_is_there_unless_it_is_lost_or_leaving(payload, state, there):
+    (availability,) = payload["availability"]
+    assert contract.address(availability["topic"]).model is contract.Status
+    assert read(availability, contract.Status(state=state)) == there
+    assert state in payload["components"]["health"]["options"]
+
+
+def test_the_sensors_show_what_our_messages_say(payload):
+    components = payload["components"]
+    tempo = contract.TempoState(bpm=123.456, confidence=0.876, lock=True)
+    assert float(read(components["bpm"], tempo)) == 123.5
+    assert float(read(components["confidence"], tempo)) == 88
+    section = contract.SectionState(index=1, label="drop", since_ms=0, confidence=1, provisional=False)
+    assert read(components["section"], section) == "drop"
+    assert components["section"]["options"] == list(SECTION_LABELS)
+    status = contract.Status(state="degraded", code="AUDIO_LOST", reason='the "CODEC" is gone')
+    assert read(components["health"], status) == "degraded"
+    attributes = rendered(components["health"]["json_attributes_template"], value_json=json.loads(contract.encode(status)))
+    assert json.loads(attributes) == {"code": "AUDIO_LOST", "reason": 'the "CODEC" is gone'}
+
+
+def pressed(component: dict, value: str, hands: Hands) -> dict:
+    """What the edge answers when a control is set."""
+    request = rendered(component["command_template"], value=value).encode()
+    answer, *_ = hands.request(component["command_topic"], request, ReplyTo(), Situation(NOW))
+    return json.loads(answer.payload)
+
+
+def test_the_switch_holds_and_lets_go(payload):
+    hold, hands = payload["components"]["hold"], Hands(Scribe("hall", "pi"))
+    assert pressed(hold, "ON", hands)["result"] == "ok"
+    assert hands.look(CHOREOGRAPHED) is None, "hands off"
+    (state,) = hands.process(Situation(NOW))
+    assert rendered(hold["value_template"], value_json=json.loads(state.payload)) == "ON"
+    hands = Hands(Scribe("hall", "pi"))
+    pressed(payload["components"]["scene"], "pulse", hands)
+    assert pressed(hold, "OFF", hands)["result"] == "ok"
+    later = NOW._replace(monotonic_ns=NOW.monotonic_ns + 2_000_000)
+    (state,) = hands.process(Situation(later))
+    assert rendered(hold["value_template"], value_json=json.loads(state.payload)) == "OFF"
+    assert hands.look(CHOREOGRAPHED) is CHOREOGRAPHED
+
+
+@pytest.mark.parametrize(("pattern", "palette"), [("pulse", 29), ("bloom", 2), ("lava", 2)])
+def test_the_select_shows_any_pattern_in_its_palette(payload, pattern, palette):
+    scene, hands = payload["components"]["scene"], Hands(Scribe("hall", "pi"))
+    assert scene["options"] == list(PATTERNS)
+    assert pressed(scene, pattern, hands)["result"] == "ok"
+    assert (hands.look(CHOREOGRAPHED).pattern, hands.look(CHOREOGRAPHED).palette) == (pattern, palette)
+    shown = contract.SceneState(look="request", pattern=pattern, palette_id=palette)
+    assert read(scene, shown) == pattern
+
+
+def test_home_assistant_is_told_at_once_after_its_birth_and_never_unasked(tmp_path, mosquitto):
+    topic = "homeassistant/device/k1edge-hall-pi/config"
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[home_assistant]\ndiscovery = true\n')
+    with Ear(mosquitto.settings(), "homeassistant/#", "k1/#") as ear, DaemonProcess("--config", str(config)) as daemon:
+        ear.await_said("/edge/pi/status", state="degraded")
+        (first,) = ear.said(topic)
+        usual = {look.pattern for look in Settings().looks.values()}
+        assert all(f'"{pattern}"' in first["components"]["scene"]["command_template"] for pattern in usual)
+        ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, b"offline"))
+        ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, b"online"))
+        ear.await_times(topic, 2)
+        daemon.stop()
+    config.write_text(config.read_text().replace("true", "false"))
+    mosquitto.stop()
+    mosquitto.start()
+    with Ear(mosquitto.settings(), "homeassistant/#", "k1/#") as ear, DaemonProcess("--config", str(config)) as daemon:
+        ear.await_said("/edge/pi/status", state="degraded")
+        ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, b"online"))
+        ear.await_said("/edge/pi/telemetry")
+        assert not ear.said(topic)
+        daemon.stop()
