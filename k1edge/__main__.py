@@ -20,6 +20,7 @@ PROGRAMS = {
     "analyze": ("k1edge.analyze", "turn songs into Genesis Maps, with everything that hindsight tells"),
     "map": ("k1edge.maps", "validate, show, convert and compare Genesis Maps"),
     "replay": ("k1edge.replay", "decide a saved flight recording anew, and show it"),
+    "ask": ("k1edge.ask", "ask an edge for something: its tracks, its jobs, a scene, a correction"),
     "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
     "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
     "config": ("k1edge.configure", "show, compare and go back to the configurations that did well"),

@@ -6,6 +6,7 @@ one hop and the next; the parts it joins know neither each other nor the network
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -25,11 +26,14 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link, Received
 from k1edge.metrics import Metrics
+from k1edge.lending import Lending
+from k1edge.library.door import Door
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import HOUR_S, SelfScore
 from k1edge.sources import Source
 from k1edge.startup import SAFE_MODE, Start
+from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
 from k1edge.telemetry import Telemetry
 from k1edge.transaction import Transaction
@@ -68,6 +72,8 @@ class Edge:
         self._bulletin = Bulletin(settings, scribe, boot_id)
         self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
+        door = Door(settings.library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
+        self._lending = Lending(door, scribe) if settings.library.enabled else None
         self._score = SelfScore()
         port = settings.telemetry.prometheus_port
         self._metrics = Metrics(port) if port else None
@@ -119,6 +125,8 @@ class Edge:
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
         self._send(self._hands.process(now))
+        if self._lending is not None:
+            self._send(self._lending.process(stamp))
         if stamp.monotonic_ns >= self._next_second_ns:
             self._next_second_ns = stamp.monotonic_ns + SECOND_NS
             self._send(self._every_second(stamp))
@@ -143,6 +151,8 @@ class Edge:
         self._configuration.close()
         if self._metrics is not None:
             self._metrics.close()
+        if self._lending is not None:
+            self._lending.close()
         stamp = self._now()
         yield from self._driver.release(stamp)
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
@@ -200,7 +210,11 @@ class Edge:
             return
         if "/request/" in received.topic:
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
-            yield from self._hands.request(received.topic, received.payload, reply_to, now)
+            lent = self._lending is not None and received.topic.rpartition("/")[2] in contract.LIBRARY_VERBS
+            if lent:
+                yield from self._lending.request(received.topic, received.payload, reply_to, now.stamp)
+            else:
+                yield from self._hands.request(received.topic, received.payload, reply_to, now)
             self.telemetry.request_done(time.monotonic_ns() - received.arrival.heard_ns)
             return
         try:

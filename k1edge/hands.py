@@ -128,6 +128,8 @@ class Hands:
     def _answer(self, request: Request, now: Situation) -> Publication:
         try:
             self._admit(request, now)
+            if request.verb not in self._verbs:
+                raise RefusedError("NOT_READY", "this edge has no library; set [library] enabled")
             data = self._verbs[request.verb](request, now)
         except RefusedError as refused:
             return self._refusal(now, verb=request.verb, request_id=request.id, caller=request.caller, code=refused.code,

@@ -24,21 +24,23 @@ BUFFER_BYTES = 1 << 20
 DATAGRAM_BYTES = 1 << 18
 AGAIN_S = (1.0, 5.0, 30.0)
 """Between attempts to start a librarian that does not live."""
+CALM_S = 3.0
+"""After the start of the daemon: the light comes first."""
 GOODBYE_S = 3.0
 
 
 class Door:
     """One librarian, kept alive."""
 
-    def __init__(self, settings: LibrarySettings, state: Path, command: list[str]) -> None:
-        """`command`: the analysis of one song, as `library.worker` takes it."""
+    def __init__(self, settings: LibrarySettings, state: Path, command: list[str], delay_s: float = CALM_S) -> None:
+        """`command`: the analysis of one song, as `library.worker` takes it. Opens `delay_s` from now."""
         music = Path(settings.music_dir) if settings.music_dir else state / "music"
         told = settings.model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})
         self._told = json.dumps(told | {"root": str(state / "library"), "music": str(music), "command": command})
         self._process: subprocess.Popen | None = None
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()
-        self._failures, self._retry_s = 0, 0.0
+        self._failures, self._retry_s = 0, time.monotonic() + delay_s
         self.ready = False
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:

@@ -12,6 +12,22 @@ MACROS = {"energy": 0.7, "vocal_presence": 0.1, "bass_weight": 0.9, "percussiven
 SCENE = {"pattern": "pulse", "palette_id": 30, "parameters": {"speed": 0.5, "mirror_mode": True}}
 ALTERNATIVES = ({"bpm": 64.0, "probability": 0.2},)
 _ARGUMENTS = {
+    "track.list": {"text": "night", "status": "ready", "limit": 20},
+    "track.get": {"track": "5e5e5e5e5e5e5e5e", "layers": ["rhythm", "frequency"], "points": 200},
+    "track.import": {"path": "inbox/night.flac", "title": "Night", "tags": ["slow"], "priority": 7},
+    "track.delete": {"track": "5e5e5e5e5e5e5e5e"},
+    "track.restore": {"track": "5e5e5e5e5e5e5e5e"},
+    "track.pin": {"track": "5e5e5e5e5e5e5e5e", "pinned": False},
+    "version.list": {"track": "5e5e5e5e5e5e5e5e"},
+    "version.diff": {"track": "5e5e5e5e5e5e5e5e", "old": 1, "new": 2},
+    "version.promote": {"track": "5e5e5e5e5e5e5e5e", "version": 1},
+    "beats.override": {"track": "5e5e5e5e5e5e5e5e", "beats": [0.5, 1.0], "edited_by": "ana", "note": "late"},
+    "job.list": {"state": "queued"},
+    "job.retry": {"job": "job-0a1b2c"},
+    "job.cancel": {"job": "job-0a1b2c"},
+    "artefact.list": {"track": "5e5e5e5e5e5e5e5e"},
+    "bundle.get": {"track": "5e5e5e5e5e5e5e5e", "version": 2},
+    "log.tail": {"track": "5e5e5e5e5e5e5e5e", "limit": 5},
     "scene.apply": {"pattern": "bloom", "palette": 23, "parameters": {"speed": 0.2}, "lease_s": 20.0},
     "scene.hold": {"lease_s": 30.0},
     "tempo.tap": {"at_ms": 1.7e12},

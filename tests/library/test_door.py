@@ -17,7 +17,7 @@ class Visitor:
     """Asks at a door and remembers all that was said."""
 
     def __init__(self, state, **settings) -> None:
-        self.door = Door(LibrarySettings(**settings), state, ANALYST)
+        self.door = Door(LibrarySettings(**settings), state, ANALYST, delay_s=0.0)
         self.said: list[dict] = []
         self._number = 0
 
@@ -94,7 +94,7 @@ def test_the_librarian_leaves_when_the_daemon_is_killed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from k1edge.config import LibrarySettings\n"
         "from k1edge.library.door import Door\n"
-        "door = Door(LibrarySettings(), Path(sys.argv[1]), ['/bin/false'])\n"
+        "door = Door(LibrarySettings(), Path(sys.argv[1]), ['/bin/false'], 0.0)\n"
         "while not door.ready:\n    list(door.heard()); time.sleep(0.01)\n"
         "print(door._process.pid, flush=True); time.sleep(60)"
     )

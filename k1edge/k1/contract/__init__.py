@@ -43,6 +43,7 @@ from k1edge.k1.contract.edge import (
     TempoState,
     Track,
 )
+from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication
 from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, SceneWindow, TokenBucket
 from k1edge.k1.contract.requests import (
@@ -60,13 +61,13 @@ from k1edge.k1.contract.requests import (
 from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, cleared, decode, encode, slug, topic
 
 __all__ = [
-    "CODES", "COMMANDS", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "REPORTS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS",
+    "CODES", "COMMANDS", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LIBRARY_CODES", "LIBRARY_VERBS", "REPORTS", "REQUESTS",
+    "ROOT", "SCENE_WINDOW_MS",
     "STALE_MS", "STATES", "VERBS", "VERSION", "Ack", "Address", "AnswerCache", "AudioState", "Beat", "BeatCommand",
     "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "DeviceState", "DeviceStatus", "Event", "Frame",
-    "HoldArguments",
-    "Info", "Job", "MacroCommand", "Message", "MomentArguments", "NoArguments", "NudgeArguments", "OverrideState",
-    "PingCommand", "Pong", "Publication", "Request", "Response", "SceneArguments", "SceneCommand", "SceneState",
-    "SceneWindow", "Scribe", "SectionState", "SegmentCommand", "Stamp", "Status", "SyncCommand", "Telemetry",
+    "HoldArguments", "Info", "Job", "MacroCommand", "Message", "MomentArguments", "NoArguments", "NudgeArguments",
+    "OverrideState", "PingCommand", "Pong", "Publication", "Request", "Response", "SceneArguments", "SceneCommand",
+    "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand", "Stamp", "Status", "SyncCommand", "Telemetry",
     "TempoMap", "TempoState", "TokenBucket", "Track", "address", "cleared", "clock_offset_ms", "decode", "encode",
     "slug", "topic",
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
+from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import (
     REQUEST_LIMIT_BYTES,
     Code,
@@ -36,7 +37,7 @@ NOT_FOUND = "NOT_FOUND"
 INTERNAL_ERROR = "INTERNAL_ERROR"
 CODES = (
     INVALID_REQUEST, UNKNOWN_VERB, EXPIRED, RATE_LIMIT_EXCEEDED, TOO_LARGE, UNAUTHORIZED, NOT_READY, NOT_FOUND,
-    INTERNAL_ERROR,
+    INTERNAL_ERROR, *LIBRARY_CODES,
 )
 
 LeaseS = Annotated[float, Field(gt=0, le=86_400)]
@@ -93,7 +94,7 @@ class MomentArguments(NoArguments):
     at_ms: EpochMs | None = None
 
 
-VERBS: dict[str, type[NoArguments]] = {
+VERBS: dict[str, type[BaseModel]] = {
     "scene.apply": SceneArguments,
     "scene.hold": HoldArguments,
     "override.release": NoArguments,
@@ -103,6 +104,7 @@ VERBS: dict[str, type[NoArguments]] = {
     "beat.nudge": NudgeArguments,
     "beat.this_is_one": MomentArguments,
     "recorder.save": NoArguments,
+    **LIBRARY_VERBS,
 }
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
@@ -142,7 +144,7 @@ class Response(Message):
     data: dict[Word, JsonValue] = Field(default_factory=dict)
 
 
-def _request(verb: str, arguments: type[NoArguments]) -> type[Message]:
+def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
     """The class of one verb's requests: `RequestBeatNudge` for `beat.nudge`."""
     name = "Request" + verb.replace(".", "_").title().replace("_", "")
     model = create_model(name, __base__=Request[arguments], __doc__=arguments.__doc__, verb=(Word, verb))

@@ -1,0 +1,131 @@
+"""`k1edge ask VERB key=value ...`: a request to an edge from a shell, and its answer for a person.
+
+Consumes a verb and its arguments (numbers, true, false, null and JSON lists as such, all else as text), emits the answer as
+an outline or as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+from typing import Any
+
+from k1edge.config import MqttSettings
+from k1edge.k1 import contract
+from k1edge.k1.contract import ContractError, Publication
+from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
+from k1edge.k1.link import Identity, Link
+from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings
+
+EXIT_REFUSED, EXIT_SILENT = 1, 3
+POLL_S = 0.005
+ROWS_SHOWN = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `k1edge ask`."""
+    parser.add_argument("verb", help=f"one of: {', '.join(sorted(contract.VERBS))}")
+    parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
+    parser.add_argument("--edge", default=None, help="which edge (default: this machine's)")
+    parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
+    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="for the answer (default: %(default)s)")
+    add_broker_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 = done; 1 = refused or failed; 2 = wrong usage; 3 = no answer."""
+    edge = args.edge or contract.slug(os.uname().nodename)
+    caller = f"ask-{secrets.token_hex(4)}"
+    try:
+        broker = broker_settings(args)
+        payload = {"id": caller, "caller": os.environ.get("USER", "")[:64], "args": _arguments(args.args)}
+        asked = contract.topic(contract.Request, args.site, edge, "+")[:-1] + args.verb
+        text = json.dumps(payload).encode()
+        contract.decode(asked, text)
+    except ContractError as error:
+        print(f"k1edge ask: {error.reason}", file=sys.stderr)
+        return EXIT_USAGE
+    except ValueError as error:
+        print(f"k1edge ask: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    answer = _exchange(broker, asked, text, args.wait)
+    if answer is None:
+        print(f"k1edge ask: no answer from {args.site}/{edge} within {args.wait:g} s", file=sys.stderr)
+        return EXIT_SILENT
+    if args.json:
+        print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
+    elif answer.result == "ok":
+        for line in outline(answer.data):
+            print(line)
+    else:
+        print(f"{answer.result}: {answer.code}: {answer.reason}", file=sys.stderr)
+    return 0 if answer.result == "ok" else EXIT_REFUSED
+
+
+def _arguments(given: list[str]) -> dict[str, Any]:
+    """`key=value` words as arguments. Raises ValueError."""
+    found = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{word!r} is not key=value")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> contract.Response | None:
+    response = asked.replace("/request/", "/response/")
+    name = json.loads(text)["id"]
+    link = Link(broker, Identity(f"k1edge-{name}", [response], payload_limit=EDGE_LIMIT_BYTES))
+    link.start()
+    until_s, sent = time.monotonic() + wait_s, False
+    try:
+        while time.monotonic() < until_s:
+            if link.connected and not sent:
+                link.send(Publication(asked, text, 1, expiry_s=wait_s))
+                sent = True
+            for received in link.receive():
+                answer = contract.decode(received.topic, received.payload)
+                if isinstance(answer, contract.Response) and answer.id == name:
+                    return answer
+            time.sleep(POLL_S)
+    finally:
+        link.close((), 0.2)
+    return None
+
+
+def outline(value: Any, indent: str = "") -> list[str]:
+    """Plain objects as indented lines; long lists of numbers in one."""
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            inner = outline(item, indent + "  ")
+            on_one_line = len(inner) == 1 and not inner[0].strip().startswith("-")
+            lines += [f"{indent}{key}: {inner[0].strip()}"] if on_one_line else [f"{indent}{key}:", *inner]
+        return lines
+    if isinstance(value, list):
+        if all(not isinstance(item, dict | list) for item in value):
+            shown = ", ".join(map(_word, value[:ROWS_SHOWN]))
+            return [f"{indent}{shown}{f', ... ({len(value)})' if len(value) > ROWS_SHOWN else ''}"]
+        rows = [f"{indent}- {line}" for item in value[:ROWS_SHOWN] for line in [_row(item)]]
+        return rows + ([f"{indent}... ({len(value)})"] if len(value) > ROWS_SHOWN else [])
+    return [f"{indent}{_word(value)}"]
+
+
+def _row(item: Any) -> str:
+    if isinstance(item, dict):
+        return "  ".join(f"{key} {_word(value)}" for key, value in item.items() if value not in (None, "", [], {}))
+    return _word(item)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return "not known" if value is None else str(value)

@@ -1,0 +1,155 @@
+"""What the library of an edge can be asked: the arguments of each verb, checked before they leave the loop.
+
+A reply holds what fits below 128 KB: lists are paged with `limit` and `offset`, maps with `from_ms` and `to_ms`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from k1edge.k1.contract.message import Text, Word
+
+Status = Literal["processing", "ready", "warning", "failed"]
+Version = Annotated[int, Field(ge=1, le=1_000_000)]
+Limit = Annotated[int, Field(ge=1, le=200)]
+Offset = Annotated[int, Field(ge=0, le=10_000_000)]
+Ms = Annotated[float, Field(ge=0, le=1e9)]
+Layer = Literal["rhythm", "frequency", "dynamics", "spectral", "annotations"]
+Tags = Annotated[tuple[Word, ...], Field(max_length=32, strict=False)]
+
+
+LIBRARY_CODES = (
+    "TRACK_NOT_FOUND", "VERSION_NOT_FOUND", "JOB_NOT_FOUND", "ARTIFACT_NOT_FOUND", "ARTIFACT_DAMAGED", "INVALID_FILE_FORMAT",
+    "FILE_TOO_LARGE", "FILE_NOT_FOUND", "FILE_NOT_ALLOWED", "NO_MUSIC", "ANALYSIS_FAILED", "OUT_OF_MEMORY", "TIME_LIMIT",
+    "CANCELLED", "TOO_LATE", "DEPLOYMENT_FAILED",
+)  # fmt: skip
+"""Beside those of every request."""
+
+
+class LibraryArguments(BaseModel):
+    """Nothing to say. What nobody knows is refused here: a misspelt filter must not pass for a missing one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TrackListArguments(LibraryArguments):
+    """Tracks by words from title, artist, tags and file name, and by filters."""
+
+    text: Text = ""
+    status: Status | None = None
+    preset: Word | None = None
+    source: Literal["file", "live"] | None = None
+    tag: Word | None = None
+    pinned: bool | None = None
+    bpm_min: float | None = None
+    bpm_max: float | None = None
+    order: Literal["updated", "title", "artist", "bpm"] = "updated"
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class TrackArguments(LibraryArguments):
+    """One track."""
+
+    track: Word
+
+
+class TrackGetArguments(TrackArguments):
+    """A track with some layers of its map, whole or between two times."""
+
+    version: Version | None = None
+    layers: Annotated[tuple[Layer, ...], Field(max_length=5, strict=False)] = ("rhythm", "annotations")
+    from_ms: Ms = 0.0
+    to_ms: Ms = 1e9
+    points: Annotated[int, Field(ge=1, le=1_500)] = 400
+    """Of each band, at most."""
+
+
+class TrackImportArguments(LibraryArguments):
+    """Analyse a file that lies in the edge's music folder."""
+
+    path: Text
+    title: Text = ""
+    artist: Text = ""
+    tags: Tags = ()
+    preset: Word = "default"
+    priority: Annotated[int, Field(ge=1, le=10)] = 5
+
+
+class TrackPinArguments(TrackArguments):
+    """A pinned track is never pruned."""
+
+    pinned: bool = True
+
+
+class VersionArguments(TrackArguments):
+    """A track, and one of its versions or the current."""
+
+    version: Version | None = None
+
+
+class VersionPromoteArguments(TrackArguments):
+    """Make a version the current one."""
+
+    version: Version
+
+
+class VersionDiffArguments(TrackArguments):
+    """What changed between two versions."""
+
+    old: Version
+    new: Version
+
+
+class BeatsOverrideArguments(TrackArguments):
+    """Beats put right: all of them in seconds, or operations in ms."""
+
+    edited_by: Word = ""
+    note: Text = ""
+    beats: Annotated[tuple[float, ...], Field(max_length=2_000, strict=False)] | None = None
+    ops: Annotated[tuple[dict[Word, JsonValue], ...], Field(max_length=500, strict=False)] | None = None
+
+
+class JobListArguments(LibraryArguments):
+    """Jobs under way, waiting and ended."""
+
+    state: Literal["queued", "processing", "completed", "failed"] | None = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class JobArguments(LibraryArguments):
+    """One job."""
+
+    job: Word
+
+
+class LogTailArguments(LibraryArguments):
+    """The last lines of a job's log, or who did what."""
+
+    job: Word | None = None
+    track: Word | None = None
+    limit: Limit = 50
+
+
+LIBRARY_VERBS: dict[str, type[BaseModel]] = {
+    "track.list": TrackListArguments,
+    "track.get": TrackGetArguments,
+    "track.import": TrackImportArguments,
+    "track.delete": TrackArguments,
+    "track.restore": TrackArguments,
+    "track.pin": TrackPinArguments,
+    "version.list": TrackArguments,
+    "version.diff": VersionDiffArguments,
+    "version.promote": VersionPromoteArguments,
+    "beats.override": BeatsOverrideArguments,
+    "job.list": JobListArguments,
+    "job.retry": JobArguments,
+    "job.cancel": JobArguments,
+    "artefact.list": VersionArguments,
+    "bundle.get": VersionArguments,
+    "log.tail": LogTailArguments,
+    "storage.usage": LibraryArguments,
+}

@@ -1,0 +1,191 @@
+"""Requests for the library: passed on to its process, answered when it answers.
+
+Consumes request publications and what comes through the library's door; emits responses, and jobs, tracks and events as they
+change. An id that came before is answered from the cache, or joins the question that is still open. Costs the loop no more
+than reading and writing the messages themselves: a few at a time, between two hops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
+from typing import Any, Protocol
+
+from k1edge.k1 import contract
+from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+
+CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
+NEWS_PER_HOP = 2
+"""An answer of 128 KB takes 2 ms to wrap."""
+PATIENCE_NS = 10_000_000_000
+"""After it a question is answered with NOT_READY, so that nobody waits for ever."""
+JOB_TTL_NS = 60_000_000_000
+"""An ended job's retained message is cleared then."""
+
+
+class LibraryDoor(Protocol):
+    """What is needed of `library.door.Door`."""
+
+    def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool: ...
+    def heard(self) -> Iterator[dict[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question that the library has not answered yet."""
+
+    request: Request
+    asked_ns: int
+    reply_to: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+class Lending:
+    """The library's side of one edge."""
+
+    def __init__(self, door: LibraryDoor, scribe: Scribe) -> None:
+        self._door, self._scribe = door, scribe
+        self._limits = CallerLimits()
+        self._answers: AnswerCache[Publication] = AnswerCache()
+        self._open: dict[int, _Open] = {}
+        self._asked: dict[tuple[str, str], int] = {}
+        self._numbers = count(1)
+        self._ended_jobs: dict[Publication, int] = {}
+        self._shown_tracks: dict[str, Publication] = {}
+
+    def request(self, topic: str, payload: bytes, reply_to: tuple[str, bytes], stamp: Stamp) -> Iterator[Publication]:
+        """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
+        try:
+            request = contract.decode(topic, payload)
+        except ContractError as error:
+            broken = {"verb": topic.rpartition("/")[2], "id": error.request_id}
+            yield self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
+            return
+        asker = (request.caller, request.id)
+        if answer := self._answers.get(*asker):
+            yield from self._copies(answer, [reply_to])
+        elif asker in self._asked:
+            self._open[self._asked[asker]].reply_to.append(reply_to)
+        else:
+            yield from self._pass_on(request, reply_to, stamp)
+
+    def process(self, stamp: Stamp) -> Iterator[Publication]:
+        """What the library has said since; questions that have been open for too long."""
+        for news in islice(self._door.heard(), NEWS_PER_HOP):
+            yield from self._told(news, stamp)
+        for number, waiting in list(self._open.items()):
+            if stamp.monotonic_ns - waiting.asked_ns <= PATIENCE_NS:
+                break  # they are in the order they came
+            late = {"answer": number, "result": "failed", "code": "NOT_READY", "reason": "the library takes too long"}
+            yield from self._answered(late, stamp)
+        for job, ended_ns in list(self._ended_jobs.items()):
+            if stamp.monotonic_ns - ended_ns <= JOB_TTL_NS:
+                break
+            del self._ended_jobs[job]
+            yield contract.cleared(job)
+
+    def close(self) -> None:
+        """Ends the library's process."""
+        self._door.close()
+
+    def _pass_on(self, request: Request, reply_to: tuple[str, bytes], stamp: Stamp) -> Iterator[Publication]:
+        said = {"verb": request.verb, "id": request.id, "caller": request.caller}
+        refusal = self._refusal(request, stamp)
+        number = next(self._numbers)
+        if refusal is None:
+            args = request.args.model_dump(mode="json", exclude_unset=True)
+            if not self._door.ask(number, request.verb, args, request.caller):
+                refusal = {"code": "NOT_READY", "reason": "the library is not open yet; try again in a moment"}
+        if refusal:
+            yield from self._copies(self._written(stamp, said, "rejected", refusal), [reply_to])
+            return
+        self._open[number] = _Open(request, stamp.monotonic_ns, [reply_to])
+        self._asked[request.caller, request.id] = number
+
+    def _refusal(self, request: Request, stamp: Stamp) -> dict[str, str] | None:
+        if request.expires_at_ms is not None and request.expires_at_ms < stamp.ts_ms:
+            return {"code": "EXPIRED", "reason": "came after it expired"}
+        if not self._limits.take(request.caller, stamp.monotonic_ns / 1e9):
+            return {"code": "RATE_LIMIT_EXCEEDED", "reason": "more than 100 requests a minute; wait a little"}
+        return None
+
+    def _told(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
+        match news:
+            case {"answer": _}:
+                yield from self._answered(news, stamp)
+            case {"job": job}:
+                yield from self._job(job, stamp)
+            case {"track": dict(track)}:
+                yield self._track(track, stamp)
+            case {"gone": str(track)} if track in self._shown_tracks:
+                yield contract.cleared(self._shown_tracks.pop(track))
+            case {"refused": refused}:
+                yield self._event(stamp, "job_failed", refused, {"file": refused["file"][:512]})
+            case {"lost": str(reason)}:
+                said = {"code": "LIBRARY_LOST", "reason": reason[:512]}
+                yield self._event(stamp, "alarm", said, {}, severity="warning")
+
+    def _answered(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
+        waiting = self._open.pop(news["answer"], None)
+        if waiting is None:
+            return
+        request = waiting.request
+        asker = (request.caller, request.id)
+        self._asked.pop(asker, None)
+        said = {"verb": request.verb, "id": request.id, "caller": request.caller}
+        answer = self._written(stamp, said, news["result"], news)
+        if news.get("code") != "NOT_READY":
+            self._answers.put(*asker, answer)
+        yield from self._copies(answer, waiting.reply_to)
+
+    def _written(self, stamp: Stamp, said: dict[str, str], result: str, more: dict[str, Any]) -> Publication:
+        return self._scribe.write(
+            contract.Response, stamp, **said | ({} if "caller" in said else {"caller": ""}), result=result,
+            code=more.get("code", ""), reason=_printable(more.get("reason", "")), data=more.get("data", {}),
+        )  # fmt: skip
+
+    def _copies(self, answer: Publication, reply_to: list[tuple[str, bytes]]) -> Iterator[Publication]:
+        yield answer
+        for topic, correlation in reply_to:
+            if topic and not topic.startswith(CONTRACT_TOPICS):
+                # Never onto a topic of the contract: a reply must not steer a K1.
+                yield replace(answer, topic=topic, correlation=correlation)
+
+    def _job(self, job: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
+        published = self._scribe.write(
+            contract.Job, stamp, id=job["id"], track=job["track_id"], state=job["state"], stage=job["stage"][:64],
+            progress=job["progress"], position=job["position"], eta_s=job["eta_s"], priority=job["priority"],
+            code=job["code"] or "", reason=_printable(job["reason"] or ""),
+            log_tail=tuple(_printable(line) for line in job["log_tail"][-20:]),
+        )  # fmt: skip
+        yield published
+        if job["state"] in ("completed", "failed"):
+            self._ended_jobs[published] = stamp.monotonic_ns
+            data = {"job": job["id"], "track": job["track_id"], "file": _printable(job["file"])}
+            yield self._event(stamp, f"job_{job['state']}", job, data)
+
+    def _track(self, track: dict[str, Any], stamp: Stamp) -> Publication:
+        override = track["override"] or {}
+        detail = {"filename": _printable(track["filename"]), "preset": track["preset"][:64], "source": track["source"],
+                  "pinned": track["pinned"], "override_by": _printable(str(override.get("by", "")))}  # fmt: skip
+        published = self._scribe.write(
+            contract.Track, stamp, id=track["id"], title=_printable(track["title"]), artist=_printable(track["artist"]),
+            duration_ms=track["duration_ms"] or 0.0, bpm=track["bpm"] or 0.0, status=track["status"],
+            version=track["version"] or 0, updated_ms=track["updated_ms"],
+            detail={key: value for key, value in detail.items() if value != ""},
+        )  # fmt: skip
+        self._shown_tracks[track["id"]] = published
+        return published
+
+    def _event(
+        self, stamp: Stamp, kind: str, said: dict[str, Any], data: dict[str, Any], *, severity: str = ""
+    ) -> Publication:
+        severity = severity or ("warning" if said.get("code") else "info")
+        return self._scribe.write(contract.Event, stamp, kind=kind, severity=severity, code=said.get("code") or "",
+                                  reason=_printable(said.get("reason") or ""), data=data)  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """As the contract wants text: short, and nothing that moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text[:512])

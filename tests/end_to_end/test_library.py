@@ -1,0 +1,63 @@
+"""The library as its users meet it: a running edge, a drop folder, and questions over MQTT."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from k1edge.audio.synth import four_on_the_floor
+from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+
+EDGE = ["--site", "hall", "--edge", "pi"]
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, four_on_the_floor(125.0, 100.0, 44_100).samples, 44_100)
+    return path
+
+
+@pytest.fixture
+def ask(mosquitto):
+    def asking(verb: str, *args: str, json_out: bool = True) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "k1edge", "ask", verb, *args, "--url", mosquitto.url, *EDGE, "--wait", "20"]
+        command += ["--json"] if json_out else []
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    return asking
+
+
+def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosquitto, song, ask):
+    state = tmp_path / "state"
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
+    inbox = state / "k1edge" / "music" / "inbox"
+    inbox.mkdir(parents=True)
+    short = four_on_the_floor(125.0, 12.0, 44_100)
+    soundfile.write(inbox / "Nächte.wav", short.samples, 44_100)
+    env = os.environ | {"XDG_STATE_HOME": str(state)}
+    with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", str(song), env=env) as daemon:
+        done = ear.await_said("/event/job_completed")
+        track = done["data"]["track"]
+        assert ear.await_said(f"/track/{track}", status="ready")["title"] == "Nächte"
+        found = json.loads(ask("track.list", "text=nach").stdout)
+        assert (found["result"], found["data"]["total"]) == ("ok", 1)
+        layers = json.loads(ask("track.get", f"track={track}", 'layers=["rhythm"]').stdout)["data"]["layers"]
+        assert layers["rhythm"]["beat_grid_ms"]
+        ops = json.dumps([{"op": "delete", "at_ms": layers["rhythm"]["beat_grid_ms"][3]}])
+        assert json.loads(ask("beats.override", f"track={track}", f"ops={ops}").stdout)["data"]["version"] == 2
+        shown = ask("version.list", f"track={track}", json_out=False)
+        assert "current: 2" in shown.stdout and "reason override" in shown.stdout
+        ask("track.delete", f"track={track}")
+        refused = ask("track.get", f"track={track}", json_out=False)
+        assert refused.returncode == 1 and "TRACK_NOT_FOUND" in refused.stderr
+        assert ask("track.paint").returncode == 2
+        daemon.stop()
+        assert daemon.process.returncode == 0, daemon.stderr
+    assert list(Path(state).rglob("v2/track.genesis.json"))
+    shutil.rmtree(state)

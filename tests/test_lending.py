@@ -1,0 +1,145 @@
+import json
+from collections import deque
+
+import pytest
+
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.lending import JOB_TTL_NS, PATIENCE_NS, Lending
+from k1edge.library.errors import Code
+
+TRACK = {
+    "id": "5e5e5e5e5e5e5e5e", "title": "Nacht\x1b[2J", "artist": "", "filename": "n.flac", "preset": "default",
+    "source": "file", "pinned": False, "override": {"by": "ana", "at_ms": 1, "note": ""}, "duration_ms": 1000.0,
+    "bpm": 120.0, "status": "ready", "version": 2, "updated_ms": 1_700_000_000_000,
+}  # fmt: skip
+JOB = {
+    "id": "job-1a", "track_id": TRACK["id"], "file": "n.flac", "state": "processing", "stage": "beats", "progress": 0.5,
+    "position": 0, "eta_s": 3.0, "priority": 5, "code": None, "reason": None, "log_tail": ["one", "two"],
+}  # fmt: skip
+
+
+class FakeDoor:
+    """Remembers what it was asked; says what it was told to say."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+        self.news: deque[dict] = deque()
+        self.open = True
+
+    def ask(self, *question) -> bool:
+        if self.open:
+            self.asked.append(question)
+        return self.open
+
+    def heard(self):
+        while self.news:
+            yield self.news.popleft()
+
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.fixture
+def lending():
+    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"))
+    lending.door = lending._door
+    return lending
+
+
+def at(second: float = 0.0) -> Stamp:
+    return Stamp(1_700_000_000_000 + round(second * 1000), True, round(second * 1e9))
+
+
+def ask(lending, verb: str, request_id: str = "q1", reply_to=("", b""), second: float = 0.0, **args) -> list:
+    topic = f"k1/v1/bar/edge/edge-1/request/{verb}"
+    payload = json.dumps({"id": request_id, "caller": "app", "args": args}).encode()
+    return list(lending.request(topic, payload, reply_to, at(second)))
+
+
+def said(lending, *news: dict, second: float = 0.0) -> list[tuple[str, contract.Message]]:
+    lending.door.news.extend(news)
+    out = []
+    for _ in range(1 + len(news)):
+        for p in lending.process(at(second)):
+            ours = p.payload and p.topic.startswith("k1/")
+            out.append((p.topic, contract.decode(p.topic, p.payload) if ours else p))
+    return out
+
+
+def test_a_request_is_passed_on_and_answered_when_the_library_answers(lending):
+    assert ask(lending, "track.get", track="x", reply_to=("app/inbox", b"7")) == []
+    assert lending.door.asked == [(1, "track.get", {"track": "x"}, "app")]
+    (topic, answer), (copy_topic, copy) = said(lending, {"answer": 1, "result": "ok", "data": {"layers": {}}})
+    assert topic == "k1/v1/bar/edge/edge-1/response/track.get"
+    assert (answer.id, answer.result, answer.data) == ("q1", "ok", {"layers": {}})
+    assert (copy_topic, copy.correlation) == ("app/inbox", b"7")
+
+
+def test_an_id_that_came_before_is_answered_and_not_asked_again(lending):
+    ask(lending, "track.delete", track="x")
+    assert ask(lending, "track.delete", track="x") == []
+    assert len(said(lending, {"answer": 1, "result": "ok", "data": {}})) == 1
+    (again,) = ask(lending, "track.delete", track="x")
+    assert b'"result":"ok"' in again.payload
+    assert len(lending.door.asked) == 1
+
+
+def test_a_broken_expired_or_too_frequent_request_never_reaches_the_library(lending):
+    (refusal,) = ask(lending, "track.get", colour="red", track="x")
+    assert b"INVALID_REQUEST" in refusal.payload
+    topic = "k1/v1/bar/edge/edge-1/request/track.list"
+    old = json.dumps({"id": "q9", "expires_at_ms": 5.0}).encode()
+    assert b"EXPIRED" in next(lending.request(topic, old, ("", b""), at())).payload
+    answers = [ask(lending, "storage.usage", f"q{n}") for n in range(150)]
+    refused = [a for a in answers if a]
+    assert 40 <= len(refused) <= 60 and b"RATE_LIMIT_EXCEEDED" in refused[-1][0].payload
+
+
+def test_a_library_that_is_not_open_or_silent_is_said(lending):
+    lending.door.open = False
+    assert b"NOT_READY" in ask(lending, "track.list")[0].payload
+    lending.door.open = True
+    ask(lending, "track.list", "q2")
+    assert list(lending.process(at(PATIENCE_NS / 1e9 - 1))) == []
+    (late,) = lending.process(at(PATIENCE_NS / 1e9 + 1))
+    assert b"NOT_READY" in late.payload
+    assert ask(lending, "track.list", "q2", second=12) == []
+    assert said(lending, {"answer": 1, "result": "ok", "data": {}}) == []
+
+
+def test_an_answer_never_lands_on_a_topic_of_the_contract(lending):
+    ask(lending, "track.list", reply_to=("k1/v1/bar/device/k1-a/cmd/scene", b""))
+    assert len(said(lending, {"answer": 1, "result": "ok", "data": {}})) == 1
+
+
+def test_a_job_is_retained_until_a_minute_after_its_end(lending):
+    ((topic, job),) = said(lending, {"job": JOB})
+    assert topic.endswith("/job/job-1a") and (job.stage, job.progress, job.log_tail) == ("beats", 0.5, ("one", "two"))
+    ended = said(lending, {"job": JOB | {"state": "failed", "code": "NO_MUSIC", "reason": "silence", "eta_s": None}})
+    assert [message.kind for _, message in ended[1:]] == ["job_failed"]
+    assert ended[1][1].code == "NO_MUSIC"
+    (cleared,) = lending.process(at(JOB_TTL_NS / 1e9 + 1))
+    assert (cleared.topic, cleared.payload, cleared.retain) == (topic, b"", True)
+
+
+def test_a_track_is_retained_until_it_is_gone(lending):
+    ((topic, track),) = said(lending, {"track": TRACK})
+    assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and track.version == 2 and track.detail["override_by"] == "ana"
+    assert "\x1b" not in track.title
+    ((gone, publication),) = said(lending, {"gone": TRACK["id"]})
+    assert gone == topic and publication.payload == b""
+    assert said(lending, {"gone": TRACK["id"]}) == []
+
+
+def test_a_refused_file_and_a_lost_librarian_are_events(lending):
+    refused = {"file": "letter.txt", "code": "INVALID_FILE_FORMAT", "reason": "is no sound"}
+    events = said(lending, {"refused": refused}, {"lost": "ended with -9"}, {"ready": True})
+    assert [(message.kind, message.code) for _, message in events] == [
+        ("job_failed", "INVALID_FILE_FORMAT"),
+        ("alarm", "LIBRARY_LOST"),
+    ]
+
+
+def test_the_contract_names_every_code_of_the_library():
+    assert {code.value for code in Code} <= set(contract.CODES)
