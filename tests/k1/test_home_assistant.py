@@ -33,7 +33,7 @@ def payload(told):
 def rendered(template: str, **values: object) -> str:
     """As Home Assistant renders it, which lends `now` to every template."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    return environment.from_string(template).render(now=lambda: datetime.datetime(2026, 11, 22), **values)
+    return environment.from_string(template).render(now=datetime.datetime.now, **values)
 
 
 def read(component: dict, message: contract.Message) -> str:

@@ -28,7 +28,7 @@ LEASE_S = 3600
 RELEASE_S = 0.001
 """A hold that ends at once, and with it whatever was held: a switch has one topic for on and off."""
 CALLER = "home-assistant"
-REQUEST_ID = "'ha-' ~ (now().timestamp() * 1000) | int"
+REQUEST_ID = "(now().timestamp() * 1000000) | int"
 
 
 def discovery(site: str, edge: str, version: str, palettes: Mapping[str, int]) -> Publication:
@@ -73,10 +73,10 @@ def _sensors(site: str, edge: str) -> dict[str, dict]:
 
 
 def _controls(site: str, edge: str, palettes: Mapping[str, int]) -> dict[str, dict]:
-    hold = _request(f"{{'lease_s': {LEASE_S} if value == 'ON' else {RELEASE_S}}}")
+    hold = _request("hold", f"{{'lease_s': {LEASE_S} if value == 'ON' else {RELEASE_S}}}")
     usual = next(iter(palettes.values()), 0)
     palette = f"{json.dumps(dict(palettes))}.get(value, {usual})"
-    scene = _request(f"{{'pattern': value, 'palette': {palette}, 'lease_s': {LEASE_S}}}")
+    scene = _request("scene", f"{{'pattern': value, 'palette': {palette}, 'lease_s': {LEASE_S}}}")
     return {
         "hold": {
             "platform": "switch", "name": "Hold", "icon": "mdi:hand-back-left",
@@ -92,7 +92,7 @@ def _controls(site: str, edge: str, palettes: Mapping[str, int]) -> dict[str, di
     }  # fmt: skip
 
 
-def _request(arguments: str) -> str:
+def _request(control: str, arguments: str) -> str:
     """A template that makes a request of a control's value; `arguments` is an expression. Each request has an id of its own,
     since a repeated one is answered and not done."""
-    return "{{ {'id': " + REQUEST_ID + f", 'caller': '{CALLER}', 'args': {arguments}}} | tojson }}}}"
+    return f"{{{{ {{'id': '{control}-' ~ {REQUEST_ID}, 'caller': '{CALLER}', 'args': {arguments}}} | tojson }}}}"
