@@ -14,7 +14,7 @@ from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, TEMPI, BarPointer
 
 NEIGHBOURS = 4
 """Tempi on either side that count as the same: +-9 %."""
-LEVEL_MARGIN = 2.5
+LEVEL_MARGIN = 8.0
 """Another tempo must be this many times as probable before it is followed."""
 PHASE_MARGIN = 2.5
 WITHIN = 2.5
