@@ -105,8 +105,8 @@ def test_the_switch_holds_and_lets_go(payload):
     assert hands.look(CHOREOGRAPHED) is None, "hands off"
     (state,) = hands.process(Situation(NOW))
     assert rendered(hold["value_template"], value_json=json.loads(state.payload)) == "ON"
-    hands = Hands(Scribe("hall", "pi"))
     pressed(payload["components"]["scene"], "pulse", hands)
+    assert list(hands.process(Situation(NOW))), "someone else's scene is held"
     assert pressed(hold, "OFF", hands)["result"] == "ok"
     later = NOW._replace(monotonic_ns=NOW.monotonic_ns + 2_000_000)
     (state,) = hands.process(Situation(later))
