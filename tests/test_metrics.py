@@ -142,7 +142,8 @@ def asked_for(expression: str) -> set[str]:
 
 def test_the_alerts_ask_for_what_is_exported_and_say_what_to_do(exported):
     text = (DOCS / "alerts.yml").read_text()
-    rules = re.findall(r"- alert: (\w+)\n +expr: (.+)\n +for: (\d+[smh])\n +labels: .+\n +annotations:\n +summary: (.+)\n", text)
+    form = r"- alert: (\w+)\n +expr: (.+)\n +for: (\d+[smh])\n +labels: .+\n +annotations:\n +summary: (.+)\n"
+    rules = re.findall(form, text)
     assert len(rules) == text.count("- alert:") >= 8
     for name, expression, _, summary in rules:
         assert asked_for(expression), name
