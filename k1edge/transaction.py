@@ -97,7 +97,7 @@ class Transaction:
                 yield from self._refused(desired, refused, stamp)
                 return
             self.restart = f"to try the configuration {candidate.hash} that came over MQTT"
-            yield self._event(stamp, "info", "", "accepted: restarting to try it", _about(desired))
+            yield self._event(stamp, "info", "", "accepted: restarting to try it", **_about(desired))
 
         self._begin(lambda: self._staged(desired), staged)
 
@@ -142,7 +142,7 @@ class Transaction:
                               next_number=kept.number + 1, origin=origin_of(kept))
         self._trial = None
         yield self.reported(stamp)
-        yield self._event(stamp, "info", "", f"proved itself: generation {kept.number}", {"hash": kept.hash})
+        yield self._event(stamp, "info", "", f"proved itself: generation {kept.number}", hash=kept.hash)
 
     def _given_up(self, outcome: Callable[[], None], _stamp: Stamp) -> Iterator[Publication]:
         outcome()
@@ -168,12 +168,12 @@ class Transaction:
     def _first_words(self, stamp: Stamp) -> Iterator[Publication]:
         refusal = self._start.refusal
         if refusal and not refusal.told:
-            yield self._event(stamp, "alarm", refusal.code, refusal.reason, {"hash": self.hash, "refused": refusal.hash})
+            yield self._event(stamp, "alarm", refusal.code, refusal.reason, hash=self.hash, refused=refusal.hash)
         if self._start.complaint:
             yield self._complaint(stamp)
 
     def _complaint(self, stamp: Stamp) -> Publication:
-        return self._event(stamp, "alarm", UNWRITABLE, self._start.complaint, {"hash": self.hash})
+        return self._event(stamp, "alarm", UNWRITABLE, self._start.complaint, hash=self.hash)
 
     def _admit(self, desired: ConfigDesired, stamp: Stamp) -> None:
         """What can be said at once. Raises RefusedError."""
@@ -205,9 +205,9 @@ class Transaction:
         refusal = Refusal(digest(desired.toml.encode()), refused.code, str(refused))
         self._start = replace(self._start, refusal=refusal, faults=refused.faults)
         yield self.reported(stamp)
-        yield self._event(stamp, "warning", refused.code, str(refused), _about(desired))
+        yield self._event(stamp, "warning", refused.code, str(refused), **_about(desired))
 
-    def _event(self, stamp: Stamp, severity: str, code: str, reason: str, data: dict[str, str]) -> Publication:
+    def _event(self, stamp: Stamp, severity: str, code: str, reason: str, **data: str) -> Publication:
         return self._scribe.write(contract.Event, stamp, kind="config", severity=severity, code=code,
                                   reason=_printable(reason), data=data)
 
