@@ -15,7 +15,8 @@ import numpy as np
 
 from k1edge.frames import HOPS_PER_S
 
-MIN_LEAD = 0.100 * HOPS_PER_S
+MIN_LEAD, LEAST_SPAN = 0.100 * HOPS_PER_S, 2.0
+"""A beat is announced this early or not at all; with a lead near it, there are still LEAST_SPAN hops to do it in."""
 MIN_INTERVAL = 0.60
 """Of a period; a smaller step would be seen as a double flash."""
 CORRECT_FROM = 0.030 * HOPS_PER_S
@@ -45,6 +46,7 @@ class Announcer:
 
     def __init__(self, lead_ms: float) -> None:
         self._lead = lead_ms / 1000 * HOPS_PER_S
+        self._least = min(MIN_LEAD, self._lead - LEAST_SPAN)
         self.last: Announcement | None = None
         self._period = 0.0
         self._run: deque[float] = deque(maxlen=STEADY_BEATS)
@@ -65,7 +67,7 @@ class Announcer:
             return corrected
         earliest = now if self.last is None else max(self.last.due + MIN_INTERVAL * period, now)
         due = target + period * -((target - earliest) // period)
-        if not MIN_LEAD <= due - now <= self._lead:
+        if not self._least <= due - now <= self._lead:
             return None
         number = 1 if self.last is None else self.last.number + 1
         if self._run and abs(due - self._run[-1] - period) > STEADY_WITHIN * period:

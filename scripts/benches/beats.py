@@ -7,6 +7,7 @@ prints one table per set, the mean of the set means, phantom beats, and a reliab
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import resource
 import sys
@@ -113,7 +114,7 @@ def reliability(engine: str, work: list[Item], runs: list[Run]) -> None:
         return
     confidence, hit = np.array(pairs, float).T
     print(f"\nreliability of {engine}: mean confidence -> share of beats within 70 ms (n)")
-    for low, high in zip(DECILES, DECILES[1:], strict=False):
+    for low, high in itertools.pairwise(DECILES):
         inside = (confidence >= low) & ((confidence < high) | (high == 1))
         if inside.any():
             print(f"  {low:.1f}-{high:.1f}  {confidence[inside].mean():.2f} -> {hit[inside].mean():.2f}  ({inside.sum()})")

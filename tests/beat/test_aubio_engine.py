@@ -8,7 +8,7 @@ from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, play
 
 
 def test_its_beats_are_announced_ahead_and_once():
-    sound = synth.clicks(120, 25)
+    sound = synth.four_on_the_floor(120, 25)
     heard = play(sound.samples, engine="aubio")
     late = heard.due_between(12, 24)
     assert hit_share(late, sound.truth.beats_s[(sound.truth.beats_s > 12) & (sound.truth.beats_s < 24)]) >= 0.9
@@ -24,7 +24,7 @@ def test_it_does_not_beat_to_noise(samples):
 
 
 def test_hands_change_what_follows():
-    sound = synth.clicks(120, 25).samples
+    sound = synth.four_on_the_floor(120, 25).samples
     player = Player(engine="aubio")
     player.play(sound[: 15 * RATE_HZ])
     player.tracker.halve()
@@ -35,7 +35,7 @@ def test_hands_change_what_follows():
     player.tracker.double()
     player.tracker.nudge(100)
     heard = player.play(sound[20 * RATE_HZ :])
-    moved = errors_s(heard.due_between(22, 24.5), synth.clicks(120, 25).truth.beats_s)
+    moved = errors_s(heard.due_between(22, 24.5), synth.four_on_the_floor(120, 25).truth.beats_s)
     assert np.median(moved) == pytest.approx(0.1, abs=0.03)
     player.tracker.tap(player.at)
 

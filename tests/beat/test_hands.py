@@ -22,9 +22,8 @@ def test_double_doubles_and_teaches_the_prior():
     heard = cut_at(player, sound.samples, lambda t: t.double())
     assert heard.at(12.5).tempo_bpm == pytest.approx(160, rel=0.02)
     assert player.tracker.tempo_prior.density(160) > before
-    truth = sound.truth.beats_s
-    soon = heard.due_between(12.3, 14)
-    assert hit_share(soon, np.r_[truth, truth + 0.375][(np.r_[truth, truth + 0.375] > 12.4) & (np.r_[truth, truth + 0.375] < 13.8)]) == 1.0
+    truth = np.r_[sound.truth.beats_s, sound.truth.beats_s + 0.375]
+    assert hit_share(heard.due_between(12.3, 14), truth[(truth > 12.4) & (truth < 13.8)]) == 1.0
 
 
 def test_halve_halves_and_stays_on_the_beat():
@@ -42,8 +41,8 @@ def test_a_level_beyond_the_range_is_refused():
 def test_nudge_moves_the_grid():
     sound = synth.clicks(120, 14)
     heard = cut_at(Player(), sound.samples, lambda t: t.nudge(120))
-    moved = errors_s(heard.due_between(12.3, 13.1), sound.truth.beats_s)
-    assert len(moved) and moved.mean() == pytest.approx(0.12, abs=0.05)
+    moved = errors_s(heard.due_between(12.05, 12.7), sound.truth.beats_s)
+    assert len(moved) and moved[0] == pytest.approx(0.12, abs=0.04)
 
 
 def test_this_is_one_makes_the_nearest_beat_a_downbeat():
@@ -71,7 +70,7 @@ def test_taps_set_tempo_and_phase_before_anything_is_heard():
     state = player.play(noise[at : at + RATE_HZ // 10]).states[-1]
     assert state.tempo_bpm == pytest.approx(125, rel=0.02)
     since_tap_s = (state.end - at) / RATE_HZ
-    assert (state.phase - since_tap_s / 0.48) % 1.0 == pytest.approx(0, abs=0.15) or (state.phase - since_tap_s / 0.48) % 1.0 > 0.85
+    assert abs((state.phase - since_tap_s / 0.48 + 0.5) % 1.0 - 0.5) < 0.15
     assert player.tracker.tempo_prior.density(125) > 0
 
 

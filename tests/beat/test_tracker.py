@@ -39,7 +39,7 @@ def test_beats_are_announced_ahead_by_the_lead(lead_ms):
     leads = [heard.fmt.seconds(event.due) - at for at, event in heard.lines]
     assert len(leads) > 12
     assert np.mean([lead_ms / 1000 - 0.011 < lead <= lead_ms / 1000 + 1e-4 for lead in leads]) >= 0.9
-    assert min(leads) >= 0.0999
+    assert min(leads) >= min(0.0999, lead_ms / 1000 - 0.0201)
 
 
 def test_silence_never_locks():
@@ -50,8 +50,13 @@ def test_silence_never_locks():
 
 @pytest.mark.parametrize(
     "samples",
-    [synth.noise(25, -20).samples, synth.noise(25, -58).samples, synth.noise(25, -20, "pink").samples, synth.hum(25).samples, babble(40)],
-    ids=["white", "hiss", "pink", "hum", "babble"],
+    [
+        pytest.param(synth.noise(25, -20).samples, id="white"),
+        pytest.param(synth.noise(25, -58).samples, id="hiss"),
+        pytest.param(synth.noise(25, -20, "pink").samples, id="pink"),
+        pytest.param(synth.hum(25).samples, id="hum"),
+        pytest.param(babble(40), id="babble"),
+    ],
 )
 def test_what_is_not_music_gets_no_beats(samples):
     heard = play(samples)
