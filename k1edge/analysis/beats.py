@@ -46,6 +46,8 @@ NEIGHBOURS = 5
 DELAYS = (-1, 0, 1)
 LIVE_WEIGHT, LIVE_DOWNBEAT_WEIGHT = 0.5, 0.5
 """Nats that a sure live beat adds: enough to choose between levels and phases that sound alike, no more (tune half)."""
+LIVE_TEMPO_WEIGHT, LIVE_TEMPO_WIDTH, LIVE_TEMPO_BEATS = 1.0, 0.05, 6
+"""The same for its tempo: a level that was followed with confidence is kept where the track as a whole leaves a choice."""
 PER_BAR, POSITION, METRE_MASS = metre_table()
 NEVER = np.float32(-1e30)
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
@@ -68,6 +70,8 @@ class Evidence:
     """How long before the end of its step the sound was."""
     announced: np.ndarray | None = None
     """(steps, 2) how sure the live tracker was of a beat, and of a downbeat, in each step."""
+    tempo: np.ndarray | None = None
+    """(steps, 2) the beat period it believed in, steps, and how sure it was; 0 = not at all."""
 
 
 def weigh(recording: Recording) -> Evidence:
@@ -78,7 +82,8 @@ def weigh(recording: Recording) -> Evidence:
         heard = Activation(*rows["heard"][n].tolist())
         weighed[n], bars[n] = evidence(heard), bar_evidence(heard, float(rows["kick"][n]))
     onset = rows["onset"] * rows["sounding"]
-    return Evidence(*weighed.T, onset, bars, recording.latency_s, _announced(recording, len(rows)))
+    announced, tempo = _announced(recording, len(rows)), _believed_tempo(recording, len(rows))
+    return Evidence(*weighed.T, onset, bars, recording.latency_s, announced, tempo)
 
 
 def _announced(recording: Recording, steps: int) -> np.ndarray:
@@ -91,6 +96,20 @@ def _announced(recording: Recording, steps: int) -> np.ndarray:
             np.maximum(zone[:, 0], sure * np.array(ZONE_WEIGHTS), out=zone[:, 0])
             zone[:, 1] = np.where(in_bar == 1, zone[:, 0], 0.0)
     return said[:steps]
+
+
+def _believed_tempo(recording: Recording, steps: int) -> np.ndarray:
+    """(steps, 2) median period of the live beats round each step, and the confidence of the next."""
+    beats = recording.beats[np.argsort(recording.beats[:, 0])]
+    believed = np.zeros((steps, 2), np.float32)
+    if len(beats) < LIVE_TEMPO_BEATS:
+        return believed
+    at = np.clip(np.round((beats[:, 0] + recording.latency_s) * STEPS_PER_S).astype(int), 0, steps)
+    periods = np.diff(beats[:, 0]) * STEPS_PER_S
+    for n in range(1, len(beats)):
+        around = periods[max(n - LIVE_TEMPO_BEATS // 2 - 1, 0) : n + LIVE_TEMPO_BEATS // 2]
+        believed[at[n - 1] : at[n]] = np.median(around), beats[n, 1]
+    return believed
 
 
 class _Tempi:
@@ -114,9 +133,15 @@ class _Tempi:
         self.origin = np.clip(self.origin, 0, TEMPI - 1)
         # to[j, k]: from tempo j - NEIGHBOURS + k to tempo j
         self.to = np.where(inside, steps[self.origin, np.arange(TEMPI)[:, None]], NEVER).astype(np.float32)
+        self.periods = periods
         self.longest = int(self.whole.max()) + 1
         self.back = self.whole + np.array(DELAYS)[:, None]
         self._template, self._each_age = onset_template(np.arange(self.longest), periods)
+
+    def witnessed(self, tempo: np.ndarray) -> np.ndarray:
+        """(steps, 2) what the live tracker believed -> (steps, TEMPI) what a beat of each tempo gains by it."""
+        away = np.log(self.periods / np.maximum(tempo[:, :1], 1.0)) / LIVE_TEMPO_WIDTH
+        return (LIVE_TEMPO_WEIGHT * tempo[:, 1:] * np.exp(-0.5 * away**2)).astype(np.float32)
 
     def spans(self, onset: np.ndarray) -> np.ndarray:
         """(steps,) z -> (steps, TEMPI) O: what the onsets say of a beat of each tempo that ends in each step."""
@@ -250,8 +275,11 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     if evidence.announced is not None:
         worth += LIVE_WEIGHT * evidence.announced[:, 0]
     tempi = _Tempi(prior, *tempo_range_bpm)
+    spans = tempi.spans(evidence.onset)
+    if evidence.tempo is not None:
+        spans += tempi.witnessed(evidence.tempo)
     path = _Path(tempi, len(worth))
-    steps = np.array(path.run(worth, evidence.none.astype(np.float32), tempi.spans(evidence.onset)), int)
+    steps = np.array(path.run(worth, evidence.none.astype(np.float32), spans), int)
     if not len(steps):
         return BeatGrid(np.zeros(0), steps, steps)
     in_bar, per_bar = _bars(_bar_weights(evidence, steps))
