@@ -2,9 +2,13 @@
 
 import errno
 import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from k1edge.config import ConfigError
 from k1edge.startup import INVALID, ROLLED_BACK, SAFE_MODE, begin, counted
@@ -29,6 +33,10 @@ class Machine:
         if text is not None:
             self.file.write_text(text)
         return begin(self.file, instead, self.environ)
+
+    @property
+    def text(self):
+        return self.file.read_text() if self.file.exists() else ""
 
     def prove(self, start):
         return self.store.promote(start.running, WHEN, reached=True)
@@ -263,6 +271,44 @@ def test_what_is_judged_compares_with_what_did_well(machine):
     assert machine.start(BETTER).parts.suspect == {"engine"}
     machine.store.survived()
     assert machine.start(GOOD.replace("broker", "other")).parts.suspect == {"broker"}
+
+
+EVENTS = {
+    "edit": lambda machine: machine.file.write_text(BETTER),
+    "edit back": lambda machine: machine.file.write_text(GOOD),
+    "typo": lambda machine: machine.file.write_text(BAD),
+    "loss": lambda machine: machine.file.unlink(missing_ok=True),
+    "remote": lambda machine: machine.store.stage(remote(LOUD, over=machine.text)),
+    "broken remote": lambda machine: machine.store.stage(remote("[", over=machine.text)),
+    "retry": lambda machine: machine.store.retry(),
+    "nothing": lambda machine: None,
+}
+ENDS = {
+    "well": lambda machine, start: machine.prove(start) if start.on_trial else machine.store.survived(),
+    "death": lambda machine, start: None,
+    "stop": lambda machine, start: machine.store.withdrew(),
+    "failure": lambda machine, start: start.on_trial and machine.store.refuse(Refusal(start.running.hash, ROLLED_BACK, "x")),
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from(sorted(ENDS))), max_size=6))
+def test_whatever_has_happened_it_starts_as_the_same_edge_and_says_why_it_does_not_run_what_it_should(story):
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(Path(folder))
+        machine.live(GOOD)
+        for event, end in story:
+            EVENTS[event](machine)
+            start = machine.start()
+            assert (start.settings.site, start.settings.mqtt.host) == ("hall", "broker")
+            assert start.origin != "defaults" or start.code == SAFE_MODE
+            assert (start.origin in ("last-known-good", "defaults")) == bool(start.code)
+            assert not start.code or start.refusal.reason
+            ENDS[end](machine, start)
+        machine.store.survived()
+        machine.live(GOOD + "# mended\n")
+        last = machine.start()
+        assert (last.origin, last.code, last.generation) == ("file", "", machine.store.kept()[0].number)
 
 
 def test_a_state_that_cannot_be_written_is_said_and_it_starts(machine, monkeypatch):
