@@ -148,13 +148,13 @@ class Edge:
 
     def farewell(self) -> Iterator[Publication]:
         """The last words: every K1 released, the score, status `stopping`."""
+        stamp = self._now()
+        yield from self._driver.release(stamp)
         self._configuration.close()
         if self._metrics is not None:
             self._metrics.close()
         if self._lending is not None:
             self._lending.close()
-        stamp = self._now()
-        yield from self._driver.release(stamp)
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._bulletin.status(stamp, "stopping")
 
