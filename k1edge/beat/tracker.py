@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from k1edge.beat.accents import Accents
 from k1edge.beat.announcer import Announcer
 from k1edge.beat.bar_pointer import STEP_HOPS, STEPS_PER_S, BarPointer
@@ -112,6 +114,15 @@ class BarPointerTracker:
         if bpm is not None:
             self._learn(bpm)
         self._look_afresh()
+
+    @property
+    def tempi_bpm(self) -> np.ndarray:
+        """(I,) tempi of the state space, fastest first."""
+        return self._pointer.tempi_bpm
+
+    def tempo_posterior(self) -> np.ndarray:
+        """(I,) probability of each of `tempi_bpm`; what is missing to 1 is "no beat"."""
+        return self._pointer.tempo_masses()
 
     @property
     def _now(self) -> float:
