@@ -15,6 +15,7 @@ from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
 from k1edge.bulletin import AUDIO_LOST, Bulletin, Input
+from k1edge.catcher import SongCatcher
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineHealth
@@ -25,9 +26,9 @@ from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link, Received
-from k1edge.metrics import Metrics
 from k1edge.lending import Lending
-from k1edge.library.door import Door
+from k1edge.library.door import Door, music_folder
+from k1edge.metrics import Metrics
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import HOUR_S, SelfScore
@@ -72,8 +73,11 @@ class Edge:
         self._bulletin = Bulletin(settings, scribe, boot_id)
         self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
-        door = Door(settings.library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
-        self._lending = Lending(door, scribe) if settings.library.enabled else None
+        library = settings.library
+        door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
+        self._lending = Lending(door, scribe) if library.enabled else None
+        catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
+        self._catcher = SongCatcher(music_folder(library, state_folder()) / "inbox") if catches else None
         self._score = SelfScore()
         port = settings.telemetry.prometheus_port
         self._metrics = Metrics(port) if port else None
@@ -112,6 +116,8 @@ class Edge:
             self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now))
         self.blackbox.after(frame)
+        if self._catcher is not None:
+            self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
         self._health.process(block)
         self._guarded(frame)
         self._score.process(frame)
@@ -153,6 +159,8 @@ class Edge:
         self._configuration.close()
         if self._metrics is not None:
             self._metrics.close()
+        if self._catcher is not None:
+            self._catcher.close()
         if self._lending is not None:
             self._lending.close()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
@@ -174,6 +182,8 @@ class Edge:
         return f"following {self._device}: {tempo}, {self._frame.section.label}; {broker}; {self._driver.ready} K1 ready"
 
     def _begin_stream(self, fmt: StreamFormat) -> None:
+        if self._catcher is not None:
+            self._catcher.begin(fmt)
         prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)

@@ -15,13 +15,14 @@ from typing import Any
 
 from k1edge import __version__
 from k1edge.analysis.listening import listen
+from k1edge.analysis.recording import Recording, unpack
 from k1edge.analysis.song import NoMusic, Origin, Progress, analyse
 from k1edge.audio import AudioError
 from k1edge.audio.files import FileSource
 from k1edge.config import Settings
 from k1edge.genesis.document import GenesisMap, encode
 from k1edge.genesis.faults import MapError
-from k1edge.library.admission import shown, sound_format
+from k1edge.library.admission import HEARD, shown, sound_format
 from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256, write_whole
 
@@ -42,12 +43,9 @@ def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any)
     """The map of a sound file; raises `Refused`."""
     progress("opening", 0.0)
     try:
-        _check_head(path)
-        source = FileSource(path)
-        origin = Origin(shown(path), file_sha256(path), datetime.now(UTC).isoformat(timespec="seconds"),
-                        source.fmt.rate_hz, **told)  # fmt: skip
-        recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
-        source.close()
+        recording, rate_hz, kind = _recording(path, settings, progress)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        origin = Origin(shown(path), file_sha256(path), now, rate_hz, source=kind, **told)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
     except AudioError as fault:
         raise Refused(Code.INVALID_FILE_FORMAT, str(fault)) from None
@@ -59,10 +57,21 @@ def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any)
         raise Refused(Code.ANALYSIS_FAILED, f"the analysis is not a valid map: {error}") from None
 
 
-def _check_head(path: Path) -> None:
+def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Recording, int, str]:
+    """What is heard in a sound file, or was heard on the line; its sample rate; `file` or `live`."""
     with path.open("rb") as file:
-        if sound_format(file.read(16)) is None:
-            raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} is no sound file, whatever its name says")
+        found = sound_format(file.read(16))
+    if found is None:
+        raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} is no sound file, whatever its name says")
+    if found == HEARD:
+        try:
+            return *unpack(path.read_bytes()), "live"
+        except ValueError as fault:
+            raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault}") from None
+    source = FileSource(path)
+    recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
+    source.close()
+    return recording, source.fmt.rate_hz, "file"
 
 
 def _heard(progress: Progress, duration_s: float) -> Callable[[float], None]:

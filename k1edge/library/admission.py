@@ -13,6 +13,8 @@ from k1edge.library.errors import Code, LibraryError
 
 MAX_FILE_BYTES = 50_000_000
 HEAD_BYTES = 16
+HEARD = "heard"
+"""What the edge itself heard of a song on the line; see `analysis.recording`."""
 FORMATS = "wav, flac, ogg, mp3 or m4a"
 
 
@@ -68,5 +70,7 @@ def sound_format(head: bytes) -> str | None:
         return "ogg"
     if head[4:8] == b"ftyp":
         return "m4a"
+    if head[:8] == b"K1HEARD1":
+        return HEARD
     is_frame = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2  # sync, layer III
     return "mp3" if head[:3] == b"ID3" or is_frame else None

@@ -29,12 +29,17 @@ CALM_S = 3.0
 GOODBYE_S = 3.0
 
 
+def music_folder(settings: LibrarySettings, state: Path) -> Path:
+    """Where songs may be analysed from; its `inbox` is watched."""
+    return Path(settings.music_dir) if settings.music_dir else state / "music"
+
+
 class Door:
     """One librarian, kept alive."""
 
     def __init__(self, settings: LibrarySettings, state: Path, command: list[str], delay_s: float = CALM_S) -> None:
         """`command`: the analysis of one song, as `library.worker` takes it. Opens `delay_s` from now."""
-        music = Path(settings.music_dir) if settings.music_dir else state / "music"
+        music = music_folder(settings, state)
         told = settings.model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})
         self._told = json.dumps(told | {"root": str(state / "library"), "music": str(music), "command": command})
         self._process: subprocess.Popen | None = None

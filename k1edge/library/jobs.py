@@ -31,6 +31,8 @@ DEFAULT_PRIORITY = 5
 MOST_ATTEMPTS = 10
 """A file that takes the whole process down with it does so no more often than this; power cuts hit the innocent, too."""
 ETA_JOBS = 10
+HEARD_SUFFIX = ".k1heard"
+"""Of what was heard on the line: removed once its map is safe."""
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
 KEPT_JOBS = 1_000
@@ -92,7 +94,8 @@ class Jobs:
         real = admit(path, self._rules.folder, self._rules.max_file_bytes)
         if not 1 <= priority <= 10:
             raise LibraryError(Code.INVALID_REQUEST, f"a priority of {priority} is not within 1..10")
-        track = TrackFacts(_hash(real), shown(real), **facts)
+        source = "live" if real.suffix == HEARD_SUFFIX else "file"
+        track = TrackFacts(_hash(real), shown(real), source=source, **facts)
         with transaction(self._db):
             self._library.register(track)
             waiting = self._db.execute(
@@ -206,21 +209,28 @@ class Jobs:
             self._complete(job, song, log)
 
     def _complete(self, job: str, song: Any, log: str) -> None:
-        row = self._db.execute("SELECT track_id FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._db.execute("SELECT track_id, path FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None:  # its track was purged meanwhile
             return
+        path = Path(os.fsdecode(row["path"]))
+        heard = path.suffix == HEARD_SUFFIX
         with transaction(self._db):
-            self._library.add_version(row["track_id"], song, "analysis", job_id=job)
+            self._library.add_version(row["track_id"], song, "live" if heard else "analysis", job_id=job)
             self._ended(job, "completed", (None, None, log))
+        if heard:
+            path.unlink(missing_ok=True)
         self._tell(job)
 
     def _fail(self, job: str, failure: Failure, log: str) -> None:
-        row = self._db.execute("SELECT track_id FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._db.execute("SELECT track_id, path FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None:
             return
         with transaction(self._db):
             self._ended(job, "failed", (failure.code, failure.reason, log))
             self._library.set_status(row["track_id"], "failed")
+        path = Path(os.fsdecode(row["path"]))
+        if path.suffix == HEARD_SUFFIX and failure.code is Code.NO_MUSIC:
+            path.unlink(missing_ok=True)
         self._tell(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:

@@ -54,7 +54,7 @@ def _make(music: Path, name: str, kind: str, samples: np.ndarray) -> tuple[str, 
             soundfile.write(path, samples, 44_100, format="OGG")
             return path.name, "completed"
         case "silence":
-            soundfile.write(path, np.zeros(44_100 + len(name) + int(samples[1000] * 1e6)), 44_100)
+            soundfile.write(path, np.zeros(44_100 + 441 * int(name.split()[-1])), 44_100)  # the same audio is the same track
             return path.name, "NO_MUSIC"
         case "blink":
             soundfile.write(path, samples[:44_100], 44_100)

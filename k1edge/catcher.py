@@ -1,0 +1,77 @@
+"""Catches the songs that are heard on the line: each becomes a file in the library's inbox, and from there a map.
+
+Consumes frames with what the tracker heard, one a hop; emits files of 0.9 MB a minute, written by a thread of their own and
+gone when the map is made. The sound itself is not kept. A song ends with silence or with its stream. Cost: 10 us a hop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from k1edge.analysis.recording import Recorder, Recording, pack
+from k1edge.beat.observation import Heard
+from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
+from k1edge.library.files import write_whole
+from k1edge.library.jobs import HEARD_SUFFIX
+
+SHORTEST_S, FEWEST_BEATS = 45.0, 60
+"""Less is a jingle, a sound check, an announcement."""
+LONGEST_S = 20 * 60.0
+"""18 MB in memory; a set without a pause is cut into pieces."""
+
+log = logging.getLogger("k1edge")
+
+
+class SongCatcher:
+    """One line, song after song."""
+
+    def __init__(self, inbox: Path, utc: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._inbox, self._utc = inbox, utc
+        self._recorder: Recorder | None = None
+        self._fmt: StreamFormat | None = None
+        self._writer: threading.Thread | None = None
+
+    def begin(self, fmt: StreamFormat) -> None:
+        """A new stream: what was being caught is complete."""
+        self.end()
+        self._fmt = fmt
+
+    def process(self, frame: GenesisFrame, heard: Heard, latency_hops: float) -> None:
+        """One hop."""
+        if frame.section.label == "silence":
+            self.end()
+            return
+        if self._recorder is None:
+            if frame.features.silent:
+                return
+            self._recorder = Recorder(self._fmt, latency_hops / HOPS_PER_S)
+        self._recorder.add(frame, heard)
+        if len(self._recorder) >= LONGEST_S * HOPS_PER_S:
+            self.end()
+
+    def end(self) -> None:
+        """The song is over; keeps it if it was one."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None or len(recorder) < SHORTEST_S * HOPS_PER_S or recorder.beats < FEWEST_BEATS:
+            return
+        name = f"heard-{self._utc():%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
+        work = (self._inbox / name, recorder.finish(), self._fmt.rate_hz)
+        self._writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Ends the song that is playing, and waits until it is written."""
+        self.end()
+        if self._writer is not None:
+            self._writer.join()
+
+
+def _write(path: Path, recording: Recording, rate_hz: int) -> None:
+    try:
+        write_whole(path, pack(recording, rate_hz))
+    except OSError as fault:
+        log.warning("a song that was heard cannot be kept: %s", fault)

@@ -1,0 +1,78 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from k1edge.analysis.job import Refused, file_to_map
+from k1edge.analysis.recording import pack, unpack
+from k1edge.audio.blocks import blocks
+from k1edge.audio.synth import four_on_the_floor
+from k1edge.catcher import SongCatcher
+from k1edge.config import Settings
+from k1edge.frames import StreamFormat
+from k1edge.library.admission import admit
+from k1edge.pipeline import Pipeline
+
+FMT = StreamFormat(44_100)
+
+
+class Wall:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 21, 0, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
+    """A song, a pause, a jingle, a pause, half a song: what was caught of it."""
+    inbox = tmp_path_factory.mktemp("evening") / "inbox"
+    song = four_on_the_floor(126.0, 50.0, 44_100).samples
+    pause = np.zeros(44_100 * 4, np.float32)
+    sound = np.concatenate([pause, song, pause, song[: 44_100 * 10], pause, song[: 44_100 * 47]])
+    catcher, pipeline = SongCatcher(inbox, Wall()), Pipeline(Settings(), FMT)
+    catcher.begin(FMT)
+    for block in blocks(iter([sound]), FMT, False):
+        frame = pipeline.process(block)
+        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
+    catcher.close()
+    return inbox
+
+
+def test_songs_are_caught_and_jingles_are_not(evening):
+    names = sorted(path.name for path in evening.iterdir())
+    assert names == ["heard-20261122T210001Z.k1heard", "heard-20261122T210002Z.k1heard"]
+
+
+def test_a_song_that_was_heard_becomes_a_map_without_its_sound(evening):
+    path = sorted(evening.iterdir())[0]
+    assert admit(path, evening.parent) == path
+    assert path.stat().st_size < 1_200_000
+    song = file_to_map(path, Settings(), lambda stage, share: None)
+    assert song.global_metrics.bpm == pytest.approx(126.0, rel=0.01)
+    assert song.metadata.model_extra["source"] == "live"
+    assert 48_000 < song.global_metrics.duration_ms < 56_000
+
+
+def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_path):
+    content = sorted(evening.iterdir())[0].read_bytes()
+    recording, rate_hz = unpack(content)
+    assert pack(recording, rate_hz) == content
+    for damaged in (content[:-7], content.replace(b"K1HEARD1", b"K1HEARD0", 1), b"K1HEARD1\n{}\n"):
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(damaged)
+    (tmp_path / "torn.k1heard").write_bytes(content[:-7])
+    with pytest.raises(Refused, match="INVALID_FILE_FORMAT"):
+        file_to_map(tmp_path / "torn.k1heard", Settings(), lambda stage, share: None)
+
+
+def test_a_full_disk_costs_a_song_and_nothing_else(evening, tmp_path, caplog):
+    (tmp_path / "inbox").write_text("in the way")
+    catcher = SongCatcher(tmp_path / "inbox")
+    catcher.begin(FMT)
+    recording, _ = unpack(sorted(evening.iterdir())[0].read_bytes())
+    catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "finish": lambda self: recording})()
+    catcher.close()
+    assert "cannot be kept" in caplog.text
