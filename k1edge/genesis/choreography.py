@@ -113,7 +113,7 @@ class Choreography:
         return self._level + step
 
     def _motion(self, form: Form) -> dict[str, float]:
-        """Parameters that move while the section lasts, in whatever scene: name -> -1..1, the share of the way to full or to dark."""
+        """What moves while the section lasts, in whatever scene: name -> -1..1, the share of the way to dark or to full."""
         motion = self._rules.motion[form.section.label]
         if motion.kind == "hold":
             return {}

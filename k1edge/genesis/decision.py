@@ -14,13 +14,14 @@ from collections import deque
 import numpy as np
 
 from k1edge.frames import Moment, Section
-from k1edge.genesis.evidence import BAR
+from k1edge.genesis.evidence import BAR, Row
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_AGE, SectionFilter
 
 ENTER_AT = 0.6
 DROP_AT = 0.7
 """Trades late drops for false ones."""
+BETWEEN_AT = 0.9
 RELABEL_AT = 0.8
 SURE_AT = 0.8
 DROP_GAP_BEATS = 4 * BAR
@@ -61,6 +62,17 @@ class Decision:
             labels[DROP] = 0.0
             return self._enter(int(labels.argmax()), age, float(younger.sum()))
         return self._settle(belief.sum(axis=1))
+
+    def between(self, row: Row) -> tuple[Moment, ...]:
+        """Whether a drop has come half-way between two beats: then the tracker is on the off-beat."""
+        if self.section.label != "build" or self._since_drop <= DROP_GAP_BEATS:
+            return ()
+        probability = self._filter.starting(DROP, row.values)
+        if probability < BETWEEN_AT:
+            return ()
+        self._dues.append(row.due)
+        self._filter.begin(DROP)
+        return self._enter(DROP, 0, probability)
 
     def countdown(self) -> tuple[int, float]:
         """(bars, probability) to where the section most likely ends; (0, 0.0) when it is not known what it is."""

@@ -17,6 +17,8 @@ Cost: 4 us a hop, 60 us a beat.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from k1edge.dsp.features import N_BANDS, N_NOVELTY
@@ -24,9 +26,9 @@ from k1edge.frames import FeatureFrame, StreamFormat
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.hearing import N_GROUPS, Hearing
 
-EARLY_S = 0.235
+EARLY_S = 0.2
 """Of the 250 ms a drop may take to be called; a kick and its bass are heard in 100."""
-EARLY_SHARE = 0.8
+EARLY_SHARE = 0.7
 """Of a beat, at most: fast music has the next eighth in it after that."""
 STEP_DB = 6.0
 DEEPEST = -5.0
@@ -88,28 +90,40 @@ class _Body:
 
 
 class _Start:
-    """The first sound of a beat."""
+    """The first sound after a moment in time."""
 
     def __init__(self) -> None:
         self._thirds = np.zeros((N_THIRDS, N_BANDS))
         self._strongest = np.zeros(N_NOVELTY)
         self._counts = np.zeros((N_THIRDS, 1))
+        self.due: int | None = None
+        """The moment whose sound is being heard; None between."""
+        self._third = 1.0
 
-    def add(self, hearing: Hearing, novelty: np.ndarray, third: int) -> None:
-        self._thirds[third] += hearing.energy
-        self._counts[third] += 1
-        np.maximum(self._strongest, novelty, out=self._strongest)
-
-    def take(self) -> np.ndarray:
-        """(N_START,) in dB; starts anew."""
-        thirds = self._thirds / np.maximum(self._counts, 1)
-        joined = thirds[:, N_LOW:].reshape(N_THIRDS, -1, JOINED).sum(axis=2)
-        fine = np.concatenate([thirds[:, :N_LOW], joined], axis=1).ravel()
-        parts = _power_db(np.concatenate([fine, np.maximum(self._strongest, 1e-3) ** 2]))
+    def open(self, due: int, samples: float) -> None:
+        """Hears from `due` for so many samples; what was being heard is forgotten."""
+        self.due, self._third = due, samples / N_THIRDS
         self._thirds[:] = 0.0
         self._strongest[:] = 0.0
         self._counts[:] = 0
-        return parts
+
+    def hear(self, end: int, hearing: Hearing, novelty: np.ndarray) -> bool:
+        """One more hop; True with the last."""
+        if self.due is None or end <= self.due:
+            return False
+        third = int((end - self.due) / self._third)
+        which = min(third, N_THIRDS - 1)
+        self._thirds[which] += hearing.energy
+        self._counts[which] += 1
+        np.maximum(self._strongest, novelty, out=self._strongest)
+        return third >= N_THIRDS
+
+    def take(self) -> np.ndarray:
+        """(N_START,) in dB."""
+        thirds = self._thirds / np.maximum(self._counts, 1)
+        joined = thirds[:, N_LOW:].reshape(N_THIRDS, -1, JOINED).sum(axis=2)
+        fine = np.concatenate([thirds[:, :N_LOW], joined], axis=1).ravel()
+        return _power_db(np.concatenate([fine, np.maximum(self._strongest, 1e-3) ** 2]))
 
 
 class _Peaks:
@@ -128,32 +142,40 @@ class _Peaks:
         return np.clip((parts - self._dbfs) / STEP_DB, DEEPEST, 1.0)
 
 
+class Row(NamedTuple):
+    """The evidence of one beat, or of the moment between two."""
+
+    due: int
+    on_beat: bool
+    values: np.ndarray
+    """(N_ROW,)"""
+
+
 class Evidence:
     """Hops and beats in, rows out; one per stream."""
 
     def __init__(self, fmt: StreamFormat) -> None:
         self._rate_hz = fmt.rate_hz
-        self._body, self._start = _Body(), _Start()
+        self._body, self._start, self._between = _Body(), _Start(), _Start()
         self._body_peaks, self._start_peaks = _Peaks(), _Peaks()
         self._bodies = np.zeros((HISTORY, N_PARTS))
         self._starts = np.zeros((BAR, N_START))
         self._beats = 0
-        self._due: int | None = None
-        self._from, self._third = 0, 1.0
         self._gone = np.zeros(N_GONE)
+        self._context = np.zeros(N_ROW - N_START)
 
-    def process(self, features: FeatureFrame, hearing: Hearing, beat: Beat | None) -> np.ndarray | None:
-        """(N_ROW,) once a beat, EARLY_S after it; None at all other hops."""
+    def process(self, features: FeatureFrame, hearing: Hearing, beat: Beat | None) -> Row | None:
+        """A row EARLY_S after each beat and after each moment half-way between two; None at all other hops."""
         if beat is not None:
             self._begin(beat, hearing.silent)
         self._body.add(hearing, features.novelty)
-        if self._due is None:
-            return None
-        self._start.add(hearing, features.novelty, min(int((features.end - self._from) / self._third), N_THIRDS - 1))
-        if features.end < self._due:
-            return None
-        self._due = None
-        return self._row(hearing.silent)
+        if self._start.hear(features.end, hearing, features.novelty):
+            return self._row(hearing.silent)
+        if self._between.hear(features.end, hearing, features.novelty):
+            now = self._start_peaks.relative(self._between.take(), True)
+            due, self._between.due = self._between.due, None
+            return Row(due, False, self._joined(now))
+        return None
 
     def _begin(self, beat: Beat, silent: bool) -> None:
         parts = self._body.take()
@@ -164,28 +186,33 @@ class Evidence:
         self._beats += 1
         gone = body[[KICK_AND_BASS, KICK, LEVEL]] < GONE_BELOW
         self._gone = np.where(gone, self._gone + 1, 0)
-        self._start.take()
-        early = min(EARLY_S, EARLY_SHARE * beat.period / self._rate_hz)
-        self._due = beat.due + round(early * self._rate_hz)
-        self._from, self._third = beat.due, early * self._rate_hz / N_THIRDS
+        early = min(EARLY_S * self._rate_hz, EARLY_SHARE * beat.period)
+        self._start.open(beat.due, early)
+        if self._between.due is None:
+            self._between.open(beat.due + beat.period // 2, early)
+        self._context = self._past()
 
-    def _row(self, silent: bool) -> np.ndarray:
+    def _row(self, silent: bool) -> Row:
         now = self._start_peaks.relative(self._start.take(), silent)
-        before = self._starts.mean(axis=0)
+        due, self._start.due = self._start.due, None
+        row = Row(due, True, self._joined(now))
         self._starts[:-1] = self._starts[1:]
         self._starts[-1] = now
+        return row
+
+    def _joined(self, now: np.ndarray) -> np.ndarray:
+        row = np.concatenate([now, self._context])
+        row[ROW["change"].start] = np.abs(now - self._starts.mean(axis=0)).mean()
+        return row
+
+    def _past(self) -> np.ndarray:
+        """(N_ROW - N_START,) what the beats before this one say."""
         known = min(self._beats, HISTORY)
         bodies = self._bodies[HISTORY - known :]
         bar = bodies[-BAR:].mean(axis=0)
         last = bodies[-2 * BAR : -BAR].mean(axis=0) if known > BAR else bar
         earlier = bodies[-5 * BAR : -4 * BAR].mean(axis=0) if known > 4 * BAR else bodies[:BAR].mean(axis=0)
-        recent = bodies[-9 * BAR :]
-        lowest = recent[: len(recent) // BAR * BAR].reshape(-1, BAR, N_PARTS).mean(axis=1).min(axis=0) if known >= BAR else bar
-        row = np.empty(N_ROW)
-        row[ROW["now"]] = now
-        row[ROW["bar"]] = bar
-        row[ROW["rise"]] = bar - earlier
-        row[ROW["climb"]] = bar - lowest
-        row[ROW["change"]] = np.abs(now - before).mean(), np.abs(bar - last).mean()
-        row[ROW["gone"]] = np.log2(1 + self._gone)
-        return row
+        whole = bodies[known % BAR :][-8 * BAR :]
+        lowest = whole.reshape(-1, BAR, N_PARTS).mean(axis=1).min(axis=0) if known >= BAR else bar
+        changes = 0.0, np.abs(bar - last).mean()
+        return np.concatenate([bar, bar - earlier, bar - lowest, changes, np.log2(1 + self._gone)])

@@ -33,6 +33,8 @@ MAX_AGE = MAX_BARS * BAR
 """Beats; older than that a section is just old."""
 HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.004, 0.0005
 """That a section ends there, for music in general. The last is for bar lines that nobody has found."""
+HAZARD_BETWEEN = 0.05
+"""Off the beat, of a build: rare, but only asked of builds, and answered with near certainty only."""
 OFF_BAR = 0.3
 """Share of that hazard where the section's own bar line is none of the tracker's."""
 TEMPERS = np.array([1.0, 0.5, 0.2])
@@ -94,13 +96,30 @@ class SectionFilter:
         belief[:, 1:] = belief[:, :-1]
         belief[:, -1] += oldest
         belief[:, 0] = ending.sum(axis=1) @ self._follows
+        belief *= self._likelihood(row)[self._stage].T
+        belief /= belief.sum()
+        return belief
+
+    def starting(self, label: int, row: np.ndarray) -> float:
+        """Probability that a section of this label begins where the row was heard, off the beat: against its not ending."""
+        likelihood = self._likelihood(row)
+        now = self.belief.sum(axis=1)
+        begins = HAZARD_BETWEEN * float(now @ self._follows[:, label]) * likelihood[0, label]
+        stays = (1 - HAZARD_BETWEEN) * float(now @ likelihood[-1])
+        others = HAZARD_BETWEEN * float(now @ self._follows @ likelihood[0])
+        return begins / (stays + others + 1e-12)
+
+    def begin(self, label: int) -> None:
+        """A section of this label has begun, for certain."""
+        self.belief[:] = 0.0
+        self.belief[label, 0] = 1.0
+
+    def _likelihood(self, row: np.ndarray) -> np.ndarray:
+        """(stages, N_LABELS) how much likelier the row is there than anywhere, tempered."""
         score = self._matrix @ row + self._bias
         top = score.max()
         score -= np.log(np.exp(score - top) @ self._shares) + top
-        likelihood = np.exp(score.reshape(len(STAGES), N_LABELS) * TEMPERS[:, None])
-        belief *= likelihood[self._stage].T
-        belief /= belief.sum()
-        return belief
+        return np.exp(score.reshape(len(STAGES), N_LABELS) * TEMPERS[:, None])
 
     def bars_left(self, label: int, age: int) -> tuple[int, float]:
         """(bars, probability): where a section of this label and age in beats most likely ends, and how likely just there."""

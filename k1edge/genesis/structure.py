@@ -12,12 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from k1edge.config import GenesisSettings
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, Macros, Moment, Section, StreamFormat
 from k1edge.genesis.decision import Decision
-from k1edge.genesis.evidence import BAR, Evidence
+from k1edge.genesis.evidence import BAR, Evidence, Row
 from k1edge.genesis.grid import BarGrid, Beat
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.macros import MacroMeter
@@ -112,9 +110,9 @@ class Structure:
         beats = last.in_bar - 1 + min((end - last.due) / last.period, 1.0)
         return max(last.bar - self._first_bar + beats / BAR, 0.0)
 
-    def _decide(self, row: np.ndarray) -> tuple[Moment, ...]:
+    def _decide(self, row: Row) -> tuple[Moment, ...]:
         before, beat = self._decision.section, self._grid.last
-        moments = self._decision.step(row, beat)
+        moments = self._decision.step(row.values, beat) if row.on_beat else self._decision.between(row)
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)

@@ -79,9 +79,9 @@ def hear(source, tracker) -> tuple[np.ndarray, np.ndarray]:
         frame = features.process(block)
         beat = grid.process(tracker.process(block, frame))
         row = evidence.process(frame, ear.process(frame), beat)
-        if row is not None:
-            rows.append(row)
-            dues.append(source.fmt.seconds(grid.last.due))
+        if row is not None and row.on_beat:
+            rows.append(row.values)
+            dues.append(source.fmt.seconds(row.due))
     return np.array(rows), np.array(dues)
 
 

@@ -1,0 +1,67 @@
+"""What each beat says about the form."""
+
+import numpy as np
+import pytest
+
+from k1edge.genesis.evidence import EARLY_S, GONE_BELOW, KICK, N_ROW, ROW, Evidence
+from k1edge.genesis.grid import BarGrid
+from k1edge.genesis.hearing import Ear
+
+RATE_HZ = 44_100
+BEATS_S = np.arange(1, 100) * 0.5
+
+
+def _kicks(first, last):
+    t = np.arange(int(0.25 * RATE_HZ)) / RATE_HZ
+    kick = np.sin(2 * np.pi * (50 * t + 5 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.08)
+    out = np.zeros(int(50 * RATE_HZ))
+    for at in BEATS_S[first:last]:
+        start = int(at * RATE_HZ)
+        out[start : start + len(kick)] += kick
+    return out * 0.5
+
+
+def _chord(seconds):
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return 0.05 * sum(np.sin(2 * np.pi * f * t) for f in (220, 277, 330, 880))
+
+
+@pytest.fixture
+def rows(fmt, frames, metronome):
+    def rows(samples):
+        ear, grid, evidence, tracker = Ear(), BarGrid(fmt), Evidence(fmt), metronome(BEATS_S, BEATS_S[::4])
+        found = []
+        for frame in frames(samples):
+            row = evidence.process(frame, ear.process(frame), grid.process(tracker.state(frame.end)))
+            if row is not None:
+                found.append((frame.end, row))
+        return found
+
+    return rows
+
+
+def test_a_row_follows_each_beat_and_each_moment_between_within_a_quarter_second(rows, fmt):
+    found = rows(_chord(10))
+    on = [(end, row) for end, row in found if row.on_beat and row.due >= fmt.index(1.0)]
+    assert [row.due for _, row in on] == [fmt.index(t) for t in BEATS_S[1 : 1 + len(on)]]
+    assert all(EARLY_S <= (end - row.due) / RATE_HZ < 0.25 for end, row in on)
+    assert all(row.values.shape == (N_ROW,) and np.isfinite(row.values).all() for _, row in found)
+    between = [row.due for _, row in found if not row.on_beat and row.due >= fmt.index(1.2)]
+    assert between[0] == fmt.index(1.25)
+
+
+def test_a_kick_that_goes_is_gone_and_one_that_comes_is_heard_on_its_beat(rows):
+    samples = _chord(30) + _kicks(0, 20)[: 30 * RATE_HZ] + _kicks(36, 60)[: 30 * RATE_HZ]
+    on = {round(row.due / RATE_HZ / 0.5) - 1: row.values for _, row in rows(samples) if row.on_beat}
+    gone = {n: values[ROW["gone"]][1] for n, values in on.items()}
+    assert gone[18] == 0
+    assert gone[34] > np.log2(10)
+    assert on[34][ROW["bar"]][KICK] < GONE_BELOW
+    low = slice(1, 4)
+    assert on[36][ROW["now"]][low].mean() > on[35][ROW["now"]][low].mean() + 1.5
+
+
+def test_rows_do_not_know_the_volume(rows):
+    samples = _chord(20) + _kicks(0, 40)[: 20 * RATE_HZ]
+    loud, quiet = ([row.values for _, row in rows(samples * gain)][-1] for gain in (1.0, 0.1))
+    assert np.mean(np.abs(loud - quiet) < 0.1) > 0.95

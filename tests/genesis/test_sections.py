@@ -1,0 +1,132 @@
+"""The belief over sections, and what is said of it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k1edge.genesis.decision import DROP_GAP_BEATS, Decision
+from k1edge.genesis.evidence import BAR, N_ROW, Row
+from k1edge.genesis.grid import Beat
+from k1edge.genesis.sections import (
+    BUILD,
+    DROP,
+    LABELS,
+    MAX_AGE,
+    MAX_BARS,
+    N_LABELS,
+    STAGES,
+    SectionFilter,
+    general_ends,
+    hazards,
+)
+
+PERIOD = 22_050
+
+
+@pytest.fixture
+def weights():
+    """A world in which a row says outright which class it is: entry i of it is the log-likelihood of class i."""
+    matrix = np.zeros((len(STAGES) * N_LABELS, N_ROW))
+    np.fill_diagonal(matrix, 1.0)
+    follows = np.full((N_LABELS, N_LABELS), 1 / N_LABELS)
+    follows[BUILD] = 0.2 / (N_LABELS - 1)
+    follows[BUILD, DROP] = 0.8
+    return {"matrix": matrix, "bias": np.zeros(len(matrix)), "shares": np.repeat([0.003, 0.009, 0.113], N_LABELS),
+            "follows": follows, "ends": np.tile(general_ends(), (N_LABELS, 1))}
+
+
+def _row(stage, label, strength=9.0):
+    row = np.zeros(N_ROW)
+    row[STAGES.index(stage) * N_LABELS + LABELS.index(label)] = strength
+    return row
+
+
+def _play(decision, sections, start=0):
+    """Steps through [(label, bars)]; [(beat index, moment)]."""
+    moments, index = [], start
+    for label, bars in sections:
+        for age in range(bars * BAR):
+            stage = "first" if age == 0 else "bar" if age < BAR else "later"
+            beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+            moments += [(index, m) for m in decision.step(_row(stage, label), beat)]
+            index += 1
+    return moments
+
+
+@given(st.lists(st.tuples(st.lists(st.floats(-5, 1), min_size=N_ROW, max_size=N_ROW), st.booleans()), max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_the_belief_is_a_distribution_whatever_is_heard(rows):
+    model = SectionFilter()
+    for row, downbeat in rows:
+        belief = model.step(np.array(row), downbeat)
+        assert belief.min() >= 0
+        assert belief.sum() == pytest.approx(1)
+
+
+def test_an_hour_of_the_same_neither_sticks_nor_overflows():
+    model, row = SectionFilter(), np.zeros(N_ROW)
+    for i in range(8000):
+        belief = model.step(row, i % BAR == 0)
+    assert np.isfinite(belief).all()
+    assert belief.sum() == pytest.approx(1)
+
+
+def test_sections_end_after_phrases_counted_from_their_own_first_beat():
+    ends = np.tile(general_ends(), (N_LABELS, 1))
+    on, off = hazards(ends, True)[0], hazards(ends, False)[0]
+    eight, four, one, none = 8 * BAR - 1, 4 * BAR - 1, 5 * BAR - 1, 5 * BAR
+    assert on[eight] > on[four] > on[one]
+    assert off[eight] > 10 * on[none] > on[none] >= off[none]
+    assert on.shape == (MAX_AGE,)
+
+
+def test_moments_are_called_on_their_first_beat(weights, monkeypatch):
+    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    called = _play(Decision(), [("intro", 8), ("build", 8), ("drop", 16), ("breakdown", 8)])
+    kinds = [(m.kind, m.due // PERIOD // BAR) for _, m in called]
+    assert ("build", 8) in kinds
+    assert ("drop", 16) in kinds
+    assert ("breakdown", 32) in kinds
+    drop = next((index, m) for index, m in called if m.kind == "drop")
+    assert drop[0] * PERIOD == drop[1].due
+
+
+def test_no_two_drops_within_four_bars(weights, monkeypatch):
+    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    called = _play(Decision(), [("build", 4)] + [("drop", 1), ("build", 1)] * 12)
+    dues = [m.due // PERIOD for _, m in called if m.kind == "drop"]
+    assert dues
+    assert all(b - a >= DROP_GAP_BEATS - BAR for a, b in pairwise(dues))
+
+
+def test_a_restart_forgets_the_form(weights, monkeypatch):
+    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    decision = Decision()
+    _play(decision, [("build", 8)])
+    index = decision.section.index
+    decision.restart("silence", 40 * PERIOD, 1.0)
+    assert (decision.section.label, decision.section.index) == ("silence", index + 1)
+    assert decision.countdown() == (0, 0.0)
+    assert not any(m.kind == "drop" for _, m in _play(decision, [("intro", 4)], start=48))
+    assert decision.section.label == "intro"
+
+
+def test_a_drop_between_beats_needs_a_build_and_is_nearly_certain(weights, monkeypatch):
+    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    decision = Decision()
+    _play(decision, [("intro", 8), ("build", 8)])
+    due = 64 * PERIOD - PERIOD // 2
+    assert decision.between(Row(due, False, _row("first", "drop", 2.0))) == ()
+    (moment,) = decision.between(Row(due, False, _row("first", "drop", 12.0)))
+    assert (moment.kind, moment.due, decision.section.label) == ("drop", due, "drop")
+    assert decision.between(Row(due, False, _row("first", "drop", 12.0))) == ()
+
+
+def test_the_countdown_counts_down():
+    model = SectionFilter()
+    left = [model.bars_left(DROP, bars * BAR)[0] for bars in range(8)]
+    assert [left[0] - n for n in range(8)] == left
+    assert model.bars_left(DROP, MAX_BARS * BAR) == (0, 0.0)

@@ -1,0 +1,76 @@
+"""Music, speech, silence and noise are told apart."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from k1edge.audio.demo import demo_song
+from k1edge.audio.synth import hum, noise
+from k1edge.frames import BeatState
+from k1edge.genesis.hearing import Ear
+from k1edge.genesis.wire import SILENT_HOPS, WireWatch
+
+RATE_HZ = 44_100
+SETTLE = 300
+WORDS = (
+    "Good evening, ladies and gentlemen. The second half begins in about ten minutes, so please take your seats. "
+    "If you own the grey van in front of the loading bay, kindly move it, because the band cannot get out. "
+    "The bar in the foyer stays open until half past eleven tonight. Thank you, and enjoy the rest of the evening."
+)
+
+
+@pytest.fixture
+def watch(frames):
+    def watch(samples):
+        ear, wire = Ear(), WireWatch()
+        return [wire.process(f, ear.process(f), BeatState(f.end, 0.0, 0.0, 0.0, False)) for f in frames(samples)]
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """A real speech synthesiser, as used for announcements."""
+    if not shutil.which("espeak-ng"):
+        pytest.skip("espeak-ng is not installed")
+    path = tmp_path_factory.mktemp("speech") / "words.wav"
+    subprocess.run(["espeak-ng", "-v", "en-gb", "-s", "150", "-w", str(path), WORDS], check=True)
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    at = np.arange(0, len(samples) - 1, rate_hz / RATE_HZ)
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def _share(wires, state):
+    return np.mean([w.state == state for w in wires[SETTLE:]])
+
+
+def test_speech_is_speech(watch, speech):
+    assert _share(watch(speech), "speech") > 0.9
+
+
+@pytest.mark.parametrize("sound", [noise(15, -30.0), noise(15, -45.0, "pink", seed=3), hum(15, -30.0)])
+def test_noise_and_hum_are_noise(watch, sound):
+    assert _share(watch(sound.samples), "noise") > 0.95
+
+
+def test_silence_is_silence_at_once(watch):
+    assert all(w.state == "silence" for w in watch(np.zeros(5 * RATE_HZ)))
+
+
+def test_music_is_music_even_without_a_tracker(watch):
+    assert _share(watch(demo_song().samples[: 40 * RATE_HZ]), "music") > 0.9
+
+
+def test_the_end_of_the_music_is_silence_within_a_second_or_so(watch):
+    song = demo_song().samples[20 * RATE_HZ : 30 * RATE_HZ]
+    wires = watch(np.concatenate([song, np.zeros(3 * RATE_HZ)]))
+    ended = next(i for i, w in enumerate(wires) if i > 990 and w.state == "silence")
+    assert ended <= 1000 + SILENT_HOPS + 20
+    assert wires[-1].since == wires[ended].since
+
+
+def test_confidence_is_a_probability(watch):
+    assert all(0.0 <= w.confidence <= 1.0 for w in watch(np.concatenate([noise(4).samples, np.zeros(RATE_HZ)])))
