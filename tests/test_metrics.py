@@ -112,8 +112,9 @@ def test_a_port_that_is_taken_is_logged_and_the_light_goes_on(caplog):
 def test_the_running_daemon_is_scraped_on_loopback_alone(tmp_path, mosquitto):
     port = free_port()
     config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[telemetry]\nrate_hz = 10\nprometheus_port = {port}\n')
-    with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config)) as daemon:
+    with Ear(mosquitto.settings(), "k1/#", "homeassistant/#") as ear, DaemonProcess("--config", str(config)) as daemon:
         ear.await_said("/edge/pi/telemetry")
+        ear.send(contract.Publication("homeassistant/status", b"online", 1))
         request = b'{"id":"1","caller":"test"}'
         ear.send(contract.Publication("k1/v1/hall/edge/pi/request/override.release", request, 1))
         eventually(lambda: scraped(port).get("k1edge_requests_ok_total", {}).get(()) == 1, "the request is counted")
@@ -124,6 +125,7 @@ def test_the_running_daemon_is_scraped_on_loopback_alone(tmp_path, mosquitto):
                 socket.create_connection((address, port), 1)
         daemon.stop()
         assert daemon.process.returncode == 0
+        assert not ear.said("/config"), "Home Assistant is not told of it unless that is configured"
 
 
 @pytest.fixture(scope="module")
