@@ -67,11 +67,14 @@ class Reader:
         self._near = near = self._level(tempi)
         masses, left = pointer.recent()[:, near], self._left[:, near]
         centre = self._peak(np.bincount(self._bin[:, near].ravel(), masses.ravel(), self._bins), expected)
-        self._inside = np.abs(left - centre) <= WITHIN
+        # A beat that some states have just passed and others have not yet is one beat.
+        off = left - centre
+        off -= pointer.periods[near] * np.round(off / pointer.periods[near])
+        self._inside = np.abs(off) <= WITHIN
         weights = masses * self._inside
         mass = float(weights.sum())
         period = float(np.exp(tempi[near] @ self._log_periods[near] / tempi[near].sum()))
-        due = float(np.vdot(weights, left)) / mass if mass else centre
+        due = centre + float(np.vdot(weights, off)) / mass if mass else centre
         return Belief(period, due, mass * pointer.scale, pointer.none)
 
     def beats(self) -> np.ndarray:

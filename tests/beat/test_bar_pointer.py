@@ -35,12 +35,12 @@ def test_mass_is_neither_made_nor_lost(evidence):
     assert (space.recent() >= 0).all() and 0 <= space.none <= 1
 
 
-@given(st.lists(st.sampled_from([0, 40, 700, -700]), min_size=1, max_size=40))
+@given(st.lists(st.sampled_from([0.0, 6.0, -6.0]), min_size=1, max_size=300))
 @settings(max_examples=15, deadline=None)
-def test_absurd_evidence_never_breaks_the_numbers(llrs):
+def test_the_strongest_evidence_never_breaks_the_numbers(llrs):
     space = pointer()
     for llr in llrs:
-        space.step(max(min(llr, 30), -30), 0.0, 0.0)
+        space.step(llr, -llr / 2, llr / 2)
     assert np.isfinite(space.none) and np.isfinite(space.recent()).all()
 
 
