@@ -1,0 +1,145 @@
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from k1edge.beat.network import BEAT, CONTEXT, DELAY_S, DOWNBEAT, HOPS_A_FRAME, MUSIC, WEIGHTS, BeatNetwork, load_weights
+from k1edge.dsp.features import N_BANDS, FeatureExtractor
+from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+
+RATE_HZ = 48_000
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gru(weights, layer, x, h):
+    """The textbook equations in float64."""
+    ways = (("into", x), ("again", h))
+    sums = (weights[f"{layer}.{way}"].astype(float) @ v + weights[f"{layer}.{way}_bias"] for way, v in ways)
+    (ir, iz, i_n), (hr, hz, hn) = (np.split(each, 3) for each in sums)
+    update = logistic(iz + hz)
+    return (1 - update) * np.tanh(i_n + logistic(ir + hr) * hn) + update * h
+
+
+def reference(weights, bands):
+    """(frames, 3) probabilities by the equations, with no buffer shared between frames."""
+    size = len(weights["gru1.again_bias"]) // 3
+    h1, h2, out = np.zeros(size), np.zeros(size), []
+    frames = np.concatenate([np.zeros((CONTEXT - 1, N_BANDS)), bands[::HOPS_A_FRAME]])
+    for i in range(len(frames) - CONTEXT + 1):
+        x = np.maximum(weights["front"].astype(float) @ frames[i : i + CONTEXT].ravel() + weights["front_bias"], 0)
+        h1 = gru(weights, "gru1", x, h1)
+        h2 = gru(weights, "gru2", h1, h2)
+        out.append(logistic(weights["head"].astype(float) @ h2 + weights["head_bias"])[:3])
+    return np.array(out)
+
+
+def hear(audio, rate_hz=RATE_HZ):
+    """(hops, 3): the network behind the real features."""
+    hop = rate_hz // HOPS_PER_S
+    extractor, network = FeatureExtractor(StreamFormat(rate_hz)), BeatNetwork()
+    blocks = (AudioBlock(audio[i : i + hop].astype(np.float32), i, 0) for i in range(0, len(audio) - hop + 1, hop))
+    return np.array([network.process(extractor.process(block).bands).copy() for block in blocks])
+
+
+def drums(seconds, bpm, rate_hz=RATE_HZ, seed=0):
+    """Kick on 1 and 3, snare on 2 and 4, hats on eighths; beat 0 at 0.1 s. -> audio, beats in s."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(0.2 * rate_hz)) / rate_hz
+    kick = np.sin(2 * np.pi * (50 * t + 4 * (1 - np.exp(-t * 40)))) * np.exp(-t * 14)
+    snare = (rng.standard_normal(len(t)) + np.sin(2 * np.pi * 190 * t)) * 0.4 * np.exp(-t * 18)
+    hat = np.diff(rng.standard_normal(len(t) + 1)) * 0.12 * np.exp(-t * 60)
+    audio = np.zeros(int(seconds * rate_hz) + len(t))
+    beats_s = np.arange(0.1, seconds, 60 / bpm)
+    for i, beat_s in enumerate(beats_s):
+        for sound, at_s in ((kick if i % 2 == 0 else snare, beat_s), (hat, beat_s), (hat, beat_s + 30 / bpm)):
+            place = audio[round(at_s * rate_hz) :][: len(t)]
+            place += sound[: len(place)]
+    return 0.5 * audio / np.abs(audio).max(), beats_s
+
+
+def test_weights_fit_in_500_kb():
+    assert len(resources.files("k1edge.beat").joinpath(WEIGHTS).read_bytes()) <= 500_000
+
+
+def test_streaming_equals_the_equations():
+    bands = np.random.default_rng(1).uniform(0, 4, (400, N_BANDS)).astype(np.float32)
+    network = BeatNetwork()
+    heard = np.array([network.process(hop).copy() for hop in bands])
+    assert np.abs(heard[::HOPS_A_FRAME] - reference(load_weights(), bands)).max() < 1e-4
+
+
+def test_output_changes_on_every_second_hop_only():
+    bands = np.random.default_rng(2).uniform(0, 4, (60, N_BANDS)).astype(np.float32)
+    network = BeatNetwork()
+    heard = np.array([network.process(hop).copy() for hop in bands])
+    assert (heard[0::2] == heard[1::2]).all()
+    assert np.ptp(heard[0::2], axis=0).min() > 0
+
+
+def test_networks_do_not_share_state():
+    bands = np.random.default_rng(3).uniform(0, 4, (80, N_BANDS)).astype(np.float32)
+    alone, one, other = BeatNetwork(), BeatNetwork(), BeatNetwork()
+    expected = [alone.process(hop).copy() for hop in bands]
+    for hop, said in zip(bands, expected, strict=True):
+        assert (one.process(hop) == said).all()
+        other.process(hop[::-1])
+
+
+def test_output_is_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        BeatNetwork().process(np.zeros(N_BANDS, np.float32))[0] = 1.0
+
+
+def test_nothing_is_allocated_per_hop():
+    import tracemalloc
+
+    network, bands = BeatNetwork(), np.ones(N_BANDS, np.float32)
+    for _ in range(10):
+        network.process(bands)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(2000):
+        network.process(bands)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 2000
+
+
+@pytest.mark.parametrize("bpm", [88, 120, 150])
+def test_a_plain_beat_is_heard_where_it_is(bpm):
+    audio, beats_s = drums(20, bpm)
+    heard = hear(audio)
+    ends_s = (np.arange(len(heard)) + 1) / HOPS_PER_S - DELAY_S
+    late = beats_s[(beats_s > 8) & (beats_s < 19)]
+    at_beats = [heard[np.abs(ends_s - beat_s) < 0.035, BEAT].max() for beat_s in late]
+    between = [heard[np.abs(ends_s - beat_s - 15 / bpm) < 0.02, BEAT].max() for beat_s in late]
+    assert np.median(at_beats) > 0.6 > 0.2 > np.median(between)
+    assert np.median(heard[-500:, MUSIC]) > 0.8
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_the_sample_rate_does_not_matter(rate_hz):
+    audio, _ = drums(12, 120, 96_000)
+    t = np.arange(int(12 * rate_hz)) / rate_hz
+    heard = hear(np.interp(t, np.arange(len(audio)) / 96_000, audio), rate_hz)
+    assert np.median(heard[-400:, MUSIC]) > 0.8
+    assert np.percentile(heard[-400:, BEAT], 96) > 0.6
+
+
+def test_a_downbeat_is_seldom_more_likely_than_a_beat():
+    heard = hear(drums(15, 120)[0])
+    assert (heard[:, DOWNBEAT] <= heard[:, BEAT] + 0.1).mean() > 0.97
+
+
+@pytest.mark.parametrize("kind", ["silence", "hiss", "pink", "hum"])
+def test_no_music_is_heard_in(kind):
+    rng, n = np.random.default_rng(4), 12 * RATE_HZ
+    white = rng.standard_normal(n)
+    pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.maximum(np.arange(n // 2 + 1), 20)), n)
+    hum = sum(np.sin(2 * np.pi * 50 * k * np.arange(n) / RATE_HZ) / k for k in (1, 2, 3, 5))
+    audio = {"silence": 0 * white, "hiss": 1e-4 * white, "pink": 0.1 * pink / pink.std(), "hum": 0.1 * hum}[kind]
+    heard = hear(audio)
+    assert np.median(heard[-600:, MUSIC]) < 0.2
