@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall", "rehearse-install")
+NAMES = ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall", "rehearse-install", "audit")
 SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci" / "run"]
 LOCK = (ROOT / "requirements.lock").read_text()
 
