@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from k1edge.config import MqttSettings
+from k1edge.config.settings import host_slug
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """0 = done; 1 = refused or failed; 2 = wrong usage; 3 = no answer."""
-    edge = args.edge or contract.slug(os.uname().nodename)
+    edge = args.edge or host_slug()
     caller = f"ask-{secrets.token_hex(4)}"
     try:
         broker = broker_settings(args)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import signal
-import socket
 import time
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
 from k1edge.config.mqtt import MqttSettings
-from k1edge.k1 import contract
+from k1edge.config.settings import host_slug
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
 EXIT_USAGE = 2
@@ -23,7 +22,7 @@ EXIT_USAGE = 2
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say where the broker is and who asks."""
     parser.add_argument("--url", default=DEFAULT_URL, help="the broker: mqtt://host:port or mqtts://... (%(default)s)")
-    parser.add_argument("--site", default=contract.slug(socket.gethostname()), help="site (default: %(default)s)")
+    parser.add_argument("--site", default=host_slug(), help="site (default: %(default)s)")
     parser.add_argument("--username", default="")
     parser.add_argument("--password-file", type=Path, help="a file that holds the password and nothing else")
     parser.add_argument("--ca-file", default="", help="certificate authority of the broker, if it is one of your own")

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from k1edge.config.mqtt import MqttSettings
+from k1edge.config.settings import slug
 from k1edge.device_facts import PALETTES
 from k1edge.k1 import contract, terminal
 from k1edge.k1.link import Identity, Link
@@ -69,8 +70,8 @@ def main(args: argparse.Namespace) -> int:
     try:
         settings = broker_settings(args)
         for kind, name in (("site", args.site), ("device", args.device)):
-            if contract.slug(name) != name:
-                raise ValueError(f'the {kind} "{name}" may only hold a-z, 0-9 and -; try "{contract.slug(name)}"')
+            if slug(name) != name:
+                raise ValueError(f'the {kind} "{name}" may only hold a-z, 0-9 and -; try "{slug(name)}"')
     except ValueError as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
         return EXIT_USAGE

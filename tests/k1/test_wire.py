@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k1edge.config.settings import slug
 from k1edge.device_facts import PARAMETERS
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp
@@ -169,13 +170,13 @@ def test_topics_outside_the_contract_are_named_as_such(topic, code):
 
 @given(st.text(max_size=300))
 def test_a_slug_is_always_a_topic_level(name):
-    level = contract.slug(name)
+    level = slug(name)
     assert contract.address(f"k1/v1/{level}/edge/{level}/status").node == level
 
 
-def test_a_host_name_becomes_its_first_label():
-    assert contract.slug("Raspberry_Pi.local") == "raspberry-pi"
-    assert contract.slug("...") == "k1edge"
+def test_a_name_becomes_a_level():
+    assert slug("Raspberry_Pi") == "raspberry-pi"
+    assert slug("...") == "k1edge"
 
 
 def test_clearing_is_an_empty_retained_message(scribe):

@@ -58,7 +58,7 @@ from k1edge.k1.contract.requests import (
     Response,
     SceneArguments,
 )
-from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, cleared, decode, encode, slug, topic
+from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, cleared, decode, encode, topic
 
 __all__ = [
     "CODES", "COMMANDS", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LIBRARY_CODES", "LIBRARY_VERBS", "REPORTS", "REQUESTS",
@@ -69,5 +69,5 @@ __all__ = [
     "OverrideState", "PingCommand", "Pong", "Publication", "Request", "Response", "SceneArguments", "SceneCommand",
     "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand", "Stamp", "Status", "SyncCommand", "Telemetry",
     "TempoMap", "TempoState", "TokenBucket", "Track", "address", "cleared", "clock_offset_ms", "decode", "encode",
-    "slug", "topic",
+    "topic",
 ]

@@ -46,12 +46,6 @@ class Address:
     """What stands for the braces of the model's LEAF: event kind, verb, job or track id."""
 
 
-def slug(name: str) -> str:
-    """The host part of a name as a topic level (`a-z 0-9 -`); `k1edge` when nothing is left of it."""
-    level = re.sub(r"[^a-z0-9]+", "-", name.split(".")[0].lower()).strip("-")
-    return level[:64].strip("-") or "k1edge"
-
-
 def topic(message: Message | type[Message], site: str, node: str, last: str = "") -> str:
     """Topic of a message, or of a class when `last` fills the braces (`+` for a filter)."""
     role = "device" if message.DIRECTION in ("to-device", "from-device") else "edge"
