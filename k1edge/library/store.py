@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from k1edge.genesis.codec import read_json
+from k1edge.genesis.codec import Document, read_json
 from k1edge.genesis.document import GenesisMap, encode, validate
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library.database import connect, transaction
@@ -156,19 +156,24 @@ class Library:
         return self.root / "maps" / track_id / f"v{n}" / name
 
     def read(self, track_id: str, n: int | None = None) -> GenesisMap:
-        """The map of a version (default: the current), verified; a damaged one goes into quarantine."""
+        """The map of a version (default: the current), verified and validated; a damaged one goes into quarantine."""
+        document = self.document(track_id, n)
+        try:
+            return validate(document)
+        except MapError as error:
+            self.set_status(track_id, "warning")
+            raise LibraryError(Code.ARTIFACT_DAMAGED, f"the map of {track_id} is not valid: {error}") from None
+
+    def document(self, track_id: str, n: int | None = None) -> Document:
+        """The same as plain objects, its bytes verified: it was validated before it was stored."""
         n = self._version(track_id, n)
         try:
-            content = self.artefact(track_id, n, MAP_NAME)
-            return validate(read_json(content))
+            return read_json(self.artefact(track_id, n, MAP_NAME))
         except LibraryError as fault:
             if fault.code is Code.ARTIFACT_DAMAGED:
                 self.quarantine(self.path(track_id, n), [MapFault("$", fault.reason)])
             self.set_status(track_id, "warning")
             raise
-        except MapError as error:
-            self.set_status(track_id, "warning")
-            raise LibraryError(Code.ARTIFACT_DAMAGED, f"version {n} is not a valid map: {error}") from None
 
     def artefact(self, track_id: str, n: int, name: str) -> bytes:
         """One file of a version, verified."""

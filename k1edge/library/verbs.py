@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from k1edge.genesis.codec import BANDS, Document, write_json
-from k1edge.genesis.document import VERSION, encode, plain
+from k1edge.genesis.document import VERSION, encode
 from k1edge.genesis.faults import MapError
 from k1edge.library import revisions, upkeep
 from k1edge.library.errors import Code, LibraryError
@@ -26,7 +26,8 @@ REPLY_BYTES = 120_000
 ENVELOPE_POINTS = 400
 """Per band, of a reply: what a screen can show; a caller may ask for up to MOST_POINTS."""
 MOST_POINTS = 1_500
-KEPT_ANSWERS = 128
+KEPT_ANSWERS = 512
+"""About 10 KB each, without envelopes."""
 LAYERS = ("rhythm", "frequency", "dynamics", "spectral", "annotations")
 OVERRIDE_LIMIT = 20_000
 """Beats in one request: two hours of music."""
@@ -105,7 +106,7 @@ class Verbs:
         return {"track": summary, "version": n} | self._kept[key]
 
     def _excerpt(self, track: str, n: int, layers: tuple[str, ...], window: tuple[float, float, int]) -> Document:
-        song = plain(self._library.read(track, n))
+        song = self._library.document(track, n)
         first_ms, last_ms, points = window
         found = {name: song["layers"][name] for name in layers if name in song["layers"]}
         if "rhythm" in found:

@@ -139,8 +139,8 @@ def test_what_cannot_be_done_is_refused_with_its_code(verbs, verb, args, code):
 
 def test_a_thousand_questions_for_one_song_read_it_once(verbs, monkeypatch):
     reads = []
-    read = verbs.library.read
-    monkeypatch.setattr(verbs.library, "read", lambda *args: reads.append(args) or read(*args))
+    document = verbs.library.document
+    monkeypatch.setattr(verbs.library, "document", lambda *args: reads.append(args) or document(*args))
     for _ in range(1000):
         verbs.answer("track.get", {"track": TRACK})
     assert len(reads) == 1
