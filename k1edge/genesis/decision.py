@@ -19,7 +19,7 @@ from k1edge.genesis.grid import Beat
 from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_AGE, SectionFilter
 
 ENTER_AT = 0.6
-DROP_AT = 0.7
+DROP_AT = 0.6
 """Trades late drops for false ones."""
 BETWEEN_AT = 0.9
 RELABEL_AT = 0.8
@@ -56,7 +56,7 @@ class Decision:
         if beat.scheduled and drop.sum() > DROP_AT and self._since_drop > DROP_GAP_BEATS:
             return self._enter(DROP, int(drop.argmax()), float(drop.sum()))
         younger = belief[:, : min(self._age, MAX_AGE)]
-        if self.section.label == "unknown" or younger.sum() > ENTER_AT:
+        if self.section.label not in LABELS or younger.sum() > ENTER_AT:
             age = int(younger.sum(axis=0).argmax())
             labels = younger[:, age] / younger[:, age].sum()
             labels[DROP] = 0.0

@@ -9,6 +9,7 @@ Cost: below 1 us a hop, 30 us each second.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +62,8 @@ class MoodWatch:
     def __init__(self) -> None:
         self._profiles = _profiles()
         self._chroma = np.zeros(12)
-        self._forget_key = np.exp(-CHROMA_EVERY / (KEY_S * HOPS_PER_S))
-        self._rate = 1 - np.exp(-DECIDE_HOPS / (MOOD_S * HOPS_PER_S))
+        self._forget_key = math.exp(-CHROMA_EVERY / (KEY_S * HOPS_PER_S))
+        self._rate = 1 - math.exp(-DECIDE_HOPS / (MOOD_S * HOPS_PER_S))
         self._hops = 0
         self._best = 0
         self._mood = Mood()

@@ -31,13 +31,13 @@ STAGES = ("first", "bar", "later")
 MAX_BARS = 48
 MAX_AGE = MAX_BARS * BAR
 """Beats; older than that a section is just old."""
-HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.004, 0.0005
+HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.01, 0.01
 """That a section ends there, for music in general. The last is for bar lines that nobody has found."""
 HAZARD_BETWEEN = 0.05
 """Off the beat, of a build: rare, but only asked of builds, and answered with near certainty only."""
 OFF_BAR = 0.3
 """Share of that hazard where the section's own bar line is none of the tracker's."""
-TEMPERS = np.array([1.0, 0.5, 0.2])
+TEMPERS = np.array([1.3, 0.5, 0.2])
 """Per stage: a first beat is heard once, the rest of a section again and again, which must not count as so much news."""
 STARTS = {"intro": 0.5, "verse": 0.2}
 """What a stream begins with; the other labels share the rest."""

@@ -86,32 +86,35 @@ class WireWatch:
     def __init__(self) -> None:
         weights = packaged("wire.npz")
         self._matrix, self._bias = weights["matrix"], weights["bias"]
-        self._rows = np.zeros((ROWS, N_COLUMNS))
-        self._known = self._hops = self._silent_hops = 0
+        self.rows = np.zeros((ROWS, N_COLUMNS))
+        """What was heard in the last WINDOW_S, newest last, of which `known` rows are."""
+        self.known = self._hops = self._silent_hops = 0
         self._novelty = 0.0
         self._belief = START.copy()
         self._wire = Wire("silence", 1.0, 0)
 
     def process(self, features: FeatureFrame, hearing: Hearing, beat: BeatState) -> Wire:
         """What is on the wire after one hop."""
-        self._hops += 1
-        self._novelty = max(self._novelty, float(features.novelty.sum()))
+        self.remember(features, hearing)
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
-        if self._hops % SAMPLE_HOPS == 0:
-            self._remember(features, hearing)
         if self._silent_hops >= SILENT_HOPS:
-            self._known = 0
+            self.known = 0
             self._belief[:] = START
             return self._say("silence", 1.0, features.end)
-        if self._hops % DECIDE_HOPS == 0 and self._known >= ROWS_NEEDED:
+        if self._hops % DECIDE_HOPS == 0 and self.known >= ROWS_NEEDED:
             self._decide(beat)
             best = int(self._belief.argmax())
             if self._belief[best] > SWITCH_AT:
                 return self._say(STATES[best], float(self._belief[best]), features.end)
         return self._wire
 
-    def _remember(self, features: FeatureFrame, hearing: Hearing) -> None:
-        rows = self._rows
+    def remember(self, features: FeatureFrame, hearing: Hearing) -> bool:
+        """Takes in one hop; True when that made a row."""
+        self._hops += 1
+        self._novelty = max(self._novelty, float(features.novelty.sum()))
+        if self._hops % SAMPLE_HOPS:
+            return False
+        rows = self.rows
         rows[:-1] = rows[1:]
         row = rows[-1]
         row[0] = max(hearing.level_dbfs, LOWEST_DBFS)
@@ -119,10 +122,11 @@ class WireWatch:
         row[1 + N_GROUPS : 13 + N_GROUPS] = features.chroma
         row[-3:] = hearing.percussive, max(hearing.voiced_dbfs, LOWEST_DBFS), self._novelty
         self._novelty = 0.0
-        self._known = min(self._known + 1, ROWS)
+        self.known = min(self.known + 1, ROWS)
+        return True
 
     def _decide(self, beat: BeatState) -> None:
-        measured = clues(self._rows[ROWS - self._known :])
+        measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
         score[0] += BEAT_WEIGHT * beat.confidence * beat.lock
         self._belief = self._belief * (1 - SWITCH) + SWITCH / len(STATES)

@@ -79,7 +79,7 @@ def test_sections_end_after_phrases_counted_from_their_own_first_beat():
     on, off = hazards(ends, True)[0], hazards(ends, False)[0]
     eight, four, one, none = 8 * BAR - 1, 4 * BAR - 1, 5 * BAR - 1, 5 * BAR
     assert on[eight] > on[four] > on[one]
-    assert off[eight] > 10 * on[none] > on[none] >= off[none]
+    assert off[eight] > 5 * on[none] >= 5 * off[none] > 0
     assert on.shape == (MAX_AGE,)
 
 

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from k1edge.audio.demo import demo_song
+from k1edge.audio.synth import noise
 from k1edge.config import GenesisSettings
+from k1edge.frames import SECTION_LABELS
 from k1edge.genesis.structure import Structure
+
+RATE_HZ = 44_100
 
 
 @pytest.fixture(scope="module")
@@ -15,21 +19,87 @@ def song():
 
 @pytest.fixture
 def follow(fmt, frames, metronome):
-    def follow(samples, beats_s=(), downbeats_s=(), bpm=120.0):
-        structure, tracker = Structure(GenesisSettings(), fmt), metronome(beats_s, downbeats_s, bpm)
+    def follow(samples, truth=None):
+        tracker = metronome(truth.beats_s, truth.downbeats_s, truth.bpm) if truth else metronome(())
+        structure = Structure(GenesisSettings(), fmt)
         return [structure.process(frame, tracker.state(frame.end)) for frame in frames(samples)]
 
     return follow
 
 
-def test_silence_is_the_section_silence(follow):
-    forms = follow(np.zeros(6 * 44_100))
+@pytest.fixture(scope="module")
+def heard(request):
+    """The demo song, followed once for all tests that only read."""
+    return {}
+
+
+def _demo(follow, song, heard):
+    if "forms" not in heard:
+        heard["forms"] = follow(song.samples, song.truth)
+    return heard["forms"]
+
+
+def _moments(forms, kind):
+    return [(i, m) for i, form in enumerate(forms) for m in form.moments if m.kind == kind]
+
+
+def test_the_demos_second_drop_is_called_on_its_first_beat(follow, song, heard, fmt):
+    drop_s = song.truth.drops_s[1]
+    called = [(i, m) for i, m in _moments(_demo(follow, song, heard), "drop") if abs(m.due / RATE_HZ - drop_s) < 0.1]
+    assert len(called) == 1
+    assert (called[0][0] + 1) / 100 <= drop_s + 0.25
+
+
+def test_its_build_is_known_two_bars_before(follow, song, heard):
+    bar_s = 4 * 60 / song.truth.bpm
+    build_s, drop_s = song.truth.builds_s[1], song.truth.drops_s[1]
+    called = [i / 100 for i, m in _moments(_demo(follow, song, heard), "build") if abs(m.due / RATE_HZ - build_s) < bar_s]
+    assert called
+    assert called[0] <= drop_s - 2 * bar_s + 0.25
+
+
+def test_sections_are_canonical_and_counted(follow, song, heard):
+    forms = _demo(follow, song, heard)
+    indices = [form.section.index for form in forms]
+    assert indices == sorted(indices)
+    assert {form.section.label for form in forms} <= set(SECTION_LABELS)
+    assert all(form.section.since <= (i + 1) * 441 for i, form in enumerate(forms))
+
+
+def test_bars_are_counted_from_the_sections_own_beginning(follow, song, heard):
+    forms = _demo(follow, song, heard)
+    (start,) = {m.due for _, m in _moments(forms, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1}
+    bar_s = 4 * 60 / song.truth.bpm
+    for bars in (1, 3.5, 6):
+        form = forms[round((start / RATE_HZ + bars * bar_s) * 100)]
+        assert form.bars == pytest.approx(bars, abs=0.05)
+
+
+def test_silence_is_the_section_silence_and_no_moment(follow):
+    forms = follow(np.zeros(6 * RATE_HZ))
     assert forms[-1].section.label == "silence"
-    assert [m.kind for form in forms[300:] for m in form.moments] == []
+    assert not any(form.moments for form in forms)
+    assert forms[-1].section.since <= 2.1 * RATE_HZ
+
+
+def test_noise_has_no_form_and_no_dance(follow):
+    forms = follow(noise(20, -30.0, seed=4).samples)
+    assert forms[-1].section.label == "unknown"
+    assert not any(form.moments for form in forms[400:])
+    assert forms[-1].macros.energy < 0.02
+
+
+def test_the_song_after_a_pause_begins_anew(follow, song):
+    part = song.samples[: 12 * RATE_HZ]
+    truth = song.truth
+    forms = follow(np.concatenate([part, np.zeros(5 * RATE_HZ), part]), truth)
+    labels = [form.section.label for form in forms]
+    paused = labels.index("silence")
+    assert 13 <= paused / 100 <= 15
+    assert labels[-1] != "silence"
+    assert forms[-1].section.index > forms[paused].section.index
 
 
 def test_the_same_frames_give_the_same_form(follow, song):
-    part = song.samples[: 30 * 44_100]
-    truth = song.truth
-    once, again = (follow(part, truth.beats_s, truth.downbeats_s, truth.bpm) for _ in range(2))
-    assert once == again
+    part = song.samples[: 20 * RATE_HZ]
+    assert follow(part, song.truth) == follow(part, song.truth)
