@@ -9,11 +9,15 @@ import pytest
 
 from k1edge.config import Settings
 from k1edge.device_facts import PATTERNS
+from k1edge.edge import Edge, subscriptions
 from k1edge.frames import SECTION_LABELS, Look
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp, home_assistant
-from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+from k1edge.k1.link import Identity, Link
+from k1edge.startup import Start
+from tests.brokers import eventually
+from tests.end_to_end.daemon import Ear
 
 PALETTES = {"bloom": 2, "pulse": 29}
 CHOREOGRAPHED = Look("chorus", "bloom", 2, (), "fade", 800)
@@ -124,15 +128,19 @@ def test_the_select_shows_any_pattern_in_its_palette(payload, pattern, palette):
     assert read(scene, shown) == pattern
 
 
-def test_home_assistant_is_told_at_once_and_again_after_its_birth(tmp_path, mosquitto):
+def test_home_assistant_is_told_at_once_and_again_after_its_birth(mosquitto, tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    settings = Settings.model_validate(
+        {"site": "hall", "edge": "pi", "home_assistant": {"discovery": True}, "library": {"enabled": False}})
+    link = Link(mosquitto.settings(), Identity("edge", subscriptions("hall", "pi")))
+    link.start()
     topic = "homeassistant/device/k1edge-hall-pi/config"
-    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[home_assistant]\ndiscovery = true\n')
-    with Ear(mosquitto.settings(), "homeassistant/#", "k1/#") as ear, DaemonProcess("--config", str(config)) as daemon:
-        ear.await_said("/edge/pi/status", state="degraded")
-        (first,) = ear.said(topic)
-        usual = {look.pattern for look in Settings().looks.values()}
+    with Ear(mosquitto.settings(), "homeassistant/#") as ear:
+        edge = Edge(Start(settings), link, Scribe("hall", "pi"), "boot")
+        first = ear.await_said(topic)
+        usual = {look.pattern for look in settings.looks.values()}
         assert all(f'"{pattern}"' in first["components"]["scene"]["command_template"] for pattern in usual)
-        ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, b"offline"))
-        ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, b"online"))
-        ear.await_times(topic, 2)
-        daemon.stop()
+        for word in (b"offline", b"online"):
+            ear.send(contract.Publication(home_assistant.BIRTH_TOPIC, word, 1))
+        eventually(lambda: edge.attend() or len(ear.said(topic)) == 2, "told again, once")
+    link.close(edge.farewell())
