@@ -169,6 +169,20 @@ class GenesisFrame:
     section: Section
     moments: tuple[Moment, ...]
     look: Look
+    wire: str = "silence"
+    """What is heard: music, speech, silence or noise."""
+    wire_confidence: float = 1.0
+    key: str = ""
+    """Such as "A minor"; empty while none is clear."""
+    valence: float = 0.0
+    """-1 dark .. 1 bright."""
+    arousal: float = 0.0
+    """0 calm .. 1 excited."""
+    bars: float = 0.0
+    """Since the section began; its place in a phrase of n bars is this modulo n."""
+    bars_left: int = 0
+    """To where the section most likely ends; 0 = not known."""
+    bars_left_probability: float = 0.0
 
     @property
     def end(self) -> int:
