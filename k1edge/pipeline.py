@@ -43,4 +43,9 @@ class Pipeline:
             beat = replace(beat, announced=event)
         form = self._structure.process(features, beat)
         look = self._choreography.process(form, beat)
-        return GenesisFrame(features, beat, form.macros, form.section, form.moments, look)
+        return GenesisFrame(
+            features, beat, form.macros, form.section, form.moments, look,
+            wire=form.wire.state, wire_confidence=form.wire.confidence,
+            key=form.mood.key, valence=form.mood.valence, arousal=form.mood.arousal,
+            bars=form.bars, bars_left=form.bars_left, bars_left_probability=form.bars_left_probability,
+        )  # fmt: skip
