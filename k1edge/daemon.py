@@ -23,6 +23,10 @@ from k1edge.audio import AudioError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, find
 from k1edge.edge import BROKER_CLIENTS, Edge, subscriptions
 from k1edge.frames import HOPS_PER_S
+from k1edge.genesis.codec import read_json
+from k1edge.genesis.dialects import read
+from k1edge.genesis.document import GenesisMap
+from k1edge.genesis.faults import MapError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -166,7 +170,7 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
         yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
-def serve(start: Start, open_source: Callable[[], Opened], *, live: bool) -> str:
+def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, song: GenesisMap | None = None) -> str:
     """Builds the edge, follows the sound until stopped, says goodbye. Returns why to start anew, '' = stopped or at the end.
 
     A source that is not `live` ends the daemon when it ends or fails.
@@ -183,7 +187,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool) -> str
         identity = Identity(f"k1edge-{settings.edge}", topics, will)
         link = Link(mqtt, identity)
         link.start()
-        edge = Edge(start, link, scribe, boot_id)
+        edge = Edge(start, link, scribe, boot_id, song=song)
         daemon = Daemon(edge, open_source, notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
@@ -211,6 +215,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE",
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
     parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
+    parser.add_argument("--map", type=Path, nargs="?", const=Path(), metavar="FILE", dest="map",
+                        help="let the song's stored map lead, from FILE or from beside the --source")
     parser.add_argument("--play", action="store_true", help="let the demo song be heard, where there is an output")
     parser.add_argument("--broker", metavar="URL", help="instead of the configured one, e.g. mqtt://127.0.0.1:1883")
     parser.add_argument("--site", metavar="NAME", help="instead of the configured site")
@@ -257,10 +263,22 @@ def _say(start: Start, path: Path | None) -> None:
         log.error("%s: a change can neither be trusted nor given back", start.complaint)
 
 
+def stored_map(given: Path, source: str) -> GenesisMap:
+    """The map to play by: the one that was given, or the one beside the source. Raises AudioError."""
+    path = given if given.name else Path(f"{source}.genesis.json")
+    try:
+        return read(read_json(path.read_bytes())).song
+    except OSError as fault:
+        raise AudioError(str(path), fault.strerror or "cannot be read", f"make it: k1edge analyze {source}") from None
+    except MapError as fault:
+        raise AudioError(str(path), str(fault), "k1edge map validate names every fault") from None
+
+
 def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
     """The exit code, and why to start anew."""
     try:
-        restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line")
+        song = None if args.map is None else stored_map(args.map, args.source)
+        restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line", song=song)
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT, ""

@@ -20,6 +20,8 @@ from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineHealth
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
+from k1edge.genesis.document import GenesisMap
+from k1edge.genesis.playback import MapPlayer
 from k1edge.guard import DriftGuard
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.health_gate import Vitals
@@ -62,9 +64,12 @@ def subscriptions(site: str, edge: str) -> list[str]:
 class Edge:
     """The parts of one edge, joined."""
 
-    def __init__(self, start: Start, link: Link, scribe: Scribe, boot_id: str) -> None:
+    def __init__(
+        self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, song: GenesisMap | None = None
+    ) -> None:
+        """`song`: the stored map of the first stream."""
         settings = self._settings = start.settings
-        self._link = link
+        self._link, self._scribe, self._song = link, scribe, song
         self._wall = WallClock(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
@@ -120,6 +125,7 @@ class Edge:
             self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
         self._health.process(block)
         self._guarded(frame)
+        self._compared()
         self._score.process(frame)
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
 
@@ -185,7 +191,10 @@ class Edge:
         if self._catcher is not None:
             self._catcher.begin(fmt)
         prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
-        self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number)
+        # A stream that begins anew in the middle of a song is not where its map is.
+        song, self._song = self._song, None
+        player = MapPlayer(song, fmt, self._settings.beat.lead_ms) if song else None
+        self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number, player=player)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
         self._health, self._guard = LineHealth(fmt), DriftGuard(fmt)
         self._end = 0
@@ -199,6 +208,16 @@ class Edge:
             stamp = self._now()
             self._send(self._driver.release(stamp))
             self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
+
+    def _compared(self) -> None:
+        """Tells when a stored map was found to be off the live beats; the live engine leads from then on."""
+        player = self._pipeline.player
+        if player is not None and player.rolled_back:
+            self._pipeline.player.rolled_back = False
+            reason = f"the map is {player.drift_ms:+.0f} ms off the live beats: live again"
+            said = {"code": "MAP_DRIFT", "reason": reason, "data": {"drift_ms": player.drift_ms}}
+            event = self._scribe.write(contract.Event, self._now(), kind="auto_rollback", severity="warning", **said)
+            self._link.send(event)
 
     def _discovery(self) -> Iterator[Publication]:
         """What Home Assistant is told of this edge, if it is to be told."""

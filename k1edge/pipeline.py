@@ -14,6 +14,7 @@ from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, FeatureFrame, GenesisFrame, StreamFormat
 from k1edge.genesis.choreography import Choreography
+from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.structure import Structure
 
 
@@ -21,14 +22,19 @@ class Pipeline:
     """Features -> beat -> structure -> choreography, for one stream."""
 
     def __init__(
-        self, settings: Settings, fmt: StreamFormat, prior: TempoPrior | None = None, beats_before: int = 0
+        self, settings: Settings, fmt: StreamFormat, prior: TempoPrior | None = None, beats_before: int = 0,
+        *, player: MapPlayer | None = None,
     ) -> None:
-        """`beats_before`: the last number that was given out, when this pipeline takes over from another."""
+        """`beats_before`: the last number that was given out, when this pipeline takes over from another.
+
+        `player`: a stored map of what is about to be heard; it leads as long as the live beats agree.
+        """
         self.fmt = fmt
         self._beats_before = beats_before
         self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
         self.tracker = make_tracker(settings.beat, fmt, prior)
         self._structure = Structure(settings.genesis, fmt)
+        self.player = player
         self._choreography = Choreography(settings.looks, fmt, settings.genesis, settings.rules)
 
     def process(self, block: AudioBlock) -> GenesisFrame:
@@ -38,10 +44,14 @@ class Pipeline:
     def decide(self, block: AudioBlock, features: FeatureFrame) -> GenesisFrame:
         """The same from features that are known already: how a recording is replayed. `block` may be silence then."""
         beat = self.tracker.process(block, features)
+        if self.player is not None:
+            beat = self.player.beat(beat)
         if beat.announced is not None and self._beats_before:
             event = replace(beat.announced, number=beat.announced.number + self._beats_before)
             beat = replace(beat, announced=event)
         form = self._structure.process(features, beat)
+        if self.player is not None:
+            form = self.player.form(form, features.end)
         look = self._choreography.process(form, beat)
         return GenesisFrame(
             features, beat, form.macros, form.section, form.moments, look,

@@ -105,8 +105,11 @@ def outcome(state: Path) -> tuple[dict[str, str], list[int]]:
     """What became of each file, and how many versions each finished track has."""
     library = Library(state)
     found = {}
-    for row in library.db.execute("SELECT path, state, code FROM jobs").fetchall():
-        found[Path(os.fsdecode(row["path"])).name] = row["code"] or row["state"]
+    for row in library.db.execute("SELECT path, state, code, reason FROM jobs").fetchall():
+        name = Path(os.fsdecode(row["path"])).name
+        found[name] = row["code"] or row["state"]
+        if row["code"] == "ANALYSIS_FAILED":
+            print(f"  {name}: {row['reason']}")
     tracks = [t["id"] for offset in range(0, 10_000, 200) for t in library.search(Query(limit=200, offset=offset)).tracks]
     versions = [len(library.versions(track)) for track in tracks if library.get(track)["version"]]
     library.close()

@@ -11,7 +11,9 @@ import pytest
 import soundfile
 
 from k1edge.audio.synth import four_on_the_floor
+from k1edge.genesis.document import encode, seal
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+from tests.genesis.songs import song_v4
 
 EDGE = ["--site", "hall", "--edge", "pi"]
 
@@ -61,3 +63,24 @@ def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosqui
         assert daemon.process.returncode == 0, daemon.stderr
     assert list(Path(state).rglob("v2/track.genesis.json"))
     shutil.rmtree(state)
+
+
+def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosquitto, song):
+    document = song_v4(200, 480.0)
+    document["layers"]["annotations"]["drops"] = [{"at_ms": 11_520.0, "confidence": 0.9}]
+    (tmp_path / "song.wav.genesis.json").write_bytes(encode(seal(document)))
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
+    with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", str(song), "--map") as daemon:
+        drop = ear.await_said("/event/drop")
+        assert drop["due_in_ms"] > 6_000
+        beat = ear.await_said("/beat", number=3)
+        assert beat["bpm"] == pytest.approx(125.0, abs=0.1) and beat["confidence"] > 0.9
+        daemon.stop()
+        assert daemon.process.returncode == 0, daemon.stderr
+
+
+def test_a_map_that_is_not_there_is_said_with_what_to_do(tmp_path, mosquitto, song):
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
+    with DaemonProcess("--config", str(config), "--source", str(song), "--map") as daemon:
+        assert daemon.process.wait(30) == 66
+    assert "k1edge analyze" in daemon.stderr
