@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-LONGEST_BAR = 8
 MARGIN = 1.5
 """How many times as probable another count must be to get a vote."""
 VOTES = 3

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from k1edge.beat.belief import Belief
 from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.65, 0.12
+"""Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network."""
 NONE_AT_UNLOCK = 0.90
 RESTS_UP_TO = 150
 """Hops of silence that are part of the music; in longer ones the confidence fades."""
@@ -29,8 +28,15 @@ MUSIC_AT_LEAST = 0.5
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = ((0.0, 1.0), (0.0, 1.0))
-"""Mass on the beat -> share of beats that were right within 70 ms; fitted on the tune half of the excerpts."""
+CALIBRATION = (0.0, 1.0, 0.0, 0.0)
+"""Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
+last beats, and half way between them. Logistic regression on the tune half of the excerpts (scripts/bench beats --calibrate)."""
+
+
+def log_odds(p: float) -> float:
+    """Within +-6."""
+    p = min(max(p, 0.0025), 0.9975)
+    return math.log(p / (1 - p))
 
 
 class Lock:
@@ -41,6 +47,8 @@ class Lock:
         self.quiet_hops = 0
         self._loudness, self._peak, self._music = 1.0, 0.0, 0.0
         self._beats_left = 0
+        self.signs = (1.0, -6.0, 0.5, 0.5)
+        """What the confidence was computed from, as CALIBRATION."""
 
     def hear(self, silent: bool, heard: Activation) -> None:
         """Every hop."""
@@ -56,18 +64,18 @@ class Lock:
         if self.coasting:
             self.confidence *= math.exp(-1 / (COAST_FADE_S * HOPS_PER_S))
 
-    def judge(self, belief: Belief | None) -> None:
-        """Each time the posterior was read."""
+    def judge(self, belief: Belief | None, on: float, between: float) -> None:
+        """Each time the posterior was read; `on`, `between`: what was heard at the last beats and half way between."""
         if self.coasting:
             return
         if belief is None:
             self.confidence, self.locked = 0.0, False
             return
-        self.confidence = float(np.interp(belief.mass, *CALIBRATION)) * self._loudness
-        if self.locked:
-            self.locked = self.confidence > UNLOCK_AT and belief.none < NONE_AT_UNLOCK
-        else:
-            self.locked = self.confidence > LOCK_AT
+        self.signs = (1.0, log_odds(belief.mass), on, between)
+        odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
+        self.confidence = odds / (1 + odds) * self._loudness
+        mass = belief.mass * self._loudness
+        self.locked = mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK if self.locked else mass > LOCK_AT
 
     def announced(self) -> None:
         """One more beat was announced; after COAST_BEATS of them that were not heard it is over."""

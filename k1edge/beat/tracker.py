@@ -143,7 +143,7 @@ class BarPointerTracker:
         sounding = now - self._latency
         expected = self._announcer.expected(sounding) if held else None
         self._belief = self._reader.read(None if expected is None else (expected - sounding) / STEP_HOPS)
-        self._lock.judge(self._belief)
+        self._lock.judge(self._belief, self._accents.on, self._accents.between)
         if self._lock.coasting:
             self._target, self._period = self._announcer.steady()
         elif self._belief is not None:
@@ -175,7 +175,7 @@ class BarPointerTracker:
             self._count(announced.due, now)
             self._lock.announced()
         in_bar, _ = self._bars.shown
-        strength = self._accents.expect(announced.due, in_bar)
+        strength = self._accents.expect(announced.due, self._period, in_bar)
         due = round(announced.due * self._fmt.hop)
         return BeatEvent(announced.number, due, in_bar, in_bar == 1, strength, self._lock.confidence)
 

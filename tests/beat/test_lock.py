@@ -17,7 +17,7 @@ def locked():
     lock = Lock()
     for _ in range(600):
         lock.hear(False, BEATS)
-        lock.judge(believed(1.0))
+        lock.judge(believed(1.0), 0.8, 0.1)
     lock.announced()
     assert lock.locked
     return lock
@@ -26,18 +26,18 @@ def locked():
 def test_lock_is_entered_higher_than_it_is_left():
     lock = Lock()
     between = (LOCK_AT + UNLOCK_AT) / 2
-    lock.judge(believed(between))
+    lock.judge(believed(between), 0.8, 0.1)
     was_unlocked = not lock.locked
-    lock.judge(believed(1.0))
-    lock.judge(believed(between))
+    lock.judge(believed(1.0), 0.8, 0.1)
+    lock.judge(believed(between), 0.8, 0.1)
     assert was_unlocked and lock.locked
-    lock.judge(believed(0.0))
+    lock.judge(believed(0.0), 0.8, 0.1)
     assert not lock.locked
 
 
 def test_the_certainty_that_there_is_no_beat_unlocks():
     lock = locked()
-    lock.judge(believed(0.5, none=0.97))
+    lock.judge(believed(0.5, none=0.97), 0.8, 0.1)
     assert not lock.locked
 
 
@@ -45,7 +45,7 @@ def test_a_breakdown_is_coasted_through_but_not_for_ever():
     lock = locked()
     for hop in range(1_000):
         lock.hear(False, PAD)
-        lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95))
+        lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95), 0.8, 0.1)
     assert lock.coasting and lock.locked
     for _ in range(COAST_BEATS):
         assert lock.locked
@@ -57,7 +57,7 @@ def test_nothing_is_coasted_through_before_the_first_beat():
     lock = Lock()
     for _ in range(600):
         lock.hear(False, PAD)
-        lock.judge(believed(0.9))
+        lock.judge(believed(0.9), 0.8, 0.1)
     assert lock.locked and not lock.coasting
 
 
@@ -65,7 +65,7 @@ def test_the_end_of_the_music_is_not_coasted_through():
     lock = locked()
     for _ in range(1_500):
         lock.hear(False, TALK)
-        lock.judge(believed(0.01, none=0.99))
+        lock.judge(believed(0.01, none=0.99), 0.8, 0.1)
     assert not lock.coasting and not lock.locked
 
 
@@ -73,9 +73,9 @@ def test_short_rests_leave_the_confidence_alone_and_long_ones_fade_it():
     lock = locked()
     for _ in range(RESTS_UP_TO):
         lock.hear(True, PAD)
-    lock.judge(believed(1.0))
+    lock.judge(believed(1.0), 0.8, 0.1)
     assert lock.confidence == pytest.approx(1.0, abs=0.05)
     for _ in range(400):
         lock.hear(True, PAD)
-    lock.judge(believed(1.0))
+    lock.judge(believed(1.0), 0.8, 0.1)
     assert lock.confidence == pytest.approx(0.135, abs=0.03)
