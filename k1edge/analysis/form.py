@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from k1edge.frames import SECTION_LABELS
+
 BASS, MIDS, HIGHS, LEVEL = range(4)
 KERNEL_BARS = (4, 8)
 """Half the width of the kernels: shorter ones see chord changes."""
@@ -31,6 +33,10 @@ LEAST_SPREAD_DB, LEAST_SPREAD_BANDS, LEAST_SPREAD_CHROMA = 2.0, 0.25, 0.03
 """Differences between bars smaller than these are not form."""
 LEAST_CONTRAST = 0.5
 LEAST_NOVELTY = 0.25
+
+UNNAMED = ("unknown", "silence")
+ONCE_IN_A_ROW = ("intro", "build", "drop", "breakdown", "outro")
+LEAST_SHARE = 0.5
 
 GONE_DB = -9.0
 """A band this far under its loud level (90th percentile) is gone."""
@@ -53,6 +59,8 @@ class Bars:
     """(n, 12)."""
     onsets: np.ndarray
     """(n,) novelty per bar."""
+    live: np.ndarray | None = None
+    """(n, labels) share of each bar that the live engine gave each of SECTION_LABELS."""
 
     def __len__(self) -> int:
         return len(self.dbfs)
@@ -210,6 +218,33 @@ def _label(number: int, count: int, loud: float, facts: tuple[bool, bool, bool, 
     return ("verse", 0.55) if repeated else ("bridge" if number > count // 2 else "verse", 0.4)
 
 
+def _heard(bars: Bars, first: int, last: int) -> tuple[str, float] | None:
+    """What the live engine, which was trained to name sections, mostly called these bars; None when it was undecided."""
+    if bars.live is None:
+        return None
+    # It names a section when it has heard some of it: the first bar still has the name of the one before.
+    shares = bars.live[min(first + 1, last - 1) : last].mean(axis=0) * [label not in UNNAMED for label in SECTION_LABELS]
+    best = int(shares.argmax())
+    return (SECTION_LABELS[best], float(shares[best])) if shares[best] >= LEAST_SHARE else None
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """Neighbours of one name and one letter, or of a name that does not come twice in a row, as one part."""
+    joined: list[Part] = []
+    for part in parts:
+        before = joined[-1] if joined else None
+        if before and before.label == part.label and (before.letter == part.letter or part.label in ONCE_IN_A_ROW):
+            sure = max(before.confidence, part.confidence)
+            joined[-1] = Part(before.first, part.last, part.label, before.letter, sure)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _spans(parts: list[Part], label: str) -> list[tuple[int, int, float]]:
+    return [(part.first, part.last, part.confidence) for part in parts if part.label == label]
+
+
 def analyse(bars: Bars) -> Form:
     """The form of a song of some bars; a single part where there are too few."""
     if len(bars) < 2:
@@ -217,11 +252,8 @@ def analyse(bars: Bars) -> Form:
     alike, relative = similarity(bars), _relative(bars)
     gone = _gone(relative)
     drops = _drops(relative, gone)
-    builds = []
-    for bar, sure in drops:
-        if climb := _build_before(bars, relative, bar):
-            builds.append((climb[0], bar, min(climb[1], sure)))
-    breakdowns = [(a, b, 0.7) for a, b in gone if a > 0 and b < len(bars)]
+    climbs = [(*climb, bar) for bar, _ in drops if (climb := _build_before(bars, relative, bar))]
+    builds = [(first, bar, sure) for first, sure, bar in climbs]
     cuts = boundaries(alike)
     named = letters(alike, cuts)
     parts = []
@@ -233,6 +265,12 @@ def analyse(bars: Bars) -> Form:
             any(min(b, last) - max(a, first) > (last - first) / 2 for a, b, _ in builds),
             named.count(named[number]) > 1,
         )
-        label, sure = _label(number, len(cuts) - 1, float(within[:, LEVEL].mean()), facts)
+        ruled = _label(number, len(cuts) - 1, float(within[:, LEVEL].mean()), facts)
+        label, sure = _heard(bars, first, last) or ruled
         parts.append(Part(first, last, label, named[number], sure))
-    return Form(parts, drops, builds, breakdowns)
+    parts = _joined(parts)
+    known = {bar for bar, _ in drops}
+    entered = [p for before, p in pairwise(parts) if p.label == "drop" and before.label in ("build", "breakdown")]
+    drops = sorted(drops + [(p.first, p.confidence) for p in entered if not {p.first - 1, p.first, p.first + 1} & known])
+    quiet = [(a, b, 0.7) for a, b in gone if a > 0 and b < len(bars)]
+    return Form(parts, drops, _spans(parts, "build") or builds, _spans(parts, "breakdown") or quiet)

@@ -13,7 +13,7 @@ import numpy as np
 
 from k1edge.beat.observation import Activation, Heard
 from k1edge.dsp.features import N_BANDS, N_NOVELTY
-from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
+from k1edge.frames import HOPS_PER_S, SECTION_LABELS, GenesisFrame, StreamFormat
 
 CHUNK = 60 * HOPS_PER_S
 MAGIC = b"K1HEARD1"
@@ -29,6 +29,7 @@ ROW = np.dtype(
         ("kick", np.float32),
         ("macros", np.float16, 5),
         ("sounding", np.bool_),
+        ("section", np.uint8),
     ]
 )
 
@@ -113,6 +114,7 @@ class Recorder:
             *heard,
             (macros.energy, macros.vocal_presence, macros.bass_weight, macros.percussiveness, macros.brightness),
             not features.silent,
+            SECTION_LABELS.index(frame.section.label),
         )
         self._used = row + 1
         if event := frame.beat.announced:

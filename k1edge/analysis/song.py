@@ -16,7 +16,7 @@ from k1edge.analysis import beats, form, levels, mood, tone
 from k1edge.analysis.recording import Recording
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
-from k1edge.frames import HOPS_PER_S
+from k1edge.frames import HOPS_PER_S, SECTION_LABELS
 from k1edge.genesis.codec import MAX_BYTES
 from k1edge.genesis.document import ENGINE, UNKNOWN_SHA256, VERSION, GenesisMap, seal
 from k1edge.genesis.revision import tempo_bpm, tempo_curve
@@ -164,8 +164,13 @@ def _rhythm(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
 
 
 def _bar_edges(recording: Recording, grid: beats.BeatGrid) -> np.ndarray:
-    """(bars + 1,) hops: from the start over every downbeat to the end; in fours where no downbeat is known."""
+    """(bars + 1,) hops: from the start over every downbeat to the end; in fours where no downbeat is known.
+
+    Bars of two beats are taken in pairs: form is written in fours.
+    """
     down = grid.times_s[grid.in_bar == 1]
+    if len(down) > 1 and np.median(grid.per_bar) == 2:
+        down = down[::2]
     down = down if len(down) > 1 else grid.times_s[::4]
     hops = _hops(down, recording)
     bar = int(np.median(np.diff(hops))) if len(hops) > 1 else len(recording)
@@ -188,6 +193,7 @@ def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> d
         timbre=_means(recording["bands"], edges),
         chroma=_means(recording["chroma"], edges),
         onsets=_means(novelty, edges),
+        live=_means(np.eye(len(SECTION_LABELS), dtype=np.float32)[recording["section"]], edges),
     )
     found, at_ms = form.analyse(bars), edges / HOPS_PER_S * MS
     return {
