@@ -43,6 +43,8 @@ RED_PALETTES = frozenset(
 """Those with a colour of which 80 % or more is red (the gradients of the FastLED collection, as the firmware carries them)."""
 RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most."""
+NEXT_BEAT = 2
+"""Changes that macros leave for the beat to come: where both want to flash, the beat does."""
 MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
 
 Change = tuple[float, int]
@@ -149,11 +151,15 @@ class Limiter:
 
     def _macro(self, command: Any, at_ms: float) -> Any:
         kept: dict[str, float] = {}
+        beats = list(self._beats.values())
+        # A macro may do what adds nothing to the flashes there are; more only while the next beat still has room.
+        room = self._allowance()
+        allowed = min(max(room - (NEXT_BEAT if beats else 0), self._runs([], beats)), room)
         for name, swing in self._swings.items():
             level = getattr(command, name)
             way = swing.way(level * self._brightness)
             change = [(at_ms, way)] if way else []
-            if change and self._runs(change, list(self._beats.values())) > self._allowance():
+            if change and self._runs(change, beats) > allowed:
                 kept[name] = self._levels[name]
                 continue
             self._changes += change
