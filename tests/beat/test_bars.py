@@ -12,7 +12,7 @@ PER_BAR, POSITION, _ = metre_table()
 def last_passed(metre, place, share=0.9):
     """Probabilities in which the beat last passed is `place` (from 0) of a bar of `metre`."""
     beats = np.full(len(PER_BAR), (1 - share) / (len(PER_BAR) - 1))
-    beats[(PER_BAR == metre) & (POSITION == place % metre)] = share
+    beats[(metre == PER_BAR) & (place % metre == POSITION)] = share
     return beats
 
 
