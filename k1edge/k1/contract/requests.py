@@ -6,7 +6,7 @@ begun) or `failed` (begun, not done), a code and a reason. A new verb is a class
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
@@ -107,11 +107,9 @@ VERBS: dict[str, type[BaseModel]] = {
     **LIBRARY_VERBS,
 }
 
-Arguments = TypeVar("Arguments", bound=BaseModel)
 
-
-class Request(Message, Generic[Arguments]):
-    """Something an edge is asked to do."""
+class Request(Message):
+    """Something an edge is asked to do; the class of each verb says what its arguments are."""
 
     LEAF: ClassVar[str] = "request/+"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -125,7 +123,7 @@ class Request(Message, Generic[Arguments]):
     """Repeats the end of the topic, which decides."""
     caller: Word = ""
     expires_at_ms: EpochMs | None = None
-    args: Arguments = Field(default_factory=dict, validate_default=True)  # type: ignore[assignment]
+    args: BaseModel
 
 
 class Response(Message):
@@ -147,7 +145,10 @@ class Response(Message):
 def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
     """The class of one verb's requests: `RequestBeatNudge` for `beat.nudge`."""
     name = "Request" + verb.replace(".", "_").title().replace("_", "")
-    model = create_model(name, __base__=Request[arguments], __doc__=arguments.__doc__, verb=(Word, verb))
+    # What a field is for was read from the source of `Request`; looking for more is most of the time of an import.
+    plain = {"use_attribute_docstrings": False}
+    args = (arguments, Field(default_factory=dict, validate_default=True))
+    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=arguments.__doc__, verb=(Word, verb), args=args)
     model.LEAF = f"request/{verb}"
     return model
 
