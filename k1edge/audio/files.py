@@ -96,7 +96,8 @@ def write(path: str | Path, samples: np.ndarray, rate_hz: int) -> None:
         soundfile.write(path, samples, rate_hz)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError(str(path), f"cannot be written ({reason})", "give a writable place and a name like song.wav") from error
+        remedy = "give a writable place and a name like song.wav"
+        raise AudioError(str(path), f"cannot be written ({reason})", remedy) from error
 
 
 def _nearest_rate(native_hz: int) -> int:

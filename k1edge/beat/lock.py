@@ -30,7 +30,7 @@ COAST_BEATS = 256
 COAST_FADE_S = 40.0
 CALIBRATION = (0.0, 1.0, 0.0, 0.0)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
-last beats, and half way between them. Logistic regression on the tune half of the excerpts (scripts/bench beats --calibrate)."""
+last beats, and half way between them. Logistic regression on the tune half of the excerpts: scripts/bench beats --calibrate."""
 
 
 def log_odds(p: float) -> float:

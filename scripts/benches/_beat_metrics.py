@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from mir_eval import beat as mir
@@ -94,7 +95,7 @@ def hits(truth_s: np.ndarray, run: Run) -> list[tuple[float, bool]]:
 def lock_time(truth: np.ndarray, heard: np.ndarray) -> float:
     """From the first true beat to the first of four right ones in a row with none between; inf if never."""
     matched = _matched(truth, heard, HIT_S)
-    steps = [(a[0] + 1, a[1] + 1) == b for a, b in zip(matched, matched[1:], strict=False)]
+    steps = [(a[0] + 1, a[1] + 1) == b for a, b in pairwise(matched)]
     for first in range(len(steps) - RIGHT_IN_A_ROW + 2):
         if all(steps[first : first + RIGHT_IN_A_ROW - 1]):
             return float(truth[matched[first][0]] - truth[0])
