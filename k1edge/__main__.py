@@ -23,6 +23,7 @@ PROGRAMS = {
     "ask": ("k1edge.ask", "ask an edge for something: its tracks, its jobs, a scene, a correction"),
     "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
     "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
+    "calibrate": ("k1edge.calibrate", "measure how late the input hears and each K1 shines"),
     "config": ("k1edge.configure", "show, compare and go back to the configurations that did well"),
     "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
     "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),

@@ -54,7 +54,10 @@ class BlackBox:
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}"
         contents = self._recorder.contents()
         writer = threading.Thread(target=recorder.save, args=(contents, folder, name), name="recorder", daemon=True)
-        writer.start()
+        try:
+            writer.start()
+        except RuntimeError as fault:
+            raise OSError(f"{fault}: the machine refuses another thread") from fault
         if wait:
             writer.join()
         return str(folder / f"{name}.k1rec")

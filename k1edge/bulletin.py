@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from k1edge import __version__
-from k1edge.audio import AudioError
+from k1edge.audio import STALLED, AudioError
+from k1edge.box import BoxAlarm
 from k1edge.config import Settings
 from k1edge.contract import JSON_SCHEMA, committed
 from k1edge.driver import Driver
@@ -29,7 +30,6 @@ from k1edge.telemetry import HOP_NS, Telemetry
 TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
-AUDIO_LOST = "AUDIO_LOST"
 DOUBT = "there is music, and its beat has been uncertain for ten seconds"
 
 
@@ -54,17 +54,18 @@ class Bulletin:
         self._scribe = scribe
         self._boot_id = boot_id
         self._began_s = time.monotonic()
-        self._status = ("", "")
+        self._status = ("", "", "")
         self._audio = Gate()
         self._limited: dict[str, int] = {}
-        self._alarms: tuple[LineAlarm, ...] = ()
+        self._line: tuple[LineAlarm, ...] = ()
+        self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
         self._drift = "ok"
         self._doubtful = False
 
     def status(self, stamp: Stamp, state: str, code: str = "", reason: str = "") -> Iterator[Publication]:
         """`init`, `ready`, `degraded` or `stopping`, when that is news."""
-        if (state, code) != self._status:
-            self._status = (state, code)
+        if (state, code, reason) != self._status:
+            self._status = (state, code, reason)
             insecure = self._settings.mqtt.allow_insecure and not self._settings.mqtt.tls
             yield self._scribe.write(contract.Status, stamp, state=state, code=code, reason=reason[:TEXT_LIMIT],
                                      boot_id=self._boot_id, insecure=insecure)
@@ -82,7 +83,7 @@ class Bulletin:
         """What the input is like, when it has changed."""
         features, lost = frame.features, source.lost_samples
         state = "silent" if features.silent else "ok"
-        alarm = self._alarms[0] if self._alarms else None
+        alarm = self._line[0] if self._line else None
         said = {} if alarm is None else {"code": alarm.code, "reason": alarm.reason, "remedy": alarm.remedy}
         news = (state, round(features.level_dbfs / LEVEL_STEP_DB), lost, alarm)
         if self._audio.passes(news, stamp.monotonic_ns // HOP_NS):
@@ -92,12 +93,13 @@ class Bulletin:
                 lost_samples=lost, **said,
             )  # fmt: skip
 
-    def alarms(self, stamp: Stamp, standing: tuple[LineAlarm, ...]) -> Iterator[Publication]:
-        """What is wrong with the line: an event when it begins, and one when it is over."""
+    def alarms(self, stamp: Stamp, line: tuple[LineAlarm, ...], box: tuple[BoxAlarm, ...]) -> Iterator[Publication]:
+        """What is wrong with the line and the box: an event when it begins or gets worse, and one when it is over."""
+        self._line, standing = line, (*line, *box)
         for alarm in (a for a in standing if a not in self._alarms):
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", code=alarm.code,
                                      reason=alarm.reason, remedy=alarm.remedy)
-        for alarm in (a for a in self._alarms if a not in standing):
+        for alarm in (a for a in self._alarms if a.code not in {each.code for each in standing}):
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=alarm.code, reason="is over")
         self._alarms = standing
 
@@ -127,10 +129,25 @@ class Bulletin:
                                      reason="more than 100 ms off the beat for 5 s", data=data)
 
     def audio_lost(self, stamp: Stamp, error: AudioError) -> Iterator[Publication]:
-        """There is no input: the state, and an alarm."""
-        said = {"code": AUDIO_LOST, "reason": error.reason[:TEXT_LIMIT], "remedy": error.remedy[:TEXT_LIMIT]}
-        yield self._scribe.write(contract.AudioState, stamp, state="absent", device=error.device[:TEXT_LIMIT], **said)
-        yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="alarm", **said)
+        """There is no input: status, the state, and an alarm, when that is news."""
+        known = self._status
+        said = {"code": error.code, "reason": error.reason[:TEXT_LIMIT], "remedy": error.remedy[:TEXT_LIMIT]}
+        yield from self.status(stamp, "degraded", error.code, str(error))
+        if self._status != known:
+            state = "stalled" if error.code == STALLED else "absent"
+            yield self._scribe.write(contract.AudioState, stamp, state=state, device=error.device[:TEXT_LIMIT], **said)
+            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="alarm", **said)
+
+    def clock_stepped(self, stamp: Stamp, step_s: float) -> Publication:
+        """The wall clock is another than a second ago."""
+        return self._scribe.write(contract.Event, stamp, kind="clock", severity="warning", code="CLOCK_STEPPED",
+                                  reason="the wall clock stepped; times told before are off by as much",
+                                  data={"step_s": round(step_s, 1)})
+
+    def broker_back(self, stamp: Stamp, away_s: float, why: str) -> Publication:
+        """The broker was away, and is there again."""
+        return self._scribe.write(contract.Event, stamp, kind="link", severity="warning", code="BROKER_BACK",
+                                  reason=why[:TEXT_LIMIT], data={"away_s": round(away_s, 1)})
 
     def limits(self, stamp: Stamp, stopped: dict[str, int]) -> Iterator[Publication]:
         """What the photosensitive limiter has stopped so far, when there is more."""

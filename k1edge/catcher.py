@@ -60,8 +60,12 @@ class SongCatcher:
             return
         name = f"heard-{self._utc():%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
         work = (self._inbox / name, recorder.finish(), self._fmt.rate_hz)
-        self._writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
-        self._writer.start()
+        writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
+        try:
+            writer.start()
+            self._writer = writer
+        except RuntimeError as fault:
+            log.warning("a song that was heard cannot be kept: %s", fault)
 
     def close(self) -> None:
         """Ends the song that is playing, and waits until it is written."""

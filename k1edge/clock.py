@@ -77,12 +77,14 @@ class WallClock:
     """CLOCK_MONOTONIC ns -> UTC ms; told the difference, and whether it can be trusted, from outside."""
 
     def __init__(self, wall_ns: int, monotonic_ns: int, synced: bool) -> None:
-        self.update(wall_ns, monotonic_ns, synced)
-
-    def update(self, wall_ns: int, monotonic_ns: int, synced: bool) -> None:
-        """Call once a second: the wall clock steps when the network first tells the time."""
         self._offset_ns = wall_ns - monotonic_ns
         self.synced = synced
+
+    def update(self, wall_ns: int, monotonic_ns: int, synced: bool) -> float:
+        """Call once a second: the wall clock steps when the network first tells the time. Returns by how much, s."""
+        before_ns, self._offset_ns = self._offset_ns, wall_ns - monotonic_ns
+        self.synced = synced
+        return (self._offset_ns - before_ns) / 1e9
 
     def utc_ms(self, monotonic_ns: int) -> int:
         return (monotonic_ns + self._offset_ns) // 1_000_000

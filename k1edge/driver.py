@@ -57,6 +57,8 @@ class Driver:
         listed = () if self._auto else settings.devices
         self.devices = {d.id: Device(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
         self._macro_every = HOPS_PER_S // settings.macro_rate_hz
+        self.macro_at_least = 1
+        """Hops from one macro to the next while the edge must spare itself."""
         self._hops = 0
         self._window: SceneWindow[Look] = SceneWindow()
         self._wanted: Look | None = None
@@ -93,7 +95,7 @@ class Driver:
         event = frame.beat.announced
         if event is not None:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
-        if self._hops % self._macro_every == 0:
+        if self._hops % max(self._macro_every, self.macro_at_least) == 0:
             yield from self._macro(frame, stamp)
         if frame.section is not self._section or fresh:
             self._section = frame.section
@@ -105,6 +107,10 @@ class Driver:
         for device in self._driven():
             device.led = False
             yield from self._command(device, contract.SyncCommand, stamp, action="stop")
+
+    def clock_stepped(self) -> None:
+        """The wall clock is another: what has been sent with an expiry is sent again."""
+        self._renew_ms = 0
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock."""
@@ -173,14 +179,15 @@ class Driver:
         if look is None:
             self._wanted = None
             return
+        now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
         if look is not self._wanted and look != self._wanted:
-            due = self._window.offer(look, stamp.ts_ms)
+            due = self._window.offer(look, now_ms)
         else:
-            due = self._window.due(stamp.ts_ms)
+            due = self._window.due(now_ms)
         self._wanted = look
-        if due is not None or (stamp.ts_ms >= self._renew_ms and self.shown is not None):
+        if due is not None or (now_ms >= self._renew_ms and self.shown is not None):
             self.shown = due or look
-            self._renew_ms = stamp.ts_ms + SCENE_RENEWED_MS
+            self._renew_ms = now_ms + SCENE_RENEWED_MS
             fresh = self._driven()
         if self.shown is not None:
             yield from self._show(self.shown, fresh, stamp)

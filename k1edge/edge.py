@@ -14,11 +14,10 @@ from itertools import islice
 from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
-from k1edge.bulletin import AUDIO_LOST, Bulletin, Input
+from k1edge.bulletin import Bulletin, Input
 from k1edge.catcher import SongCatcher
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.driver import Driver
-from k1edge.dsp.health import LineHealth
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
 from k1edge.genesis.document import GenesisMap
 from k1edge.genesis.playback import MapPlayer
@@ -40,6 +39,7 @@ from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
 from k1edge.telemetry import Telemetry
 from k1edge.transaction import Transaction
+from k1edge.watch import Shedding, Watch
 
 MESSAGES_PER_HOP = 4
 """A flood of requests waits in the link; a hop does not."""
@@ -81,6 +81,7 @@ class Edge:
         library = settings.library
         door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
         self._lending = Lending(door, scribe) if library.enabled else None
+        self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending))
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
         self._catcher = SongCatcher(music_folder(library, state_folder()) / "inbox") if catches else None
         self._score = SelfScore()
@@ -88,7 +89,6 @@ class Edge:
         self._metrics = Metrics(port) if port else None
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
-        self._health: LineHealth | None = None
         self._guard: DriftGuard | None = None
         self._source: Source | None = None
         self._device = ""
@@ -121,9 +121,9 @@ class Edge:
             self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
         self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now))
         self.blackbox.after(frame)
-        if self._catcher is not None:
+        if self._catcher is not None and self._watch.mode.analyses:
             self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
-        self._health.process(block)
+        self._watch.hear(block)
         self._guarded(frame)
         self._compared()
         self._score.process(frame)
@@ -145,6 +145,7 @@ class Edge:
         if stamp.monotonic_ns >= self._next_telemetry_ns:
             self._next_telemetry_ns = stamp.monotonic_ns + round(SECOND_NS / self._settings.telemetry.rate_hz)
             parts = (self._link, self._driver, self._hands)
+            self.telemetry.beside = self._watch.figures
             figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts)
             self._link.send(figures)
             if self._metrics is not None:
@@ -155,7 +156,6 @@ class Edge:
         stamp = self._now()
         self._send(self._driver.release(stamp))
         self._source = self._frame = None
-        self._send(self._bulletin.status(stamp, "degraded", AUDIO_LOST, str(error)))
         self._send(self._bulletin.audio_lost(stamp, error))
 
     def farewell(self) -> Iterator[Publication]:
@@ -196,7 +196,8 @@ class Edge:
         player = MapPlayer(song, fmt, self._settings.beat.lead_ms) if song else None
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number, player=player)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
-        self._health, self._guard = LineHealth(fmt), DriftGuard(fmt)
+        self._watch.begin(fmt)
+        self._guard = DriftGuard(fmt)
         self._end = 0
         self.blackbox.begin(self._pipeline)
 
@@ -267,7 +268,7 @@ class Edge:
             yield from self._configuration.ask(message, now.stamp)
 
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
-        self._wall.update(time.time_ns(), stamp.monotonic_ns, is_synchronised())
+        step_s = self._wall.update(time.time_ns(), stamp.monotonic_ns, is_synchronised())
         self._seconds += 1
         stopped = self._driver.stopped
         if self._seconds % HOUR_S == 0:
@@ -277,11 +278,16 @@ class Edge:
         measured = self.telemetry
         vitals = Vitals(self._frame is not None, measured.hops, measured.deadline_misses, self._link.connected)
         yield from self._configuration.process(vitals, stamp)
-        if self._frame is not None:
-            yield from self._bulletin.health(stamp, self._guard, self._configuration.health)
+        sound = self._frame is not None
+        if sound:
+            self._watch.listen(self._source, self._timeline.stream, self._input)
+        yield from self._watch.process(stamp, step_s, sound)
+        if sound:
+            otherwise = self._configuration.health
+            yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)
             yield from self._bulletin.limits(stamp, stopped)
-            yield from self._bulletin.alarms(stamp, self._health.alarms)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
+
 
     @property
     def _input(self) -> Input:

@@ -29,6 +29,7 @@ class LibraryDoor(Protocol):
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool: ...
     def heard(self) -> Iterator[dict[str, Any]]: ...
+    def rest(self, resting: bool) -> None: ...
     def close(self) -> None: ...
 
 
@@ -53,6 +54,8 @@ class Lending:
         self._numbers = count(1)
         self._ended_jobs: dict[Publication, int] = {}
         self._shown_tracks: dict[str, Publication] = {}
+        self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
+        """Of the analyses since the start; the seconds are those of the completed."""
 
     def request(self, topic: str, payload: bytes, reply_to: tuple[str, bytes], stamp: Stamp) -> Iterator[Publication]:
         """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
@@ -84,6 +87,10 @@ class Lending:
                 break
             del self._ended_jobs[job]
             yield contract.cleared(job)
+
+    def rest(self, resting: bool) -> None:
+        """No further song is analysed while it rests; questions are answered."""
+        self._door.rest(resting)
 
     def close(self) -> None:
         """Ends the library's process."""
@@ -162,6 +169,9 @@ class Lending:
         yield published
         if job["state"] in ("completed", "failed"):
             self._ended_jobs[published] = stamp.monotonic_ns
+            self.figures[f"jobs_{job['state']}"] += 1
+            if job["state"] == "completed" and job["started_ms"]:
+                self.figures["job_s_sum"] += max(0.0, job["finished_ms"] - job["started_ms"]) / 1000
             data = {"job": job["id"], "track": job["track_id"], "file": _printable(job["file"])}
             yield self._event(stamp, f"job_{job['state']}", job, data)
 

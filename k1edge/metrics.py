@@ -71,6 +71,11 @@ MEANINGS = {
     "clamped_parameters": _counter("clamped_parameters", "Parameters beyond a K1's range"),
     "devices_ready": _gauge("k1_ready", "K1s that are there"),
     "device_round_trip_ms_max": _gauge("k1_round_trip_seconds", "Of the slowest K1", MS),
+    "rung": _gauge("ladder_rung", "Steps the edge has gone down because it is too hot; 0 = does everything"),
+    "card_clock_ppm": _gauge("card_clock_ppm", "How much slower the card counts than the clock of this machine"),
+    "jobs_completed": _counter("jobs", "Analyses that ended", result="completed"),
+    "jobs_failed": _counter("jobs", "Analyses that ended", result="failed"),
+    "job_s_sum": _counter("job_seconds", "Spent on analyses that were completed"),
     "broker_clients": _gauge("broker_clients", "Clients connected, where the broker tells"),
 }
 """By key of the telemetry message, or of its `extra`."""

@@ -45,6 +45,8 @@ class Publisher:
         self._scribe = scribe
         self._boot_id = boot_id
         self._frame_every = HOPS_PER_S // settings.frame_rate_hz
+        self.frame_at_least = 1
+        """Hops from one frame to the next while the edge must spare itself; 0 = no frames, their states once a second."""
         self._hops = 0
         self._tempo, self._section, self._scene = Gate(), Gate(), Gate()
         self._announced_section: Section | None = None
@@ -66,11 +68,16 @@ class Publisher:
         for moment in frame.moments:
             if moment.kind != "change":  # told below, with the section that it begins
                 yield self._event(moment, {}, timeline, stamp)
-        if self._hops % self._frame_every == 0:
-            yield self._frame(frame, stamp)
+        if self._hops % max(self._frame_every, self.frame_at_least or HOPS_PER_S) == 0:
+            if self.frame_at_least:
+                yield self._frame(frame, stamp)
             yield from self._states(frame, shown, timeline, stamp)
         if frame.section is not self._announced_section:
             yield self._section_event(frame.section, timeline, stamp)
+
+    def clock_stepped(self) -> None:
+        """The wall clock is another: the tempo map that is out there is wrong."""
+        self._anchor = None
 
     def _beat(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Publication:
         ahead_ms = timeline.ahead_ms(event.due, stamp.monotonic_ns)

@@ -33,6 +33,8 @@ class Telemetry:
         self.rejected_messages = 0
         self.broker_clients: int | None = None
         """Connected to the broker, where it tells."""
+        self.beside: dict[str, float] = {}
+        """Figures of others, told with ours."""
         self._requests = [0] * len(REQUEST_BUCKETS_MS)
         self._requests_timed = 0
         self._request_ms_sum = 0.0
@@ -56,8 +58,8 @@ class Telemetry:
             self._requests[i] += took_ms <= limit_ms
 
     def extra(self) -> dict[str, float]:
-        """Counters without a field of their own: how long requests took, cumulative by limit; clients of the broker."""
-        told = {} if self.broker_clients is None else {"broker_clients": float(self.broker_clients)}
+        """Figures without a field of their own: how long requests took, cumulative by limit; clients of the broker."""
+        told = self.beside | ({} if self.broker_clients is None else {"broker_clients": float(self.broker_clients)})
         within = zip(REQUEST_BUCKETS_MS, self._requests, strict=True)
         return told | {
             "requests_timed": float(self._requests_timed), "request_ms_sum": round(self._request_ms_sum, 3),

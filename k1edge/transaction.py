@@ -49,6 +49,7 @@ class Transaction:
         self._trial = self._new_trial()
         self._asked = TokenBucket(ASKED_PER_S, ASKED_AT_ONCE)
         self._thread = ThreadPoolExecutor(1, "configuration")
+        self._thread.submit(int)  # begins its thread now, while the machine grants one
         self._errand: tuple[Future, Callable[[Any, Stamp], Iterator[Publication]]] | None = None
         self._news = bool(start.complaint or start.code or (start.refusal and not start.refusal.told))
 

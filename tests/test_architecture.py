@@ -21,7 +21,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 LAYERS = {
     "facts": ("frames", "device_facts", "config"),
-    "pure": ("clock", "dsp", "beat", "genesis", "k1.contract"),
+    "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "driver", "publisher", "hands", "checkpoint", "selfscore", "health_gate", "guard"),
     "edges": ("audio", "k1", "library", "system", "telemetry", "metrics", "recorder"),
     "door": ("__main__",),

@@ -64,6 +64,6 @@ def test_input_latency_is_taken_off():
 def test_wall_time_follows_a_stepped_clock():
     wall = WallClock(wall_ns=0, monotonic_ns=0, synced=False)
     assert wall.utc_ms(2_000_000) == 2
-    wall.update(wall_ns=1_795_000_000_000_000_000, monotonic_ns=1_000_000, synced=True)
+    assert wall.update(wall_ns=1_795_000_000_000_000_000, monotonic_ns=1_000_000, synced=True) == pytest.approx(1_795_000_000)
     assert wall.utc_ms(1_000_000) == 1_795_000_000_000
     assert wall.synced

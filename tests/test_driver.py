@@ -104,6 +104,23 @@ def test_a_standing_scene_is_renewed_before_it_expires():
     assert again[2]["porch"]["ts_ms"] < first["expires_at_ms"]
 
 
+def test_a_wall_clock_that_steps_back_by_years_shuts_no_scene_out():
+    driver = driver_of()
+    run(driver, 1)
+    long_ago = at(200)._replace(ts_ms=0)
+    sent = driver.process(frame(200, look=DARK), DARK, timeline(), long_ago)
+    assert [p for p in sent if p.topic.endswith("cmd/scene")]
+    driver.clock_stepped()
+    again = list(driver.process(frame(300, look=DARK), DARK, timeline(), at(300)))
+    assert [p for p in again if p.topic.endswith("cmd/scene")], "its expiry was told by the old clock"
+
+
+def test_macros_can_be_fewer_while_the_box_is_hot():
+    driver = driver_of()
+    driver.macro_at_least = 10
+    assert sum("porch" in messages(run(driver, hop), "cmd/macro") for hop in range(1, 101)) == 10
+
+
 def test_a_parameter_beyond_the_range_is_clamped_and_counted():
     driver = driver_of()
     loud = BRIGHT.__class__("x", "pulse", 1, (("brightness", 4.0), ("nonsense", 1.0)))

@@ -15,6 +15,7 @@ TRACK = {
 }  # fmt: skip
 JOB = {
     "id": "job-1a", "track_id": TRACK["id"], "file": "n.flac", "state": "processing", "stage": "beats", "progress": 0.5,
+    "started_ms": None, "finished_ms": None,
     "position": 0, "eta_s": 3.0, "priority": 5, "code": None, "reason": None, "log_tail": ["one", "two"],
 }  # fmt: skip
 
@@ -35,6 +36,9 @@ class FakeDoor:
     def heard(self):
         while self.news:
             yield self.news.popleft()
+
+    def rest(self, resting: bool) -> None:
+        self.resting = resting
 
     def close(self) -> None:
         self.open = False
@@ -111,6 +115,17 @@ def test_a_library_that_is_not_open_or_silent_is_said(lending):
 def test_an_answer_never_lands_on_a_topic_of_the_contract(lending):
     ask(lending, "track.list", reply_to=("k1/v1/bar/device/k1-a/cmd/scene", b""))
     assert len(said(lending, {"answer": 1, "result": "ok", "data": {}})) == 1
+
+
+def test_the_library_rests_when_it_is_told_to(lending):
+    lending.rest(True)
+    assert lending.door.resting
+
+
+def test_analyses_are_counted_and_timed(lending):
+    timed = {"started_ms": 1_000, "finished_ms": 3_500}
+    said(lending, {"job": JOB | {"state": "completed"} | timed}, {"job": JOB | {"state": "failed", "code": "NO_MUSIC"} | timed})
+    assert lending.figures == {"jobs_completed": 1.0, "jobs_failed": 1.0, "job_s_sum": 2.5}
 
 
 def test_a_job_is_retained_until_a_minute_after_its_end(lending):

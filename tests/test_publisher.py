@@ -60,6 +60,14 @@ def test_features_are_told_at_their_rate(publisher):
     assert len(frames[0]["bands"]) == 8
 
 
+@pytest.mark.parametrize(("at_least", "frames"), [(20, 5), (0, 0)])
+def test_frames_can_be_fewer_or_none_while_the_box_is_hot_and_states_go_on(publisher, at_least, frames):
+    publisher.frame_at_least = at_least
+    told = through(publisher, range(1, 101))
+    assert len(of(told, "frame")) == frames
+    assert of(told, "state/tempo")
+
+
 def test_a_state_is_told_when_it_changes_and_at_most_twice_a_second(publisher):
     steady = of(through(publisher, range(1, 400)), "state/tempo")
     assert len(steady) == 1
@@ -83,6 +91,12 @@ def test_the_tempo_map_is_told_anew_when_it_would_mislead(publisher):
     run(publisher, 35, announced=announcement(1, 0.5))
     assert not of(run(publisher, 85, announced=announcement(2, 1.0)), "tempo-map")
     assert of(run(publisher, 140, announced=announcement(3, 1.55)), "tempo-map")
+
+
+def test_the_tempo_map_is_told_anew_when_the_wall_clock_has_stepped(publisher):
+    run(publisher, 35, announced=announcement(1, 0.5))
+    publisher.clock_stepped()
+    assert of(run(publisher, 85, announced=announcement(2, 1.0)), "tempo-map")
 
 
 def test_an_unknown_tempo_has_no_map(publisher):

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k1edge.audio import AudioError
+from k1edge.audio import ABSENT, CHOICE, AudioError
 
 CARDS = Path("/proc/asound/cards")
 _HARDWARE = re.compile(r"\s*\(hw:(\d+),(\d+)\)$")
@@ -67,16 +67,16 @@ def choose(devices: list[Device], wanted: str) -> Device:
         return matches[0]
     label = wanted or "line input"
     if matches:
-        raise AudioError(label, f"could be any of {_listed(matches)}", "set [audio] device to one of these")
+        raise AudioError(label, f"could be any of {_listed(matches)}", "set [audio] device to one of these", CHOICE)
     if wanted.isdigit():
-        raise AudioError(label, "is an index, and indices change", "set [audio] device to a card id: `k1edge devices`")
+        raise AudioError(label, "is an index, and indices change", "set [audio] device to a card id: `k1edge devices`", CHOICE)
     if not devices:
         remedy = "connect a sound card with a line input (a Pi has none of its own)"
-        raise AudioError(label, "there is no capture device", remedy)
+        raise AudioError(label, "there is no capture device", remedy, ABSENT)
     here = _listed(devices)
     if wanted:
-        raise AudioError(label, f"is not here; there is {here}", "connect it, or name another in [audio] device")
-    raise AudioError(label, f"there is no sound card; there is {here}", "connect one, or name one in [audio] device")
+        raise AudioError(label, f"is not here; there is {here}", "connect it, or name another in [audio] device", ABSENT)
+    raise AudioError(label, f"there is no sound card; there is {here}", "connect one, or name one in [audio] device", ABSENT)
 
 
 def _matching(devices: list[Device], wanted: str) -> list[Device]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from k1edge.audio import AudioError
+from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
 from k1edge.audio.holes import HoleFinder
 from k1edge.frames import AudioBlock, StreamFormat
@@ -37,11 +37,16 @@ FIRST_BLOCK_S = 5.0
 BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
+OUTPUT_S = 0.3
+"""Of sound in hand while latency is measured: when it will be in the air is known, and a gap would spoil the measurement."""
 CLOSE_LIMIT_S = 1.0
+PEAK_EVERY = 5
+"""Hops between looks at single channels: what is dead is so for seconds, and a look costs 8 us."""
 REMEDIES = {
-    -9985: "end the program that uses it",
-    -9997: "define a PCM of type plug for it in /etc/asound.conf, which converts the rate, and name that in [audio] device",
-}
+    -9985: ("end the program that uses it", BUSY),
+    -9997: ("define a PCM of type plug for it in /etc/asound.conf, which converts the rate, and name that in [audio] device",
+            RATE),
+}  # fmt: skip
 """PortAudio's paDeviceUnavailable and paInvalidSampleRate."""
 RATES_HZ = (44_100, 48_000)
 
@@ -59,6 +64,7 @@ class LineIn:
         self._hops: SimpleQueue[tuple[bytes, int, bool] | None] = SimpleQueue()
         self._holes = HoleFinder()
         self._next = 0
+        self._loudest = np.zeros(channels, np.float32)
         self._stream = self._opened(channels)
         self._patience_s = FIRST_BLOCK_S
         self._waited_s = 0.0
@@ -66,6 +72,12 @@ class LineIn:
     def __iter__(self) -> Iterator[AudioBlock | None]:
         while True:
             yield self._hop_or_none()
+
+    def channel_peaks(self) -> tuple[float, ...]:
+        """The loudest sample seen on each channel that is mixed, since the last call; () where there is only one."""
+        heard = self._loudest[self._weights > 0].tolist()
+        self._loudest[:] = 0
+        return tuple(heard) if len(heard) > 1 else ()
 
     def close(self) -> None:
         """Lets go of the card. Raises AudioError when it does not within CLOSE_LIMIT_S: then only a new process helps."""
@@ -100,10 +112,10 @@ class LineIn:
         rates_hz = _rates_hz(self._portaudio, self.device)
         if rates_hz and self.fmt.rate_hz not in rates_hz:
             offered = " or ".join(map(str, rates_hz))
-            return AudioError(self.device.name, f"does not run at {self.fmt.rate_hz} Hz", f"set rate_hz = {offered}")
+            return AudioError(self.device.name, f"does not run at {self.fmt.rate_hz} Hz", f"set rate_hz = {offered}", RATE)
         code = error.args[1] if len(error.args) > 1 else None
-        remedy = REMEDIES.get(code, "replug it, or name another in [audio] device")
-        return AudioError(self.device.name, f"cannot be opened ({error.args[0]})", remedy)
+        remedy, kind = REMEDIES.get(code, ("replug it, or name another in [audio] device", ABSENT))
+        return AudioError(self.device.name, f"cannot be opened ({error.args[0]})", remedy, kind)
 
     def _hop_or_none(self) -> AudioBlock | None:
         try:
@@ -113,18 +125,21 @@ class LineIn:
             self._waited_s += BREATH_S
             if self._waited_s < self._patience_s - 1e-9:
                 return None
-            raise self._lost(f"has delivered nothing for {self._waited_s:.1f} s") from None
+            raise self._lost(f"has delivered nothing for {self._waited_s:.1f} s", STALLED) from None
         if hop is None:
             raise self._lost("was disconnected, or its sound server ended")
         self._waited_s, self._patience_s = 0.0, STALL_S
         return self._block(*hop)
 
-    def _lost(self, reason: str) -> AudioError:
-        return AudioError(self.device.name, reason, "check the cable and the card; it is reopened when it is back")
+    def _lost(self, reason: str, code: str = LOST) -> AudioError:
+        return AudioError(self.device.name, reason, "check the cable and the card; it is reopened when it is back", code)
 
     def _block(self, data: bytes, arrived_ns: int, overflowed: bool) -> AudioBlock:
         missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
-        samples = np.frombuffer(data, np.float32).reshape(self.fmt.hop, -1) @ self._weights
+        channels = np.frombuffer(data, np.float32).reshape(self.fmt.hop, -1)
+        if self.blocks % PEAK_EVERY == 0:
+            np.maximum(self._loudest, channels.max(axis=0), out=self._loudest)
+        samples = channels @ self._weights
         samples.flags.writeable = False
         start = self._next + missing
         self._next = start + self.fmt.hop
@@ -151,6 +166,39 @@ def play(samples: np.ndarray, rate_hz: int, loop: bool = False) -> Playback:
     except (portaudio.PortAudioError, ValueError) as error:
         raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
     return Playback(portaudio)
+
+
+class Emission:
+    """Sound on its way to an output, and when its first sample was in the air; for measuring, so nothing is looped."""
+
+    def __init__(self, samples: np.ndarray, rate_hz: int, output: str = "") -> None:
+        """Starts (n,) float32 on the named output, or the default one. Raises AudioError."""
+        portaudio = _portaudio()
+        self.began_ns: int | None = None
+        """On the monotonic clock, as far as PortAudio knows; None until it begins."""
+        self.underflows = 0
+        self._left = samples
+        try:
+            with _quiet():
+                self._stream = portaudio.OutputStream(
+                    samplerate=rate_hz, device=output or None, channels=1, dtype="float32", latency=OUTPUT_S,
+                    callback=self._feed,
+                )  # fmt: skip
+                self._stream.start()
+        except (portaudio.PortAudioError, ValueError) as error:
+            name = output or "output"
+            raise AudioError(name, f"cannot play ({error.args[0]})", "connect it, or name another with --output") from error
+
+    def _feed(self, out: np.ndarray, frames: int, times: Any, status: Any) -> None:
+        if self.began_ns is None:
+            self.began_ns = time.monotonic_ns() + round((times.outputBufferDacTime - times.currentTime) * 1e9)
+        self.underflows += status.output_underflow
+        piece, self._left = self._left[:frames], self._left[frames:]
+        out[: len(piece), 0], out[len(piece) :] = piece, 0.0
+
+    def close(self) -> None:
+        """Stops at once."""
+        _within(CLOSE_LIMIT_S, self._stream.close, "output")
 
 
 class Playback:

@@ -1,4 +1,4 @@
-"""What is wrong with the line: clipping, a level too low, DC, mains hum, nothing at all.
+"""What is wrong with the line: clipping, a level too low, DC, mains hum, a dead channel, lost samples, nothing at all.
 
 Consumes `AudioBlock`s, emits the alarms that stand, each with what to do about it. Judged once a second over the second that
 has passed; an alarm stands when it was found `PATIENCE` times in a row and falls when it was not for as long, so that one
@@ -28,8 +28,15 @@ HUM_MULTIPLES = 6
 HUM_WIDTH_HZ = 1.5
 HUM_EVERY_S = 4
 HUM_FLOOR_DBFS = -75.0
-PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10}
+DEAD_SHARE, ALIVE_PEAK = 0.002, 0.01
+"""A channel 54 dB below its neighbour, while that one is heard: no mix is so lopsided for long."""
+DRIFT_PPM = 500.0
+"""Between the card's clock and ours: crystals are within 100."""
+PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
+            "SAMPLES_LOST": 1, "CARD_CLOCK": 1}  # fmt: skip
 """Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever."""
+CALM = PATIENCE | {"SAMPLES_LOST": 60, "CARD_CLOCK": 60}
+"""Seconds without, until an alarm falls: what loses samples once a minute is not mended."""
 
 REMEDIES = {
     "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
@@ -37,6 +44,9 @@ REMEDIES = {
     "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
     "MAINS_HUM": ("the line carries mains hum", "check the ground: an isolating transformer, or one power strip for all"),
     "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
+    "CHANNEL_DEAD": ("one channel is silent while the other plays", "check plug and cable, or set [audio] channel = 1 or 2"),
+    "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
+    "CARD_CLOCK": ("the card's clock is off by more than 500 ppm", "set the card to the rate of rate_hz, or replace it"),
 }
 
 
@@ -65,10 +75,16 @@ class LineHealth:
         self._hop = 0
         self._seconds = 0
         self._clipped = 0
+        self._beside: tuple[tuple[float, ...], int, float] = ((), 0, 0.0)
+        self._lost_before = 0
         self._found: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self.alarms: tuple[LineAlarm, ...] = ()
         """Those that stand, in the order of REMEDIES."""
+
+    def beside(self, channel_peaks: tuple[float, ...], lost_samples: int, drift_ppm: float) -> None:
+        """Once a second, what only the card can tell: the peak of each channel, samples lost so far, its clock against ours."""
+        self._beside = (channel_peaks, lost_samples, drift_ppm)
 
     def process(self, block: AudioBlock) -> None:
         """One hop."""
@@ -92,7 +108,7 @@ class LineHealth:
             "LEVEL_LOW": signal and HUM_FLOOR_DBFS < level_dbfs < LOW_DBFS,
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
             "NO_SIGNAL": not signal,
-        }
+        } | self._card()
         self._clipped = 0
         self._seconds += 1
         if self._seconds % HUM_EVERY_S == 0:
@@ -104,7 +120,17 @@ class LineHealth:
 
     def _stands(self, code: str) -> bool:
         standing = any(alarm.code == code for alarm in self.alarms)
-        return self._missed[code] < PATIENCE[code] if standing else self._found[code] >= PATIENCE[code]
+        return self._missed[code] < CALM[code] if standing else self._found[code] >= PATIENCE[code]
+
+    def _card(self) -> dict[str, bool]:
+        peaks, lost, drift_ppm = self._beside
+        loudest = max(peaks, default=0.0)
+        before, self._lost_before = self._lost_before, lost
+        return {
+            "CHANNEL_DEAD": loudest > ALIVE_PEAK and min(peaks) < DEAD_SHARE * loudest,
+            "SAMPLES_LOST": lost > before,
+            "CARD_CLOCK": abs(drift_ppm) > DRIFT_PPM,
+        }
 
     def _is_hum(self) -> bool:
         spectrum = np.abs(np.fft.rfft((self._second - self._second.mean()) * self._window)) ** 2

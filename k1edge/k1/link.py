@@ -48,6 +48,8 @@ class Link:
         self.counters = LinkCounters()
         self.last_reason = ""
         """Why the last connection failed or was lost, or what the broker refused; empty while all is well."""
+        self.parting = ""
+        """Why the last connection failed or was lost, kept when the broker is back."""
         self._settings = settings
         self._identity = identity
         self._backoff = backoff
@@ -172,6 +174,7 @@ class Link:
             session.reason = str(error) or type(error).__name__
         unconfirmed = session.shut()
         self.last_reason = session.reason
+        self.parting = session.reason or self.parting
         self._session = None
         self._outbox.disconnected()
         self._outbox.put_back(unconfirmed)

@@ -92,6 +92,8 @@ class VirtualK1:
     site: str
     device: str
     latency_ms: float = 0.0
+    lag_ms: float = 0.0
+    """How much longer the light takes than the device knows: what a calibration finds."""
     firmware: str = FIRMWARE
     led: bool = False
     flashes: deque[Flash] = field(default_factory=lambda: deque(maxlen=KEPT_FLASHES))
@@ -108,6 +110,7 @@ class VirtualK1:
     _pending: dict[int, tuple[float, contract.BeatCommand]] = field(default_factory=dict)
     _window: contract.SceneWindow[contract.SceneCommand] = field(default_factory=contract.SceneWindow)
     _last_shown: int = -1
+    _to_confirm: list[tuple[str, float]] = field(default_factory=list)
     _heard_ms: float = float("-inf")
     _stopped_until_ms: float = float("-inf")
     _state_due_ms: float = float("-inf")
@@ -138,7 +141,12 @@ class VirtualK1:
         if isinstance(command, contract.PingCommand):
             times = {"sent_ms": command.sent_ms, "received_ms": now_ms, "answered_ms": now_ms}
             return [self._scribe.write(contract.Pong, stamp, id=command.id, **times)]
-        return [self._scribe.write(contract.Ack, stamp, id=command.id, result="ok")] if command.id else []
+        if not command.id or any(beat is command for _, beat in self._pending.values()):
+            return []
+        if isinstance(command, contract.BeatCommand) and command.tick:
+            late = {"result": "rejected", "code": "NOT_SHOWN", "reason": "came too late, or nobody leads"}
+            return [self._scribe.write(contract.Ack, stamp, id=command.id, **late)]
+        return [self._scribe.write(contract.Ack, stamp, id=command.id, result="ok")]
 
     def show(self, now_ms: float) -> Light:
         """Everything that is due happens; what the strip shows now."""
@@ -156,7 +164,12 @@ class VirtualK1:
         return min((show_ms for show_ms, _ in self._pending.values()), default=float("inf"))
 
     def report(self, now_ms: float, stamp: contract.Stamp) -> list[Publication]:
-        """The device's state when it has changed, at most twice a second."""
+        """Beats shown that were to be confirmed; the device's state when it has changed, at most twice a second."""
+        shown, self._to_confirm = self._to_confirm, []
+        confirmed = [self._scribe.write(contract.Ack, stamp, id=beat, result="ok", shown_ms=at_ms) for beat, at_ms in shown]
+        return confirmed + self._changed_state(now_ms, stamp)
+
+    def _changed_state(self, now_ms: float, stamp: contract.Stamp) -> list[Publication]:
         if not self._state_changed or now_ms < self._state_due_ms:
             return []
         self._state_changed = False
@@ -239,6 +252,8 @@ class VirtualK1:
             if now_ms - show_ms > contract.LATE_MS:
                 self.counters.late += 1
                 continue
+            if beat.id:
+                self._to_confirm.append((beat.id, now_ms + self.latency_ms + self.lag_ms))
             self.flashes.append(Flash(now_ms, show_ms + self.latency_ms, number, beat.downbeat, beat.strength))
             self.counters.shown += 1
             self._last_shown = number

@@ -1,7 +1,7 @@
 """`python -m k1edge.library.confine PARENT_PID MEMORY_MB NICE COMMAND...`: becomes COMMAND, with less.
 
-Little memory, the lowest priority, one thread per numerical library, no core files; and it dies with the process that
-started it, however that ends.
+Little memory, and the first to go when there is none left; the lowest priority, one thread per numerical library, no core
+files; and it dies with the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+OOM_SCORE, FIRST_TO_GO = Path("/proc/self/oom_score_adj"), "1000"
+"""When memory runs out, the kernel ends this process and not the one that makes the light."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
@@ -24,6 +27,8 @@ def confine(memory_bytes: int, nice: int, parent: int) -> None:
     if os.getppid() != parent:
         os._exit(1)
     os.nice(nice)
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text(FIRST_TO_GO)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -46,7 +46,7 @@ class Door:
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()
         self._failures, self._retry_s = 0, time.monotonic() + delay_s
-        self.ready = False
+        self.ready = self._resting = False
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:
         """Passes a question on; False when there is nobody to take it."""
@@ -59,6 +59,17 @@ class Door:
             return False
         self._asked.add(number)
         return True
+
+    def rest(self, resting: bool) -> None:
+        """No further analysis begins while it rests."""
+        if resting != self._resting:
+            self._resting = resting
+            self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        if self.ready:
+            with contextlib.suppress(OSError):
+                self._wire.send(json.dumps({"rest": self._resting}).encode())
 
     def heard(self) -> Iterator[dict[str, Any]]:
         """What the librarian has said since; starts it when there is none."""
@@ -79,6 +90,7 @@ class Door:
             self.ready = self.ready or "ready" in news
             if "ready" in news:
                 self._failures = 0
+                self._tell_rest()
             self._asked.discard(news.get("answer"))
             yield news
 
@@ -109,6 +121,7 @@ class Door:
             self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=alone)
         except OSError as fault:
             ours.close()
+            self._failures += 1
             yield {"lost": f"the librarian cannot be started: {fault.strerror}"}
             return
         finally:

@@ -62,6 +62,8 @@ class Jobs:
         remove_tree(self._work)
         self._work.mkdir(parents=True)
         self._worker: Worker | None = None
+        self.resting = False
+        """Nothing further begins; what runs ends."""
         self._job = ""
         self._told: tuple[str, str] = ("", "")
         self._resume()
@@ -162,7 +164,8 @@ class Jobs:
     def step(self) -> None:
         """Takes in what the worker did; starts the next job when it is free."""
         if self._worker is None:
-            self._start_next()
+            if not self.resting:
+                self._start_next()
         elif self._worker.poll():
             worker, self._worker = self._worker, None
             self._end(worker)

@@ -68,7 +68,11 @@ class Librarian:
             question = self._wire.recv(DATAGRAM_BYTES)
             if not question:
                 return False
-            self._tell(self._answer(json.loads(question)))
+            asked = json.loads(question)
+            if "rest" in asked:
+                self._jobs.resting = asked["rest"]
+            else:
+                self._tell(self._answer(asked))
         return True
 
     def _answer(self, question: Document) -> Document:

@@ -9,6 +9,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+INSTALLED = Path("/var/lib/k1edge")
+
+
+def installed_state() -> Path:
+    """The service's, for whoever may write it; else one's own."""
+    return INSTALLED if os.access(INSTALLED, os.W_OK) else state_folder()
+
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """systemd's StateDirectory, else $XDG_STATE_HOME/k1edge, else ~/.local/state/k1edge."""

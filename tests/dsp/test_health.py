@@ -6,6 +6,7 @@ import pytest
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
 from k1edge.dsp.health import LineHealth
+from k1edge.frames import AudioBlock, StreamFormat
 
 
 def alarms(samples, rate_hz=44_100):
@@ -60,6 +61,33 @@ def test_a_bass_note_near_the_mains_is_not_hum(song):
 def test_a_dead_cable_is_no_signal_and_hiss_is_not():
     assert "NO_SIGNAL" in alarms(np.zeros(44_100 * 12))[-1]
     assert "NO_SIGNAL" not in alarms(noise(12.0, -80.0).samples)[-1]
+
+
+def card_alarms(seconds):
+    """After each second in which the card told (peaks, lost samples, ppm)."""
+    health, seen, hiss = LineHealth(StreamFormat(44_100)), [], noise(1.0, -20.0).samples.astype(np.float32).reshape(100, 441)
+    for second, told in enumerate(seconds):
+        health.beside(*told)
+        for hop in range(100):
+            health.process(AudioBlock(hiss[hop], (second * 100 + hop) * 441, 0, False))
+        seen.append({alarm.code for alarm in health.alarms})
+    return seen
+
+
+def test_a_dead_channel_is_named_after_twenty_seconds_and_a_quiet_pair_is_not():
+    assert card_alarms([((0.5, 0.0002), 0, 0.0)] * 25)[-1] == {"CHANNEL_DEAD"}
+    for peaks in ((0.5, 0.02), (0.002, 0.0), ()):
+        assert not set().union(*card_alarms([(peaks, 0, 0.0)] * 25))
+
+
+def test_lost_samples_are_an_alarm_until_a_minute_without():
+    seen = card_alarms([((), 0, 0.0)] * 2 + [((), 4410, 0.0)] * 70)
+    assert [seen[second] for second in (1, 2, 40, -1)] == [set(), {"SAMPLES_LOST"}, {"SAMPLES_LOST"}, set()]
+
+
+def test_a_card_whose_clock_is_far_off_is_named():
+    assert card_alarms([((), 0, -900.0)] * 2)[-1] == {"CARD_CLOCK"}
+    assert card_alarms([((), 0, 120.0)] * 2)[-1] == set()
 
 
 def test_every_alarm_says_what_to_do():

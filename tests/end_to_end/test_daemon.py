@@ -146,7 +146,7 @@ def test_systemd_is_told_ready_without_a_broker_and_fed_by_progress(tmp_path, so
 def test_without_a_sound_card_it_says_what_to_do_and_keeps_trying(run, ear, wire_line):
     with run(env=wire_line.env) as daemon:
         status = ear.await_said(f"{EDGE}/status", state="degraded")
-        assert status["code"] == "AUDIO_LOST"
+        assert status["code"] == "AUDIO_ABSENT"
         assert ear.await_said(f"{EDGE}/state/audio")["remedy"]
         eventually(lambda: "connect" in daemon.stderr, "the remedy is on stderr")
         assert daemon.process.poll() is None

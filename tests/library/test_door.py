@@ -57,6 +57,17 @@ def test_a_song_in_the_inbox_is_analysed_and_told_of(visitor, tmp_path):
     assert {track["title"]: track["status"] for track in listed["tracks"]} == {"夜": "ready", "bad": "failed"}
 
 
+def test_a_library_that_rests_answers_and_begins_no_analysis(visitor, tmp_path):
+    visitor.door.rest(True)
+    visitor.until(lambda: visitor.door.ready)
+    (tmp_path / "music" / "inbox" / "song.flac").write_bytes(b"fLaC ok")
+    visitor.until(lambda: any("job" in news for news in visitor.said))
+    assert visitor.ask("job.list")["data"]["jobs"][0]["state"] == "queued"
+    assert {news["job"]["state"] for news in visitor.said if "job" in news} == {"queued"}
+    visitor.door.rest(False)
+    visitor.until(lambda: any(news.get("job", {}).get("state") == "completed" for news in visitor.said))
+
+
 def test_a_refusal_has_its_code(visitor):
     answer = visitor.ask("track.get", track="none")
     assert (answer["result"], answer["code"]) == ("rejected", "TRACK_NOT_FOUND")

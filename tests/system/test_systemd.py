@@ -31,8 +31,20 @@ def test_the_unit_verifies_clean(tmp_path):
     # The program is not installed where the tests run; everything else is verified as it is.
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text(), flags=re.MULTILINE))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    target = tmp_path / "k1edge.target"
+    target.write_text(UNIT.with_suffix(".target").read_text())
+    done = subprocess.run(["systemd-analyze", "verify", str(unit), str(target)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_light_needs_no_network_and_no_clock():
+    text = UNIT.read_text() + UNIT.with_suffix(".target").read_text()
+    ties = re.findall(r"^(?:Wants|Requires|After|BindsTo|Requisite)=(.*)$", text, flags=re.MULTILINE)
+    assert ties and not re.search("network|time-sync", " ".join(ties))
+
+
+def test_memory_that_runs_out_takes_the_analysis_and_not_the_light():
+    assert {"OOMPolicy=continue", "MemoryMax=512M"} <= set(UNIT.read_text().splitlines())
 
 
 def test_the_unit_is_hardened():

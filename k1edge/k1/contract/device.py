@@ -206,7 +206,7 @@ class DeviceState(Report):
 
 
 class Ack(Report):
-    """The answer to a command that had an `id`."""
+    """The answer to a command that had an `id`; to a beat, once it was shown."""
 
     LEAF: ClassVar[str] = "ack"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -215,6 +215,8 @@ class Ack(Report):
     result: Literal["ok", "rejected"]
     code: Code = ""
     reason: Text = ""
+    shown_ms: EpochMs | None = None
+    """Of a beat: when its light was out, on the device's own clock. `k1edge calibrate` asks for it."""
 
 
 COMMANDS: tuple[type[Message], ...] = (

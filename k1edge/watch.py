@@ -1,0 +1,155 @@
+"""What an edge keeps an eye on besides the music: its line, its box, its clock, its broker.
+
+Consumes the parts of the edge, a hop or a second at a time; emits alarms when something is wrong, with what to do, and again
+when it is over. What the box is too hot for is in `mode`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from k1edge.box import Box, Rung
+from k1edge.bulletin import Bulletin, Input
+from k1edge.clock import StreamClock
+from k1edge.driver import Driver
+from k1edge.dsp.health import LineHealth
+from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.k1.contract import Publication, Stamp
+from k1edge.k1.link import Link
+from k1edge.lending import Lending
+from k1edge.publisher import Publisher
+from k1edge.sources import Source
+from k1edge.system.machine import reading
+from k1edge.system.state import state_folder
+from k1edge.system.systemd import fields
+from k1edge.telemetry import rss_mb, temperature_c
+
+READING_EVERY_S = 5
+STEP_S = 1.0
+"""Of the wall clock within a second: a clock that is only steered moves by half a millisecond."""
+PATIENCE_S = 3.0
+"""Without a broker, until it is worth a line in the log: at the start none is connected yet."""
+TOLD_FOR_S = 600.0
+"""How long `status` says that the broker was away."""
+
+log = logging.getLogger("k1edge")
+
+
+class Healthy(NamedTuple):
+    """State, code and reason, as `status` has them."""
+
+    state: str = "ready"
+    code: str = ""
+    reason: str = ""
+
+
+class Shedding(NamedTuple):
+    """Those that can do with less while the box is too hot."""
+
+    publisher: Publisher
+    driver: Driver
+    lending: Lending | None
+
+    def heed(self, mode: Rung) -> None:
+        """Do what is left."""
+        self.publisher.frame_at_least, self.driver.macro_at_least = mode.frame_every, mode.macro_every
+        if self.lending is not None:
+            self.lending.rest(not mode.analyses)
+
+
+class Watch:
+    """One edge, watched."""
+
+    def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding) -> None:
+        self._bulletin, self._shedding = bulletin, shedding
+        self._box = Box()
+        self._line: LineHealth | None = None
+        self._seconds = 0
+        self._drift_ppm = 0.0
+        self._broker = BrokerWatch(link)
+
+    @property
+    def mode(self) -> Rung:
+        """What is left of the edge's doings at this temperature."""
+        return self._box.mode
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """For telemetry."""
+        jobs = self._shedding.lending.figures if self._shedding.lending else {}
+        return {"rung": float(self._box.rung), "card_clock_ppm": round(self._drift_ppm, 1), **jobs}
+
+    @property
+    def health(self) -> Healthy:
+        """Of the box and the broker: what keeps the edge from being whole, or did lately."""
+        worst = next(iter(self._box.alarms), None)
+        return self._broker.health if worst is None else Healthy("degraded", worst.code, worst.reason)
+
+    def begin(self, fmt: StreamFormat) -> None:
+        """A new stream."""
+        self._line = LineHealth(fmt)
+
+    def hear(self, block: AudioBlock) -> None:
+        """One hop."""
+        self._line.process(block)
+
+    def listen(self, source: Source, clock: StreamClock, heard: Input) -> None:
+        """Once a second while there is sound: what only the card can tell."""
+        peaks = getattr(source, "channel_peaks", None)  # only a line has channels
+        self._drift_ppm = clock.drift_ppm
+        self._line.beside(peaks() if peaks else (), heard.lost_samples, self._drift_ppm)
+
+    def process(self, stamp: Stamp, step_s: float, sound: bool) -> Iterator[Publication]:
+        """Once a second, with what the wall clock has stepped by."""
+        now_s = stamp.monotonic_ns / 1e9
+        if self._seconds % READING_EVERY_S == 0:
+            self._box.process(reading(state_folder(), temperature_c(), rss_mb()), now_s)
+            self._shedding.heed(self.mode)
+        self._seconds += 1
+        line = self._line.alarms if sound else ()
+        yield from self._bulletin.alarms(stamp, line, self._box.alarms)
+        if abs(step_s) > STEP_S:
+            log.warning("the wall clock stepped by %+.0f s; beats do not need it", step_s)
+            self._shedding.publisher.clock_stepped()
+            self._shedding.driver.clock_stepped()
+            yield self._bulletin.clock_stepped(stamp, step_s)
+        if away := self._broker.process(now_s):
+            yield self._bulletin.broker_back(stamp, *away)
+
+
+class BrokerWatch:
+    """Notices that the broker was away, and why; says so in the log at once, and at the broker when it is back."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._since_s: float | None = None
+        self._said = ""
+        self._connects = 0
+        self._told_until_s = 0.0
+        self.health = Healthy()
+
+    def process(self, now_s: float) -> tuple[float, str] | None:
+        """Once a second; how long it was away and why, on its return."""
+        if now_s >= self._told_until_s:
+            self.health = Healthy()
+        if not self._link.connected:
+            self._away(now_s)
+            return None
+        since_s, connects = self._since_s, self._connects
+        self._since_s, self._connects, said, self._said = None, self._link.counters.connects, self._said, ""
+        if not connects or self._connects == connects:
+            return None  # the first connection, or none was lost
+        away_s, why = now_s - (since_s or now_s), said or self._link.parting or "connection lost"
+        log.warning("the broker is back after %.0f s: %s", away_s, why, extra=fields(reason=why, away_s=round(away_s)))
+        self.health = Healthy("ready", "BROKER_BACK", f"the broker was away for {away_s:.0f} s: {why}")
+        self._told_until_s = now_s + TOLD_FOR_S
+        return away_s, why
+
+    def _away(self, now_s: float) -> None:
+        self._since_s = now_s if self._since_s is None else self._since_s
+        why = self._link.last_reason
+        if why and why != self._said and (self._connects or now_s - self._since_s >= PATIENCE_S):
+            self._said = why
+            log.error("no broker: %s; the analysis goes on, durable messages wait", why, extra=fields(reason=why))

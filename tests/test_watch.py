@@ -1,0 +1,181 @@
+"""What the edge notices besides the music, and says once."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from k1edge import watch
+from k1edge.box import Reading
+from k1edge.bulletin import Bulletin, Input
+from k1edge.config import Settings
+from k1edge.frames import AudioBlock
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.system import machine
+from k1edge.watch import PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
+from tests.music import FMT
+
+NS = 1_000_000_000
+
+
+class FakeLink:
+    """A broker that comes and goes as it is told."""
+
+    def __init__(self):
+        self.connected, self.last_reason, self.parting = True, "", ""
+        self.counters = SimpleNamespace(connects=1)
+
+    def lose(self, reason):
+        self.connected, self.last_reason, self.parting = False, reason, reason
+
+    def find(self):
+        self.connected, self.last_reason = True, ""
+        self.counters.connects += 1
+
+
+class Stepped:
+    def __init__(self):
+        self.frame_at_least = self.macro_at_least = 1
+        self.steps, self.resting = 0, False
+        self.figures = {"jobs_completed": 2.0}
+
+    def clock_stepped(self):
+        self.steps += 1
+
+    def rest(self, resting):
+        self.resting = resting
+
+
+class Room:
+    """A watch with everything about it imagined."""
+
+    def __init__(self, monkeypatch):
+        self.link, self.parts = FakeLink(), Shedding(Stepped(), Stepped(), Stepped())
+        self.machine = Reading(temp_c=50.0, free_mb=1000.0)
+        monkeypatch.setattr(watch, "reading", lambda *_: self.machine)
+        self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts)
+        self.watch.begin(FMT)
+        self._second = 0
+
+    def seconds(self, count, step_s=0.0, sound=False):
+        said = []
+        for _ in range(count):
+            self._second += 1
+            stamp = Stamp(self._second * 1000, True, self._second * NS)
+            said += self.watch.process(stamp, step_s, sound)
+        return [json.loads(each.payload) for each in said]
+
+
+@pytest.fixture
+def room(monkeypatch):
+    return Room(monkeypatch)
+
+
+def test_nothing_is_said_while_nothing_is_wrong(room):
+    assert room.seconds(30) == []
+    assert room.watch.health == Healthy()
+
+
+def test_heat_is_an_alarm_sheds_in_order_and_ends(room):
+    room.machine = Reading(temp_c=81.0)
+    (alarm,) = room.seconds(20)
+    assert (alarm["code"], alarm["severity"]) == ("HOT", "warning")
+    assert "five frames" in alarm["reason"] and "heat sink" in alarm["remedy"]
+    assert room.watch.health.state == "degraded" and room.watch.health.code == "HOT"
+    assert (room.parts.publisher.frame_at_least, room.parts.driver.macro_at_least, room.parts.lending.resting) == (20, 10, True)
+    assert room.watch.figures["rung"] == 2
+    room.machine = Reading(temp_c=50.0)
+    told = room.seconds(150)
+    assert [each["severity"] for each in told] == ["warning", "info"], "a rung up, then it is over"
+    assert (room.parts.publisher.frame_at_least, room.parts.lending.resting) == (1, False)
+    assert room.watch.health == Healthy()
+
+
+def test_a_full_disk_is_told_once(room):
+    room.machine = Reading(free_mb=1.0)
+    (alarm,) = room.seconds(30)
+    assert alarm["code"] == "DISK_FULL"
+    assert room.watch.health.code == "DISK_FULL"
+
+
+def test_a_clock_that_steps_by_years_is_told_and_what_it_makes_wrong_is_told_anew(room):
+    (event,) = room.seconds(1, step_s=-3 * 365 * 86400.0)
+    assert (event["kind"], event["code"], event["data"]["step_s"]) == ("clock", "CLOCK_STEPPED", -94608000.0)
+    assert (room.parts.publisher.steps, room.parts.driver.steps) == (1, 1)
+    assert room.seconds(5, step_s=0.0004) == []
+
+
+def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_it_is_back(room, caplog):
+    caplog.set_level(logging.WARNING)
+    room.seconds(2)
+    room.link.lose("refused by the broker: Not authorized")
+    assert room.seconds(12) == []
+    assert [each.getMessage() for each in caplog.records if "Not authorized" in each.getMessage()], "in the log"
+    assert len(caplog.records) == 1, "once"
+    room.link.find()
+    (event,) = room.seconds(1)
+    assert (event["kind"], event["code"]) == ("link", "BROKER_BACK")
+    assert "Not authorized" in event["reason"] and event["data"]["away_s"] == 12
+    assert room.watch.health == Healthy("ready", "BROKER_BACK",
+                                        "the broker was away for 12 s: refused by the broker: Not authorized")
+    room.seconds(round(TOLD_FOR_S) + 1)
+    assert room.watch.health == Healthy()
+
+
+def test_a_flap_between_two_looks_is_told_too(room):
+    room.seconds(2)
+    room.link.lose("connection lost")
+    room.link.find()
+    (event,) = room.seconds(1)
+    assert (event["code"], event["reason"]) == ("BROKER_BACK", "connection lost")
+
+
+def test_the_first_connection_is_no_news_and_a_broker_that_never_was_there_is(room, caplog):
+    caplog.set_level(logging.WARNING)
+    room.link.connected, room.link.counters.connects, room.link.last_reason = False, 0, "Connection refused"
+    room.seconds(round(PATIENCE_S))
+    assert not caplog.records
+    room.seconds(2)
+    assert "Connection refused" in caplog.text
+    room.link.find()
+    assert room.seconds(3) == []
+
+
+def test_what_only_the_card_can_tell_becomes_an_alarm_of_the_line(room):
+    card = SimpleNamespace(channel_peaks=lambda: (0.5, 0.0001))
+    clock = SimpleNamespace(drift_ppm=0.0)
+    quiet, told, lost = np.full(FMT.hop, 0.1, np.float32), [], 0
+    for second in range(25):
+        for hop in range(100):
+            room.watch.hear(AudioBlock(quiet, (second * 100 + hop) * FMT.hop, 0, False))
+        lost += 480 if second == 10 else 0
+        room.watch.listen(card, clock, Input("CODEC", 48_000, lost))
+        told += room.seconds(1, sound=True)
+    assert {each["code"] for each in told} == {"DC_OFFSET", "SAMPLES_LOST", "CHANNEL_DEAD"}
+    assert all(each["remedy"] for each in told)
+
+
+def test_a_machine_without_any_of_it_has_a_reading_too(tmp_path, monkeypatch):
+    for name in ("THROTTLED", "OWN_GROUP", "GROUPS"):
+        monkeypatch.setattr(machine, name, tmp_path / "nothing")
+    found = machine.reading(tmp_path / "not" / "made", None, 100.0)
+    assert (found.temp_c, found.throttled, found.read_only, found.memory_share) == (None, 0, False, None)
+    assert found.free_mb > 0
+
+
+def test_the_firmware_s_bits_and_the_units_limit_are_read(tmp_path, monkeypatch):
+    (tmp_path / "throttled").write_text("50005\n")
+    (tmp_path / "cgroup").write_text("0::/system.slice/k1edge.service\n")
+    group: Path = tmp_path / "groups" / "system.slice" / "k1edge.service"
+    group.mkdir(parents=True)
+    monkeypatch.setattr(machine, "THROTTLED", tmp_path / "throttled")
+    monkeypatch.setattr(machine, "OWN_GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "groups")
+    (group / "memory.max").write_text("max\n")
+    assert machine.reading(tmp_path, 60.0, 256.0).memory_share is None
+    (group / "memory.max").write_text("512000000\n")
+    found = machine.reading(tmp_path, 60.0, 256.0)
+    assert (found.throttled, found.memory_share) == (0x50005, 0.5)
