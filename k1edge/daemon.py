@@ -25,8 +25,8 @@ from k1edge.edge import BROKER_CLIENTS, Edge, subscriptions
 from k1edge.frames import HOPS_PER_S
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.dialects import read
-from k1edge.genesis.document import GenesisMap
 from k1edge.genesis.faults import MapError
+from k1edge.genesis.score import Score, score_of
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -171,7 +171,7 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
         yield settings.model_copy(update={"url": broker.url}), broker.supervise
 
 
-def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, song: GenesisMap | None = None) -> str:
+def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score: Score | None = None) -> str:
     """Builds the edge, follows the sound until stopped, says goodbye. Returns why to start anew, '' = stopped or at the end.
 
     A source that is not `live` ends the daemon when it ends or fails.
@@ -188,7 +188,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, song: 
         identity = Identity(f"k1edge-{settings.edge}", topics, will)
         link = Link(mqtt, identity)
         link.start()
-        edge = Edge(start, link, scribe, boot_id, song=song)
+        edge = Edge(start, link, scribe, boot_id, score=score)
         daemon = Daemon(edge, open_source, notifier, upkeep)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, daemon.stop)
@@ -264,11 +264,11 @@ def _say(start: Start, path: Path | None) -> None:
         log.error("%s: a change can neither be trusted nor given back", start.complaint)
 
 
-def stored_map(given: Path, source: str) -> GenesisMap:
-    """The map to play by: the one that was given, or the one beside the source. Raises AudioError."""
+def stored_score(given: Path, source: str) -> Score:
+    """The score of the map to play by: the one that was given, or the one beside the source. Raises AudioError."""
     path = given if given.name else Path(f"{source}.genesis.json")
     try:
-        return read(read_json(path.read_bytes())).song
+        return score_of(read(read_json(path.read_bytes())).song)
     except OSError as fault:
         raise AudioError(str(path), fault.strerror or "cannot be read", f"make it: k1edge analyze {source}") from None
     except MapError as fault:
@@ -278,8 +278,8 @@ def stored_map(given: Path, source: str) -> GenesisMap:
 def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
     """The exit code, and why to start anew."""
     try:
-        song = None if args.map is None else stored_map(args.map, args.source)
-        restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line", song=song)
+        notes = None if args.map is None else stored_score(args.map, args.source)
+        restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line", score=notes)
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT, ""

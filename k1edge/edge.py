@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from k1edge import __version__
 from k1edge.audio import AudioError
@@ -17,16 +18,17 @@ from k1edge.blackbox import BlackBox
 from k1edge.bulletin import Bulletin, Input
 from k1edge.catcher import SongCatcher
 from k1edge.clock import StreamClock, Timeline, WallClock
+from k1edge.deployment import Deployment
 from k1edge.driver import Driver
-from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, StreamFormat
-from k1edge.genesis.document import GenesisMap
-from k1edge.genesis.playback import MapPlayer
+from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, Look, StreamFormat
+from k1edge.genesis.score import Score, read_score
 from k1edge.guard import DriftGuard
-from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.hands import Hands, RefusedError, ReplyTo, Situation
 from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link, Received
+from k1edge.lending import VERBS as LENT
 from k1edge.lending import Lending
 from k1edge.library.door import Door, music_folder
 from k1edge.metrics import Metrics
@@ -65,11 +67,11 @@ class Edge:
     """The parts of one edge, joined."""
 
     def __init__(
-        self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, song: GenesisMap | None = None
+        self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, score: Score | None = None
     ) -> None:
-        """`song`: the stored map of the first stream."""
+        """`score`: of the stored map of the first stream."""
         settings = self._settings = start.settings
-        self._link, self._scribe, self._song = link, scribe, song
+        self._link, self._scribe = link, scribe
         self._wall = WallClock(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
@@ -80,7 +82,8 @@ class Edge:
         self.blackbox = BlackBox(settings, boot_id)
         library = settings.library
         door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
-        self._lending = Lending(door, scribe) if library.enabled else None
+        self._deployment = Deployment(scribe, settings.beat.lead_ms, score)
+        self._lending = Lending(door, scribe, self) if library.enabled else None
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending))
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
         self._catcher = SongCatcher(music_folder(library, state_folder()) / "inbox") if catches else None
@@ -125,7 +128,7 @@ class Edge:
             self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
         self._watch.hear(block)
         self._guarded(frame)
-        self._compared()
+        self._send(self._deployment.process(self._pipeline, self._timeline, now))
         self._score.process(frame)
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
 
@@ -169,6 +172,7 @@ class Edge:
             self._catcher.close()
         if self._lending is not None:
             self._lending.close()
+        yield from self._deployment.farewell()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._bulletin.status(stamp, "stopping")
 
@@ -191,9 +195,7 @@ class Edge:
         if self._catcher is not None:
             self._catcher.begin(fmt)
         prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
-        # A stream that begins anew in the middle of a song is not where its map is.
-        song, self._song = self._song, None
-        player = MapPlayer(song, fmt, self._settings.beat.lead_ms) if song else None
+        player = self._deployment.player(fmt)
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number, player=player)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
         self._watch.begin(fmt)
@@ -210,15 +212,19 @@ class Edge:
             self._send(self._driver.release(stamp))
             self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
 
-    def _compared(self) -> None:
-        """Tells when a stored map was found to be off the live beats; the live engine leads from then on."""
-        player = self._pipeline.player
-        if player is not None and player.rolled_back:
-            self._pipeline.player.rolled_back = False
-            reason = f"the map is {player.drift_ms:+.0f} ms off the live beats: live again"
-            said = {"code": "MAP_DRIFT", "reason": reason, "data": {"drift_ms": player.drift_ms}}
-            event = self._scribe.write(contract.Event, self._now(), kind="auto_rollback", severity="warning", **said)
-            self._link.send(event)
+    @property
+    def shown(self) -> Look | None:
+        """What the K1s were last asked for."""
+        return self._driver.shown
+
+    def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
+        if asked["verb"] == "deploy.stop":
+            return self._deployment.stop(self._pipeline)
+        if self._pipeline is None:
+            raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
+        ready = {device.id: device.ready for device in self._driver.devices.values()}
+        return self._deployment.begin(asked, read_score(asked["score"]), self._pipeline, self._timeline, ready=ready)
 
     def _discovery(self) -> Iterator[Publication]:
         """What Home Assistant is told of this edge, if it is to be told."""
@@ -240,7 +246,7 @@ class Edge:
             return
         if "/request/" in received.topic:
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
-            lent = self._lending is not None and received.topic.rpartition("/")[2] in contract.LIBRARY_VERBS
+            lent = self._lending is not None and received.topic.rpartition("/")[2] in LENT
             if lent:
                 yield from self._lending.request(received.topic, received.payload, reply_to, now.stamp)
             else:

@@ -10,12 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from k1edge.frames import Look
+from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
 
+if TYPE_CHECKING:
+    from k1edge.rehearsal import Rehearsal
+
+VERBS = frozenset({*contract.LIBRARY_VERBS, "scene.simulate"})
+"""Those that come here."""
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
+EDGE_VERBS = ("deploy", "deploy.stop")
+"""What the library prepares, and the edge does."""
+REHEARSED = "scene.simulate"
+"""What is done here, a little each hop."""
+MOST_REHEARSALS = 4
 NEWS_PER_HOP = 2
 """An answer of 128 KB takes 2 ms to wrap."""
 PATIENCE_NS = 10_000_000_000
@@ -33,6 +45,17 @@ class LibraryDoor(Protocol):
     def close(self) -> None: ...
 
 
+class LightHands(Protocol):
+    """What is needed of the edge."""
+
+    def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Carries out what the library has prepared, and says what to answer. May raise `RefusedError`."""
+        ...
+
+    @property
+    def shown(self) -> Look | None: ...
+
+
 @dataclass(slots=True)
 class _Open:
     """A question that the library has not answered yet."""
@@ -45,8 +68,10 @@ class _Open:
 class Lending:
     """The library's side of one edge."""
 
-    def __init__(self, door: LibraryDoor, scribe: Scribe) -> None:
-        self._door, self._scribe = door, scribe
+    def __init__(self, door: LibraryDoor, scribe: Scribe, hands: LightHands) -> None:
+        """`hands` does what concerns the light."""
+        self._door, self._scribe, self._hands = door, scribe, hands
+        self._rehearsals: dict[int, Rehearsal] = {}
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self._open: dict[int, _Open] = {}
@@ -77,6 +102,10 @@ class Lending:
         """What the library has said since; questions that have been open for too long."""
         for news in islice(self._door.heard(), NEWS_PER_HOP):
             yield from self._told(news, stamp)
+        for number, rehearsal in islice(list(self._rehearsals.items()), 1):
+            if rehearsal.step():
+                del self._rehearsals[number]
+                yield from self._answered({"answer": number, "result": "ok", "data": rehearsal.report()}, stamp)
         for number, waiting in list(self._open.items()):
             if stamp.monotonic_ns - waiting.asked_ns <= PATIENCE_NS:
                 break  # they are in the order they came
@@ -100,7 +129,11 @@ class Lending:
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         refusal = self._refusal(request, stamp)
         number = next(self._numbers)
-        if refusal is None:
+        if refusal is None and request.verb == REHEARSED:
+            from k1edge.rehearsal import Rehearsal  # and with it all that draws: only where it is asked for
+
+            self._rehearsals[number] = Rehearsal(request.args, self._hands.shown)
+        elif refusal is None:
             args = request.args.model_dump(mode="json", exclude_unset=True)
             if not self._door.ask(number, request.verb, args, request.caller):
                 refusal = {"code": "NOT_READY", "reason": "the library is not open yet; try again in a moment"}
@@ -115,6 +148,8 @@ class Lending:
             return {"code": "EXPIRED", "reason": "came after it expired"}
         if not self._limits.take(request.caller, stamp.monotonic_ns / 1e9):
             return {"code": "RATE_LIMIT_EXCEEDED", "reason": "more than 100 requests a minute; wait a little"}
+        if request.verb == REHEARSED and len(self._rehearsals) >= MOST_REHEARSALS:
+            return {"code": "NOT_READY", "reason": "other scenes are being tried out; try again in a moment"}
         return None
 
     def _told(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
@@ -141,10 +176,21 @@ class Lending:
         asker = (request.caller, request.id)
         self._asked.pop(asker, None)
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
+        if request.verb in EDGE_VERBS and news["result"] == "ok":
+            news = self._carried_out(request, news)
         answer = self._written(stamp, said, news["result"], news)
         if news.get("code") != "NOT_READY":
             self._answers.put(*asker, answer)
         yield from self._copies(answer, waiting.reply_to)
+
+    def _carried_out(self, request: Request, news: dict[str, Any]) -> dict[str, Any]:
+        order = dict(news["data"])
+        asked = request.args.model_dump(exclude_unset=True) | order | {"verb": request.verb}
+        order.pop("score", None)
+        try:
+            return news | {"data": order | self._hands.deploy(asked)}
+        except RefusedError as refused:
+            return {"result": "rejected", "code": refused.code, "reason": str(refused)}
 
     def _written(self, stamp: Stamp, said: dict[str, str], result: str, more: dict[str, Any]) -> Publication:
         return self._scribe.write(

@@ -45,6 +45,7 @@ class Pipeline:
         """The same from features that are known already: how a recording is replayed. `block` may be silence then."""
         beat = self.tracker.process(block, features)
         if self.player is not None:
+            self.player.hear(features)
             beat = self.player.beat(beat)
         if beat.announced is not None and self._beats_before:
             event = replace(beat.announced, number=beat.announced.number + self._beats_before)

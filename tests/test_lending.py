@@ -3,6 +3,7 @@ from collections import deque
 
 import pytest
 
+from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.lending import JOB_TTL_NS, PATIENCE_NS, Lending
@@ -44,9 +45,23 @@ class FakeDoor:
         self.open = False
 
 
+class FakeHands:
+    """Deploys, or refuses to."""
+
+    shown = None
+
+    def __init__(self, refusal: RefusedError | None = None) -> None:
+        self._refusal = refusal
+
+    def deploy(self, asked: dict) -> dict:
+        if self._refusal:
+            raise self._refusal
+        return {"deployment": "d-1", "of": asked["track"]}
+
+
 @pytest.fixture
 def lending():
-    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"))
+    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"), FakeHands())
     lending.door = lending._door
     return lending
 
@@ -158,3 +173,36 @@ def test_a_refused_file_and_a_lost_librarian_are_events(lending):
 
 def test_the_contract_names_every_code_of_the_library():
     assert {code.value for code in Code} <= set(contract.CODES)
+
+
+def test_a_deployment_is_prepared_by_the_library_and_carried_out_by_the_edge(lending):
+    ask(lending, "deploy", track=TRACK["id"], start_at_ms=5.0)
+    prepared = {"track": TRACK["id"], "version": 2, "score": {"beats_ms": [1.0]}}
+    ((_, answer),) = said(lending, {"answer": 1, "result": "ok", "data": prepared})
+    assert answer.data == {"track": TRACK["id"], "version": 2, "deployment": "d-1", "of": TRACK["id"]}
+
+
+def test_a_deployment_that_the_edge_refuses_is_rejected_with_its_reason():
+    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"), FakeHands(RefusedError("NOT_READY", "no audio is followed")))
+    lending.door = lending._door
+    ask(lending, "deploy.stop")
+    ((_, answer),) = said(lending, {"answer": 1, "result": "ok", "data": {}})
+    assert (answer.result, answer.code) == ("rejected", "NOT_READY")
+
+
+def test_a_scene_is_tried_out_a_little_each_hop_and_its_like_is_told(lending):
+    scene = {"pattern": "pulse", "palette": "Rivendell", "parameters": {"brightness": 2.0}, "seconds": 2.0, "bpm": 240.0}
+    assert ask(lending, "scene.simulate", **scene) == []
+    answers, hops = [], 0
+    while not answers and hops < 1000:
+        answers, hops = list(lending.process(at(hops / 100))), hops + 1
+    seen = contract.decode(answers[0].topic, answers[0].payload).data
+    assert 20 < hops < 200 and lending.door.asked == []
+    assert seen["frames"] == 100 and 0 < seen["luminance_mean"] < seen["luminance_max"] <= 1.3
+    assert seen["clamped"] == 1 and seen["flashes_per_s"] <= 3 and seen["limited"]["beat"] > 0
+    assert {"name": "pattern", "from": None, "to": "pulse"} in seen["changes"]
+
+
+def test_only_a_few_scenes_are_tried_out_at_a_time(lending):
+    answers = [ask(lending, "scene.simulate", f"q{n}", pattern="bloom") for n in range(6)]
+    assert [bool(answer) for answer in answers] == [False] * 4 + [True] * 2

@@ -1,8 +1,9 @@
 """A stored map leads where the same song plays again: its beats, sections and drops are known before they sound.
 
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
-wire stay live. The map's time 0 is sample 0 of the stream. It is watched by the live beats: a drift of more than DRIFT_MS
-for DRIFT_S hands the light back to the live engine for good. Cost: 3 us a hop.
+wire stay live. Where the song begins is given, or heard: with the first sound after silence, and then the map is moved, a
+little each beat, to where the live beats are. It is watched by them: when it is DRIFT_MS off, or has little to do with them,
+for DRIFT_S, the light goes back to the live engine for good. Cost: 3 us a hop.
 """
 
 from __future__ import annotations
@@ -17,127 +18,187 @@ from k1edge.frames import (
     SECTION_LABELS,
     BeatEvent,
     BeatState,
+    FeatureFrame,
     Moment,
     Section,
     StreamFormat,
 )
-from k1edge.genesis.document import GenesisMap
+from k1edge.genesis.score import Score
 from k1edge.genesis.structure import Form
 
 DRIFT_MS, DRIFT_S = 100.0, 5.0
 DRIFT_BEATS = 8
+AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
+"""Of so many live beats so many lie that near to where the drift puts a stored one; of another song's, one in five."""
+SLEW_MS = 10.0
+"""By which the map is moved at a beat: it is never seen to jump."""
 AHEAD_S = 8.0
 """A drop, build or breakdown is told this long before: four bars at 120 BPM."""
 SURE = 0.98
 """Of a beat that was decoded with the whole song in view."""
-LONGEST_PERIOD_S = 2.0
+LONGEST_PERIOD_S, SAME_BEAT_S = 2.0, 1 / 6
+PAUSE_HOPS = HOPS_PER_S // 2
+"""Silence after which a sound is the beginning of a song."""
 
 
 class MapPlayer:
-    """One map over one stream; `leads` until it is found wrong or is over."""
+    """One map over one stream. Its `state` is waiting, leading, over, rolled_back or stopped."""
 
-    def __init__(self, song: GenesisMap, fmt: StreamFormat, lead_ms: float) -> None:
-        rhythm, notes = song.layers.rhythm, song.layers.annotations
+    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0, *, fresh: bool = True) -> None:
+        """`start`: the sample at which the song begins; None: with the next sound after a pause, or if `fresh` the next."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
-        self._dues = [fmt.index(at_ms / 1000) for at_ms in rhythm.beat_grid_ms]
-        self._in_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in rhythm.downbeat_ms])
-        self._strengths = rhythm.beat_strength or [1.0] * len(self._dues)
-        self._sections = [(fmt.index(s.start_ms / 1000), s.label) for s in (notes and notes.sections) or []]
-        self._moments = sorted(_moments(song, fmt), key=lambda moment: moment.due)
+        self._dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
+        self._in_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
+        self._strengths = score.strengths
+        self._sections = [(fmt.index(at_ms / 1000), label) for at_ms, label in score.sections]
+        self._moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
+        self._same_beat = fmt.index(SAME_BEAT_S)
+        self._head = fmt.index(score.sound_ms / 1000)
+        self._start, self._by_ear = start, start is None
+        self._silent_hops = PAUSE_HOPS if fresh else 0
         self._next_beat, self._next_moment = 0, 0
-        self._numbers = 0
+        self._number, self._last_due = 0, -fmt.rate_hz
         self._offset: int | None = None
-        self._errors_ms: deque[float] = deque(maxlen=DRIFT_BEATS)
+        self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._drifting_hops = 0
         self._section: Section | None = None
-        self.leads = bool(self._dues)
-        self.rolled_back = False
-        """The live beats and the map's disagreed for too long."""
+        self._first_index: int | None = None
+        self.state = "waiting" if self._dues else "over"
+
+    @property
+    def leads(self) -> bool:
+        """Whether the light follows the map."""
+        return self.state == "leading"
 
     @property
     def drift_ms(self) -> float | None:
-        """Signed median of live minus stored beats; None until DRIFT_BEATS were compared."""
-        return median(self._errors_ms) if len(self._errors_ms) == DRIFT_BEATS else None
+        """Signed median of live minus stored beats, of the nearer half: a live engine that counts double is not off.
+
+        None until DRIFT_BEATS were compared.
+        """
+        if len(self._errors_ms) < DRIFT_BEATS:
+            return None
+        return median(sorted(list(self._errors_ms)[-DRIFT_BEATS:], key=abs)[: DRIFT_BEATS // 2])
+
+    @property
+    def start(self) -> int | None:
+        """The sample at which the song begins; None while that is not known."""
+        return self._start
+
+    def stop(self) -> bool:
+        """The live engine leads from now on; whether that is news."""
+        ended, self.state = self.state, "stopped" if self.state in ("waiting", "leading") else self.state
+        return ended != self.state
+
+    def hear(self, features: FeatureFrame) -> None:
+        """Whether the song begins with this hop."""
+        if self._start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
+            self._start = features.end - self._fmt.hop - self._head
+        self._silent_hops = self._silent_hops + 1 if features.silent else 0
 
     def beat(self, live: BeatState) -> BeatState:
         """The beat state of this hop, from the map while it leads."""
-        self._watch(live)
+        if self.state == "waiting" and self._start is not None and live.end >= self._start:
+            self.state = "leading"
         if not self.leads:
-            return self._renumbered(live)
-        end, dues = live.end, self._dues
-        if end > dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
-            self.leads = False  # the song is over
-            return self._renumbered(live)
-        upcoming = bisect_right(dues, end)
-        before = min(max(upcoming - 1, 0), len(dues) - 2) if len(dues) > 1 else 0
+            return self._passed(live)
+        self._watch(live)
+        at, dues = live.end - self._start, self._dues
+        if self.leads and at > dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
+            self.state = "over"
+        if not self.leads:
+            return self._passed(live)
+        before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2) if len(dues) > 1 else 0
         period = dues[before + 1] - dues[before] if len(dues) > 1 else self._fmt.rate_hz // 2
-        return BeatState(end, 60 * self._fmt.rate_hz / period, (end - dues[before]) / period % 1.0, SURE, True,
-                         announced=self._announced(end), beats_per_bar=max(self._in_bar, default=0))  # fmt: skip
+        return BeatState(live.end, 60 * self._fmt.rate_hz / period, (at - dues[before]) / period % 1.0, SURE, True,
+                         announced=self._announced(at), beats_per_bar=max(self._in_bar, default=0))  # fmt: skip
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
         if not self.leads or not self._sections or live.section.label == "silence":
             return live
-        number = max(bisect_right(self._sections, (end, chr(0x10FFFF))) - 1, 0)
+        if self._first_index is None:
+            self._first_index = live.section.index
+        at = end - self._start
+        number = max(bisect_right(self._sections, (at, chr(0x10FFFF))) - 1, 0)
         since, label = self._sections[number]
         label = label if label in SECTION_LABELS else "unknown"
-        return replace(live, section=self._same(Section(label, since, SURE, False, number)), moments=self._due_moments(end),
-                       bars_left=self._bars_left(number, end), bars_left_probability=SURE)  # fmt: skip
+        section = Section(label, since + self._start, SURE, False, self._first_index + number)
+        return replace(live, section=self._same(section), moments=self._due_moments(at),
+                       bars_left=self._bars_left(number, at), bars_left_probability=SURE)  # fmt: skip
 
     def _same(self, section: Section) -> Section:
         """The object of the hop before where nothing has changed: who compares by identity sees no change."""
-        if self._section is None or self._section != section:
+        held = self._section
+        if held is None or (held.index, held.label) != (section.index, section.label):
             self._section = section
         return self._section
 
-    def _announced(self, end: int) -> BeatEvent | None:
-        n = self._next_beat
-        while n < len(self._dues) and self._dues[n] < end - self._fmt.hop:
-            n += 1  # what is past was not announced in time
+    def _announced(self, at: int) -> BeatEvent | None:
+        n, dues = self._next_beat, self._dues
+        # What is past was not announced in time; what the live engine has announced already is the same beat.
+        earliest = max(at - self._fmt.hop, self._last_due - self._start + self._same_beat)
+        while n < len(dues) and dues[n] < earliest:
+            n += 1
         self._next_beat = n
-        if n >= len(self._dues) or self._dues[n] - self._lead > end:
+        if n >= len(dues) or dues[n] - self._lead > at:
             return None
         self._next_beat += 1
-        self._numbers += 1
+        self._number, self._last_due = self._number + 1, dues[n] + self._start
         place = self._in_bar[n]
-        return BeatEvent(self._numbers, self._dues[n], place, place == 1, self._strengths[n], SURE)
+        return BeatEvent(self._number, self._last_due, place, place == 1, self._strengths[n], SURE)
 
-    def _renumbered(self, live: BeatState) -> BeatState:
+    def _passed(self, live: BeatState) -> BeatState:
+        """The live state, its beats numbered on from the map's."""
         event = live.announced
-        if event is None or not self._numbers:
+        if event is None:
             return live
-        if self._offset is None:
-            self._offset = self._numbers + 1 - event.number
-        return replace(live, announced=replace(event, number=event.number + self._offset))
+        if self.state != "waiting" and self._offset is None:
+            self._offset = max(self._number + 1 - event.number, 0)
+        number = event.number + (self._offset or 0)
+        self._number, self._last_due = max(self._number, number), event.due
+        return replace(live, announced=replace(event, number=number)) if self._offset else live
 
-    def _due_moments(self, end: int) -> tuple[Moment, ...]:
+    def _due_moments(self, at: int) -> tuple[Moment, ...]:
         found = []
         while self._next_moment < len(self._moments):
             moment = self._moments[self._next_moment]
-            if moment.due - self._fmt.index(AHEAD_S) > end:
+            if moment.due - self._fmt.index(AHEAD_S) > at:
                 break
             self._next_moment += 1
-            if moment.due >= end - self._fmt.rate_hz:
-                found.append(moment)
+            if moment.due >= at - self._fmt.rate_hz:
+                found.append(replace(moment, due=moment.due + self._start))
         return tuple(found)
 
-    def _bars_left(self, number: int, end: int) -> int:
+    def _bars_left(self, number: int, at: int) -> int:
         if number + 1 >= len(self._sections):
             return 0
-        first, last = bisect_left(self._dues, end), bisect_left(self._dues, self._sections[number + 1][0])
+        first, last = bisect_left(self._dues, at), bisect_left(self._dues, self._sections[number + 1][0])
         return sum(self._in_bar[n] == 1 for n in range(first, last))
 
     def _watch(self, live: BeatState) -> None:
         event = live.announced
-        if event is not None and live.lock and self.leads:
-            near = bisect_left(self._dues, event.due)
-            around = self._dues[max(near - 1, 0) : near + 1]
-            nearest = min(around, key=lambda due: abs(due - event.due))
-            self._errors_ms.append(1000 * self._fmt.seconds(event.due - nearest))
-        drifts = self.drift_ms is not None and abs(self.drift_ms) > DRIFT_MS
-        self._drifting_hops = self._drifting_hops + 1 if drifts else 0
+        if event is not None and live.lock:
+            self._compare(event.due - self._start)
+        drifts = self.drift_ms is not None and (abs(self.drift_ms) > DRIFT_MS or self._is_other_song)
+        self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
         if self._drifting_hops >= DRIFT_S * HOPS_PER_S:
-            self.leads, self.rolled_back = False, True
+            self.state = "rolled_back"
+
+    @property
+    def _is_other_song(self) -> bool:
+        agree = sum(abs(error - self.drift_ms) < AGREE_MS for error in self._errors_ms)
+        return len(self._errors_ms) == AGREE_BEATS and agree < AGREE_LEAST
+
+    def _compare(self, at: int) -> None:
+        near = bisect_left(self._dues, at)
+        nearest = min(self._dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
+        self._errors_ms.append(1000 * self._fmt.seconds(at - nearest))
+        drift_ms = self.drift_ms
+        if self._by_ear and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
+            moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
+            self._start += self._fmt.index(moved_ms / 1000)
+            self._errors_ms = deque((error - moved_ms for error in self._errors_ms), AGREE_BEATS)
 
 
 def _places(dues: list[int], downbeats: list[int]) -> list[int]:
@@ -147,13 +208,3 @@ def _places(dues: list[int], downbeats: list[int]) -> list[int]:
         place = 1 if due in down else place + 1 if place else 0
         places.append(place)
     return places
-
-
-def _moments(song: GenesisMap, fmt: StreamFormat) -> list[Moment]:
-    notes = song.layers.annotations
-    if notes is None:
-        return []
-    found = [Moment("drop", fmt.index(drop.at_ms / 1000), drop.confidence) for drop in notes.drops or []]
-    for kind, spans in (("build", notes.builds), ("breakdown", notes.breakdowns)):
-        found += [Moment(kind, fmt.index(span.start_ms / 1000), span.confidence or 0.5) for span in spans or []]
-    return found

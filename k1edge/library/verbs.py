@@ -15,6 +15,7 @@ from typing import Any
 from k1edge.genesis.codec import BANDS, Document, write_json
 from k1edge.genesis.document import VERSION, encode
 from k1edge.genesis.faults import MapError
+from k1edge.genesis.score import plain_score, score_of
 from k1edge.library import revisions, upkeep
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import DEFAULT_PRIORITY, Jobs
@@ -55,6 +56,8 @@ class Verbs:
             "job.cancel": self._job_cancel,
             "artefact.list": self._artefact_list,
             "bundle.get": self._bundle_get,
+            "deploy": self._deploy,
+            "deploy.stop": lambda caller: {},
             "log.tail": self._log_tail,
             "storage.usage": lambda caller: upkeep.usage(self._library),
         }
@@ -194,6 +197,17 @@ class Verbs:
             "path": str(self._library.path(track, n)),
             "runtime_estimate": None,
         }
+
+    def _deploy(self, caller: str, track: str, version: int | None = None, start_at_ms: float | None = None) -> Document:
+        """The score that the edge is to play by."""
+        found = self._library.read(track, version)
+        n = version or self._library.get(track)["version"]
+        self._library.audit(caller, "deploy", track, f"v{n}")
+        score = plain_score(score_of(found))
+        if len(json.dumps(score)) > REPLY_BYTES:
+            raise LibraryError(Code.DEPLOYMENT_FAILED, f"{track} has too many beats to be played by")
+        metrics = {"bpm": found.global_metrics.bpm, "beats": len(score["beats_ms"])}
+        return {"track": track, "version": n, "map_sha256": found.metadata.hashes.map_sha256, "score": score} | metrics
 
     def _log_tail(self, caller: str, job: str | None = None, track: str | None = None, limit: int = 50) -> Document:
         if job is not None:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.genesis.document import encode, seal
+from k1edge.library.store import Library, TrackFacts
+from tests.brokers import eventually
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.genesis.songs import song_v4
 
@@ -63,6 +66,33 @@ def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosqui
         assert daemon.process.returncode == 0, daemon.stderr
     assert list(Path(state).rglob("v2/track.genesis.json"))
     shutil.rmtree(state)
+
+
+def test_a_map_is_deployed_over_mqtt_and_leads_from_the_next_beginning_of_its_song(tmp_path, mosquitto, ask):
+    once = np.concatenate([four_on_the_floor(125.0, 12.0, 44_100).samples, np.zeros(2 * 44_100, np.float32)])
+    soundfile.write(tmp_path / "again.wav", np.tile(once, 12), 44_100)
+    state = tmp_path / "state"
+    library = Library(state / "k1edge" / "library")
+    track = library.register(TrackFacts("a" * 64, "song.flac"))["id"]
+    document = song_v4(24, 480.0)
+    library.add_version(track, seal(document), "import")
+    library.close()
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
+    run = ("--config", str(config), "--source", str(tmp_path / "again.wav"))
+    with Ear(mosquitto.settings()) as ear, DaemonProcess(*run, env=os.environ | {"XDG_STATE_HOME": str(state)}) as daemon:
+        ear.await_said("/status", state="ready")
+        eventually(lambda: ask("storage.usage").returncode == 0, "the library is open")
+        told = json.loads(ask("deploy", f"track={track}").stdout)["data"]
+        assert (told["track"], told["version"], told["beats"]) == (track, 1, 24)
+        ear.await_said(f"/{told['deployment']}", state="waiting")
+        ear.await_said(f"/{told['deployment']}", state="leading")
+        eventually(lambda: any(beat["confidence"] > 0.97 for beat in ear.said("/beat")), "a beat of the map")
+        assert json.loads(ask("deploy.stop").stdout)["data"] == {"stopped": True}
+        ear.await_said(f"/{told['deployment']}", state="stopped")
+        seen = json.loads(ask("scene.simulate", "pattern=pulse", "palette=Rivendell", "seconds=1").stdout)["data"]
+        assert seen["frames"] == 50 and seen["luminance_max"] > 0
+        daemon.stop()
+        assert daemon.process.returncode == 0, daemon.stderr
 
 
 def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosquitto, song):

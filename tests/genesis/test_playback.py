@@ -1,8 +1,13 @@
+import json
+from itertools import pairwise
+
+import numpy as np
 import pytest
 
-from k1edge.frames import BeatEvent, BeatState, Macros, Section, StreamFormat
+from k1edge.frames import BeatEvent, BeatState, FeatureFrame, Macros, Section, StreamFormat
 from k1edge.genesis.document import seal
 from k1edge.genesis.playback import AHEAD_S, MapPlayer
+from k1edge.genesis.score import plain_score, read_score, score_of
 from k1edge.genesis.structure import Form
 from tests.genesis.songs import song_v4
 
@@ -18,6 +23,15 @@ def song(beats: int = 64):
     ]
     document["layers"]["annotations"]["drops"] = [{"at_ms": 16_500.0, "confidence": 0.9}]
     return seal(document)
+
+
+def player_of(stored, start: int | None = 0, fresh: bool = True) -> MapPlayer:
+    return MapPlayer(score_of(stored), FMT, LEAD_MS, start, fresh=fresh)
+
+
+def features(hop: int, silent: bool) -> FeatureFrame:
+    level_dbfs = -100.0 if silent else -20.0
+    return FeatureFrame(hop * FMT.hop, np.zeros(80), np.zeros(4), level_dbfs, -90.0, 0.0, np.zeros(12), silent)
 
 
 def live(hop: int, event: BeatEvent | None = None) -> BeatState:
@@ -43,7 +57,7 @@ def play(player: MapPlayer, hops: range, offset_ms: float | None = None) -> list
 
 
 def test_every_beat_of_the_map_is_announced_once_and_ahead():
-    events = play(MapPlayer(song(), FMT, LEAD_MS), range(3200))
+    events = play(player_of(song()), range(3200))
     assert [event.number for _, event in events] == list(range(1, 65))
     assert [event.due for _, event in events] == [FMT.index(0.5 * n) for n in range(1, 65)]
     assert all(140 <= 1000 * FMT.seconds(event.due - end) <= LEAD_MS for end, event in events)
@@ -52,13 +66,13 @@ def test_every_beat_of_the_map_is_announced_once_and_ahead():
 
 
 def test_tempo_and_phase_are_those_of_the_map():
-    state = MapPlayer(song(), FMT, LEAD_MS).beat(live(1025))
+    state = player_of(song()).beat(live(1025))
     assert (state.tempo_bpm, state.lock) == (pytest.approx(120.0), True)
     assert state.phase == pytest.approx(0.5)
 
 
 def test_a_drop_is_told_before_it_comes_and_the_bars_to_it_are_counted():
-    player, told = MapPlayer(song(), FMT, LEAD_MS), []
+    player, told = player_of(song()), []
     left = {}
     for hop in range(1800):
         player.beat(live(hop))
@@ -74,26 +88,28 @@ def test_a_drop_is_told_before_it_comes_and_the_bars_to_it_are_counted():
 
 
 def test_a_section_is_one_object_as_long_as_it_lasts():
-    player = MapPlayer(song(), FMT, LEAD_MS)
-    sections = {id(player.form(form(), hop * FMT.hop).section) for hop in range(100, 1000)}
+    player, sections = player_of(song()), set()
+    for hop in range(100, 1000):
+        player.beat(live(hop))
+        sections.add(id(player.form(form(), hop * FMT.hop).section))
     assert len(sections) == 1
 
 
 def test_silence_is_believed_to_the_ear():
-    assert MapPlayer(song(), FMT, LEAD_MS).form(form("silence"), 48_000).section.label == "silence"
+    assert player_of(song()).form(form("silence"), 48_000).section.label == "silence"
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 40.0, -60.0])
 def test_a_small_drift_is_told_and_nothing_else(offset_ms):
-    player = MapPlayer(song(), FMT, LEAD_MS)
+    player = player_of(song())
     play(player, range(2500), offset_ms)
     assert player.leads and player.drift_ms == pytest.approx(offset_ms, abs=1)
 
 
 def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine():
-    player = MapPlayer(song(), FMT, LEAD_MS)
+    player = player_of(song())
     events = play(player, range(2500), 140.0)
-    assert player.rolled_back and not player.leads
+    assert player.state == "rolled_back" and not player.leads
     numbers = [event.number for _, event in events]
     assert numbers == list(range(1, len(numbers) + 1))
     dues = [event.due for _, event in events]
@@ -102,14 +118,89 @@ def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine(
 
 
 def test_after_the_last_beat_the_live_engine_leads_again():
-    player = MapPlayer(song(8), FMT, LEAD_MS)
+    player = player_of(song(8))
     play(player, range(700))
-    assert not player.leads and not player.rolled_back
+    assert player.state == "over"
 
 
 def test_a_map_without_sections_leaves_the_form_alone():
     document = song_v4(8)
     del document["layers"]["annotations"]
-    player = MapPlayer(seal(document), FMT, LEAD_MS)
+    player = player_of(seal(document))
     untouched = form()
     assert player.form(untouched, 48_000) is untouched
+
+
+def heard(player: MapPlayer, silent: range, hops: range, offset_ms: float, first_number: int = 1) -> list[BeatEvent]:
+    """The song begins where the silence ends; the live beats are those of the map, `offset_ms` later."""
+    events, number, begins = [], first_number, silent.stop
+    for hop in hops:
+        event = None
+        if hop > begins and (hop - begins) % 50 == 0:
+            event = BeatEvent(number, FMT.index(hop / 100 + offset_ms / 1000), 0, False, 1.0, 0.5)
+            number += 1
+        player.hear(features(hop, hop in silent))
+        state = player.beat(live(hop, event))
+        if state.announced:
+            events.append(state.announced)
+    return events
+
+
+def test_a_deployed_map_waits_for_the_song_that_begins_after_a_pause():
+    player = player_of(song(), None, fresh=False)
+    heard(player, range(500, 600), range(500), 0.0)
+    assert (player.state, player.start) == ("waiting", None)
+    events = heard(player, range(500, 600), range(500, 900), 0.0)
+    assert player.state == "leading"
+    assert player.start == pytest.approx(FMT.index(6.0), abs=3 * FMT.hop)
+    assert [round(FMT.seconds(event.due), 1) for event in events[:3]] == [6.5, 7.0, 7.5]
+
+
+def test_a_map_that_begins_by_ear_is_moved_to_the_live_beats_by_small_steps():
+    player = player_of(song(), None)
+    events = heard(player, range(0), range(2500), 60.0)
+    late_ms = [1000 * ((FMT.seconds(event.due) + 0.25) % 0.5 - 0.25) for event in events]
+    assert late_ms[0] == pytest.approx(0, abs=31) and late_ms[-1] == pytest.approx(60, abs=5)
+    dues = [event.due for event in events]
+    assert all(abs(1000 * FMT.seconds(b - a) - 500) <= 10.1 for a, b in pairwise(dues))
+
+
+def test_a_map_that_leads_from_the_middle_numbers_its_beats_on():
+    player = player_of(song(), FMT.index(4.0))
+    numbers = [event.number for _, event in play(player, range(1500), 0.0)]
+    assert numbers == list(range(1, len(numbers) + 1)) and player.leads
+
+
+def test_another_song_hands_the_light_back_although_its_mean_error_is_small():
+    player = player_of(song(128))
+    number = 0
+    for hop in range(6000):
+        event = None
+        if hop % 43 == 0:
+            number += 1
+            event = BeatEvent(number, hop * FMT.hop, 0, False, 1.0, 0.5)
+        player.beat(live(hop, event))
+    assert player.state == "rolled_back"
+
+
+def test_a_live_engine_that_counts_double_does_not_condemn_the_map():
+    player = player_of(song())
+    for hop in range(2500):
+        event = BeatEvent(hop // 25 + 1, hop * FMT.hop, 0, False, 1.0, 0.5) if hop % 25 == 0 else None
+        player.beat(live(hop, event))
+    assert player.leads and player.drift_ms == pytest.approx(0, abs=1)
+
+
+def test_a_map_that_is_stopped_leads_no_more_and_says_it_once():
+    player = player_of(song())
+    play(player, range(300))
+    assert player.stop() and not player.stop()
+    assert player.state == "stopped" and player.form(form(), 48_000).section.label == "verse"
+
+
+def test_a_score_survives_the_way_through_json():
+    document = song_v4(16)
+    for point in document["layers"]["frequency"]["bass"][:3]:
+        point["intensity"] = 0.0
+    score = score_of(seal(document))
+    assert read_score(json.loads(json.dumps(plain_score(score)))) == score

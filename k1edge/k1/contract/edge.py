@@ -327,6 +327,22 @@ class Track(Message):
     detail: Annotated[dict[Word, Scalar], Field(max_length=64)] = Field(default_factory=dict)
 
 
+class Deployment(Message):
+    """One stored map that leads, or is to lead, the light."""
+
+    LEAF: ClassVar[str] = "deploy/{id}"
+    QOS: ClassVar[Literal[0, 1]] = 1
+    RETAIN: ClassVar[bool] = True
+
+    id: Id
+    track: Id
+    version: Count
+    state: Literal["waiting", "leading", "over", "rolled_back", "stopped"]
+    devices: Annotated[dict[Word, Literal["ok", "absent"]], Field(max_length=16)] = Field(default_factory=dict)
+    start_at_ms: EpochMs | None = None
+    drift_ms: Signed | None = None
+
+
 class ConfigReported(Message):
     """Which configuration is running, and where it came from."""
 
@@ -368,6 +384,6 @@ class ConfigDesired(Message):
 
 STATES: tuple[type[Message], ...] = (AudioState, TempoState, SectionState, SceneState, OverrideState)
 EDGE_MESSAGES: tuple[type[Message], ...] = (
-    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, ConfigReported,
-    ConfigDesired,
+    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, Deployment,
+    ConfigReported, ConfigDesired,
 )

@@ -126,6 +126,13 @@ class JobArguments(LibraryArguments):
     job: Word
 
 
+class DeployArguments(VersionArguments):
+    """Let a track's map lead the light: from the song's start, or from the next song that begins after a pause."""
+
+    start_at_ms: Annotated[float, Field(ge=0, le=8_640_000_000_000_000)] | None = None
+    """UTC epoch ms at which the song begins or began."""
+
+
 class LogTailArguments(LibraryArguments):
     """The last lines of a job's log, or who did what."""
 
@@ -150,6 +157,8 @@ LIBRARY_VERBS: dict[str, type[BaseModel]] = {
     "job.cancel": JobArguments,
     "artefact.list": VersionArguments,
     "bundle.get": VersionArguments,
+    "deploy": DeployArguments,
+    "deploy.stop": LibraryArguments,
     "log.tail": LogTailArguments,
     "storage.usage": LibraryArguments,
 }

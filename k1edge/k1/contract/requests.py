@@ -76,6 +76,13 @@ class SceneArguments(NoArguments):
         return palette_id(value)
 
 
+class SimulateArguments(SceneArguments):
+    """A scene to be tried out on a virtual K1: nobody sees it, and the answer says what it would be like."""
+
+    seconds: Annotated[float, Field(ge=1, le=10)] = 4.0
+    bpm: Annotated[float, Field(ge=30, le=300)] = 120.0
+
+
 class HoldArguments(NoArguments):
     """Keep what is shown."""
 
@@ -97,6 +104,7 @@ class MomentArguments(NoArguments):
 VERBS: dict[str, type[BaseModel]] = {
     "scene.apply": SceneArguments,
     "scene.hold": HoldArguments,
+    "scene.simulate": SimulateArguments,
     "override.release": NoArguments,
     "tempo.double": NoArguments,
     "tempo.halve": NoArguments,

@@ -1,0 +1,113 @@
+"""Which stored map leads the light, or is to lead it: `run --map` and the verb `deploy`.
+
+Consumes scores, streams and the moment; emits `deploy/<id>` as it waits, leads and ends, and an event when it is given up. One
+map at a time: a new one takes the place of the last.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from k1edge.clock import Timeline
+from k1edge.genesis.playback import MapPlayer
+from k1edge.genesis.score import Score
+from k1edge.k1 import contract
+from k1edge.k1.contract import Publication, Scribe, Stamp
+from k1edge.pipeline import Pipeline
+
+BY_HAND = "0" * 16
+"""Stands for the track of a map that was given as a file."""
+
+
+@dataclass(slots=True)
+class _Order:
+    """What was asked for."""
+
+    id: str
+    track: str
+    version: int
+    score: Score
+    devices: dict[str, str]
+    start_at_ms: float | None = None
+    told: str = ""
+
+
+class Deployment:
+    """The map of one edge."""
+
+    def __init__(self, scribe: Scribe, lead_ms: float, score: Score | None = None) -> None:
+        """`score`: of the first stream, from its first sample."""
+        self._scribe, self._lead_ms = scribe, lead_ms
+        self._first = score
+        self._order: _Order | None = None
+        self._shown: Publication | None = None
+
+    def player(self, pipeline_fmt: Any) -> MapPlayer | None:
+        """For a stream that begins: what waits goes on to wait; what led was of the stream before."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            self._order = _Order(_new_id(), BY_HAND, 0, first, {})
+            return MapPlayer(first, pipeline_fmt, self._lead_ms)
+        order = self._order
+        if order is None or order.told != "waiting" or order.start_at_ms is not None:
+            return None
+        return MapPlayer(order.score, pipeline_fmt, self._lead_ms, None)
+
+    def begin(
+        self, asked: dict[str, Any], score: Score, pipeline: Pipeline, timeline: Timeline, *, ready: dict[str, bool]
+    ) -> dict[str, Any]:
+        """Lets a map lead from its start on; returns what the caller is told. `ready`: each K1, and whether it is there."""
+        at_ms = asked.get("start_at_ms")
+        start = None if at_ms is None else timeline.index(at_ms)
+        devices = {device: "ok" if there else "absent" for device, there in ready.items()}
+        self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, at_ms)
+        pipeline.player = MapPlayer(score, pipeline.fmt, self._lead_ms, start, fresh=False)
+        return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
+
+    def stop(self, pipeline: Pipeline | None) -> dict[str, Any]:
+        """The live engine leads again."""
+        stopped = pipeline is not None and pipeline.player is not None and pipeline.player.stop()
+        return {"stopped": stopped}
+
+    def process(self, pipeline: Pipeline, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
+        """Tells of every change of state."""
+        order, player = self._order, pipeline.player
+        if order is None:
+            return
+        state = player.state if player is not None else "over"
+        if state == order.told:
+            return
+        order.told = state
+        start = player.start if player is not None else None
+        started = {} if start is None else {"start_at_ms": timeline.utc_ms(start)}
+        drift_ms = player.drift_ms if player is not None else None
+        if self._shown is not None and not self._shown.topic.endswith(order.id):
+            yield contract.cleared(self._shown)
+        self._shown = self._scribe.write(
+            contract.Deployment, stamp, id=order.id, track=order.track, version=order.version, state=state,
+            devices=order.devices, drift_ms=drift_ms, **started,
+        )  # fmt: skip
+        yield self._shown
+        if state == "rolled_back":
+            yield self._given_up(order, drift_ms, stamp)
+        if state not in ("waiting", "leading"):
+            self._order = None
+
+    def farewell(self) -> Iterator[Publication]:
+        """Nothing leads any more."""
+        if self._shown is not None:
+            yield contract.cleared(self._shown)
+
+    def _given_up(self, order: _Order, drift_ms: float, stamp: Stamp) -> Publication:
+        return self._scribe.write(
+            contract.Event, stamp, kind="auto_rollback", severity="warning", code="MAP_DRIFT",
+            reason=f"the map is {drift_ms:+.0f} ms off the live beats: live again",
+            data={"drift_ms": drift_ms, "track": order.track, "deployment": order.id},
+        )  # fmt: skip
+
+
+def _new_id() -> str:
+    return f"deploy-{secrets.token_hex(4)}"

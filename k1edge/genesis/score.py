@@ -1,0 +1,73 @@
+"""What a light needs of a stored map to play by it: beats, sections and moments, without the envelopes.
+
+Consumes a `GenesisMap`, emits a `Score`, and the score as plain JSON objects and back: 20 KB for a song of four minutes, where
+the map has 2 MB and takes 50 ms to read. Times are ms from the start of the audio.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from k1edge.genesis.codec import BANDS, Document
+from k1edge.genesis.document import GenesisMap
+
+AUDIBLE = 0.01
+"""Intensity of an envelope from which there is something to hear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One song to play by."""
+
+    beats_ms: list[float]
+    downbeats_ms: list[float]
+    strengths: list[float]
+    sections: list[tuple[float, str]]
+    """(start, label), in order."""
+    moments: list[tuple[float, str, float]]
+    """(time, kind, confidence), in order."""
+    sound_ms: float = 0.0
+    """Where the song is first heard: a file may begin with silence."""
+
+
+def score_of(song: GenesisMap) -> Score:
+    """The score of a map."""
+    rhythm, notes = song.layers.rhythm, song.layers.annotations
+    return Score(
+        list(rhythm.beat_grid_ms),
+        list(rhythm.downbeat_ms),
+        rhythm.beat_strength or [1.0] * len(rhythm.beat_grid_ms),
+        [(section.start_ms, section.label) for section in (notes and notes.sections) or []],
+        sorted(_moments(song)),
+        _first_sound(song),
+    )
+
+
+def plain_score(score: Score) -> Document:
+    """As plain JSON objects."""
+    return {name: getattr(score, name) for name in Score.__slots__}
+
+
+def read_score(document: Any) -> Score:
+    """From plain objects that `plain_score` made."""
+    rows = {name: [tuple(row) for row in document[name]] for name in ("sections", "moments")}
+    return Score(**document | rows)
+
+
+def _moments(song: GenesisMap) -> list[tuple[float, str, float]]:
+    notes = song.layers.annotations
+    if notes is None:
+        return []
+    found = [(drop.at_ms, "drop", drop.confidence) for drop in notes.drops or []]
+    for kind, spans in (("build", notes.builds), ("breakdown", notes.breakdowns)):
+        found += [(span.start_ms, kind, span.confidence or 0.5) for span in spans or []]
+    return found
+
+
+def _first_sound(song: GenesisMap) -> float:
+    heard = [
+        next((point["time_ms"] for point in getattr(song.layers.frequency, band) if point["intensity"] >= AUDIBLE), None)
+        for band in BANDS
+    ]
+    return min((at_ms for at_ms in heard if at_ms is not None), default=0.0)
