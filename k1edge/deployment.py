@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from k1edge.clock import Timeline
+from k1edge.frames import StreamFormat
 from k1edge.genesis.playback import MapPlayer
-from k1edge.genesis.score import Score
+from k1edge.genesis.score import Score, read_score
+from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.pipeline import Pipeline
@@ -45,32 +47,34 @@ class Deployment:
         self._order: _Order | None = None
         self._shown: Publication | None = None
 
-    def player(self, pipeline_fmt: Any) -> MapPlayer | None:
+    def player(self, fmt: StreamFormat) -> MapPlayer | None:
         """For a stream that begins: what waits goes on to wait; what led was of the stream before."""
         if self._first is not None:
             first, self._first = self._first, None
             self._order = _Order(_new_id(), BY_HAND, 0, first, {})
-            return MapPlayer(first, pipeline_fmt, self._lead_ms)
+            return MapPlayer(first, fmt, self._lead_ms)
         order = self._order
         if order is None or order.told != "waiting" or order.start_at_ms is not None:
             return None
-        return MapPlayer(order.score, pipeline_fmt, self._lead_ms, None)
+        return MapPlayer(order.score, fmt, self._lead_ms, None)
 
-    def begin(
-        self, asked: dict[str, Any], score: Score, pipeline: Pipeline, timeline: Timeline, *, ready: dict[str, bool]
+    def ask(
+        self, asked: dict[str, Any], pipeline: Pipeline | None, timeline: Timeline | None, ready: dict[str, bool]
     ) -> dict[str, Any]:
-        """Lets a map lead from its start on; returns what the caller is told. `ready`: each K1, and whether it is there."""
+        """Lets a map lead, or no more; returns what the caller is told. Raises `RefusedError`.
+
+        `asked`: verb, track, version, score and, where it is known, start_at_ms; `ready`: each K1, and whether it is there.
+        """
+        if pipeline is None or timeline is None:
+            raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
+        if asked["verb"] == "deploy.stop":
+            return {"stopped": pipeline.player is not None and pipeline.player.stop()}
         at_ms = asked.get("start_at_ms")
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
-        self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, at_ms)
-        pipeline.player = MapPlayer(score, pipeline.fmt, self._lead_ms, start, fresh=False)
+        self._order = order = _Order(_new_id(), asked["track"], asked["version"], read_score(asked["score"]), devices, at_ms)
+        pipeline.player = MapPlayer(order.score, pipeline.fmt, self._lead_ms, start, fresh=False)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
-
-    def stop(self, pipeline: Pipeline | None) -> dict[str, Any]:
-        """The live engine leads again."""
-        stopped = pipeline is not None and pipeline.player is not None and pipeline.player.stop()
-        return {"stopped": stopped}
 
     def process(self, pipeline: Pipeline, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         """Tells of every change of state."""

@@ -21,9 +21,9 @@ from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.deployment import Deployment
 from k1edge.driver import Driver
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, Look, StreamFormat
-from k1edge.genesis.score import Score, read_score
+from k1edge.genesis.score import Score
 from k1edge.guard import DriftGuard
-from k1edge.hands import Hands, RefusedError, ReplyTo, Situation
+from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
@@ -219,12 +219,8 @@ class Edge:
 
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
-        if asked["verb"] == "deploy.stop":
-            return self._deployment.stop(self._pipeline)
-        if self._pipeline is None:
-            raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
         ready = {device.id: device.ready for device in self._driver.devices.values()}
-        return self._deployment.begin(asked, read_score(asked["score"]), self._pipeline, self._timeline, ready=ready)
+        return self._deployment.ask(asked, self._pipeline, self._timeline, ready)
 
     def _discovery(self) -> Iterator[Publication]:
         """What Home Assistant is told of this edge, if it is to be told."""

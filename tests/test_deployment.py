@@ -1,0 +1,86 @@
+from types import SimpleNamespace
+
+import pytest
+
+from k1edge.clock import StreamClock, Timeline, WallClock
+from k1edge.deployment import Deployment
+from k1edge.frames import BeatEvent, BeatState, StreamFormat
+from k1edge.genesis.document import seal
+from k1edge.genesis.score import plain_score, score_of
+from k1edge.hands import RefusedError
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe, Stamp
+from tests.genesis.songs import song_v4
+
+FMT = StreamFormat(48_000)
+SCORE = score_of(seal(song_v4(64, 500.0)))
+ASKED = {"verb": "deploy", "track": "a" * 16, "version": 3, "score": plain_score(SCORE)}
+NOW = Stamp(1_700_000_000_000, True, 0)
+
+
+@pytest.fixture
+def stream():
+    pipeline = SimpleNamespace(fmt=FMT, player=None)
+    clock = StreamClock(FMT, 0.0)
+    clock.observe(0, 0)
+    return pipeline, Timeline(clock, WallClock(NOW.ts_ms * 1_000_000, 0, True))
+
+
+def told(deployment, stream) -> list:
+    publications = list(deployment.process(*stream, NOW))
+    return [contract.decode(p.topic, p.payload) if p.payload else p for p in publications]
+
+
+def play(player, hops: range, late_ms: float = 0.0) -> None:
+    for hop in hops:
+        due = FMT.index(hop / 100 + late_ms / 1000)
+        event = BeatEvent(hop // 50 + 1, due, 0, False, 1.0, 0.5) if hop % 50 == 0 else None
+        player.beat(BeatState(hop * FMT.hop, 120.0, 0.0, 0.5, True, (), event))
+
+
+def test_a_deployment_tells_each_change_of_state_once(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    answer = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 1000.0}, *stream, {"k1-a": True, "k1-b": False})
+    assert answer["devices"] == {"k1-a": "ok", "k1-b": "absent"}
+    (waiting,) = told(deployment, stream)
+    assert (waiting.id, waiting.state, waiting.start_at_ms) == (answer["deployment"], "waiting", NOW.ts_ms + 1000)
+    assert told(deployment, stream) == []
+    play(stream[0].player, range(200))
+    assert [message.state for message in told(deployment, stream)] == ["leading"]
+    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": True}
+    assert [message.state for message in told(deployment, stream)] == ["stopped"]
+    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": False}
+
+
+def test_a_map_that_is_off_is_given_up_with_an_event(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    stream[0].player = deployment.player(FMT)
+    told(deployment, stream)
+    play(stream[0].player, range(2000), 140.0)
+    state, event = told(deployment, stream)
+    assert state.state == "rolled_back" and state.drift_ms == pytest.approx(140, abs=1)
+    assert (event.kind, event.code, event.data["deployment"]) == ("auto_rollback", "MAP_DRIFT", state.id)
+
+
+def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    assert deployment.player(FMT).state == "waiting" and deployment.player(FMT) is None
+    deployment.ask(ASKED, *stream, {})
+    told(deployment, stream)
+    assert deployment.player(FMT).start is None
+
+
+def test_a_new_deployment_takes_the_place_of_the_last(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    first = deployment.ask(ASKED, *stream, {})["deployment"]
+    told(deployment, stream)
+    second = deployment.ask(ASKED, *stream, {})["deployment"]
+    cleared, message = told(deployment, stream)
+    assert cleared.topic.endswith(first) and cleared.retain and message.id == second
+    (goodbye,) = deployment.farewell()
+    assert goodbye.topic.endswith(second) and goodbye.payload == b""
+
+
+def test_without_audio_there_is_nothing_to_lead():
+    with pytest.raises(RefusedError, match="no audio"):
+        Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, None, None, {})
