@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",
-                                     epilog="k1edge PROGRAM --help explains one program.")
+                                     epilog="k1edge PROGRAM --help explains one program. To begin: k1edge demo")
     parser.add_argument("--version", action="version", version=f"k1edge {__version__}")
     programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
     for program, (module, purpose) in PROGRAMS.items():
@@ -47,7 +47,12 @@ def main(argv: list[str] | None = None) -> int:
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
         if program == name:
             importlib.import_module(module).add_arguments(sub)
-    options = parser.parse_args(args)
+    if not args:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    options, unknown = parser.parse_known_args(args)
+    if unknown:
+        programs.choices[options.program].error(f"unrecognized arguments: {' '.join(unknown)}")
     # Until a program has handlers of its own, being stopped is a way to end, not a fault.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -23,6 +23,12 @@ COLUMNS = ("announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+One line for each announcement, tab-separated: announced_s (the end of the audio heard by then), due_s, number (a correction
+repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence.
+
+example:
+  k1edge beats song.mp3 | cut -f 2 > beats.txt"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer", help="default: %(default)s")
     parser.add_argument("--lead-ms", type=int, default=150, metavar="MS",
@@ -44,9 +50,9 @@ def main(args: argparse.Namespace) -> int:
         print(f"k1edge beats: --lead-ms {args.lead_ms} is outside 100..400", file=sys.stderr)
         return 2
     settings = BeatSettings(engine=args.engine, lead_ms=args.lead_ms)
-    print("\t".join(COLUMNS))
     try:
         source = FileSource(args.file)
+        print("\t".join(COLUMNS))
         for state in announcements(source, settings):
             event, seconds = state.announced, source.fmt.seconds
             print(f"{seconds(state.end):.3f}\t{seconds(event.due):.4f}\t{event.number}\t{event.in_bar}"

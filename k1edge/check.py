@@ -19,6 +19,12 @@ EX_CONFIG = os.EX_CONFIG
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = """\
+examples:
+  k1edge check                     the file that `k1edge run` would use: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml
+  k1edge check new.toml && sudo cp new.toml /etc/k1edge/k1edge.toml
+
+exit code: 0 no fault, 78 at least one"""
     parser.add_argument("file", nargs="?", help="the file to check; without it, the one that `k1edge run` would use")
     parser.add_argument("--config", metavar="FILE", help="the same, as `k1edge run` spells it")
 

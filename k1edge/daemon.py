@@ -16,11 +16,12 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from k1edge.audio import AudioError
-from k1edge.config import BUILT_IN, ConfigError, MqttSettings, find
+from k1edge.broker import NoBrokerError, broker_for
+from k1edge.config import BUILT_IN, ConfigError, find
 from k1edge.edge import BROKER_CLIENTS, Edge, subscriptions
 from k1edge.frames import HOPS_PER_S
 from k1edge.genesis.codec import read_json
@@ -46,7 +47,7 @@ SETTLED_HOPS = 5 * HOPS_PER_S
 LEAVE_S = 1.0
 """For the last words to reach the broker."""
 
-EX_NOINPUT, EX_TEMPFAIL, EX_CONFIG = 66, 75, 78
+EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_CONFIG = 66, 69, 75, 78
 
 log = logging.getLogger("k1edge")
 
@@ -157,20 +158,6 @@ def _let_go(source: Source) -> None:
         raise StuckError(str(error)) from error
 
 
-@contextlib.contextmanager
-def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[[], object]]]:
-    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here."""
-    if not settings.embedded:
-        yield settings, lambda: None
-        return
-    from k1edge.system.broker import EmbeddedBroker  # costs a second process: only where it is needed
-
-    with EmbeddedBroker() as broker:
-        log.info("no broker configured: started one for this machine only, MQTT 5 on %s, 3.1.1 on %s",
-                 broker.url, broker.url_311)
-        yield settings.model_copy(update={"url": broker.url}), broker.supervise
-
-
 def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score: Score | None = None) -> str:
     """Builds the edge, follows the sound until stopped, says goodbye. Returns why to start anew, '' = stopped or at the end.
 
@@ -213,6 +200,15 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge run                               as the service does: the line input, the configured broker
+  k1edge run --source song.wav             a file in place of the line, to see what it makes of it
+  k1edge run --source demo --broker mqtt://127.0.0.1:1883
+then `k1edge monitor` and `k1edge simulate` elsewhere show what it says and does
+
+exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be read; 78 the configuration has faults
+(`k1edge check` explains them)"""
     parser.add_argument("--config", type=Path, metavar="FILE",
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
     parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
@@ -224,8 +220,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when stopped or at the end of a file, 66 when a file cannot be read, 78 when the configuration has faults and there is
-    nothing to fall back upon but a person."""
+    """0 when stopped or at the end of a file, 66 when a file cannot be read, 69 without a broker of our own, 78 when
+    the configuration has faults and there is nothing to fall back upon but a person."""
     path = find(args.config)
     instead: dict[str, object] = {"site": args.site} if args.site else {}
     if args.broker:
@@ -266,6 +262,8 @@ def _say(start: Start, path: Path | None) -> None:
 
 def stored_score(given: Path, source: str) -> Score:
     """The score of the map to play by: the one that was given, or the one beside the source. Raises AudioError."""
+    if not given.name and source in ("line", "demo"):
+        raise AudioError("--map", f"there is no map beside the {source}", "name its file: --map FILE")
     path = given if given.name else Path(f"{source}.genesis.json")
     try:
         return score_of(read(read_json(path.read_bytes())).song)
@@ -283,6 +281,9 @@ def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT, ""
+    except NoBrokerError as error:
+        log.error("%s", error)
+        return EX_UNAVAILABLE, ""
     except StuckError as error:
         log.error("ending so that systemd starts afresh: %s", error)
         return EX_TEMPFAIL, ""

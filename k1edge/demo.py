@@ -1,13 +1,15 @@
 """`k1edge demo`: the whole of k1edge in one terminal, with nothing to configure.
 
 Starts a broker on loopback, the daemon as a process of its own, and a virtual K1 here. What is heard is the sound card where
-there is one, else the demo song; what is seen is what a K1 would show.
+there is one, else the demo song; what is seen is what a K1 would show. Of this machine's configuration only `[audio]` counts,
+and nothing is left behind.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -18,25 +20,36 @@ from pathlib import Path
 from typing import IO
 
 from k1edge.audio import AudioError
+from k1edge.check import as_toml
+from k1edge.config import AudioSettings, ConfigError, LibrarySettings, Settings, find, load
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.simulator import VirtualK1
+from k1edge.options import add_seconds
 from k1edge.simulate import Stop, play, view_for
 from k1edge.system.broker import BrokerError, EmbeddedBroker
 
 SITE, DEVICE = "demo", "virtual"
 LEAVE_S = 3.0
 
-EX_FAILED, EX_CANTCREAT = 1, 73
+EX_FAILED, EX_NOINPUT, EX_CANTCREAT = 1, 66, 73
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge demo                    the sound card, or the demo song where there is none
+  k1edge demo --song --play      the demo song, heard as well
+  k1edge demo --file song.mp3    a song of yours
+  k1edge demo --write song.wav   the demo song as a file
+
+Above the strip, at the foot of the picture, is what it showed a moment ago. Nothing needs to be configured or is kept."""
     sound = parser.add_mutually_exclusive_group()
     sound.add_argument("--song", action="store_true", help="the demo song, even where there is a sound card")
     sound.add_argument("--file", metavar="FILE", help="an audio file of your own")
     sound.add_argument("--write", type=Path, metavar="WAV", help="only write the demo song to a file")
     parser.add_argument("--play", action="store_true", help="let the demo song be heard, where there is an output")
-    parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    add_seconds(parser)
     parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
 
 
@@ -44,11 +57,16 @@ def main(args: argparse.Namespace) -> int:
     """0 when it was watched to the end or left with Ctrl-C."""
     if args.write:
         return write_song(args.write)
-    source = args.file or ("demo" if args.song or args.play or not has_line() else "line")
-    print(f"listening to {'the demo song' if source == 'demo' else source}; Ctrl-C ends the demo", file=sys.stderr)
+    audio = audio_settings()
+    try:
+        source, name = chosen(args, audio)
+    except AudioError as error:
+        print(f"k1edge demo: {error}", file=sys.stderr)
+        return EX_NOINPUT
+    print(f"listening to {name}; Ctrl-C ends the demo", file=sys.stderr)
     stop = Stop(args.seconds)
     try:
-        with EmbeddedBroker() as broker, daemon(broker.url, source, args.play) as process:
+        with EmbeddedBroker() as broker, daemon(broker.url, source, audio, audible=args.play) as process:
             k1 = VirtualK1(SITE, DEVICE)
             with view_for(args.view) as view:
                 play(MqttSettings(url=broker.url), k1, [view] if view else [], lambda: stop() or process.ended)
@@ -76,14 +94,30 @@ def write_song(path: Path) -> int:
     return 0
 
 
-def has_line() -> bool:
-    """Whether there is a sound card to listen to."""
+def audio_settings() -> AudioSettings:
+    """How this machine listens, if it has been told."""
+    try:
+        return load(find(None)).audio
+    except ConfigError:
+        return AudioSettings()
+
+
+def chosen(args: argparse.Namespace, audio: AudioSettings) -> tuple[str, str]:
+    """What is listened to, as `k1edge run --source` takes it, and as a person reads it. Raises AudioError for a bad file."""
+    if args.file:
+        from k1edge.audio.files import FileSource
+
+        FileSource(args.file).close()
+        return args.file, args.file
+    if args.song or args.play:
+        return "demo", "the demo song"
+    from k1edge.audio.cards import choose
     from k1edge.audio.linein import list_devices
 
     try:
-        return any(device.card_id for device in list_devices())
-    except AudioError:
-        return False
+        return "line", choose(list_devices(), audio.device).name
+    except AudioError as error:
+        return "demo", f"the demo song ({error})"
 
 
 class Following:
@@ -106,12 +140,16 @@ class Following:
 
 
 @contextlib.contextmanager
-def daemon(url: str, source: str, audible: bool) -> Iterator[Following]:
+def daemon(url: str, source: str, audio: AudioSettings, *, audible: bool) -> Iterator[Following]:
     """`k1edge run` on this broker until the context ends; its words are kept, not mixed into the picture."""
     command = [sys.executable, "-m", "k1edge", "run", "--broker", url, "--site", SITE, "--source", source]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([*command, *(["--play"] if audible else [])], stderr=log, stdin=subprocess.DEVNULL,
-                                   start_new_session=True)  # Ctrl-C is for us: it is then stopped in order
+    with tempfile.TemporaryDirectory(prefix="k1edge-demo-") as folder, tempfile.TemporaryFile() as log:
+        config = Path(folder, "k1edge.toml")
+        config.write_text(as_toml(Settings(audio=audio, library=LibrarySettings(enabled=False))))
+        command += ["--config", str(config), *(["--play"] if audible else [])]
+        env = os.environ | {"STATE_DIRECTORY": folder}
+        # Ctrl-C is for us alone: the daemon is then stopped in order.
+        process = subprocess.Popen(command, env=env, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             yield Following(process, log)
         finally:

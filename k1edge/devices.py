@@ -15,6 +15,10 @@ EX_UNAVAILABLE = 69
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
+
+exit code: 0 there is one, 69 there is none"""
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
 

@@ -36,6 +36,12 @@ class Event(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+One line for each decision, tab-separated: time_s (where in the song), kind, label, probability, decided_at_s (the end of the
+audio heard by then).
+
+example:
+  k1edge events song.mp3 | grep drop"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer",
                         help="who finds the beat (default: %(default)s)")
@@ -68,9 +74,9 @@ def decisions(stream: Iterable[tuple[int, Form]], fmt: StreamFormat) -> Iterator
 
 def main(args: argparse.Namespace) -> int:
     """Prints the table; 1 when the file cannot be read."""
-    print("\t".join(Event._fields))
     try:
         source = FileSource(args.file)
+        print("\t".join(Event._fields))
         for event in decisions(forms(source, source.fmt, BeatSettings(engine=args.engine)), source.fmt):
             print(f"{event.time_s:.3f}\t{event.kind}\t{event.label}\t{event.probability:.3f}\t{event.decided_at_s:.3f}")
     except AudioError as error:

@@ -20,7 +20,7 @@ from k1edge.k1.contract import ContractError
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.terminal import Depth, Screen, bar
-from k1edge.options import EXIT_USAGE, Stop, add_broker_arguments, broker_settings
+from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
 
 VIEW_S = 1 / 15
 POLL_S = 0.01
@@ -153,16 +153,26 @@ class EdgeView:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge monitor`."""
+    parser.epilog = """\
+examples:
+  k1edge monitor --site blue-room
+  k1edge monitor --url mqtts://broker.local:8883 --ca-file ca.crt --username ann --password-file password
+  k1edge monitor --lines | grep event/           a line for each message but the frames
+
+exit code: 0 done, 1 no broker was reached"""
     add_broker_arguments(parser)
-    parser.add_argument("--edge", default="+", help="id of the edge (default: whichever is heard)")
-    parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    parser.add_argument("--edge", default="+", metavar="NAME", help="id of the edge (default: whichever is heard)")
+    add_seconds(parser)
     parser.add_argument("--lines", action="store_true", help="print lines even where there is a terminal")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Watch until interrupted."""
+    """Watch until interrupted; 1 when no broker was ever reached."""
     try:
         settings = broker_settings(args)
+        check_name("site", args.site)
+        if args.edge != "+":
+            check_name("edge", args.edge)
     except ValueError as error:
         print(f"k1edge monitor: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -179,7 +189,10 @@ def main(args: argparse.Namespace) -> int:
             _keep_screen(link, view, stop, colours)
     finally:
         link.close()
-    return 0
+    if link.counters.connects:
+        return 0
+    print(f"k1edge monitor: {args.url}: {link.last_reason or 'no answer'}; --url says where the broker is", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def _keep_screen(link: Link, view: EdgeView, stop: Stop, colours: Depth) -> None:

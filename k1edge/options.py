@@ -6,6 +6,7 @@ Consumes the command line and signals; emits `MqttSettings`, or a ValueError tha
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import time
 from pathlib import Path
@@ -13,19 +14,42 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from k1edge.config.mqtt import MqttSettings
-from k1edge.config.settings import host_slug
+from k1edge.config.settings import host_slug, slug
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
-EXIT_USAGE = 2
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say where the broker is and who asks."""
     parser.add_argument("--url", default=DEFAULT_URL, help="the broker: mqtt://host:port or mqtts://... (%(default)s)")
-    parser.add_argument("--site", default=host_slug(), help="site (default: %(default)s)")
-    parser.add_argument("--username", default="")
-    parser.add_argument("--password-file", type=Path, help="a file that holds the password and nothing else")
-    parser.add_argument("--ca-file", default="", help="certificate authority of the broker, if it is one of your own")
+    parser.add_argument("--site", default=host_slug(), metavar="NAME", help="site (default: %(default)s)")
+    parser.add_argument("--username", default="", metavar="NAME", help="where the broker asks who you are")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="a file that holds the password and nothing else")
+    parser.add_argument("--ca-file", default="", metavar="FILE",
+                        help="certificate authority of the broker, if it is one of your own")
+
+
+def add_seconds(parser: argparse.ArgumentParser) -> None:
+    """How long to go on for."""
+    parser.add_argument("--seconds", type=some_seconds, metavar="S", help="stop after this long (default: when interrupted)")
+
+
+def some_seconds(text: str) -> float:
+    """A length of time, s. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raises ValueError unless the name can be a level of a topic."""
+    if slug(name) != name:
+        raise ValueError(f'the {kind} "{name}" may only hold a-z, 0-9 and -; try "{slug(name)}"')
 
 
 def broker_settings(args: argparse.Namespace) -> MqttSettings:

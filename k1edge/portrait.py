@@ -149,9 +149,10 @@ def _sections(pen: ImageDraw.ImageDraw, shown: Performance, seconds: float, x) -
     font = ImageFont.load_default(13)
     ends = [start for start, _ in shown.sections[1:]] + [seconds]
     for (start, label), end in zip(shown.sections, ends, strict=True):
-        if end <= start:
+        right = x(end) - 2  # a gap between two
+        if right < x(start):
             continue
-        pen.rectangle((x(start), MARGIN_PX, x(end) - 2, MARGIN_PX + BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
+        pen.rectangle((x(start), MARGIN_PX, right, MARGIN_PX + BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
         if x(end) - x(start) > pen.textlength(label, font) + 6:
             pen.text((x(start) + 5, MARGIN_PX + 3), label, fill=INK, font=font)
 

@@ -7,6 +7,8 @@ the next beat is due, so a flash is as exact as the machine's timer.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import sys
 import time
 from collections import deque
@@ -18,14 +20,13 @@ from typing import Protocol
 import numpy as np
 
 from k1edge.config.mqtt import MqttSettings
-from k1edge.config.settings import slug
 from k1edge.device_facts import PALETTES
 from k1edge.k1 import contract, terminal
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import LED_COUNT, Light, VirtualK1
 from k1edge.k1.terminal import Depth, Screen
-from k1edge.options import EXIT_USAGE, Stop, add_broker_arguments, broker_settings
+from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
 
 STEP_S = 0.004
 """Longest sleep: what a command waits at most before it is heard."""
@@ -37,6 +38,8 @@ RECORD_HZ = 50
 RECORD_LIMIT_S = 120
 WRITTEN_S = 1_700_000_000
 """A wall clock that shows an earlier time than this program was written has not been set."""
+LATENCY_LIMIT_MS = 500.0
+EX_CANTCREAT = 73
 
 
 class View(Protocol):
@@ -47,31 +50,47 @@ class View(Protocol):
     def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
         """One frame."""
 
+    def tell(self, trouble: str) -> None:
+        """Why there is no broker; '' once there is one."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge simulate`."""
+    parser.epilog = """\
+examples:
+  k1edge simulate --site blue-room               in this terminal, led by the edge of that site
+  k1edge simulate --url mqtts://broker.local:8883 --ca-file ca.crt --username k1-bar --password-file password
+  k1edge simulate --file song.wav --png song.png what the whole song would look like, without a broker
+
+exit code: 0 done, 1 no broker was reached, 66 the song cannot be read, 73 the picture cannot be written"""
     add_broker_arguments(parser)
-    parser.add_argument("--device", default="k1-virtual", help="id of this K1 (default: %(default)s)")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="show beats this much earlier, as a slow K1 must")
-    parser.add_argument("--seconds", type=float, help="stop after this long (default: when interrupted)")
+    parser.add_argument("--device", default="k1-virtual", metavar="NAME", help="id of this K1 (default: %(default)s)")
+    parser.add_argument("--latency-ms", type=float, default=0.0, metavar="MS",
+                        help="show beats this much earlier, as a slow K1 must")
+    add_seconds(parser)
     parser.add_argument("--file", metavar="SONG",
                         help="no broker: what a K1 would show over a whole audio file, or over `demo`, as --png or --gif")
-    parser.add_argument("--png", type=Path, help="write space and time as a picture, at most the last two minutes")
-    parser.add_argument("--gif", type=Path, help="write a moving picture")
+    parser.add_argument("--png", type=Path, metavar="FILE",
+                        help="write space and time as a picture, at most the last two minutes")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="write a moving picture")
     parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Be a K1 until interrupted or until the time is over."""
+    """Be a K1 until interrupted or until the time is over; 1 when no broker was ever reached."""
+    if fault := picture_fault(args.png, args.gif):
+        print(f"k1edge simulate: {fault}", file=sys.stderr)
+        return EX_CANTCREAT
     if args.file:
         from k1edge.portrait import portray  # the engines, which a K1 on a broker does not need
 
         return portray(args.file, args.png, args.gif)
     try:
         settings = broker_settings(args)
-        for kind, name in (("site", args.site), ("device", args.device)):
-            if slug(name) != name:
-                raise ValueError(f'the {kind} "{name}" may only hold a-z, 0-9 and -; try "{slug(name)}"')
+        check_name("site", args.site)
+        check_name("device", args.device)
+        if not abs(args.latency_ms) <= LATENCY_LIMIT_MS:
+            raise ValueError(f"--latency-ms {args.latency_ms:g} is outside -{LATENCY_LIMIT_MS:g}..{LATENCY_LIMIT_MS:g}")
     except ValueError as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -80,23 +99,51 @@ def main(args: argparse.Namespace) -> int:
     stop = Stop(args.seconds)
     with ExitStack() as stack:
         view = stack.enter_context(view_for(args.view))
-        play(settings, k1, [v for v in (view, recorder) if v], stop)
-    if recorder:
-        recorder.save(args.png, args.gif)
+        trouble = play(settings, k1, [v for v in (view, recorder) if v], stop)
+    if trouble:
+        print(f"k1edge simulate: {args.url}: {trouble}; --url says where the broker is", file=sys.stderr)
+        return EXIT_FAILED
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
+    try:
+        if recorder:
+            recorder.save(args.png, args.gif)
+    except (OSError, ValueError) as error:
+        print(f"k1edge simulate: {error}", file=sys.stderr)
+        return EX_CANTCREAT
     return 0
 
 
-def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Callable[[], bool]) -> None:
-    """Connect, obey and show until `stop`; leaves with the status `lost`, as a K1 whose plug is pulled would."""
+def picture_fault(*paths: Path | None) -> str:
+    """Why these pictures could not be written, told before minutes are spent on them; '' when nothing is known against it."""
+    wanted = [path for path in paths if path]
+    if wanted and not importlib.util.find_spec("PIL"):
+        return f"pictures need Pillow: {sys.executable} -m pip install pillow"
+    for path in wanted:
+        if not path.parent.is_dir():
+            return f"{path}: there is no folder {path.parent}"
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            return f"{path}: may not be written"
+    return ""
+
+
+def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Callable[[], bool]) -> str:
+    """Connect, obey and show until `stop`; leaves with the status `lost`, as a K1 whose plug is pulled would.
+
+    Returns why no broker was ever reached, '' if one was.
+    """
     lost = k1.status("lost", stamp())
     link = Link(settings, Identity(f"k1-{k1.device}", (k1.commands,), will=lost))
     link.send(k1.status("ready", stamp()))
     link.start()
     due_s = [0.0] * len(views)
+    told = ""
     try:
         while not stop():
             _hear(link, k1)
+            if (trouble := "" if link.connected else link.last_reason) != told:
+                told = trouble
+                for view in views:
+                    view.tell(trouble)
             now_s = time.monotonic()
             light = k1.show(now_s * 1000)
             _draw(light, k1, views, due_s)
@@ -105,6 +152,7 @@ def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Cal
             time.sleep(min(max(k1.next_due_ms() / 1000 - time.monotonic(), 0.0), STEP_S))
     finally:
         link.close([k1.status("lost", stamp())])
+    return "" if link.counters.connects else link.last_reason or "no answer"
 
 
 def stamp() -> contract.Stamp:
@@ -129,6 +177,7 @@ class LiveView:
     def __init__(self, colours: Depth) -> None:
         self._colours = colours
         self._screen = Screen(sys.stdout)
+        self._trouble = ""
         self._past: deque[np.ndarray] = deque(maxlen=2 * PLATE_LINES)
         self._fading = (FADE ** np.arange(2 * PLATE_LINES - 1, -1, -1))[:, None, None]
 
@@ -153,7 +202,12 @@ class LiveView:
         plate[-2:] = strip
         margin = " " * ((size.columns - len(strip)) // 2)
         lines = [margin + line for line in terminal.picture(plate.astype(np.uint8), self._colours)]
-        self._screen.show([_headline(light, k1)[: size.columns], *lines, "", _footline(k1)[: size.columns]])
+        foot = f" broker: {self._trouble}" if self._trouble else _footline(k1)
+        self._screen.show([_headline(light, k1)[: size.columns], *lines, "", foot[: size.columns]])
+
+    def tell(self, trouble: str) -> None:
+        """At the foot of the screen."""
+        self._trouble = trouble
 
 
 class LineView:
@@ -177,6 +231,11 @@ class LineView:
             print(f"beat {flash.number}{' |' if flash.downbeat else ''} {light.bpm:.1f} bpm {light.scene.pattern} "
                   f"brightness {pixels.max() / 255:.2f} {error_ms:+.1f} ms", flush=True)
 
+    def tell(self, trouble: str) -> None:
+        """A line for each new trouble."""
+        if trouble:
+            print(f"broker: {trouble}", flush=True)
+
 
 class Recorder:
     """Keeps the last frames for a picture."""
@@ -193,6 +252,9 @@ class Recorder:
         self._frames.append(pixels)
         self._beat.append(k1.counters.shown > self._shown)
         self._shown = k1.counters.shown
+
+    def tell(self, trouble: str) -> None:
+        """A picture has no words."""
 
     def save(self, png: Path | None, gif: Path | None) -> None:
         """Write the pictures that are wanted."""

@@ -1,4 +1,4 @@
-"""A program of k1edge in a terminal of its own, which is read as fast as it writes; left with Ctrl-C."""
+"""A program of k1edge in a terminal of its own, which is read as fast as it writes; left with the keys Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import signal
 import struct
 import subprocess
 import sys
@@ -15,21 +14,29 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tests.brokers import PATIENCE_S, Mosquitto
-from tests.k1.fake_edge import SITE
+from tests.brokers import PATIENCE_S
+
+CTRL_C = b"\x03"
+_FOREGROUND = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Takes the terminal as its own, as a shell's child has it: only then are the keys Ctrl-C a signal."""
 
 
 class InTerminal:
     """`screen` holds all that the program has written so far."""
 
-    def __init__(self, columns: int, lines: int, program: str, broker: Mosquitto, *options: str) -> None:
+    def __init__(self, columns: int, lines: int, *command: str, **environ: str) -> None:
         self.screen = b""
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-        environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        command = [sys.executable, "-m", "k1edge", program, "--url", broker.url, "--site", SITE, *options]
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=environ)
+        here = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+        here |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | environ
+        command = [sys.executable, "-c", _FOREGROUND, sys.executable, "-m", "k1edge", *command]
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=here,
+                                        start_new_session=True)
         os.close(theirs)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -38,10 +45,13 @@ class InTerminal:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        os.close(self._ours)
+        os.write(self._ours, CTRL_C)
+        try:
+            self.complaints = self.process.communicate(timeout=PATIENCE_S)[1].decode()
+        finally:
+            self.process.kill()
+            self._reader.join(PATIENCE_S)
+            os.close(self._ours)
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):

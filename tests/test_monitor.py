@@ -97,21 +97,34 @@ def test_a_pipe_gets_a_line_for_each_message(mosquitto, edge):
 
 
 def test_a_terminal_gets_a_screen(mosquitto, edge):
-    with InTerminal(70, 20, "monitor", mosquitto) as program:
+    with InTerminal(70, 20, "monitor", "--url", mosquitto.url, "--site", SITE) as program:
         eventually(lambda: b"edge-a  ready" in program.screen)
     assert program.process.returncode == 0
     assert b"\x1b[?1049l" in program.screen
 
 
 def test_a_broker_that_is_not_there_is_told():
-    process = monitor("mqtt://127.0.0.1:1", "--seconds", "1.5", "--lines", stdout=subprocess.PIPE, text=True)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
-    assert "refused" in output
+    process = monitor("mqtt://127.0.0.1:1", "--seconds", "1.5", "--lines", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                      text=True)  # fmt: skip
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert output == "broker: Connection refused\n"
+    assert "mqtt://127.0.0.1:1: Connection refused; --url" in errors
 
 
-def test_a_wrong_option_is_told_without_a_traceback():
-    process = monitor("ftp://x", stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--url", "ftp://x"), "mqtt://"),
+        (("--edge", "pi 1"), 'try "pi-1"'),
+        (("--site", "#"), "may only hold"),
+        (("--seconds", "nan"), "seconds above 0"),
+        (("--seconds", "-1"), "seconds above 0"),
+        (("--no-such",), "unrecognized arguments: --no-such"),
+    ],
+)
+def test_a_wrong_option_is_told_without_a_traceback(options, told):
+    process = monitor("mqtt://127.0.0.1:1", *options, stderr=subprocess.PIPE, text=True)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
-    assert "mqtt://" in errors and "Traceback" not in errors
+    assert told in errors and "Traceback" not in errors

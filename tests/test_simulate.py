@@ -10,6 +10,7 @@ import sys
 import pytest
 from PIL import Image
 
+from k1edge.__main__ import main
 from k1edge.k1 import contract
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
@@ -93,7 +94,7 @@ def test_the_will_tells_that_a_k1_was_unplugged(mosquitto, edge):
 
 
 def test_in_a_terminal_the_light_is_drawn_and_the_screen_given_back(mosquitto, edge):
-    with InTerminal(100, 16, "simulate", mosquitto, "--device", DEVICE) as program:
+    with InTerminal(100, 16, "simulate", "--url", mosquitto.url, "--site", SITE, "--device", DEVICE) as program:
         heard = []
         eventually(lambda: "ready" in statuses(edge, heard))
         edge.scene("pulse")
@@ -114,6 +115,7 @@ def test_in_a_terminal_the_light_is_drawn_and_the_screen_given_back(mosquitto, e
         (("--site", "My Club"), 'try "my-club"'),
         (("--device", "k1/+"), 'try "k1"'),
         (("--password-file", "/nowhere"), "/nowhere"),
+        (("--latency-ms", "nan"), "outside -500..500"),
     ],
 )
 def test_a_wrong_option_is_told_without_a_traceback(options, told):
@@ -132,3 +134,26 @@ def test_a_password_is_not_sent_in_the_clear_beyond_this_machine(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2
     assert "without encryption" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["no-such-folder/k1.png", "."])
+@pytest.mark.parametrize("song", [(), ("--file", "demo")], ids=["live", "a song"])
+def test_a_picture_that_cannot_be_written_is_told_at_once(tmp_path, capsys, name, song):
+    assert main(["simulate", "--png", str(tmp_path / name), *song]) == 73
+    assert str(tmp_path / name) in capsys.readouterr().err
+
+
+def test_pictures_without_pillow_say_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert main(["simulate", "--gif", str(tmp_path / "k1.gif")]) == 73
+    assert "pip install pillow" in capsys.readouterr().err
+
+
+def test_a_broker_that_is_not_there_is_told_and_nothing_is_drawn(tmp_path):
+    process = simulate("mqtt://127.0.0.1:1", "--seconds", "1", "--png", str(tmp_path / "k1.png"), stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)  # fmt: skip
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert "broker: Connection refused" in output
+    assert "mqtt://127.0.0.1:1: Connection refused; --url" in errors
+    assert not list(tmp_path.iterdir())

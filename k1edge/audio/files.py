@@ -92,11 +92,15 @@ class FileSource:
 
 def write(path: str | Path, samples: np.ndarray, rate_hz: int) -> None:
     """Writes (n,) or (n, channels) float32 as the kind of file its name ends in. Raises AudioError."""
+    remedy = "give a writable place and a name like song.wav"
+    kind = Path(path).suffix.lstrip(".").upper()
+    if kind not in soundfile.available_formats():
+        raise AudioError(str(path), "has an ending that is no kind of sound", remedy)
     try:
-        soundfile.write(path, samples, rate_hz)
+        with Path(path).open("wb") as file:
+            soundfile.write(file, samples, rate_hz, format=kind)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        remedy = "give a writable place and a name like song.wav"
+        reason = getattr(error, "strerror", None) or str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(str(path), f"cannot be written ({reason})", remedy) from error
 
 

@@ -58,7 +58,7 @@ def read(path: Path) -> bytes:
     try:
         return read_limited(path, SIZE_LIMIT_BYTES)
     except ValueError as error:
-        remedy = "give the path of a readable TOML file with --config, or of none for the built-in defaults"
+        remedy = "give the path of a readable TOML file with --config, or none for the built-in defaults"
         raise _whole(str(path), None, f"the file {error}", remedy) from None
 
 

@@ -171,7 +171,7 @@ class Link:
                 session.exchange(self._wake_r, TICK_S)
                 self.last_reason = session.reason
         except FAILURES as error:
-            session.reason = str(error) or type(error).__name__
+            session.reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         unconfirmed = session.shut()
         self.last_reason = session.reason
         self.parting = session.reason or self.parting

@@ -1,0 +1,69 @@
+"""The door: `k1edge` teaches, and each program is found, explained and refused in the same way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from k1edge.__main__ import PROGRAMS, main
+
+
+def told(capsys, *words):
+    """(exit code, stdout, stderr)"""
+    try:
+        code = main(list(words))
+    except SystemExit as end:
+        code = end.code
+    return code, *capsys.readouterr()
+
+
+def test_without_a_program_all_are_shown_and_where_to_begin(capsys):
+    code, _, err = told(capsys)
+    assert code == 2
+    assert all(name in err for name in PROGRAMS)
+    assert "To begin: k1edge demo" in err
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_explains_itself_in_a_terminal_of_any_width(capsys, monkeypatch, program):
+    for columns in ("20", "80", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        code, out, _ = told(capsys, program, "--help")
+        assert code == 0
+        assert out.startswith(f"usage: k1edge {program}")
+
+
+@pytest.mark.parametrize("program", ["beats", "check", "devices", "run"])
+def test_an_unknown_option_is_refused_with_the_usage_of_its_program(capsys, program):
+    code, _, err = told(capsys, program, "--nope", *(["x"] * (program == "beats")))
+    assert code == 2
+    assert err.startswith(f"usage: k1edge {program}")
+    assert err.endswith("unrecognized arguments: --nope\n")
+
+
+def test_an_unknown_program_is_refused_with_those_there_are(capsys):
+    code, _, err = told(capsys, "dmeo")
+    assert code == 2
+    assert "demo" in err
+
+
+@pytest.mark.parametrize("program", ["beats", "events"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text"])
+def test_a_file_that_is_no_sound_is_named_and_nothing_is_printed(capsys, tmp_path, program, kind):
+    path = tmp_path / "Größe ♫.wav"
+    if kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_text("hello\n" * (kind == "text"))
+    code, out, err = told(capsys, program, str(path))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"k1edge {program}: {path}: ")
+    assert "; " in err, "what to do"
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+    command = f"{sys.executable} -m k1edge contract | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
