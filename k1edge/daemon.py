@@ -170,9 +170,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
     with broker_for(settings.mqtt) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
         topics = subscriptions(settings.site, settings.edge)
-        if not settings.mqtt.embedded:  # which hangs up on whoever asks for this
-            topics.append(BROKER_CLIENTS)
-        identity = Identity(f"k1edge-{settings.edge}", topics, will)
+        identity = Identity(f"k1edge-{settings.edge}", topics, will, curiosities=[BROKER_CLIENTS])
         link = Link(mqtt, identity)
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score)

@@ -22,9 +22,9 @@ PATIENCE_S = 30.0
 """For things that take milliseconds: only a hang is a failure on a loaded machine."""
 
 
-def eventually(truth: Callable[[], object], what: str = "") -> None:
+def eventually(truth: Callable[[], object], what: str = "", patience_s: float = PATIENCE_S) -> None:
     """Wait until a condition holds; fail with `what` when it never does."""
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + patience_s
     while not truth():
         assert time.monotonic() < until_s, f"never happened: {what or truth}"
         time.sleep(0.005)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
@@ -173,6 +174,8 @@ class Link:
         except FAILURES as error:
             session.reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         unconfirmed = session.shut()
+        if session.rebuffed:
+            self._identity = replace(self._identity, curiosities=())
         self.last_reason = session.reason
         self.parting = session.reason or self.parting
         self._session = None

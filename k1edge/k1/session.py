@@ -34,7 +34,7 @@ PACKET_LIMIT_BYTES = 2 * 2**20
 CONTENT_TYPE = "application/json"
 RUMQTTD_ALIASES = 4096
 """The topic aliases that only rumqttd grants (it is inside the embedded broker). It dies of a message with MQTT 5
-properties that an MQTT 3.1.1 client has subscribed to, so it gets none; the JSON says the same."""
+properties that an MQTT 3.1.1 client has subscribed to, so it gets none; the JSON says the same. And it hangs up over `$SYS`."""
 UNSUPPORTED = "Unsupported protocol version"
 UNSPECIFIED = "Unspecified error"
 """What paho says when a socket just closes."""
@@ -86,6 +86,8 @@ class Identity:
     client_id: str
     subscriptions: Sequence[str] = ()
     will: Publication | None = None
+    curiosities: Sequence[str] = ()
+    """Topics it would like to hear, and over which some brokers hang up: asked for last, and not again after that."""
     payload_limit: int = 16_384
     """Received payloads are cut one byte past this, so that the contract can refuse them."""
 
@@ -108,8 +110,10 @@ class Session:
         self._outbox = outbox
         self._counters = counters
         self._five = five
-        self._with_properties = False
+        self._rumqttd = False
         self._in_flight: dict[int, Waiting] = {}
+        self._asked: dict[int, Sequence[str]] = {}
+        """Topics that were asked for and not answered yet, by packet."""
         self._deliver: Callable[[Received], None] = lambda _: None
         self._client = self._new_client()
         self._answer_by_s = 0.0
@@ -138,6 +142,11 @@ class Session:
     def in_flight(self) -> int:
         """QoS 1 messages sent and not yet confirmed."""
         return len(self._in_flight)
+
+    @property
+    def rebuffed(self) -> bool:
+        """It was curious, and has no answer."""
+        return any(topics is self._identity.curiosities for topics in self._asked.values())
 
     def exchange(self, wake: socket.socket, timeout_s: float) -> None:
         """Wait for the socket or the wake-up, then let paho read, write and ping."""
@@ -175,7 +184,7 @@ class Session:
 
     def _publish(self, waiting: Waiting, now_s: float) -> None:
         out = waiting.publication
-        properties = _properties(waiting, now_s) if self._with_properties else None
+        properties = _properties(waiting, now_s) if self._five and not self._rumqttd else None
         info = self._client.publish(out.topic, out.payload, out.qos, out.retain, properties)
         self._counters.sent += 1
         if out.qos:
@@ -208,11 +217,12 @@ class Session:
             self.answered = reason.getName() != UNSUPPORTED
             self.reason = f"refused by the broker: {reason}"
             return
-        self._with_properties = self._five and getattr(granted, "TopicAliasMaximum", 0) != RUMQTTD_ALIASES
+        self._rumqttd = self._five and getattr(granted, "TopicAliasMaximum", 0) == RUMQTTD_ALIASES
         self.answered = self.connected = True
         self._counters.connects += 1
-        if self._identity.subscriptions:
-            client.subscribe([(topic, 1) for topic in self._identity.subscriptions])
+        self._ask(client, self._identity.subscriptions)
+        if not self._rumqttd:
+            self._ask(client, self._identity.curiosities)
         will = self._identity.will
         self._outbox.reconnected(will.topic if will else "")
 
@@ -240,9 +250,14 @@ class Session:
             self._counters.refused += 1
             self.reason = f"publishing refused: {reason}" + (f" ({waiting.publication.topic})" if waiting else "")
 
-    def _on_subscribe(self, _client: Client, _userdata: Any, _mid: int, reasons: list, _properties: Any) -> None:
-        for topic, reason in zip(self._identity.subscriptions, reasons, strict=False):
-            if reason.is_failure:
+    def _ask(self, client: Client, topics: Sequence[str]) -> None:
+        if topics:
+            self._asked[client.subscribe([(topic, 1) for topic in topics])[1]] = topics
+
+    def _on_subscribe(self, _client: Client, _userdata: Any, mid: int, reasons: list, _properties: Any) -> None:
+        topics = self._asked.pop(mid, ())
+        for topic, reason in zip(topics, reasons, strict=False):
+            if reason.is_failure and topics is not self._identity.curiosities:
                 self._counters.refused += 1
                 self.reason = f"subscription refused: {reason} ({topic})"
 

@@ -17,6 +17,7 @@ from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import BACKOFF_MAX_S, BACKOFF_MIN_S, INBOX_LIMIT, RECEIVE_LIMIT, Identity, Link, backoff_s
 from k1edge.k1.outbox import LIVE_LIMIT
+from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
 
 QUICK_S = 0.05
@@ -118,6 +119,28 @@ def test_the_properties_of_mqtt_5_go_and_come(mosquitto):
         arrival = heard()[0].arrival
         assert (arrival.response_topic, arrival.correlation) == ("k1/answers", b"\x01\x02")
         assert 0 <= time.monotonic_ns() - arrival.heard_ns < 60e9
+
+
+@pytest.mark.parametrize(("protocol", "lost"), [("5", 0), ("3.1.1", 1)])
+def test_a_broker_that_hangs_up_over_a_question_is_not_asked_again(protocol, lost):
+    # The embedded broker over `$SYS`; with MQTT 5 it is known by what it grants.
+    with EmbeddedBroker() as broker:
+        settings = MqttSettings(url=broker.url if protocol == "5" else broker.url_311, protocol=protocol)
+        curious = {"subscriptions": ("k1/v1/#",), "curiosities": ("$SYS/broker/clients/connected",)}
+        with linked(settings, "edge-a", **curious) as link:
+            eventually(lambda: link.counters.connects == lost + 1 and link.connected)
+            heard = []
+            for number in range(20):
+                link.send(event(number))
+            eventually(lambda: heard.extend(link.receive()) or len(heard) == 20)
+            assert link.counters.failures == lost
+
+
+def test_what_a_broker_tells_of_itself_is_heard_where_it_tells(mosquitto):
+    topic = "$SYS/broker/clients/connected"
+    with linked(mosquitto.settings(), curiosities=(topic,)) as link:
+        heard = []
+        eventually(lambda: heard.extend(link.receive()) or topic in [message.topic for message in heard])
 
 
 def test_a_retained_message_expires_at_the_broker(mosquitto):
