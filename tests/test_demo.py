@@ -18,7 +18,7 @@ from k1edge import demo
 from k1edge.__main__ import main
 from k1edge.audio.cards import Device
 from k1edge.audio.demo import demo_song
-from k1edge.audio.synth import SynthSource
+from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import AudioSettings, Settings
 from k1edge.portrait import perform
 from tests.brokers import PATIENCE_S, eventually
@@ -112,16 +112,25 @@ def test_a_short_file_is_played_to_its_end(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_demo_song_can_be_written(tmp_path, capsys):
-    path = tmp_path / "song.flac"
+@pytest.fixture
+def short_song(monkeypatch):
+    """In place of the demo song, which takes a second to compose."""
+    sound = four_on_the_floor(124.0, 2.0)
+    monkeypatch.setattr("k1edge.audio.demo.demo_song", lambda: sound)
+    return sound
+
+
+def test_the_demo_song_can_be_written(tmp_path, capsys, short_song):
+    path = tmp_path / "Größe ♫.flac"
     assert main(["demo", "--write", str(path)]) == 0
-    assert soundfile.info(path).duration == pytest.approx(demo_song().duration_s, abs=0.01)
+    assert soundfile.info(path).duration == pytest.approx(short_song.duration_s, abs=0.01)
     assert "124 BPM" in capsys.readouterr().err
 
 
 UNWRITABLE = [("no-such-folder/a.wav", "No such file"), ("a.xyz", "no kind of sound"), ("a", "no kind of sound")]
 
 
+@pytest.mark.usefixtures("short_song")
 @pytest.mark.parametrize(("name", "told"), UNWRITABLE)
 def test_a_song_that_cannot_be_written_says_why(tmp_path, capsys, name, told):
     assert main(["demo", "--write", str(tmp_path / name)]) == 73

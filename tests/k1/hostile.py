@@ -36,6 +36,12 @@ def strangers(seed: int, count: int) -> list[tuple[str, bytes]]:
     return [(rng.choice(_TOPICS), rng.choice(_KINDS)(rng)) for _ in range(count)]
 
 
+def payloads(seed: int, count: int) -> list[bytes]:
+    """The same without a topic."""
+    rng = random.Random(seed)
+    return [rng.choice(_KINDS)(rng) for _ in range(count)]
+
+
 def _noise(rng: random.Random) -> bytes:
     return rng.randbytes(rng.randrange(300))
 

@@ -1,0 +1,91 @@
+"""One edge in this process, with a link that no broker is at the other end of: what strangers send is heard and survived."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from k1edge.audio.synth import SynthSource
+from k1edge.config import Settings
+from k1edge.config.settings import MAX_DEVICES
+from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
+from k1edge.k1 import contract
+from k1edge.k1.contract import ContractError, Scribe, home_assistant
+from k1edge.k1.link import Arrival, Identity, Link, Received
+from k1edge.startup import Start
+from tests.k1.hostile import payloads
+
+SITE, EDGE = "hall", "pi"
+COUNT = 10_000
+HOP_S = 0.010
+
+
+@pytest.fixture
+def link(monkeypatch):
+    """Never started: what is sent to it is kept, and `deliver` is what its network thread would do."""
+    link = Link(Settings().mqtt, Identity("edge"))
+    link.sent = []
+    monkeypatch.setattr(link, "send", link.sent.append)
+    return link
+
+
+@pytest.fixture
+def edge(link, monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    settings = Settings.model_validate({"site": SITE, "edge": EDGE, "library": {"enabled": False}})
+    edge = Edge(Start(settings), link, Scribe(SITE, EDGE), "boot")
+    edge.listen(SynthSource(np.zeros(44_100, np.float32), 44_100), "silence")
+    return edge
+
+
+def topics_of(pattern):
+    """Those a stranger could use below one subscription: known ones, unknown ones, and what no sender should."""
+    if not pattern.endswith("/+") and "/+/" not in pattern:
+        return [pattern]
+    names = ["scene.apply", "tempo.tap", "track.search", "no.such"] if "/request/" in pattern else [
+        *(f"k1-{number}" for number in range(2 * MAX_DEVICES)), "Ä", "", "x" * 300]
+    return [pattern.replace("+", name) for name in names]
+
+
+def is_refused(topic, payload):
+    """Whether the contract says so; of a scene that is another's, only that it came matters."""
+    try:
+        scene = contract.address(topic).model is contract.SceneCommand
+        if payload and not scene:
+            contract.decode(topic, payload)
+    except ContractError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("pattern", subscriptions(SITE, EDGE))
+def test_ten_thousand_hostile_messages_are_answered_or_counted_and_cost_a_share_of_each_hop(edge, link, pattern):
+    topics, limit = topics_of(pattern), Identity("edge").payload_limit
+    hostile = [(topics[number % len(topics)], raw[: limit + 1]) for number, raw in enumerate(payloads(7, COUNT))]
+    link.sent.clear()
+    spent_s = []
+    for first in range(0, COUNT, MESSAGES_PER_HOP):
+        one_too_many = hostile[first : first + MESSAGES_PER_HOP] + hostile[:1]
+        for topic, payload in one_too_many:
+            link._deliver(Received(topic, payload, Arrival(time.monotonic_ns())))
+        began_s = time.thread_time()
+        edge.attend()
+        spent_s.append(time.thread_time() - began_s)
+        assert len(link._inbox) == 1, "a hop takes so many and no more"
+        link._inbox.clear()
+    assert np.percentile(spent_s, 99) < 0.5 * HOP_S
+    responses = [json.loads(p.payload) for p in link.sent if "/response/" in p.topic]
+    if "/request/" in pattern:
+        assert len(responses) == COUNT
+        assert all(said["code"] for said in responses if said["result"] != "ok")
+        assert any(said["result"] == "rejected" for said in responses)
+    else:
+        assert not responses
+    if "/request/" not in pattern and pattern != home_assistant.BIRTH_TOPIC:
+        assert edge.telemetry.rejected_messages == sum(is_refused(*message) for message in hostile)
+    assert len(edge._driver.devices) <= MAX_DEVICES
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    assert edge.telemetry.hops == 1, "the music goes on"
