@@ -65,6 +65,7 @@ class Daemon:
         self._stopping = self._told_to_stop = False
         self._ready = False
         self._next_sign_s = 0.0
+        self._told: AudioError | None = None
         self._complaint = ""
         """The last reason there was no audio: said once, not at every attempt."""
 
@@ -87,7 +88,8 @@ class Daemon:
             except AudioError as error:
                 if self._edge.telemetry.hops - hops > STEADY_HOPS:
                     failures = 0
-                self._lost(error)
+                if error is not self._told:
+                    self._lost(error)
                 self._rest(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
@@ -105,6 +107,9 @@ class Daemon:
                 self._attend()
                 if self._stopping:
                     return
+        except AudioError as error:
+            self._lost(error)  # the K1s first: closing a dead card takes its time, or never ends
+            raise
         finally:
             _let_go(source)
 
@@ -132,6 +137,7 @@ class Daemon:
             self._notifier.status(self._edge.headline)
 
     def _lost(self, error: AudioError) -> None:
+        self._told = error
         self._edge.lose_audio(error)
         if str(error) != self._complaint:
             self._complaint = str(error)

@@ -143,6 +143,12 @@ class Driver:
         """Of the slowest K1; None before the first answer."""
         return max((d.round_trip_ms for d in self.devices.values() if d.round_trip_ms is not None), default=None)
 
+    @property
+    def way_ms(self) -> float:
+        """The longest way to a K1 just now: half of the quicker of its last two round trips; 0 before there are two."""
+        trips = [[trip for trip, _ in list(device.pongs)[-2:]] for device in self.devices.values() if device.ready]
+        return max((min(two) / 2 for two in trips if len(two) == 2), default=0.0)
+
     def _driven(self) -> list[Device]:
         return [device for device in self.devices.values() if device.ready or device.listed]
 

@@ -84,7 +84,8 @@ class Edge:
         door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
         self._deployment = Deployment(scribe, settings.beat.lead_ms, score)
         self._lending = Lending(door, scribe, self) if library.enabled else None
-        self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending))
+        self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending),
+                            settings.beat.lead_ms)
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
         self._catcher = SongCatcher(music_folder(library, state_folder()) / "inbox") if catches else None
         self._score = SelfScore()
@@ -157,7 +158,8 @@ class Edge:
     def lose_audio(self, error: AudioError) -> None:
         """No more sound: the K1s go back to their own microphones, and everyone is told why."""
         stamp = self._now()
-        self._send(self._driver.release(stamp))
+        if self._source is not None:
+            self._send(self._driver.release(stamp))
         self._source = self._frame = None
         self._send(self._bulletin.audio_lost(stamp, error))
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from k1edge.box import Box, Rung
+from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.bulletin import Bulletin, Input
 from k1edge.clock import StreamClock
 from k1edge.driver import Driver
@@ -33,6 +33,11 @@ PATIENCE_S = 3.0
 """Without a broker, until it is worth a line in the log: at the start none is connected yet."""
 TOLD_FOR_S = 600.0
 """How long `status` says that the broker was away."""
+
+SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are announced ahead",
+                "better WiFi or a cable, or a larger [beat] lead_ms")
+SLOW_ENDS = 0.7
+"""Of lead_ms: below it, the way is short again."""
 
 log = logging.getLogger("k1edge")
 
@@ -62,8 +67,9 @@ class Shedding(NamedTuple):
 class Watch:
     """One edge, watched."""
 
-    def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding) -> None:
-        self._bulletin, self._shedding = bulletin, shedding
+    def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding, lead_ms: float) -> None:
+        self._bulletin, self._shedding, self._lead_ms = bulletin, shedding, lead_ms
+        self._slow = False
         self._box = Box()
         self._line: LineHealth | None = None
         self._seconds = 0
@@ -84,8 +90,12 @@ class Watch:
     @property
     def health(self) -> Healthy:
         """Of the box and the broker: what keeps the edge from being whole, or did lately."""
-        worst = next(iter(self._box.alarms), None)
+        worst = next(iter(self._alarms), None)
         return self._broker.health if worst is None else Healthy("degraded", worst.code, worst.reason)
+
+    @property
+    def _alarms(self) -> tuple[BoxAlarm, ...]:
+        return (*self._box.alarms, SLOW) if self._slow else self._box.alarms
 
     def begin(self, fmt: StreamFormat) -> None:
         """A new stream."""
@@ -109,7 +119,8 @@ class Watch:
             self._shedding.heed(self.mode)
         self._seconds += 1
         line = self._line.alarms if sound else ()
-        yield from self._bulletin.alarms(stamp, line, self._box.alarms)
+        self._slow = self._shedding.driver.way_ms > self._lead_ms * (SLOW_ENDS if self._slow else 1.0)
+        yield from self._bulletin.alarms(stamp, line, self._alarms)
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.0f s; beats do not need it", step_s)
             self._shedding.publisher.clock_stepped()

@@ -190,6 +190,16 @@ def test_nothing_reaches_a_k1_past_the_limiter():
     assert driver.stopped["beat"] == len(ticks) - sum(ticks)
 
 
+def test_the_way_to_a_k1_is_that_of_the_last_pings():
+    driver = driver_of()
+    driver.heard("porch", ready=True)
+    assert driver.way_ms == 0.0
+    for sent_ms, trip_ms in ((0.0, 10.0), (100.0, 500.0), (200.0, 400.0)):
+        answered = contract.Pong(sent_ms=sent_ms, received_ms=sent_ms + trip_ms / 2, answered_ms=sent_ms + trip_ms / 2)
+        driver.ponged("porch", answered, sent_ms + trip_ms)
+    assert driver.way_ms == pytest.approx(200.0)
+
+
 def test_the_quickest_ping_tells_the_clock():
     driver = driver_of()
     for there_ms, back_ms in ((40, 10), (5, 5), (30, 60)):

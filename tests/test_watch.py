@@ -39,7 +39,7 @@ class FakeLink:
 class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
-        self.steps, self.resting = 0, False
+        self.steps, self.resting, self.way_ms = 0, False, 0.0
         self.figures = {"jobs_completed": 2.0}
 
     def clock_stepped(self):
@@ -56,7 +56,7 @@ class Room:
         self.link, self.parts = FakeLink(), Shedding(Stepped(), Stepped(), Stepped())
         self.machine = Reading(temp_c=50.0, free_mb=1000.0)
         monkeypatch.setattr(watch, "reading", lambda *_: self.machine)
-        self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts)
+        self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts, 150.0)
         self.watch.begin(FMT)
         self._second = 0
 
@@ -123,6 +123,14 @@ def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_
                                         "the broker was away for 12 s: refused by the broker: Not authorized")
     room.seconds(round(TOLD_FOR_S) + 1)
     assert room.watch.health == Healthy()
+
+
+def test_a_way_longer_than_the_lead_is_told_until_it_is_well_shorter(room):
+    told = []
+    for way_ms in (20.0, 140.0, 200.0, 140.0, 20.0):
+        room.parts.driver.way_ms = way_ms
+        told.append([(each["code"], each["severity"]) for each in room.seconds(5)])
+    assert told == [[], [], [("NETWORK_SLOW", "warning")], [], [("NETWORK_SLOW", "info")]]
 
 
 def test_a_flap_between_two_looks_is_told_too(room):

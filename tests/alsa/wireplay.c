@@ -7,6 +7,7 @@
  * audio    S16_LE frames; the line loops, or with `once true` is silent after the file's end.
  * fault    a file with one word, read again at each poll (none = run):
  *            run | silence | stall (no frames come) | error (the device reports it is gone)
+ *            hang (no frames come, and closing what has captured never returns)
  *            unplug (as the kernel does it: poll reports an error for ever, nothing else is said)
  *            xrun N (one reported overrun) | hole N (N ms are lost and nobody says so): once for each new text
  *          While it says error or unplug, the device cannot be opened.
@@ -96,7 +97,7 @@ static int advance(struct wire *w)
 	passed = frames_in(w, now_ns() - w->capture_began);
 	if (once_for_this_text(w, "hole"))
 		w->lost += (uint64_t)atoi(w->fault + 4) * w->io.rate / 1000;
-	if (faulty(w, "stall") || faulty(w, "unplug"))
+	if (faulty(w, "stall") || faulty(w, "hang") || faulty(w, "unplug"))
 		w->lost = passed - w->captured;
 	else if (passed > w->captured + w->lost)
 		w->captured = passed - w->lost;
@@ -195,6 +196,9 @@ static void discard(struct wire *w)
 
 static int wire_close(snd_pcm_ioplug_t *io)
 {
+	struct wire *w = io->private_data;
+	while (w->captured && faulty(w, "hang"))
+		pause();
 	discard(io->private_data);
 	return 0;
 }

@@ -1,0 +1,164 @@
+"""Faults of the configuration and of the machine itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from _fault_table import DETECT_S, HALT_S, Table, Venue
+from _venue import awaited, children
+
+from tests.sound import PCM
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+def configuration(make: Callable[..., Venue], table: Table) -> None:
+    """A typo, and a change that loses the sound."""
+    with make("configuration") as venue:
+        good = venue.config.read_text()
+        awaited(lambda: venue.witness.when(0.0, "/config/reported", on_trial=False), 30)
+        for fault, text, code in (
+            ("a file with a fault", good + "[beatt]\n", "CONFIG_INVALID"),
+            ("a change that loses the sound", good.replace(PCM, "nowhere"), "CONFIG_ROLLED_BACK"),
+        ):
+            venue.config.write_text(text)
+            began_s = venue.begin()
+            venue.edge.rest_s = 0.2
+            venue.edge.process.terminate()
+            said_s = venue.heard(began_s, code, "/event/config")
+            table.row(fault, code, said_s, venue.light(began_s + (said_s or 0.0)), venue)
+
+
+def box(make: Callable[..., Venue], table: Table, root: Path) -> None:
+    """The machine itself."""
+    for fault, options, code in (
+        ("state on a full file system", "size=256k", "DISK_FULL"),
+        ("state read-only from the start", "size=256k,ro", "DISK_READ_ONLY"),
+    ):
+        with mounted(root / "small", options) as small:
+            if "ro" not in options:
+                (small / "ballast").write_bytes(bytes(1 << 20)[: 240 * 1024])
+            began_s = time.monotonic()
+            with make(fault, env={"XDG_STATE_HOME": str(small)}) as venue:
+                said_s = venue.heard(began_s, code)
+                unwritable = awaited(lambda v=venue: v.witness.when(0.0, "/event/config", code="STATE_UNWRITABLE"), 20)
+                table.row(
+                    fault, code, said_s, venue.light(time.monotonic()), venue, note="and STATE_UNWRITABLE" if unwritable else ""
+                )
+    if FAKETIME.exists():
+        stamp = root / "faketime"
+        stamp.write_text("+0d")
+        wrong = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(stamp), "FAKETIME_NO_CACHE": "1",
+                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
+        with make("clock", env=wrong) as venue:
+            for fault, text in (
+                ("clock three years back", "-1095d"),
+                ("clock five years on", "+730d"),
+                ("clock right again", "+0d"),
+            ):
+                began_s = venue.begin()
+                stamp.write_text(text)
+                said_s = venue.heard(began_s, "CLOCK_STEPPED", "/event/clock")
+                table.row(fault, "CLOCK_STEPPED", said_s, venue.light(began_s), venue)
+    hot = root / "thermal" / "thermal_zone0"
+    hot.mkdir(parents=True)
+    (hot / "temp").write_text("50000")
+    if Path("/sys/class/thermal").exists():
+        heat(make, table, hot)
+    refusing(make, table, root)
+    with make("memory") as venue:
+        began_s = time.monotonic()
+        pid = venue.edge.process.pid
+        size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+        time.sleep(HALT_S)
+        table.row("no more memory for the daemon", "-", 0.0, venue.light(began_s + HALT_S), venue)
+    with make("journal") as venue:
+        # A file in place of the journal's socket, taken away: what is written to it is gone.
+        began_s = time.monotonic()
+        os.truncate(venue.edge.log, 0)
+        venue.broker.kill()
+        time.sleep(1)
+        venue.broker.start()
+        table.row("log taken away, then news", "-", 0.0, venue.light(began_s + 1), venue)
+
+
+def heat(make: Callable[..., Venue], table: Table, zone: Path) -> None:
+    inside = f'mount --bind {zone.parent} /sys/class/thermal && exec "$@"'
+    with make("heat", before=("unshare", "-m", "--propagation", "private", "sh", "-c", inside, "sh")) as venue:
+        for temp_c, words in ((76.0, "songs are neither"), (81.0, "five frames"), (86.0, "no frames")):
+            began_s = time.monotonic()
+            (zone / "temp").write_text(str(round(temp_c * 1000)))
+            said_s = awaited(lambda since=began_s, what=words: _reason(venue, since, what), DETECT_S)
+            time.sleep(2)
+            since_s = time.monotonic()
+            time.sleep(HALT_S)
+            frames = (
+                sum(at_s > since_s and topic.endswith("/frame") for at_s, topic, _, _ in list(venue.witness.heard)) / HALT_S
+            )
+            cpu = venue.witness.last("/telemetry").get("cpu_pct", 0.0)
+            table.row(
+                f"{temp_c:.0f} degC", "HOT", said_s, venue.light(began_s), venue, note=f"{frames:.1f} frames/s, {cpu:.1f} % CPU"
+            )
+        (zone / "temp").write_text("50000")
+        cool_s = awaited(lambda: venue.witness.last("/telemetry").get("extra", {}).get("rung") == 0, 240)
+        table.row("cool again", "rung 0", 0.0 if cool_s else None, venue.light(time.monotonic()), venue)
+
+
+def _reason(venue: Venue, since_s: float, words: str) -> float | None:
+    return next(
+        (
+            at_s - since_s
+            for at_s, topic, body, _ in list(venue.witness.heard)
+            if at_s > since_s and topic.endswith("/event/alarm") and words in body.get("reason", "")
+        ),
+        None,
+    )
+
+
+def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
+    """No process and no thread can be begun, and the library's process dies."""
+    library, flag = root / "librefuse.so", root / "refuse"
+    command = [
+        "gcc",
+        "-O2",
+        "-Wall",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(library),
+        str(Path(__file__).with_name("_refuse.c")),
+        "-ldl",
+    ]
+    subprocess.run(command, check=True)
+    with make("forks", env={"LD_PRELOAD": str(library), "REFUSE_WHILE": str(flag)}) as venue:
+        awaited(lambda: children(venue.edge.process.pid), 30)
+        began_s = time.monotonic()
+        flag.touch()
+        for child in children(venue.edge.process.pid):
+            os.kill(child, signal.SIGKILL)
+        said_s = venue.heard(began_s, "LIBRARY_LOST")
+        time.sleep(HALT_S)
+        flag.unlink()
+        again = awaited(lambda: children(venue.edge.process.pid), 60)
+        table.row("forks refused, library killed", "LIBRARY_LOST", said_s if again else None, venue.light(began_s), venue)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A small file system of its own; needs root."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "k1edge-bench", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
+
+

@@ -1,0 +1,124 @@
+"""The soak at real time: the daemon, a real capture path, mosquitto, a K1; looked at from outside every ten seconds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from _soak_figures import Report, descriptors, f_measure, rss_mb, written_mb
+from _venue import EDGE, RATE_HZ, Kept, Witness, children
+
+from tests.brokers import Mosquitto
+from tests.end_to_end.daemon import write_config
+from tests.end_to_end.k1 import K1OnTheWall
+from tests.sound import PCM, WireLine, as_pcm16, build_plugin
+
+LOOK_S, TELL_S, DAY_S = 10.0, 300.0, 86_400.0
+WARM_UP_S = 600.0
+PAUSE_S = 4.0
+"""A song ends with silence: then it is caught, and analysed."""
+
+
+def evening(folder: Path, songs: list[tuple[Path, np.ndarray]]) -> np.ndarray:
+    """The songs one after the other as a raw file for the line; their beats, s from its beginning."""
+    beats, frames = [], 0
+    pause = np.zeros((round(PAUSE_S * RATE_HZ), 2), "<i2")
+    with (folder / "line.raw").open("wb") as raw:
+        for wav, truth_s in songs:
+            samples, _ = soundfile.read(wav, dtype="float32")
+            beats.append(truth_s + frames / RATE_HZ)
+            for part in (as_pcm16(samples), pause):
+                raw.write(part.tobytes())
+                frames += len(part)
+    return np.concatenate(beats)
+
+
+def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report: Report) -> None:
+    folder = root / "live"
+    folder.mkdir()
+    line = WireLine(folder / "wire", build_plugin(root))
+    line.plug(np.zeros((RATE_HZ, 2), np.int16))
+    truth_s = evening(folder / "wire", songs)
+    with Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall:
+        witness = Witness(broker.port)
+        sound = f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\n'
+        config = write_config(folder, f'{sound}[mqtt]\nurl = "{broker.url}"\n')
+        edge = Kept(config, line.env | {"XDG_STATE_HOME": str(folder / "state")})
+        watch = Live(edge, witness, report)
+        try:
+            watch.follow(minutes * 60)
+        finally:
+            start = line.starts()[0]
+            began_s = start.monotonic_ns / 1e9 - start.position / RATE_HZ
+            flashes_s = wall.flashes_s() - began_s
+            edge.close()
+            witness.close()
+        length_s = minutes * 60
+        sixth = [_f_between(truth_s, flashes_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
+        report.write(
+            f"LIVE, END: {watch.line()}; light F first sixth {sixth[0]:.3f}, last sixth {sixth[1]:.3f}; restarts "
+            f"{edge.starts - 1}; events lost, twice {witness.durable()}"
+        )
+
+
+def _f_between(truth_s: np.ndarray, heard_s: np.ndarray, part: tuple[float, float]) -> float:
+    """What is constant in the way of capture is taken out first."""
+    truth_s, heard_s = (each[(each >= part[0]) & (each < part[1])] for each in (truth_s, heard_s))
+    if not len(truth_s) or not len(heard_s):
+        return float("nan")
+    nearest = heard_s[np.abs(truth_s[:, None] - heard_s[None, :]).argmin(axis=1)] - truth_s
+    return f_measure(truth_s, heard_s - np.median(nearest[np.abs(nearest) < 0.1]))
+
+
+class Live:
+    """The daemon from outside."""
+
+    def __init__(self, edge: Kept, witness: Witness, report: Report) -> None:
+        self._edge, self._witness, self._report = edge, witness, report
+        self._memory: list[tuple[float, float]] = []
+        self._open_before: int | None = None
+        self._began_s = time.monotonic()
+        self._warm_mb = self._warm_s = 0.0
+        self._misses_before = (0, 0)
+
+    def follow(self, seconds: float) -> None:
+        told_s = 0.0
+        while (passed_s := time.monotonic() - self._began_s) < seconds:
+            time.sleep(LOOK_S)
+            pid = self._edge.process.pid
+            try:
+                self._memory.append((passed_s, rss_mb(pid)))
+            except OSError:
+                continue
+            if self._open_before is None and passed_s > min(WARM_UP_S, seconds / 4):
+                self._open_before, self._warm_mb = descriptors(pid), self._written_mb()
+                self._warm_s = passed_s
+                told = self._witness.last(f"{EDGE}/telemetry")
+                self._misses_before = told.get("deadline_misses", 0), told.get("hops", 0)
+            if passed_s - told_s >= TELL_S:
+                told_s = passed_s
+                self._report.write(self.line())
+            del self._witness.heard[:-20_000]
+
+    def _written_mb(self) -> float:
+        pid = self._edge.process.pid
+        return sum(written_mb(each) for each in (pid, *children(pid)))
+
+    def line(self) -> str:
+        passed_s = time.monotonic() - self._began_s
+        if self._open_before is None:
+            return f"live {passed_s / 60:.0f} min, warming up, RSS {self._memory[-1][1]:.1f} MB"
+        warm = [mb for at_s, mb in self._memory if at_s >= self._warm_s]
+        third = max(1, len(warm) // 6)
+        told = self._witness.last(f"{EDGE}/telemetry")
+        misses, hops = told.get("deadline_misses", 0) - self._misses_before[0], told.get("hops", 0) - self._misses_before[1]
+        wrote_mb, warm_s = self._written_mb() - self._warm_mb, max(1.0, passed_s - self._warm_s)
+        growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
+        return (
+            f"live {passed_s / 60:.0f} min: RSS {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
+            f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {misses} of {hops:,} hops late, "
+            f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min = "
+            f"{wrote_mb * DAY_S / warm_s:.0f} MB a day; CPU {told.get('cpu_pct', 0):.1f} %"
+        )
