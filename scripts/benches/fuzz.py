@@ -26,7 +26,8 @@ LONGEST_S = 2.0
 FILE = (ROOT / "config" / "k1edge.toml").read_bytes()
 TOML_TOKENS = (
     b"[", b"]", b"[[", b"]]", b"=", b'"', b"'", b'"""', b"\\u0000", b"\\ud800", b"nan", b"inf", b"-inf", b"1e999", b"9" * 400,
-    b"\xff", b"\x00", b"\r", b"\n", b"#", b"{}", b"{a={", b"[[k1.devices]]\n", b"[mqtt]\n", b"1979-05-27T07:32:00Z", b"0x" + b"f" * 80,
+    b"\xff", b"\x00", b"\r", b"\n", b"#", b"{}", b"{a={", b"[[k1.devices]]\n", b"[mqtt]\n",
+    b"1979-05-27T07:32:00Z", b"0x" + b"f" * 80,
     b"true", b".", b"..", b"a" * 5000, b"[" * 2000, "\u202e\u00e9".encode(), b"\xef\xbb\xbf", b'url = "mqtts://u:p@h:99999"\n',
 )  # fmt: skip
 
