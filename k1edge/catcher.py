@@ -23,6 +23,9 @@ SHORTEST_S, FEWEST_BEATS = 45.0, 60
 LONGEST_S = 20 * 60.0
 """18 MB in memory; a set without a pause is cut into pieces."""
 
+HELD_BYTES = 64_000_000
+"""Of songs that wait for their analysis: more is a library that does not get on, and the folder may be in memory."""
+
 log = logging.getLogger("k1edge")
 
 
@@ -76,6 +79,8 @@ class SongCatcher:
 
 def _write(path: Path, recording: Recording, rate_hz: int) -> None:
     try:
+        if sum(each.stat().st_size for each in path.parent.glob(f"*{HEARD_SUFFIX}")) > HELD_BYTES:
+            raise OSError(f"more than {HELD_BYTES // 1_000_000} MB wait for their analysis already")
         write_whole(path, pack(recording, rate_hz))
     except OSError as fault:
         log.warning("a song that was heard cannot be kept: %s", fault)

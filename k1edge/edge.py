@@ -30,7 +30,7 @@ from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_a
 from k1edge.k1.link import Link, Received
 from k1edge.lending import VERBS as LENT
 from k1edge.lending import Lending
-from k1edge.library.door import Door, music_folder
+from k1edge.library.door import Door, heard_folder
 from k1edge.metrics import Metrics
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
@@ -87,7 +87,7 @@ class Edge:
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending),
                             settings.beat.lead_ms)
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
-        self._catcher = SongCatcher(music_folder(library, state_folder()) / "inbox") if catches else None
+        self._catcher = SongCatcher(heard_folder(library, state_folder())) if catches else None
         self._score = SelfScore()
         port = settings.telemetry.prometheus_port
         self._metrics = Metrics(port) if port else None

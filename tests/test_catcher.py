@@ -76,3 +76,14 @@ def test_a_full_disk_costs_a_song_and_nothing_else(evening, tmp_path, caplog):
     catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "finish": lambda self: recording})()
     catcher.close()
     assert "cannot be kept" in caplog.text
+
+
+def test_what_waits_is_limited(tmp_path, caplog):
+    from k1edge import catcher
+
+    path = tmp_path / f"new{catcher.HEARD_SUFFIX}"
+    with (tmp_path / f"old{catcher.HEARD_SUFFIX}").open("wb") as old:
+        old.truncate(catcher.HELD_BYTES + 1)
+    catcher._write(path, None, FMT.rate_hz)
+    assert not path.exists()
+    assert "wait for their analysis" in caplog.text

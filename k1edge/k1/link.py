@@ -32,6 +32,8 @@ INBOX_LIMIT = 1000
 RECEIVE_LIMIT = 64
 """Messages per `receive`: a flood costs a hop at most this many decodes, the rest waits or is dropped and counted."""
 TICK_S = 1.0
+LOST, AGAIN_AND_AGAIN = "connection lost", 2
+"""What a broker that ends a session for another client of the same name leaves us with, where it gives no reason."""
 NEVER = float("inf")
 
 
@@ -152,6 +154,8 @@ class Link:
             if self._try_older_protocol(session):
                 continue
             attempt = 0 if time.monotonic() - began_s > STABLE_S else attempt + 1
+            if session.answered and attempt >= AGAIN_AND_AGAIN and self.last_reason == LOST:
+                self.last_reason = self.parting = f"{LOST} again and again: is another client {self._identity.client_id}?"
             self._rest(time.monotonic() + self._backoff(attempt))
         self._wake_r.close()
         self._wake_w.close()

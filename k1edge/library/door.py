@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,13 @@ def music_folder(settings: LibrarySettings, state: Path) -> Path:
     return Path(settings.music_dir) if settings.music_dir else state / "music"
 
 
+def heard_folder(settings: LibrarySettings, state: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where what was heard on the line waits for its analysis: in memory, if systemd gives a folder there, for 0.9 MB a minute
+    would wear out a card; else in the inbox."""
+    runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(runtime) / "heard" if runtime else music_folder(settings, state) / "inbox"
+
+
 class Door:
     """One librarian, kept alive."""
 
@@ -41,7 +48,9 @@ class Door:
         """`command`: the analysis of one song, as `library.worker` takes it. Opens `delay_s` from now."""
         music = music_folder(settings, state)
         told = settings.model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})
-        self._told = json.dumps(told | {"root": str(state / "library"), "music": str(music), "command": command})
+        heard = str(heard_folder(settings, state))
+        told |= {"heard": heard, "root": str(state / "library"), "music": str(music), "command": command}
+        self._told = json.dumps(told)
         self._process: subprocess.Popen | None = None
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()

@@ -49,6 +49,13 @@ class Rules:
     """The analysis, to which the song and `--job OUTPUT` are appended."""
     max_file_bytes: int = MAX_FILE_BYTES
     limits: Limits = field(default_factory=Limits)
+    heard: Path | None = None
+    """Besides: where the edge keeps what it heard on its line."""
+
+    def admit(self, path: str | Path) -> Path:
+        """The real path of a file that may be analysed. Raises `LibraryError`."""
+        is_heard = self.heard is not None and Path(path).is_relative_to(self.heard)
+        return admit(path, self.heard if is_heard else self.folder, self.max_file_bytes)
 
 
 class Jobs:
@@ -93,7 +100,7 @@ class Jobs:
 
         A track that waits or is being analysed already keeps its job.
         """
-        real = admit(path, self._rules.folder, self._rules.max_file_bytes)
+        real = self._rules.admit(path)
         if not 1 <= priority <= 10:
             raise LibraryError(Code.INVALID_REQUEST, f"a priority of {priority} is not within 1..10")
         source = "live" if real.suffix == HEARD_SUFFIX else "file"
@@ -188,7 +195,7 @@ class Jobs:
             )
         try:
             # Once more: it may have been replaced while it waited.
-            real = admit(path, self._rules.folder, self._rules.max_file_bytes)
+            real = self._rules.admit(path)
         except LibraryError as fault:
             self._fail(job, Failure(fault.code, fault.reason), "")
             return

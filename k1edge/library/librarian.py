@@ -41,10 +41,12 @@ class Librarian:
         root, music = Path(settings["root"]), Path(settings["music"])
         music.mkdir(parents=True, exist_ok=True)
         limits = Limits(settings["time_limit_s"], settings["memory_mb"])
-        rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits)
+        heard = Path(settings["heard"])
+        rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits, heard=heard)
         self._library = upkeep.open_library(root, settings["limit_mb"] * 1_000_000)
         self._jobs = Jobs(self._library, rules, self._tell_job)
-        self._inbox = Inbox(self._library, self._jobs, music / "inbox", self._tell_refused)
+        folders = dict.fromkeys((music / "inbox", heard))
+        self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
         self._due_s = {"inbox": 0.0, "upkeep": 0.0}
         self._told_counts: Document = {}
@@ -92,7 +94,8 @@ class Librarian:
         self._jobs.step()
         if now_s >= self._due_s["inbox"]:
             self._due_s["inbox"] = now_s + INBOX_S
-            self._inbox.look()
+            for inbox in self._inboxes:
+                inbox.look()
         if now_s >= self._due_s["upkeep"]:
             self._due_s["upkeep"] = now_s + UPKEEP_S
             for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):

@@ -30,7 +30,7 @@ from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import SelfScore
 
-RATE_HZ, SONGS, PAUSE_S = 44_100, 48, 3.0
+RATE_HZ, SONGS, PAUSE_S = 44_100, 36, 3.0
 HOUR_S = 3600.0
 WARM_UP_S = HOUR_S
 CHUNK_S = 5.0
@@ -48,10 +48,11 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=0.0, help="of audio at the highest speed (the acceptance: 24)")
     parser.add_argument("--live-minutes", type=float, default=0.0, help="through the real daemon at real time (60)")
     parser.add_argument("--report", type=Path, help="write the figures there, too, as they come")
+    parser.add_argument("--songs", type=Path, help="a folder to keep the rendered songs in, for the next time")
     parser.add_argument("--seed", type=int, default=100, help="of the first song; 100-149 are nobody's to tune on")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="k1soak") as name:
-        songs = rendered(Path(name), args.seed, SONGS if args.hours else 12)
+        songs = rendered(args.songs or Path(name), args.seed, SONGS if args.hours else 12)
         report = Report(args.report)
         if args.hours:
             fast(songs, args.hours, report)
@@ -65,7 +66,8 @@ def rendered(folder: Path, seed: int, count: int) -> list[tuple[Path, np.ndarray
     songs = []
     for n in range(seed, seed + count):
         wav, beats = folder / f"{n}.wav", folder / f"{n}.npy"
-        subprocess.run([sys.executable, "-c", RENDER, str(n), wav, beats], check=True)
+        if not beats.exists():
+            subprocess.run([sys.executable, "-c", RENDER, str(n), wav, beats], check=True)
         songs.append((wav, np.load(beats)))
     return songs
 

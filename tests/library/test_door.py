@@ -68,6 +68,22 @@ def test_a_library_that_rests_answers_and_begins_no_analysis(visitor, tmp_path):
     visitor.until(lambda: any(news.get("job", {}).get("state") == "completed" for news in visitor.said))
 
 
+def test_what_was_heard_waits_in_memory_and_becomes_a_map_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    visitor = Visitor(tmp_path)
+    try:
+        visitor.until(lambda: visitor.door.ready)
+        song = tmp_path / "run" / "heard" / "heard-1.k1heard"
+        song.write_bytes(b"fLaC ok")
+        visitor.until(lambda: any(news.get("job", {}).get("state") == "completed" for news in visitor.said))
+        assert not song.exists()
+        assert not list((tmp_path / "music" / "inbox").iterdir())
+        refused = visitor.ask("track.import", path="/etc/passwd")
+        assert refused["code"] == "FILE_NOT_ALLOWED"
+    finally:
+        visitor.door.close()
+
+
 def test_a_refusal_has_its_code(visitor):
     answer = visitor.ask("track.get", track="none")
     assert (answer["result"], answer["code"]) == ("rejected", "TRACK_NOT_FOUND")

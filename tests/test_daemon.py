@@ -1,0 +1,86 @@
+"""The loop when its sound goes: what is told, and in which order."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from k1edge import daemon
+from k1edge.audio import AudioError
+from k1edge.daemon import BACKOFF_S, Daemon, StuckError
+from k1edge.frames import StreamFormat
+from k1edge.sources import Opened
+from k1edge.system.systemd import Notifier
+
+FMT = StreamFormat(48_000)
+GONE = AudioError("CODEC", "was disconnected", "check the cable")
+
+
+class Card:
+    """A source that is gone at once; its close ends, or does not."""
+
+    fmt = FMT
+
+    def __init__(self, told, stuck=False):
+        self._told, self._stuck = told, stuck
+
+    def __iter__(self):
+        raise GONE
+        yield
+
+    def close(self):
+        self._told.append("closed")
+        if self._stuck:
+            raise AudioError("CODEC", "does not respond", "restart this process")
+
+
+class FakeEdge:
+    def __init__(self):
+        self.told = []
+        self.telemetry = SimpleNamespace(hops=0)
+        self.restart, self.headline = "", "x"
+
+    def listen(self, source, name):
+        self.told.append("listens")
+
+    def lose_audio(self, error):
+        self.told.append(error.reason)
+
+    def attend(self):
+        pass
+
+
+@pytest.fixture
+def edge():
+    return FakeEdge()
+
+
+def loop(edge, sources):
+    """A daemon that opens these, one after the other, and then stops."""
+    opened = iter(sources)
+
+    def open_next():
+        source = next(opened, None)
+        if source is None:
+            running.stop()
+            raise AudioError("CODEC", "is not here", "connect it")
+        return Opened(source, "CODEC")
+
+    running = Daemon(edge, open_next, Notifier({}), lambda: None)
+    return running
+
+
+def test_the_k1s_are_released_before_a_dead_card_is_closed_and_told_once(edge, monkeypatch):
+    monkeypatch.setattr(daemon, "BACKOFF_S", (0.0,))
+    loop(edge, [Card(edge.told), Card(edge.told)]).follow_line()
+    assert edge.told == ["listens", "was disconnected", "closed"] * 2 + ["is not here"]
+
+
+def test_a_close_that_hangs_ends_the_process_after_everyone_was_told(edge):
+    with pytest.raises(StuckError):
+        loop(edge, [Card(edge.told, stuck=True)]).follow_line()
+    assert edge.told == ["listens", "was disconnected", "closed"]
+
+
+def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
+    assert max(BACKOFF_S) <= 3.0
+    assert list(BACKOFF_S) == sorted(BACKOFF_S)
