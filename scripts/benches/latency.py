@@ -20,6 +20,7 @@ from k1edge.daemon import SWITCH_INTERVAL_S  # noqa: E402
 from k1edge.edge import Edge, subscriptions  # noqa: E402
 from k1edge.k1 import contract  # noqa: E402
 from k1edge.k1.link import Identity, Link  # noqa: E402
+from k1edge.startup import Start  # noqa: E402
 from tests.brokers import Mosquitto, eventually  # noqa: E402
 
 
@@ -53,11 +54,12 @@ def main() -> int:
         ear.start()
         ours.recv()
         settings = Settings(site="bench", edge="bench", mqtt={"url": broker.url},
-                            telemetry={"frame_rate_hz": 30}, k1={"devices": [{"id": "a"}, {"id": "b"}]})
+                            telemetry={"frame_rate_hz": 25}, k1={"devices": [{"id": "a"}, {"id": "b"}]},
+                            library={"enabled": False})
         link = Link(settings.mqtt, Identity("bench-edge", subscriptions("bench", "bench")))
         link.start()
         eventually(lambda: link.connected)
-        edge = Edge(settings, link, contract.Scribe("bench", "bench"), "bench")
+        edge = Edge(Start(settings), link, contract.Scribe("bench", "bench"), "bench")
         source = SynthSource(sound.samples, sound.rate_hz, paced=True)
         edge.listen(source, "the bench")
         sys.setswitchinterval(SWITCH_INTERVAL_S)

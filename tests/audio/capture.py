@@ -2,8 +2,8 @@
 
     python -m tests.audio.capture OUT.npz SECONDS RATE_HZ CHANNEL DEVICE
 
-Prints `capturing` with the first block of each opening. After an AudioError it closes and opens again, until the time is
-over or SIGTERM comes.
+Prints `capturing` with the first block of each opening. After an AudioError it closes and opens again, until so many seconds
+after the first block (without one, after the start), or until SIGTERM comes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,12 +35,31 @@ class Report:
         print(json.dumps({"nones": self.nones, "errors": self.errors, "counters": self.counters}))
 
 
-def capture(line: LineIn, ended: Callable[[], bool], report: Report) -> None:
+class Time:
+    """Is over some seconds after it was last begun, or when told."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.begin()
+
+    def begin(self) -> None:
+        self._until_s = time.monotonic() + self._seconds
+
+    def end(self, *_signal: object) -> None:
+        self._until_s = 0.0
+
+    def __call__(self) -> bool:
+        return time.monotonic() > self._until_s
+
+
+def capture(line: LineIn, ended: Time, report: Report) -> None:
     try:
         for block in line:
             if block is None:
                 report.nones += 1
             else:
+                if not report.blocks:
+                    ended.begin()  # how long it takes to start and to open says something about the machine alone
                 if line.blocks == 1:
                     print("capturing", flush=True)
                 report.blocks.append(block)
@@ -56,11 +74,8 @@ def main(out: str, seconds: str, rate_hz: str, channel: str, device: str) -> Non
     settings = SimpleNamespace(
         device=device, rate_hz=int(rate_hz), channel=channel if channel == "mix" else int(channel)
     )
-    report, until_s, told = Report(), time.monotonic() + float(seconds), []
-    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
-
-    def ended() -> bool:
-        return bool(told) or time.monotonic() > until_s
+    report, ended = Report(), Time(float(seconds))
+    signal.signal(signal.SIGTERM, ended.end)
 
     while not ended():
         try:
