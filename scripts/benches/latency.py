@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -49,13 +50,13 @@ def main() -> int:
     sound = four_on_the_floor(124.0, args.seconds, 48_000)
     arrived_ns = {}
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
+        os.environ["STATE_DIRECTORY"] = folder
         ours, theirs = multiprocessing.get_context("spawn").Pipe()
         ear = multiprocessing.get_context("spawn").Process(target=listen, args=(broker.url, theirs), daemon=True)
         ear.start()
         ours.recv()
         settings = Settings(site="bench", edge="bench", mqtt={"url": broker.url},
-                            telemetry={"frame_rate_hz": 25}, k1={"devices": [{"id": "a"}, {"id": "b"}]},
-                            library={"enabled": False})
+                            telemetry={"frame_rate_hz": 30}, k1={"devices": [{"id": "a"}, {"id": "b"}]})
         link = Link(settings.mqtt, Identity("bench-edge", subscriptions("bench", "bench")))
         link.start()
         eventually(lambda: link.connected)
@@ -70,7 +71,7 @@ def main() -> int:
         time.sleep(0.2)
         ours.send("stop")
         heard = ours.recv()
-        link.close()
+        link.close(edge.farewell())
     delays_ms = np.array([(at - arrived_ns[index]) / 1e6 for index, _, at in heard if index])[30:]
     p50, p95, p99 = np.percentile(delays_ms, [50, 95, 99])
     print(f"{len(delays_ms)} messages: P50 {p50:.2f} ms  P95 {p95:.2f} ms  P99 {p99:.2f} ms  max {delays_ms.max():.2f} ms"
