@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 78 configuration fault)."""
     # One stream on one core: more threads in the linear algebra would only spin. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no bar, a file name that is no text
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from k1edge.__main__ import PROGRAMS, main
+from tests.brokers import PATIENCE_S
+from tests.in_terminal import InTerminal
 
 
 def told(capsys, *words):
@@ -67,3 +69,13 @@ def test_a_reader_that_leaves_early_is_no_fault():
     command = f"{sys.executable} -m k1edge contract | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (0, 0), (400, 100)])
+def test_a_terminal_of_any_size_and_alphabet_is_drawn_on(size):
+    options = ("--url", "mqtt://127.0.0.1:1", "--seconds", "0.5")
+    with InTerminal(*size, "simulate", *options, PYTHONIOENCODING="ascii") as program:
+        program.process.wait(PATIENCE_S)
+    assert program.process.returncode == 1
+    assert "Traceback" not in program.complaints
+    assert program.screen.endswith(b"\x1b[?25h\x1b[?1049l")
