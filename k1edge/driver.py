@@ -108,9 +108,15 @@ class Driver:
             device.led = False
             yield from self._command(device, contract.SyncCommand, stamp, action="stop")
 
-    def clock_stepped(self) -> None:
-        """The wall clock is another: what has been sent with an expiry is sent again."""
+    def clock_stepped(self, step_s: float, stamp: Stamp) -> Iterator[Publication]:
+        """The wall clock is another: every K1 is told at once how far it is from its own; what has an expiry is sent again."""
         self._renew_ms = 0
+        for device in self.devices.values():
+            moved = [(trip_ms, offset_ms - step_s * 1000) for trip_ms, offset_ms in device.pongs]
+            device.pongs.clear()
+            device.pongs.extend(moved)
+            device.offset_ms = None if device.offset_ms is None else device.offset_ms - step_s * 1000
+        yield from self.ping(stamp)
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock."""

@@ -272,7 +272,7 @@ class Edge:
             yield from self._configuration.ask(message, now.stamp)
 
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
-        step_s = self._wall.update(time.time_ns(), stamp.monotonic_ns, is_synchronised())
+        step_s = self._wall.update(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self._seconds += 1
         stopped = self._driver.stopped
         if self._seconds % HOUR_S == 0:

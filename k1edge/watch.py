@@ -27,8 +27,8 @@ from k1edge.system.systemd import fields
 from k1edge.telemetry import rss_mb, temperature_c
 
 READING_EVERY_S = 5
-STEP_S = 1.0
-"""Of the wall clock within a second: a clock that is only steered moves by half a millisecond."""
+STEP_S = 0.25
+"""Of the wall clock within a second: a clock that is only steered moves by half a millisecond, a busy machine reads it late."""
 PATIENCE_S = 3.0
 """Without a broker, until it is worth a line in the log: at the start none is connected yet."""
 TOLD_FOR_S = 600.0
@@ -122,9 +122,9 @@ class Watch:
         self._slow = self._shedding.driver.way_ms > self._lead_ms * (SLOW_ENDS if self._slow else 1.0)
         yield from self._bulletin.alarms(stamp, line, self._alarms)
         if abs(step_s) > STEP_S:
-            log.warning("the wall clock stepped by %+.0f s; beats do not need it", step_s)
+            log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)
             self._shedding.publisher.clock_stepped()
-            self._shedding.driver.clock_stepped()
+            yield from self._shedding.driver.clock_stepped(step_s, stamp)
             yield self._bulletin.clock_stepped(stamp, step_s)
         if away := self._broker.process(now_s):
             yield self._bulletin.broker_back(stamp, *away)

@@ -110,7 +110,7 @@ def test_a_wall_clock_that_steps_back_by_years_shuts_no_scene_out():
     long_ago = at(200)._replace(ts_ms=0)
     sent = driver.process(frame(200, look=DARK), DARK, timeline(), long_ago)
     assert [p for p in sent if p.topic.endswith("cmd/scene")]
-    driver.clock_stepped()
+    list(driver.clock_stepped(0.0, at(300)))
     again = list(driver.process(frame(300, look=DARK), DARK, timeline(), at(300)))
     assert [p for p in again if p.topic.endswith("cmd/scene")], "its expiry was told by the old clock"
 
@@ -198,6 +198,16 @@ def test_the_way_to_a_k1_is_that_of_the_last_pings():
         answered = contract.Pong(sent_ms=sent_ms, received_ms=sent_ms + trip_ms / 2, answered_ms=sent_ms + trip_ms / 2)
         driver.ponged("porch", answered, sent_ms + trip_ms)
     assert driver.way_ms == pytest.approx(200.0)
+
+
+def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
+    driver = driver_of()
+    driver.heard("porch", ready=True)
+    answered = contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0)
+    driver.ponged("porch", answered, 1010.0)
+    assert driver.devices["porch"].offset_ms == pytest.approx(7000.0)
+    (ping,) = driver.clock_stepped(0.6, at(1))
+    assert json.loads(ping.payload)["offset_ms"] == pytest.approx(6400.0)
 
 
 def test_the_quickest_ping_tells_the_clock():

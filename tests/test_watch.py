@@ -42,8 +42,9 @@ class Stepped:
         self.steps, self.resting, self.way_ms = 0, False, 0.0
         self.figures = {"jobs_completed": 2.0}
 
-    def clock_stepped(self):
+    def clock_stepped(self, *_step):
         self.steps += 1
+        return ()
 
     def rest(self, resting):
         self.resting = resting
