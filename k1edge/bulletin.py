@@ -30,6 +30,7 @@ from k1edge.telemetry import HOP_NS, Telemetry
 TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
+LIMITS_EVERY_NS = 10_000_000_000
 DOUBT = "there is music, and its beat has been uncertain for ten seconds"
 
 
@@ -57,6 +58,7 @@ class Bulletin:
         self._status = ("", "", "")
         self._audio = Gate()
         self._limited: dict[str, int] = {}
+        self._limits_due_ns = 0
         self._line: tuple[LineAlarm, ...] = ()
         self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
         self._drift = "ok"
@@ -150,9 +152,9 @@ class Bulletin:
                                   reason=why[:TEXT_LIMIT], data={"away_s": round(away_s, 1)})
 
     def limits(self, stamp: Stamp, stopped: dict[str, int]) -> Iterator[Publication]:
-        """What the photosensitive limiter has stopped so far, when there is more."""
-        if stopped != self._limited:
-            self._limited = stopped
+        """What the photosensitive limiter has stopped so far, when there is more; six times a minute at most."""
+        if stopped != self._limited and stamp.monotonic_ns >= self._limits_due_ns:
+            self._limited, self._limits_due_ns = stopped, stamp.monotonic_ns + LIMITS_EVERY_NS
             data = {name: float(count) for name, count in stopped.items()}
             yield self._scribe.write(contract.Event, stamp, kind="limiter", data=data)
 

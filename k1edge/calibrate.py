@@ -161,6 +161,8 @@ def _recorded(line: Any, seconds: float, emission: Any) -> tuple[np.ndarray, Str
             until_ns = emission.began_ns + round(seconds * 1e9)
         if until_ns is not None and time.monotonic_ns() > until_ns:
             break
+        if emission.underflows:
+            break
     samples = np.zeros(pieces[-1].end if pieces else 0, np.float32)
     for block in pieces:
         samples[block.start : block.end] = block.samples

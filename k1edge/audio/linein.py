@@ -37,8 +37,8 @@ FIRST_BLOCK_S = 5.0
 BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
-OUTPUT_S = 0.3
-"""Of sound in hand while latency is measured: when it will be in the air is known, and a gap would spoil the measurement."""
+OUTPUT_S, PRIMED = 0.3, 20
+"""Of sound in hand while latency is measured, for a gap would spoil it; buffers after which an output knows its latency."""
 CLOSE_LIMIT_S = 1.0
 PEAK_EVERY = 5
 """Hops between looks at single channels: what is dead is so for seconds, and a look costs 8 us."""
@@ -174,10 +174,9 @@ class Emission:
     def __init__(self, samples: np.ndarray, rate_hz: int, output: str = "") -> None:
         """Starts (n,) float32 on the named output, or the default one. Raises AudioError."""
         portaudio = _portaudio()
-        self.began_ns: int | None = None
-        """On the monotonic clock, as far as PortAudio knows; None until it begins."""
         self.underflows = 0
-        self._left = samples
+        self._samples, self._rate_hz, self._at = samples, rate_hz, 0
+        self._began_ns: list[int] = []
         try:
             with _quiet():
                 self._stream = portaudio.OutputStream(
@@ -186,15 +185,23 @@ class Emission:
                 )  # fmt: skip
                 self._stream.start()
         except (portaudio.PortAudioError, ValueError) as error:
-            name = output or "output"
-            raise AudioError(name, f"cannot play ({error.args[0]})", "connect it, or name another with --output") from error
+            what = f"cannot play ({error.args[0]})"
+            raise AudioError(output or "output", what, "connect it, or name another with --output") from error
 
     def _feed(self, out: np.ndarray, frames: int, times: Any, status: Any) -> None:
-        if self.began_ns is None:
-            self.began_ns = time.monotonic_ns() + round((times.outputBufferDacTime - times.currentTime) * 1e9)
+        ahead_ns = round((times.outputBufferDacTime - times.currentTime) * 1e9)
+        self._began_ns.append(time.monotonic_ns() + ahead_ns - self._at * 1_000_000_000 // self._rate_hz)
         self.underflows += status.output_underflow
-        piece, self._left = self._left[:frames], self._left[frames:]
+        piece = self._samples[self._at : self._at + frames]
+        self._at += frames
         out[: len(piece), 0], out[len(piece) :] = piece, 0.0
+
+    @property
+    def began_ns(self) -> int | None:
+        """When the first sample was in the air, on the monotonic clock, as far as PortAudio knows; None until that is known.
+        The first buffers are filled before anything plays and know nothing of what will be in front of them."""
+        told = self._began_ns[len(self._began_ns) // 2 :]
+        return round(float(np.median(told))) if len(self._began_ns) >= PRIMED else None
 
     def close(self) -> None:
         """Stops at once."""

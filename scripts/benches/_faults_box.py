@@ -147,7 +147,7 @@ def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
         said_s = venue.heard(began_s, "LIBRARY_LOST")
         time.sleep(HALT_S)
         flag.unlink()
-        again = awaited(lambda: children(venue.edge.process.pid), 60)
+        again = awaited(lambda: children(venue.edge.process.pid), 120)
         table.row("forks refused, library killed", "LIBRARY_LOST", said_s if again else None, venue.light(began_s), venue)
 
 

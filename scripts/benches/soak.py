@@ -74,7 +74,7 @@ def rendered(folder: Path, seed: int, count: int) -> list[tuple[Path, np.ndarray
 
 def playlist(songs: list[tuple[Path, np.ndarray]], hours: float) -> Iterator[tuple[Path, np.ndarray]]:
     """Shuffled, but for the last hour, which has the songs of the first in the same order."""
-    draw, first, played_s = random.Random(0), songs[:12], 0.0
+    draw, first, played_s = random.Random(0), songs[: max(1, round(12 * min(1.0, hours / 2)))], 0.0
     for song in first:
         played_s += soundfile.info(song[0]).duration + PAUSE_S
         yield song
