@@ -52,7 +52,7 @@ class SongCatcher:
             if frame.features.silent:
                 return
             self._recorder = Recorder(self._fmt, latency_hops / HOPS_PER_S)
-        self._recorder.add(frame, heard)
+        self._recorder.add(frame.features, frame.beat, heard)
         if len(self._recorder) >= LONGEST_S * HOPS_PER_S:
             self.end()
 

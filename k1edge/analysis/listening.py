@@ -1,6 +1,7 @@
-"""The live pipeline over a whole file, as fast as it goes.
+"""The live engine's ears and beat tracker over a whole file, as fast as they go.
 
-Consumes blocks, emits the `Recording` of all it heard. Nothing here is different from a live stream: same stages, same order.
+Consumes blocks, emits the `Recording` of all they heard. Nothing here is different from a live stream: same stages, same order;
+what the live engine goes on to make of it, hindsight makes better.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from k1edge.analysis.recording import Recorder, Recording
+from k1edge.beat.tracker import make_tracker
 from k1edge.config import Settings
+from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
-from k1edge.pipeline import Pipeline
 
 TELL_EVERY = 10 * HOPS_PER_S
 
@@ -20,12 +22,12 @@ def listen(
 ) -> Recording:
     """`heard_s` is told every 10 s of audio how far it is."""
     # Only this engine tells what it hears.
-    beat = settings.beat.model_copy(update={"engine": "bar_pointer"})
-    pipeline = Pipeline(settings.model_copy(update={"beat": beat}), fmt)
-    recorder = Recorder(fmt, pipeline.tracker.latency_hops / HOPS_PER_S)
+    tracker = make_tracker(settings.beat.model_copy(update={"engine": "bar_pointer"}), fmt)
+    extractor = FeatureExtractor(fmt, settings.audio.gate_dbfs)
+    recorder = Recorder(fmt, tracker.latency_hops / HOPS_PER_S)
     for block in blocks:
-        frame = pipeline.process(block)
-        recorder.add(frame, pipeline.tracker.heard)
+        features = extractor.process(block)
+        recorder.add(features, tracker.process(block, features), tracker.heard)
         if len(recorder) % TELL_EVERY == 0:
             heard_s(len(recorder) / HOPS_PER_S)
     return recorder.finish()

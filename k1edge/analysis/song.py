@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from k1edge.analysis import beats, form, levels, mood, tone
+from k1edge.analysis import beats, form, levels, mood, rows, sections, tone
 from k1edge.analysis.recording import Recording
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
-from k1edge.frames import HOPS_PER_S, SECTION_LABELS
+from k1edge.frames import HOPS_PER_S
 from k1edge.genesis.codec import MAX_BYTES
 from k1edge.genesis.document import ENGINE, UNKNOWN_SHA256, VERSION, GenesisMap, seal
 from k1edge.genesis.revision import tempo_bpm, tempo_curve
@@ -185,33 +186,35 @@ def _means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> dict[str, Any]:
+    heard = rows.hear(recording, grid.times_s, grid.in_bar == 1)
+    found = sections.decode(heard.values, heard.heard, heard.is_down)
+    starts_s = np.array([0.0, *(heard.times_s[part.first] for part in found[1:]), recording.duration_s])
+    at_ms = np.round(starts_s * MS, 1).tolist()
+    letters = _letters(recording, sound, grid, starts_s)
+    spans = [
+        {"label": part.label, "start_ms": start_ms, "end_ms": end_ms, "confidence": round(part.confidence, 3), "letter": letter}
+        for part, letter, (start_ms, end_ms) in zip(found, letters, pairwise(at_ms), strict=True)
+    ]
+    drops = [span for span in spans[1:] if span["label"] == "drop"]
+    return {
+        "sections": spans,
+        "drops": [{"at_ms": drop["start_ms"], "confidence": drop["confidence"]} for drop in drops],
+        "builds": [_without_letter(span) for span in spans if span["label"] == "build"],
+        "breakdowns": [_without_letter(span) for span in spans if span["label"] == "breakdown"],
+    }
+
+
+def _letters(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid, starts_s: np.ndarray) -> list[str]:
     edges = _bar_edges(recording, grid)
     powers = np.column_stack([sound.powers, sound.powers.sum(axis=1)])
-    novelty = recording["novelty"].astype(np.float32).sum(axis=1)
-    bars = form.Bars(
-        dbfs=10 * np.log10(_means(powers, edges) + 1e-12),
-        timbre=_means(recording["bands"], edges),
-        chroma=_means(recording["chroma"], edges),
-        onsets=_means(novelty, edges),
-        live=_means(np.eye(len(SECTION_LABELS), dtype=np.float32)[recording["section"]], edges),
-    )
-    found, at_ms = form.analyse(bars), edges / HOPS_PER_S * MS
-    return {
-        "sections": [
-            {"label": part.label, "start_ms": float(at_ms[part.first]), "end_ms": float(at_ms[part.last]),
-             "confidence": round(part.confidence, 3), "letter": part.letter}
-            for part in found.parts
-        ],
-        "drops": [{"at_ms": float(at_ms[bar]), "confidence": round(sure, 3)} for bar, sure in found.drops],
-        "builds": [_span("build", at_ms, build) for build in found.builds],
-        "breakdowns": [_span("breakdown", at_ms, breakdown) for breakdown in found.breakdowns],
-    }  # fmt: skip
+    dbfs = 10 * np.log10(_means(powers, edges) + 1e-12)
+    bars = form.Bars(dbfs, _means(recording["bands"], edges), _means(recording["chroma"], edges))
+    cuts = np.abs(edges - starts_s[:, None] * HOPS_PER_S).argmin(axis=1)
+    return form.letters(bars, cuts.tolist())
 
 
-def _span(label: str, at_ms: np.ndarray, bars: tuple[int, int, float]) -> dict[str, Any]:
-    first, last, sure = bars
-    start_ms, end_ms = float(at_ms[first]), float(at_ms[last])
-    return {"label": label, "start_ms": start_ms, "end_ms": end_ms, "confidence": round(sure, 3)}
+def _without_letter(span: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in span.items() if key != "letter"}
 
 
 def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class SectionFilter:
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
         weights = weights or packaged("sections.npz")
         self._matrix, self._bias, self._shares = weights["matrix"], weights["bias"], weights["shares"]
-        self._follows, self._ends = weights["follows"], weights["ends"]
+        self.follows, self._ends = weights["follows"], weights["ends"]
         self._hazards = {flag: hazards(self._ends, flag) for flag in (False, True)}
         self._stage = stage_of(np.arange(MAX_AGE))
         self.belief = np.empty((N_LABELS, MAX_AGE))
@@ -95,18 +95,18 @@ class SectionFilter:
         oldest = belief[:, -1].copy()
         belief[:, 1:] = belief[:, :-1]
         belief[:, -1] += oldest
-        belief[:, 0] = ending.sum(axis=1) @ self._follows
-        belief *= self._likelihood(row)[self._stage].T
+        belief[:, 0] = ending.sum(axis=1) @ self.follows
+        belief *= self.likelihood(row)[self._stage].T
         belief /= belief.sum()
         return belief
 
     def starting(self, label: int, row: np.ndarray) -> float:
         """Probability that a section of this label begins where the row was heard, off the beat: against its not ending."""
-        likelihood = self._likelihood(row)
+        likelihood = self.likelihood(row)
         now = self.belief.sum(axis=1)
-        begins = HAZARD_BETWEEN * float(now @ self._follows[:, label]) * likelihood[0, label]
+        begins = HAZARD_BETWEEN * float(now @ self.follows[:, label]) * likelihood[0, label]
         stays = (1 - HAZARD_BETWEEN) * float(now @ likelihood[-1])
-        others = HAZARD_BETWEEN * float(now @ self._follows @ likelihood[0])
+        others = HAZARD_BETWEEN * float(now @ self.follows @ likelihood[0])
         return begins / (stays + others + 1e-12)
 
     def begin(self, label: int) -> None:
@@ -114,7 +114,11 @@ class SectionFilter:
         self.belief[:] = 0.0
         self.belief[label, 0] = 1.0
 
-    def _likelihood(self, row: np.ndarray) -> np.ndarray:
+    def hazards_at(self, downbeat: bool) -> np.ndarray:
+        """(N_LABELS, MAX_AGE) that a section ends at the coming beat."""
+        return self._hazards[downbeat]
+
+    def likelihood(self, row: np.ndarray) -> np.ndarray:
         """(stages, N_LABELS) how much likelier the row is there than anywhere, tempered."""
         score = self._matrix @ row + self._bias
         top = score.max()

@@ -137,51 +137,30 @@ def test_nothing_tonal_has_no_key_and_no_chords():
     assert tone.chords(np.zeros((0, 12)), np.zeros(1)) == []
 
 
-KINDS = ("full", "soft", "rest", "climb")
-
-
-def song_of(*parts: tuple[int, str]) -> form.Bars:
-    """Bars of (how many, kind): `full`, `rest` without bass, `climb` that rises, `soft`."""
+def bars_of(*kinds: int) -> form.Bars:
+    """Four bars of each kind of music."""
     draw = np.random.default_rng(7)
-    rows, timbres, chromas, onsets = [], [], [], []
-    for bars, kind in parts:
-        for n in range(bars):
-            climb = n / bars * 8 if kind == "climb" else 0.0
-            bass = -20.0 if kind == "full" else (-28.0 if kind == "soft" else -50.0)
-            body = {"full": -18.0, "soft": -25.0, "rest": -28.0, "climb": -28.0}[kind] + climb
-            rows.append([bass, body, body - 6 + climb, max(bass, body)])
-            base = np.random.default_rng(KINDS.index(kind)).normal(0, 1, 40)
-            timbres.append(base + draw.normal(0, 0.1, 40))
-            chromas.append(np.roll(np.eye(12)[0], n % 4))
-            onsets.append(1.0 + climb / 4)
-    return form.Bars(np.array(rows), np.array(timbres), np.array(chromas), np.array(onsets))
-
-
-def test_the_form_of_a_dance_track_is_read():
-    bars = song_of((8, "soft"), (16, "full"), (8, "rest"), (8, "climb"), (16, "full"), (8, "soft"))
-    found = form.analyse(bars)
-    assert [part.first for part in found.parts] == pytest.approx([0, 8, 24, 32, 40, 56], abs=1)
-    labels = [part.label for part in found.parts]
-    assert labels[0] == "intro" and labels[-2:] == ["drop", "outro"]
-    assert [bar for bar, _ in found.drops] == [40]
-    assert found.breakdowns[0][:2] == (24, 40)
-    assert found.builds[0][1] == 40 and 30 <= found.builds[0][0] <= 38
+    rows, timbres, chromas = [], [], []
+    for kind in kinds:
+        for n in range(4):
+            rows.append(np.full(4, -20.0 - 6 * kind))
+            timbres.append(np.random.default_rng(kind).normal(0, 1, 40) + draw.normal(0, 0.1, 40))
+            chromas.append(np.roll(np.eye(12)[0], n))
+    return form.Bars(np.array(rows), np.array(timbres), np.array(chromas))
 
 
 def test_music_that_comes_again_has_the_same_letter():
-    found = form.analyse(song_of((8, "soft"), (8, "full"), (8, "soft"), (8, "full")))
-    assert [part.letter for part in found.parts] == ["A", "B", "A", "B"]
+    assert form.letters(bars_of(0, 1, 0, 1, 2), [0, 4, 8, 12, 16, 20]) == list("ABABC")
 
 
-def test_music_that_never_changes_is_one_section_without_events():
-    found = form.analyse(song_of((32, "full")))
-    assert len(found.parts) == 1 and not found.drops and not found.builds and not found.breakdowns
+@pytest.mark.parametrize("cuts", [[0, 8], [0, 4, 8], [0, 3, 8]])
+def test_music_that_never_changes_has_one_letter(cuts):
+    assert form.letters(bars_of(0, 0), cuts)[:2] == ["A"] * min(len(cuts) - 1, 2)
 
 
-@pytest.mark.parametrize("bars", [0, 1, 2, 3])
-def test_a_few_bars_have_a_form_too(bars):
-    found = form.analyse(song_of((bars, "full")))
-    assert sum(part.last - part.first for part in found.parts) == bars
+def test_a_song_without_bars_has_letters_too():
+    nothing = form.Bars(np.zeros((0, 4)), np.zeros((0, 40)), np.zeros((0, 12)))
+    assert form.letters(nothing, [0, 0]) == ["A"]
 
 
 def test_loud_busy_bright_music_is_more_aroused_than_soft_music():
