@@ -1,16 +1,20 @@
 """Catches the songs that are heard on the line: each becomes a file in the library's inbox, and from there a map.
 
 Consumes frames with what the tracker heard, one a hop; emits files of 0.9 MB a minute, written by a thread of their own and
-gone when the map is made. The sound itself is not kept. A song ends with silence or with its stream. Cost: 10 us a hop.
+gone when the map is made. The sound itself is not kept. A song ends with silence, with its stream, or where one steady tempo
+gives way to another, which is the next song's. Cost: 10 us a hop; 10 ms where a song follows another without a pause.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from k1edge.analysis.recording import Recorder, Recording, pack
 from k1edge.beat.observation import Heard
@@ -26,6 +30,13 @@ LONGEST_S = 20 * 60.0
 HELD_BYTES = 64_000_000
 """Of songs that wait for their analysis: more is a library that does not get on, and the folder may be in memory."""
 
+STEADY_BEATS, CHANGING_BEATS = 24, 12
+"""A change of song: so many beats in one tempo, and after at most so many others, so many in the next."""
+STEADY, OTHER = 0.03, 0.05
+"""Spread of a tempo that is steady; difference to one that is another's (logarithms)."""
+SAME_SONG = np.log([1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0])
+"""Ratios that are another reading of the same music."""
+
 log = logging.getLogger("k1edge")
 
 
@@ -37,6 +48,7 @@ class SongCatcher:
         self._recorder: Recorder | None = None
         self._fmt: StreamFormat | None = None
         self._writer: threading.Thread | None = None
+        self._tempi: deque[tuple[int, float]] = deque(maxlen=2 * STEADY_BEATS + CHANGING_BEATS)
 
     def begin(self, fmt: StreamFormat) -> None:
         """A new stream: what was being caught is complete."""
@@ -55,10 +67,28 @@ class SongCatcher:
         self._recorder.add(frame.features, frame.beat, heard)
         if len(self._recorder) >= LONGEST_S * HOPS_PER_S:
             self.end()
+        elif frame.beat.announced is not None and frame.beat.lock:
+            self._tempi.append((len(self._recorder), float(np.log(frame.beat.tempo_bpm))))
+            self._changed()
+
+    def _changed(self) -> None:
+        """Whether another song plays: then what is heard since is the beginning of it."""
+        if len(self._tempi) < self._tempi.maxlen:
+            return
+        tempi = np.array([tempo for _, tempo in self._tempi])
+        before, after = tempi[:STEADY_BEATS], tempi[-STEADY_BEATS:]
+        ratio = np.median(after) - np.median(before)
+        if max(np.ptp(before), np.ptp(after)) > STEADY or np.abs(ratio - SAME_SONG).min() < OTHER:
+            return
+        first = STEADY_BEATS + int((np.abs(tempi[STEADY_BEATS:] - np.median(after)) < STEADY).argmax())
+        rest = self._recorder.cut(len(self._recorder) - self._tempi[first][0])
+        self.end()
+        self._recorder = rest
 
     def end(self) -> None:
         """The song is over; keeps it if it was one."""
         recorder, self._recorder = self._recorder, None
+        self._tempi.clear()
         if recorder is None or len(recorder) < SHORTEST_S * HOPS_PER_S or recorder.beats < FEWEST_BEATS:
             return
         name = f"heard-{self._utc():%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"

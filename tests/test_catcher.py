@@ -87,3 +87,23 @@ def test_what_waits_is_limited(tmp_path, caplog):
     catcher._write(path, None, FMT.rate_hz)
     assert not path.exists()
     assert "wait for their analysis" in caplog.text
+
+
+@pytest.mark.parametrize(("second_bpm", "songs"), [(104.0, 2), (126.0, 1)])
+def test_a_song_that_follows_without_a_pause_is_another_where_its_tempo_is(tmp_path, second_bpm, songs):
+    sound = np.concatenate([four_on_the_floor(bpm, 56.0, 44_100).samples for bpm in (126.0, second_bpm)])
+    catcher, pipeline = SongCatcher(tmp_path, Wall()), Pipeline(Settings(), FMT)
+    catcher.begin(FMT)
+    for block in blocks(iter([sound]), FMT, False):
+        frame = pipeline.process(block)
+        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
+    catcher.close()
+    caught = [unpack(path.read_bytes())[0] for path in sorted(tmp_path.iterdir())]
+    assert len(caught) == songs
+    assert sum(recording.duration_s for recording in caught) == pytest.approx(112, abs=0.5)
+    for recording in caught:
+        beats = np.sort(recording.beats[:, 0])
+        assert beats[-1] <= recording.duration_s + 1
+        if songs == 2:
+            assert recording.duration_s == pytest.approx(56, abs=8)
+            assert np.ptp(np.diff(beats)[12:-12]) < 0.05

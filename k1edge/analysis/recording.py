@@ -116,6 +116,21 @@ class Recorder:
             due_s = (event.due - self._first + self._hop) / (self._hop * HOPS_PER_S)
             self._beats[event.number] = (due_s, event.confidence, event.in_bar)
 
+    def cut(self, hops: int) -> Recorder:
+        """Takes the last `hops` off, as a recorder of their own that goes on from here."""
+        kept = self._used - hops
+        rest = Recorder(StreamFormat(self._hop * HOPS_PER_S), self._latency_s)
+        rest._first, rest._used = self._first + kept * self._hop, hops
+        rest._chunks = [np.zeros(CHUNK, ROW) for _ in range(-(-hops // CHUNK))]
+        for n, row in enumerate(np.concatenate(self._chunks)[kept : self._used]):
+            rest._chunks[n // CHUNK][n % CHUNK] = row
+        kept_s = kept / HOPS_PER_S
+        late = {number: beat for number, beat in self._beats.items() if beat[0] >= kept_s}
+        rest._beats = {number: (due_s - kept_s, *more) for number, (due_s, *more) in late.items()}
+        self._beats = {number: beat for number, beat in self._beats.items() if number not in late}
+        self._used = kept
+        return rest
+
     def finish(self) -> Recording:
         """All that was added."""
         rows = np.concatenate(self._chunks) if self._chunks else np.zeros(0, ROW)

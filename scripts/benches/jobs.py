@@ -1,4 +1,7 @@
-"""500 files of every kind through the real queue, killed fifty times on the way: nothing lost, nothing done twice."""
+"""500 files of every kind through the real queue, killed fifty times on the way: nothing lost, nothing done twice.
+
+Consumes nothing but, where they are, the annotated excerpts (--data), of which the good files are pieces.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,43 @@ from k1edge.library.jobs import Jobs, Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared/bench/beats/data"
+REAL_SETS = ("fof", "lmms", "pop909", "studio")
+REAL_S = (12, 20)
 NAMES = ("song", "песня", "曲", "노래", "أغنية", "שיר", "τραγούδι", "गीत", "เพลง", "chanson été", "a b'c\"d", "🎵")
 ANALYSIS = [sys.executable, "-m", "k1edge", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 STEP_S = 0.02
 
 
-def fill(music: Path, count: int, draw: random.Random) -> dict[str, str]:
+def fill(music: Path, count: int, draw: random.Random, data: Path) -> dict[str, str]:
     """`count` files; what is to become of each: `completed`, the code of its failure, or of its refusal."""
+    real = sorted(path for name in REAL_SETS for path in (data / name).glob("*.ogg"))
     floor = {bpm: four_on_the_floor(bpm, 16.0, 44_100).samples for bpm in (96.0, 124.0, 140.0)}
     expected: dict[str, str] = {}
-    kinds = ("good",) * 4 + ("silence", "blink", "torn", "wrong extension", "empty", "text", "long", "unreadable")
+    kinds = ("good", "real", "real", "real" if real else "good") + ("silence", "blink", "torn", "wrong extension", "empty", "text", "long", "unreadable")
     for n in range(count):
         kind = kinds[n % len(kinds)]
         name = f"{NAMES[n % len(NAMES)]} {n}"
         gain = 0.3 + 0.5 * draw.random()
+        if kind == "real" and real:
+            expected.update([_piece(music, name, draw.choice(real), draw)])
+            continue
+        kind = "good" if kind == "real" else kind
         samples = floor[draw.choice(list(floor))][: 44_100 * draw.randint(8, 16)] * gain
         expected.update([_make(music, name, kind, samples)])
     return expected
+
+
+def _piece(music: Path, name: str, excerpt: Path, draw: random.Random) -> tuple[str, str]:
+    """Some seconds of an annotated excerpt, in one of the formats."""
+    samples, rate_hz = soundfile.read(excerpt, dtype="float32")
+    length = draw.randint(*REAL_S) * rate_hz
+    first = draw.randrange(max(len(samples) - length, 1))
+    path = music / f"{name}.{draw.choice(('wav', 'flac', 'ogg', 'mp3'))}"
+    soundfile.write(path, samples[first : first + length] * draw.uniform(0.5, 1.0), rate_hz)
+    return path.name, "completed"
 
 
 def _make(music: Path, name: str, kind: str, samples: np.ndarray) -> tuple[str, str]:
@@ -122,6 +144,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts (default: %(default)s)")
     parser.add_argument("--work", nargs=2, metavar=("STATE", "MUSIC"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
@@ -131,7 +154,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         music, state = Path(folder, "music"), Path(folder, "state")
         music.mkdir()
-        expected = fill(music, args.files, draw)
+        expected = fill(music, args.files, draw, args.data)
         print(f"{args.files} files made in {time.monotonic() - began_s:.0f} s", flush=True)
         command = [sys.executable, __file__, "--work", str(state), str(music)]
         refused, kills = _through(command, list(expected), state, args.kills, draw)
