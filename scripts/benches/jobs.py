@@ -40,7 +40,8 @@ def fill(music: Path, count: int, draw: random.Random, data: Path) -> dict[str, 
     real = sorted(path for name in REAL_SETS for path in (data / name).glob("*.ogg"))
     floor = {bpm: four_on_the_floor(bpm, 16.0, 44_100).samples for bpm in (96.0, 124.0, 140.0)}
     expected: dict[str, str] = {}
-    kinds = ("good", "real", "real", "real" if real else "good") + ("silence", "blink", "torn", "wrong extension", "empty", "text", "long", "unreadable")
+    bad = ("silence", "blink", "torn", "wrong extension", "empty", "text", "long", "unreadable")
+    kinds = ("good", "real", "real", "real", *bad)
     for n in range(count):
         kind = kinds[n % len(kinds)]
         name = f"{NAMES[n % len(NAMES)]} {n}"
