@@ -1,5 +1,6 @@
 """Fixtures for the whole suite: sound without sound hardware."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -33,3 +34,14 @@ def mosquitto(tmp_path):
     """A running mosquitto that lets everyone in."""
     with Mosquitto(tmp_path) as broker:
         yield broker
+
+
+@pytest.fixture
+def unprivileged():
+    """Root may read anything, so it steps down."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)

@@ -47,6 +47,14 @@ class FileSource:
         self._file.close()
 
     def _open(self) -> soundfile.SoundFile:
+        try:
+            return self._opened()
+        except PermissionError as error:
+            raise AudioError(str(self.path), "may not be read by this user", "change its permissions") from error
+        except (soundfile.SoundFileError, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def _opened(self) -> soundfile.SoundFile:
         path = self.path
         if not path.exists():
             raise AudioError(str(path), "there is no such file", "check the path")
@@ -54,12 +62,8 @@ class FileSource:
             raise AudioError(str(path), "is not a file", f"give one {FORMATS} file")
         if not path.stat().st_size:
             raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
-        try:
-            file = soundfile.SoundFile(path)
-        except PermissionError as error:
-            raise AudioError(str(path), "may not be read by this user", "change its permissions") from error
-        except (soundfile.SoundFileError, OSError) as error:
-            raise self._unreadable(error) from error
+        path.open("rb").close()  # the library does not tell what it is refused
+        file = soundfile.SoundFile(path)
         if not file.frames:
             raise AudioError(str(path), "holds no audio", "record it again")
         if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:
@@ -67,8 +71,7 @@ class FileSource:
         return file
 
     def _unreadable(self, error: Exception) -> AudioError:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        return AudioError(str(self.path), f"cannot be read as audio ({reason})", f"give an undamaged {FORMATS} file")
+        return AudioError(str(self.path), f"cannot be read as audio ({_reason(error)})", f"give an undamaged {FORMATS} file")
 
     def _mono(self) -> Iterator[np.ndarray]:
         chunks = self._mixed()
@@ -100,8 +103,11 @@ def write(path: str | Path, samples: np.ndarray, rate_hz: int) -> None:
         with Path(path).open("wb") as file:
             soundfile.write(file, samples, rate_hz, format=kind)
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise AudioError(str(path), f"cannot be written ({reason})", remedy) from error
+        raise AudioError(str(path), f"cannot be written ({_reason(error)})", remedy) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(getattr(error, "error_string", error)).strip().rstrip(".")
 
 
 def _nearest_rate(native_hz: int) -> int:

@@ -1,7 +1,9 @@
 """Files as a source."""
 
 import os
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +167,17 @@ def test_what_cannot_be_a_source_says_why(tmp_path, make, reason):
     make(tmp_path / "x.wav")
     with pytest.raises(AudioError, match=reason):
         FileSource(tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_file_without_permission_says_so(request, closed):
+    # pytest's own folders can be entered by their owner alone.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        soundfile.write(folder / "a.wav", np.zeros(RATE_HZ), RATE_HZ)
+        folder.chmod(0o755 if closed == "file" else 0o700)
+        (folder / "a.wav").chmod(0o000 if closed == "file" else 0o644)
+        request.getfixturevalue("unprivileged")
+        with pytest.raises(AudioError, match="may not be read by this user; change its permissions"):
+            FileSource(folder / "a.wav")
+        os.seteuid(os.getuid())

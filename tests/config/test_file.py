@@ -170,17 +170,6 @@ def test_a_file_that_cannot_be_one_is_refused(folder, name, problem):
     assert "--config" in fault.remedy
 
 
-@pytest.fixture
-def unprivileged():
-    """Root may read anything, so it steps down."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    yield
-    os.seteuid(0)
-
-
 def test_a_file_without_permission_is_refused(folder, request):
     path = written(folder, "site = 'a'")
     path.chmod(0)
