@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,7 +47,8 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
         witness = Witness(broker.port)
         sound = f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\n'
         config = write_config(folder, f'{sound}[mqtt]\nurl = "{broker.url}"\n')
-        edge = Kept(config, line.env | {"XDG_STATE_HOME": str(folder / "state")})
+        memory = Path(tempfile.mkdtemp(prefix="k1run", dir="/dev/shm"))  # as RuntimeDirectory= is
+        edge = Kept(config, line.env | {"XDG_STATE_HOME": str(folder / "state"), "RUNTIME_DIRECTORY": str(memory)})
         watch = Live(edge, witness, report)
         try:
             watch.follow(minutes * 60)
@@ -55,6 +58,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
             flashes_s = wall.flashes_s() - began_s
             edge.close()
             witness.close()
+            shutil.rmtree(memory)
         length_s = minutes * 60
         sixth = [_f_between(truth_s, flashes_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
         report.write(
