@@ -328,6 +328,12 @@ def test_a_second_client_of_the_same_name_is_noticed(mosquitto):
             assert second.connected
 
 
+def test_a_twin_that_comes_again_and_again_is_guessed(mosquitto):
+    with linked(mosquitto.settings(), "twin", backoff=lambda _attempt: 0.05) as first, \
+            linked(mosquitto.settings(), "twin", backoff=lambda _attempt: 0.05):
+        eventually(lambda: "is another client twin?" in first.parting)
+
+
 def test_a_flood_is_dropped_and_counted_and_costs_a_bounded_share_of_each_hop(tmp_path):
     flood = INBOX_LIMIT + 500
     # Else mosquitto drops what a victim on a busy machine has not taken yet, and less than the flood arrives.
