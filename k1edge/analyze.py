@@ -182,7 +182,7 @@ def _finish(song: Song, state: str, args: argparse.Namespace, show: Bars | Lines
         from k1edge.plot import draw
 
         target = args.plot / f"{song.path.name}.png" if args.plot.is_dir() else args.plot
-        draw(song.map, song.path.stem).save(target)
+        draw(song.map, song.path.stem).save(target, optimize=True)
     if args.json:
         print(json.dumps(song.report(), ensure_ascii=False), flush=True)
     else:

@@ -123,7 +123,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.plot:
         from k1edge.plot import draw
 
-        draw(song, song.metadata.filename).save(args.plot)
+        draw(song, song.metadata.filename).save(args.plot, optimize=True)
     return 0
 
 

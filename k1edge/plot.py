@@ -18,6 +18,8 @@ from k1edge.genesis.document import GenesisMap, plain
 
 SIZE = (1800, 1000)
 SCALE = 2
+COLOUR_STEP = 6
+"""Colours finer than this nobody sees, and they are half of the file."""
 MARGIN = (96, 40)
 GROUND, PANEL, INK, FAINT = (9, 10, 16), (17, 19, 28), (228, 230, 238), (110, 116, 134)
 BAND_COLOURS = {"bass": (255, 92, 57), "mids": (255, 190, 92), "highs": (120, 214, 255)}
@@ -33,6 +35,7 @@ SECTION_COLOURS = {
 }
 OTHER_SECTION = (80, 84, 96)
 BUILD_COLOUR = (52, 34, 72)
+TEMPO_COLOUR, TEMPO_SHARE = (110, 190, 255), 0.34
 MOOD_COLOURS = {"valence": (126, 226, 160), "arousal": (255, 120, 100), "tension": (186, 140, 255)}
 ROWS = {
     "title": (28, 92),
@@ -90,7 +93,8 @@ def draw(song: GenesisMap, title: str) -> Image.Image:
     _mood(canvas, notes.get("mood"))
     _axis(canvas)
     glowing = _glow(canvas, notes.get("drops", []))
-    return glowing.resize(SIZE, Image.Resampling.LANCZOS)
+    small = glowing.resize(SIZE, Image.Resampling.LANCZOS)
+    return small.point(lambda value: value // COLOUR_STEP * COLOUR_STEP)
 
 
 def _resampled(points: list[dict[str, float]], canvas: _Canvas) -> np.ndarray:
@@ -179,21 +183,30 @@ def _bands(canvas: _Canvas, bands: dict[str, np.ndarray]) -> None:
 
 
 def _beats(canvas: _Canvas, rhythm: dict[str, Any], tempo: dict[str, Any] | None) -> None:
-    top, bottom = canvas.panel("beats", "beats")
+    top, bottom = canvas.panel("beats", "")
+    canvas.text(((MARGIN[0] - 12) * SCALE, bottom / SCALE - 30), "beats", 13, anchor="rm")
     downbeats = set(rhythm.get("downbeat_ms", []))
     strengths = rhythm.get("beat_strength") or [0.7] * len(rhythm["beat_grid_ms"])
     for at_ms, strength in zip(rhythm["beat_grid_ms"], strengths, strict=True):
         x, is_down = canvas.x(at_ms), at_ms in downbeats
-        height = (bottom - top) * (0.2 + 0.45 * strength) * (1.15 if is_down else 0.75)
+        height = (bottom - top) * (0.2 + 0.4 * strength) * (1.0 if is_down else 0.6)
         foot, colour = bottom - 4 * SCALE, INK if is_down else (92, 98, 118)
         canvas.draw.line((x, foot, x, foot - height), fill=colour, width=SCALE * (2 if is_down else 1))
     if tempo and len(tempo["bpm"]) > 1:
-        low, high = min(tempo["bpm"]) - 5, max(tempo["bpm"]) + 5
-        line = [
-            (canvas.x(at_ms), bottom - (bottom - top) * (0.1 + 0.8 * (bpm - low) / (high - low)))
-            for at_ms, bpm in zip(tempo["at_ms"], tempo["bpm"], strict=True)
-        ]
-        canvas.draw.line(line, fill=(110, 190, 255), width=2 * SCALE, joint="curve")
+        _tempo(canvas, tempo, (top, top + (bottom - top) * TEMPO_SHARE))
+
+
+def _tempo(canvas: _Canvas, tempo: dict[str, Any], lane: tuple[float, float]) -> None:
+    """The tempo on a scale on which a player's few per cent are a small wave, and a change of song is a step."""
+    top, bottom = lane
+    usual = float(np.median(tempo["bpm"]))
+    low, high = min(usual * 0.9, min(tempo["bpm"])), max(usual * 1.1, max(tempo["bpm"]))
+    line = [
+        (canvas.x(at_ms), bottom - (bottom - top) * (bpm - low) / (high - low))
+        for at_ms, bpm in zip(tempo["at_ms"], tempo["bpm"], strict=True)
+    ]
+    canvas.draw.line(line, fill=TEMPO_COLOUR, width=2 * SCALE, joint="curve")
+    canvas.text(((MARGIN[0] - 12) * SCALE, (top + bottom) / 2 / SCALE), "tempo", 13, colour=TEMPO_COLOUR, anchor="rm")
 
 
 def _mood(canvas: _Canvas, mood: dict[str, Any] | None) -> None:

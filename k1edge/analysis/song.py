@@ -220,8 +220,9 @@ def _without_letter(span: dict[str, Any]) -> dict[str, Any]:
 def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
     edges = np.unique(np.concatenate([[0], _hops(grid.times_s, recording), [len(recording)]]))
     chroma = _means(recording["chroma"], edges)
-    key = tone.key(recording["chroma"].astype(np.float32))
-    return ({"key": key} if key else {}) | {"chords": tone.chords(chroma, edges / HOPS_PER_S * MS)}
+    spans = tone.chords(chroma, edges / HOPS_PER_S * MS)
+    key = tone.key(recording["chroma"].astype(np.float32), spans)
+    return ({"key": key} if key else {}) | {"chords": spans}
 
 
 def _mood(recording: Recording, bpm: float) -> dict[str, Any]:

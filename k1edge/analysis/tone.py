@@ -15,6 +15,8 @@ PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 TRIADS = {"": (0, 4, 7), "m": (0, 3, 7)}
+HOME_WEIGHT, FIRST_WEIGHT = 0.5, 0.15
+"""What a key gains, beside the correlation of its profile, by its triad sounding all the time, and by its sounding first."""
 NO_CHORD = "N"
 STAY = 0.80
 """Probability that a chord goes on over the next beat: chords last some four beats."""
@@ -38,16 +40,31 @@ def key_fits(chroma: np.ndarray) -> np.ndarray:
     return _standardised(chroma) @ KEY_PROFILES.T
 
 
-def key(chroma: np.ndarray) -> dict[str, Any] | None:
-    """(n, 12) profiles of a song -> its key; None when nothing is tonal. Confidence: lead over the next best unrelated key."""
+def key(chroma: np.ndarray, spans: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """(n, 12) profiles of a song and its chords -> its key; None when nothing is tonal.
+
+    Keys that share their tones (A minor, C major, E minor but for one) are told apart by whose own triad sounds longest, and
+    first. Confidence: the lead over the next best key.
+    """
     total = chroma.sum(axis=0)
     if total.sum() < 1e-6:
         return None
-    fits = key_fits(total)
+    fits = key_fits(total) + _home(spans)
     best = int(fits.argmax())
     rivals = np.delete(fits, best)
     confidence = float(np.clip((fits[best] - rivals.max()) * 4 + max(fits[best], 0) * 0.5, 0.0, 1.0))
     return {"tonic": PITCHES[best % 12], "mode": "major" if best < 12 else "minor", "confidence": round(confidence, 3)}
+
+
+def _home(spans: list[dict[str, Any]]) -> np.ndarray:
+    """(24,) how much of the time the triad of each key sounds, and whether it is the first."""
+    shares = np.zeros(24)
+    for span in spans:
+        shares[CHORD_NAMES.index(span["label"])] += span["end_ms"] - span["start_ms"]
+    shares *= HOME_WEIGHT / max(shares.sum(), 1e-9)
+    if spans:
+        shares[CHORD_NAMES.index(spans[0]["label"])] += FIRST_WEIGHT
+    return shares
 
 
 def _chord_names() -> tuple[list[str], np.ndarray]:
