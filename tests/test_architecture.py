@@ -51,6 +51,7 @@ DOORS = {
     "sounddevice": ("audio.linein",),
     "soundfile": ("audio.files",),
     "soxr": ("audio.files",),
+    "av": ("audio.m4a",),
     "aubio": ("beat.aubio_engine",),
     "paho": LINK,
     "iotcore": ("system.broker",),

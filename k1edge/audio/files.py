@@ -1,4 +1,4 @@
-"""Audio files as a source: wav, flac, ogg and mp3, streamed in small pieces and never held whole.
+"""Audio files as a source: wav, flac, ogg, mp3 and (see `m4a`) m4a, streamed in small pieces and never held whole.
 
 Consumes a path, emits `AudioBlock`s of the mono mix at 44.1 or 48 kHz: the file's own rate when it is one of these,
 otherwise resampled once, here. Samples that are not finite become silence, so that no stage downstream needs to ask.
@@ -14,6 +14,7 @@ import soundfile
 
 from k1edge.audio import AudioError
 from k1edge.audio.blocks import blocks
+from k1edge.audio.m4a import M4aError, M4aFile, is_m4a
 from k1edge.frames import AudioBlock, StreamFormat
 
 RATES_HZ = (44_100, 48_000)
@@ -51,7 +52,7 @@ class FileSource:
             return self._opened()
         except PermissionError as error:
             raise AudioError(str(self.path), "may not be read by this user", "change its permissions") from error
-        except (soundfile.SoundFileError, OSError) as error:
+        except (soundfile.SoundFileError, M4aError, OSError) as error:
             raise self._unreadable(error) from error
 
     def _opened(self) -> soundfile.SoundFile:
@@ -62,8 +63,8 @@ class FileSource:
             raise AudioError(str(path), "is not a file", f"give one {FORMATS} file")
         if not path.stat().st_size:
             raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
-        path.open("rb").close()  # the library does not tell what it is refused
-        file = soundfile.SoundFile(path)
+        # Opened here too: the library does not tell what it is refused.
+        file = M4aFile(path) if is_m4a(path) else soundfile.SoundFile(path)
         if not file.frames:
             raise AudioError(str(path), "holds no audio", "record it again")
         if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:
