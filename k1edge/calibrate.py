@@ -97,7 +97,8 @@ def main(args: argparse.Namespace) -> int:
 
 def line_latencies(audio: AudioSettings, clicks: int, output: str, metres: float) -> tuple[str, list[float]]:
     """The device, and for each click that was heard how late it was beyond what the stream's clock knows. Raises AudioError."""
-    from k1edge.audio.linein import Emission, LineIn
+    from k1edge.audio.linein import LineIn
+    from k1edge.audio.lineout import Emission
 
     line = LineIn(audio)
     try:

@@ -12,7 +12,7 @@ from k1edge.config import AudioSettings
 from k1edge.frames import AudioBlock, StreamFormat
 
 if TYPE_CHECKING:
-    from k1edge.audio.linein import Playback
+    from k1edge.audio.lineout import Playback
     from k1edge.audio.synth import Sound
 
 SOURCES = """`line` (the configured input), `demo` (the demo song, over and over), or an audio file, played at its own pace
@@ -71,7 +71,7 @@ class Audible:
         self._playback: Playback | None = None
 
     def __iter__(self) -> Iterator[AudioBlock | None]:
-        from k1edge.audio.linein import play
+        from k1edge.audio.lineout import play
 
         song = self._song
         self._playback = play(song.samples if song.stereo is None else song.stereo, song.rate_hz, loop=True)

@@ -44,6 +44,10 @@ class HoleFinder:
         self._overflowed = False
         self._until_warm = WARM_UP
 
+    def skip(self, hops: int) -> None:
+        """So many came and were passed over."""
+        self._hops += hops
+
     def observe(self, arrived_ns: int, overflowed: bool) -> int:
         """Hops to skip before this one: 0, or the whole hops that the clock says are missing."""
         if self._began_ns is None:

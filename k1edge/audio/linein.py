@@ -1,4 +1,4 @@
-"""The line input: a sound card, found by its name, as a source of hops; alone imports sounddevice.
+"""The line input: a sound card, found by its name, as a source of hops; alone imports sounddevice (for `lineout`, too).
 
 Emits `AudioBlock`s (mono float32 at 44.1 or 48 kHz) and `None` when no hop came within 50 ms. PortAudio's thread runs one
 short callback that copies the hop into a queue; a blocking read is never made, since it hangs and then crashes when a card
@@ -32,13 +32,13 @@ BREATH_S = 0.05
 """The longest the loop waits for one hop before it gets `None`."""
 STALL_S = 0.2
 """Waiting without a hop after which the card counts as lost: callbacks were never seen more than 57 ms apart."""
+BACKLOG = 50
+"""Hops that may wait for a process that was held up: it catches up with half a second, beats of before that are past."""
 FIRST_BLOCK_S = 5.0
 """Patience for the first hop: an idle PulseAudio source takes 1.9 s."""
 BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
-OUTPUT_S, PRIMED = 0.3, 20
-"""Of sound in hand while latency is measured, for a gap would spoil it; buffers after which an output knows its latency."""
 CLOSE_LIMIT_S = 1.0
 PEAK_EVERY = 5
 """Hops between looks at single channels: what is dead is so for seconds, and a look costs 8 us."""
@@ -81,7 +81,7 @@ class LineIn:
 
     def close(self) -> None:
         """Lets go of the card. Raises AudioError when it does not within CLOSE_LIMIT_S: then only a new process helps."""
-        _within(CLOSE_LIMIT_S, self._shut, self.device.name)
+        within(CLOSE_LIMIT_S, self._shut, self.device.name)
 
     def _shut(self) -> None:
         # What a dying card says while it is closed is of no use to anyone.
@@ -97,7 +97,7 @@ class LineIn:
             put((bytes(hop), clock(), status.input_overflow))
 
         try:
-            with _quiet():
+            with quiet():
                 stream = portaudio.RawInputStream(
                     device=self.device.index, channels=channels, samplerate=self.fmt.rate_hz, blocksize=self.fmt.hop,
                     dtype="float32", latency=BUFFER_S, callback=copy, finished_callback=lambda: put(None),
@@ -118,6 +118,14 @@ class LineIn:
         return AudioError(self.device.name, f"cannot be opened ({error.args[0]})", remedy, kind)
 
     def _hop_or_none(self) -> AudioBlock | None:
+        if (waiting := self._hops.qsize()) > BACKLOG:
+            # A machine that cannot keep up must not fall behind ever further, nor keep what it will never hear.
+            skipped = [self._hops.get() for _ in range(waiting - 1)]
+            if None in skipped:
+                raise self._lost("was disconnected, or its sound server ended")
+            self._holes.skip(len(skipped))
+            self._next += len(skipped) * self.fmt.hop
+            self.lost_samples += len(skipped) * self.fmt.hop
         try:
             hop = self._hops.get(timeout=BREATH_S)
         except Empty:
@@ -156,78 +164,6 @@ def list_devices(cards: Path = CARDS) -> list[Device]:
     return [device.offering(_rates_hz(portaudio, device)) for device in found]
 
 
-def play(samples: np.ndarray, rate_hz: int, loop: bool = False) -> Playback:
-    """Starts playing (n,) or (n, channels) float32 on the default output and returns at once. Raises AudioError."""
-    portaudio = _portaudio()
-    try:
-        with _quiet():
-            portaudio.query_devices(kind="output")
-            portaudio.play(samples, rate_hz, loop=loop)
-    except (portaudio.PortAudioError, ValueError) as error:
-        raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
-    return Playback(portaudio)
-
-
-class Emission:
-    """Sound on its way to an output, and when its first sample was in the air; for measuring, so nothing is looped."""
-
-    def __init__(self, samples: np.ndarray, rate_hz: int, output: str = "") -> None:
-        """Starts (n,) float32 on the named output, or the default one. Raises AudioError."""
-        portaudio = _portaudio()
-        self.underflows = 0
-        self._samples, self._rate_hz, self._at = samples, rate_hz, 0
-        self._began_ns: list[int] = []
-        try:
-            with _quiet():
-                self._stream = portaudio.OutputStream(
-                    samplerate=rate_hz, device=output or None, channels=1, dtype="float32", latency=OUTPUT_S,
-                    callback=self._feed,
-                )  # fmt: skip
-                self._stream.start()
-        except (portaudio.PortAudioError, ValueError) as error:
-            what = f"cannot play ({error.args[0]})"
-            raise AudioError(output or "output", what, "connect it, or name another with --output") from error
-
-    def _feed(self, out: np.ndarray, frames: int, times: Any, status: Any) -> None:
-        ahead_ns = round((times.outputBufferDacTime - times.currentTime) * 1e9)
-        self._began_ns.append(time.monotonic_ns() + ahead_ns - self._at * 1_000_000_000 // self._rate_hz)
-        self.underflows += status.output_underflow
-        piece = self._samples[self._at : self._at + frames]
-        self._at += frames
-        out[: len(piece), 0], out[len(piece) :] = piece, 0.0
-
-    @property
-    def began_ns(self) -> int | None:
-        """When the first sample was in the air, on the monotonic clock, as far as PortAudio knows; None until that is known.
-        The first buffers are filled before anything plays and know nothing of what will be in front of them."""
-        told = self._began_ns[len(self._began_ns) // 2 :]
-        return round(float(np.median(told))) if len(self._began_ns) >= PRIMED else None
-
-    def close(self) -> None:
-        """Stops at once."""
-        _within(CLOSE_LIMIT_S, self._stream.close, "output")
-
-
-class Playback:
-    """Sound on its way to the loudspeaker."""
-
-    def __init__(self, portaudio: ModuleType) -> None:
-        self._portaudio = portaudio
-
-    @property
-    def latency_s(self) -> float:
-        """From the call of `play` to the air, as far as PortAudio knows."""
-        return self._portaudio.get_stream().latency
-
-    def wait(self) -> None:
-        """Returns when all has been played."""
-        self._portaudio.wait()
-
-    def close(self) -> None:
-        """Stops at once."""
-        _within(CLOSE_LIMIT_S, self._portaudio.stop, "output")
-
-
 def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
     found = [(index, d) for index, d in enumerate(portaudio.query_devices()) if d["max_input_channels"] > 0]
     ids = card_ids(cards)
@@ -256,14 +192,14 @@ def _rates_hz(portaudio: ModuleType, device: Device) -> tuple[int, ...]:
             return False
         return True
 
-    with _quiet():
+    with quiet():
         return tuple(rate_hz for rate_hz in RATES_HZ if offers(rate_hz))
 
 
-def _portaudio() -> ModuleType:
+def sound_library() -> ModuleType:
     """sounddevice, whose import initialises PortAudio."""
     try:
-        with _quiet():
+        with quiet():
             import sounddevice
     except OSError as error:
         raise AudioError("PortAudio", "the library is missing", "apt install libportaudio2") from error
@@ -273,21 +209,21 @@ def _portaudio() -> ModuleType:
 def _portaudio_afresh() -> ModuleType:
     """PortAudio with its list of devices as of now: it looks only when it is initialised, and a card that was pulled and
     came back cannot be opened before. Ends every other stream of this process."""
-    portaudio = _portaudio()
+    portaudio = sound_library()
 
     def initialise() -> None:
         portaudio._terminate()
         portaudio._initialize()
 
     try:
-        with _quiet():
-            _within(CLOSE_LIMIT_S * 5, initialise, "PortAudio")
+        with quiet():
+            within(CLOSE_LIMIT_S * 5, initialise, "PortAudio")
     except portaudio.PortAudioError as error:
         raise AudioError("PortAudio", f"does not start ({error.args[0]})", "check the sound configuration") from error
     return portaudio
 
 
-def _within(limit_s: float, action: Any, device: str) -> None:
+def within(limit_s: float, action: Any, device: str) -> None:
     """Runs what may never return in a thread of its own; raises what it raises, or AudioError after the limit."""
     failures: list[Exception] = []
 
@@ -307,7 +243,7 @@ def _within(limit_s: float, action: Any, device: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Sends the C libraries' stderr to nowhere: ALSA and PortAudio print pages while they probe."""
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

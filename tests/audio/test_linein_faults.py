@@ -41,7 +41,7 @@ def portaudio(monkeypatch, tmp_path):
         check_input_settings=lambda *_, **__: None,
         query_devices=lambda: [{"name": "USB Audio CODEC: - (hw:1,0)", "max_input_channels": 8}],
     )  # fmt: skip
-    monkeypatch.setattr(linein, "_portaudio", lambda: library)
+    monkeypatch.setattr(linein, "sound_library", lambda: library)
     monkeypatch.setattr(linein, "CLOSE_LIMIT_S", 0.1)
     library.cards = tmp_path / "cards"
     return library
@@ -128,6 +128,27 @@ def test_an_overflow_marks_its_block_and_is_counted(portaudio):
     blocks = iter(line)
     assert [next(blocks).overflowed, next(blocks).overflowed] == [False, True]
     assert (line.blocks, line.overflows) == (2, 1)
+
+
+def test_a_process_that_cannot_keep_up_skips_what_is_old_and_counts_it(portaudio):
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    frames = np.zeros((480, 2), np.float32)
+    for _ in range(linein.BACKLOG + 11):
+        line._stream.deliver(frames)
+    blocks = iter(line)
+    first = next(blocks)
+    assert first.start == 60 * 480, "the newest of those that waited"
+    assert line.lost_samples == 60 * 480
+    line._stream.deliver(frames)
+    assert next(blocks).start == 61 * 480
+
+
+def test_a_short_hold_up_is_caught_up_with_and_nothing_is_lost(portaudio):
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    for _ in range(linein.BACKLOG):
+        line._stream.deliver(np.zeros((480, 2), np.float32))
+    assert [next(iter(line)).start for _ in range(linein.BACKLOG)] == [i * 480 for i in range(linein.BACKLOG)]
+    assert line.lost_samples == 0
 
 
 def test_waiting_yields_none_until_the_patience_is_over(portaudio, monkeypatch):

@@ -51,7 +51,8 @@ PLAY_AND_LISTEN = """
 import json, time
 from types import SimpleNamespace
 from k1edge.audio import synth
-from k1edge.audio.linein import LineIn, play
+from k1edge.audio.linein import LineIn
+from k1edge.audio.lineout import play
 line = LineIn(SimpleNamespace(device="k1line", rate_hz=44100, channel="mix"))
 blocks = iter(line)
 while next(blocks) is None:
@@ -80,7 +81,7 @@ def test_what_is_played_on_the_default_output_is_heard_on_the_line(pulse_line):
 
 def test_playing_without_an_output_says_so(wire_line):
     wire_line.plug(np.zeros((4410, 2), np.int16))
-    program = "import numpy\nfrom k1edge.audio.linein import play\nplay(numpy.zeros(4410, 'f'), 44100)"
+    program = "import numpy\nfrom k1edge.audio.lineout import play\nplay(numpy.zeros(4410, 'f'), 44100)"
     done = subprocess.run([sys.executable, "-c", program], env=wire_line.env, capture_output=True, text=True, timeout=60)
     assert "AudioError: output: cannot play" in done.stderr
     assert "leave out --play" in done.stderr
