@@ -108,7 +108,9 @@ class Recorder:
             features.chroma,
             features.level_dbfs,
             features.centroid_hz,
-            *heard,
+            heard.activation,
+            heard.onset,
+            heard.kick,
             not features.silent,
         )
         self._used = row + 1
