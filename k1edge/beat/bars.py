@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 1.5
+MARGIN = 2.5
 """How many times as probable another count must be to get a vote."""
-VOTES = 3
+VOTES = 5
 """Beats in a row that must vote for the same count before it is taken."""
 FIRST_AT = 0.35
 """Probability at which the first count is taken; below, the bar is unknown."""

@@ -14,9 +14,9 @@ from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, TEMPI, BarPointer
 
 NEIGHBOURS = 4
 """Tempi on either side that count as the same: +-9 %."""
-LEVEL_MARGIN = 8.0
+LEVEL_MARGIN = 6.0
 """Another tempo must be this many times as probable before it is followed."""
-PHASE_MARGIN = 2.5
+PHASE_MARGIN = 2.0
 WITHIN = 2.5
 """Steps round a peak that belong to the same predicted beat: +-50 ms."""
 SMOOTHING = np.ones(3)

@@ -13,7 +13,7 @@ from k1edge.beat.belief import Belief
 from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
-LOCK_AT, UNLOCK_AT = 0.65, 0.12
+LOCK_AT, UNLOCK_AT = 0.60, 0.12
 """Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network."""
 NONE_AT_UNLOCK = 0.90
 RESTS_UP_TO = 150
@@ -23,8 +23,14 @@ QUIET_RETURN = 0.2
 """Share of the way back per hop of sound."""
 STARVED_BELOW, STARVED_FADE_S = 0.30, 2.0
 """No activation has come near a beat for some seconds: there is nothing to follow, but nothing against the grid either."""
+MUSIC_S = 2.0
+"""Over which the network's opinion that there is music with a beat is averaged; at once at the first sound."""
+MUSIC_TO_LOCK, MUSIC_TO_STAY = 0.55, 0.25
+"""Speech and clatter may have a rhythm for a moment; whether it is music takes longer to hear."""
 MUSIC_AT_LEAST = 0.5
-"""Without music there is no breakdown, only an end."""
+SUSTAINED = (0.006, 0.045)
+"""Mean novelty of held chords (0.01-0.04); mains hum has less, speech and noise more (measured on training items). Without
+music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
@@ -45,22 +51,26 @@ class Lock:
     def __init__(self) -> None:
         self.confidence, self.locked, self.coasting = 0.0, False, False
         self.quiet_hops = 0
-        self._loudness, self._peak, self._music = 1.0, 0.0, 0.0
+        self._loudness, self._peak = 1.0, 0.0
+        self._music, self._novelty, self._heard_hops = 0.0, 0.0, 0
         self._beats_left = 0
         self.signs = (1.0, -6.0, 0.5, 0.5)
         """What the confidence was computed from, as CALIBRATION."""
 
-    def hear(self, silent: bool, heard: Activation) -> None:
-        """Every hop."""
+    def hear(self, silent: bool, heard: Activation, novelty: float = 0.0) -> None:
+        """Every hop; `novelty`: the mean over the bands of `FeatureFrame.novelty`."""
         self.quiet_hops = self.quiet_hops + 1 if silent else 0
         if self.quiet_hops > RESTS_UP_TO:
             self._loudness *= math.exp(-1 / (QUIET_FADE_S * HOPS_PER_S))
         else:
             self._loudness += (1 - self._loudness) * QUIET_RETURN
         self._peak = max(heard.beat, self._peak * math.exp(-1 / (STARVED_FADE_S * HOPS_PER_S)))
-        self._music += (heard.music - self._music) / (STARVED_FADE_S * HOPS_PER_S)
-        starved = not silent and self._peak < STARVED_BELOW and self._music > MUSIC_AT_LEAST
-        self.coasting = self.locked and starved and self._beats_left > 0
+        self._heard_hops = self._heard_hops + 1 if self.quiet_hops < RESTS_UP_TO else 0
+        gain = 1 / max(min(self._heard_hops, MUSIC_S * HOPS_PER_S), 1)
+        self._music += (heard.music - self._music) * gain
+        self._novelty += (novelty - self._novelty) * gain
+        breakdown = self._music > MUSIC_AT_LEAST or SUSTAINED[0] < self._novelty < SUSTAINED[1]
+        self.coasting = self.locked and not silent and self._peak < STARVED_BELOW and breakdown and self._beats_left > 0
         if self.coasting:
             self.confidence *= math.exp(-1 / (COAST_FADE_S * HOPS_PER_S))
 
@@ -75,7 +85,10 @@ class Lock:
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
         self.confidence = odds / (1 + odds) * self._loudness
         mass = belief.mass * self._loudness
-        self.locked = mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK if self.locked else mass > LOCK_AT
+        if self.locked:
+            self.locked = mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK and self._music > MUSIC_TO_STAY
+        else:
+            self.locked = mass > LOCK_AT and self._music > MUSIC_TO_LOCK
 
     def announced(self) -> None:
         """One more beat was announced; after COAST_BEATS of them that were not heard it is over."""

@@ -1,13 +1,14 @@
 """A small causal recurrent network that hears beats, downbeats, and whether there is music with a beat at all.
 
-Consumes `FeatureFrame.bands`, one hop at a time; emits three probabilities, anew on every second hop (FRAMES_PER_S).
+Consumes `FeatureFrame.bands`, one hop at a time; emits three probabilities and a distribution over tempi, anew on every second
+hop (FRAMES_PER_S).
 
-    bands of the last 4 frames (80 ms) -> 64 rectified features -> GRU -> GRU -> 3 logistic outputs
+    bands of the last 4 frames (80 ms) -> 64 rectified features -> GRU -> GRU -> 3 logistic outputs, softmax over 36 tempi
 
 Trained with its targets DELAY_S late: what it says at a hop's end is about the sound DELAY_S before, so that it has heard the
 whole of an attack. Weights, data and limits: MODEL_CARD.md; how it was trained: scripts/train. GRU: Cho et al., EMNLP 2014.
 
-Cost: about 30 us a frame, nothing allocated; 1.6 ms per second of audio on a 2.6 GHz x86-64 core.
+Cost: about 35 us a frame, nothing allocated; 1.8 ms per second of audio on a 2.6 GHz x86-64 core.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ DELAY_S = 0.060
 CONTEXT = 4
 """Frames the first layer sees at once: the rise of an onset."""
 BEAT, DOWNBEAT, MUSIC = 0, 1, 2
+TEMPO_RANGE_BPM, N_TEMPI = (40.0, 240.0), 36
+"""The tempo classes are log-spaced, 5 % wide."""
 WEIGHTS = "network.npz"
 
 
@@ -80,15 +83,20 @@ class BeatNetwork:
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
         weights = weights or load_weights()
         self._front, self._front_bias = weights["front"], weights["front_bias"]
-        self._head, self._head_bias = weights["head"][:3] * np.float32(0.5), weights["head_bias"][:3] * np.float32(0.5)
+        self._head, self._head_bias = weights["head"].copy(), weights["head_bias"].copy()
+        self._head[:3] *= 0.5  # the logistic as above
+        self._head_bias[:3] *= 0.5
         self._layers = (_Gru(weights, "gru1"), _Gru(weights, "gru2"))
         # Each frame is written twice, CONTEXT slots apart, so that the last CONTEXT frames always lie in one piece, in order.
         self._recent = np.zeros((2 * CONTEXT, N_BANDS), np.float32)
         self._windows = [self._recent[slot + 1 : slot + 1 + CONTEXT].reshape(-1) for slot in range(CONTEXT)]
         self._local = np.empty(len(self._front), np.float32)
-        self._output = np.zeros(3, np.float32)
-        self.heard = self._output.view()
-        self.heard.flags.writeable = False
+        self._output = np.zeros(3 + N_TEMPI, np.float32)
+        self._output[3:] = 1 / N_TEMPI
+        self._logistic, self._softmax = self._output[:3], self._output[3:]
+        self.heard, self.tempi = self._logistic.view(), self._softmax.view()
+        """`tempi`: (N_TEMPI,) probability of each tempo class, slowest first; read-only, changes as `heard` does."""
+        self.heard.flags.writeable = self.tempi.flags.writeable = False
         self._hops = 0
 
     def process(self, bands: np.ndarray) -> np.ndarray:
@@ -110,7 +118,11 @@ class BeatNetwork:
             x = layer.process(x)
         out = np.dot(self._head, x, out=self._output)
         np.add(out, self._head_bias, out=out)
-        np.tanh(out, out=out)
+        out = np.tanh(self._logistic, out=self._logistic)
         np.multiply(out, 0.5, out=out)
         np.add(out, 0.5, out=out)
+        tempi = self._softmax
+        np.subtract(tempi, tempi.max(), out=tempi)
+        np.exp(tempi, out=tempi)
+        np.divide(tempi, tempi.sum(), out=tempi)
         return self.heard

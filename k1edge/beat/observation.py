@@ -12,19 +12,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from k1edge.beat.bar_pointer import METRES, ONSET_SHARE, STEP_HOPS, metre_table
-from k1edge.beat.network import DELAY_S, BeatNetwork
+from k1edge.beat.bar_pointer import METRES, ONSET_SHARE, STEP_HOPS
+from k1edge.beat.network import DELAY_S, N_TEMPI, TEMPO_RANGE_BPM, BeatNetwork
 from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 BEAT_SHARE = 0.08
-"""Share of steps that lie on a beat, by which an activation is divided to become a likelihood ratio."""
-DOWNBEAT_SHARE = 0.25
-"""Share of beats that are downbeats."""
-BEAT_WEIGHT = 0.5
-DOWNBEAT_WEIGHT = 0.8
+"""By which an activation is divided to become a likelihood ratio: lower favours fast levels, higher slow ones."""
+DOWNBEAT_LOGITS = {4: (1.3, -1.1, 0.2, -0.65), 3: (1.9, -2.2, -1.2), 2: (1.75, -0.3), 5: (1.5, -2.6, -1.95, 1.4, -1.0)}
+DOWNBEAT_SPREAD = 1.4
+"""What the network says of a downbeat, given a beat, at each beat of a bar, as logits: mean and spread over rendered songs."""
+BEAT_WEIGHT = 0.4
+DOWNBEAT_WEIGHT = 0.07
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
-LLR_LIMITS = (-1.5, 3.5)
+HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.35
+"""The activation that is as usual half way between beats as elsewhere between them, and how fast the ratio grows with it."""
+LLR_LIMITS = (-2.0, 3.5)
 """One step never decides: a missing onset costs less than a heard one earns."""
 BANDS_AND_KICK = np.array([[0.40, 0.20, 0.20, 0.20], [1.0, 0.0, 0.0, 0.0]], np.float32)
 """All bands, and the lowest alone. The kick carries the beat in most music that is danced to."""
@@ -36,9 +39,15 @@ LEAST_SPREAD = 0.05
 ONSET_LIMITS = (-0.8, 3.0)
 KICK_PATTERNS = {4: (0.62, -0.45, 0.16, -0.32), 3: (0.6, -0.3, -0.3), 2: (0.4, -0.4), 5: (0.6, -0.2, -0.1, -0.1, -0.2)}
 """Low-band onset strength at each beat of the bar less its mean, in standard deviations; 4/4 measured on rendered music."""
-KICK_WEIGHT = 0.4
+KICK_WEIGHT = 0.3
 KICKS = np.array([strength for metre, _ in METRES for strength in KICK_PATTERNS[metre]])
-IS_DOWN = metre_table()[1] == 0
+EXPECTED = np.array([logit for metre, _ in METRES for logit in DOWNBEAT_LOGITS[metre]])
+TEMPO_WEIGHT, TEMPO_MEMORY_S = 6.0, 4.0
+"""What the network says of the tempo counts as so many opinions, averaged over so long: it is a view of the style, said again
+and again, and no news after a while."""
+TEMPO_SMOOTHING = 2.0
+"""Classes on either side that count as the same tempo: the network chooses the level, the beats the tempo."""
+TEMPO_FLOOR = 0.02
 MUSIC_WEIGHT = 0.02
 """Per step: one second of clear speech or noise outweighs e ** 3."""
 
@@ -57,6 +66,8 @@ class Heard(NamedTuple):
     activation: Activation
     onset: float
     kick: float
+    tempi: np.ndarray | None = None
+    """(N_TEMPI,) the network's probabilities of its tempo classes; overwritten by the next hop."""
 
 
 def _logit(p: float) -> float:
@@ -71,25 +82,35 @@ def evidence(heard: Activation) -> tuple[float, float]:
     return BEAT_WEIGHT * llr, none
 
 
+def half_evidence(heard: Activation) -> float:
+    """How much likelier it is to hear this half way between two beats than anywhere else between them, as a log-ratio."""
+    llr = HALF_SLOPE * (_logit(heard.beat) - _logit(HALF_SHARE))
+    return HALF_WEIGHT * min(max(llr, HALF_LIMITS[0]), HALF_LIMITS[1])
+
+
 def bar_evidence(heard: Activation, kick: float) -> np.ndarray:
     """(B,) log-weights of the beats of every metre: the network's downbeats, and where kicks are usual."""
-    share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.9)
-    trust = DOWNBEAT_WEIGHT * heard.beat
-    down, other = trust * math.log(share / DOWNBEAT_SHARE), trust * math.log((1 - share) / (1 - DOWNBEAT_SHARE))
-    return np.where(IS_DOWN, down, other) + KICK_WEIGHT * kick * KICKS
+    share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.95)
+    off = math.log(share / (1 - share)) - EXPECTED
+    return -DOWNBEAT_WEIGHT * heard.beat / (2 * DOWNBEAT_SPREAD**2) * off * off + KICK_WEIGHT * kick * KICKS
 
 
-class _Neutral:
-    def process(self, bands):
-        return BEAT_SHARE, BEAT_SHARE * DOWNBEAT_SHARE, 0.5
+class TempoEvidence:
+    """The network's tempo classes as log-weights of the tempi of a state space."""
 
+    def __init__(self, tempi_bpm: np.ndarray) -> None:
+        low, high = np.log(TEMPO_RANGE_BPM)
+        place = (np.log(tempi_bpm) - low) / (high - low) * N_TEMPI - 0.5
+        off = np.abs(place[:, None] - np.arange(N_TEMPI))
+        self._mean, self._steps = np.zeros(len(tempi_bpm)), 0
+        self._near = np.clip(TEMPO_SMOOTHING + 0.5 - off, 0.0, 1.0).astype(np.float32)
 
-TRAINED = False
-"""Until the weights are worth hearing, onsets alone decide."""
-
-
-def _network():
-    return BeatNetwork() if TRAINED else _Neutral()
+    def process(self, tempi: np.ndarray) -> np.ndarray:
+        """One step's (N_TEMPI,) probabilities -> (I,) log-weights as they are now."""
+        self._steps += 1
+        gain = max(1 / self._steps, STEP_HOPS / (TEMPO_MEMORY_S * HOPS_PER_S))
+        self._mean += gain * (np.log(np.maximum(self._near @ tempi, TEMPO_FLOOR)) - self._mean)
+        return TEMPO_WEIGHT * self._mean
 
 
 class Ears:
@@ -98,7 +119,7 @@ class Ears:
     LATENCY_HOPS = DELAY_S * HOPS_PER_S
 
     def __init__(self) -> None:
-        self._network = _network()
+        self._network = BeatNetwork()
         self._novelty = Novelty()
         lag = round(self.LATENCY_HOPS - Novelty.LATENCY_HOPS)
         self._late = deque([np.zeros(2)] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
@@ -108,7 +129,7 @@ class Ears:
         activation = Activation(*map(float, self._network.process(features.bands)))
         self._late.append(self._novelty.process(features))
         onset, kick = np.maximum(self._late[0], self._late[1]).tolist()
-        return Heard(activation, onset, kick)
+        return Heard(activation, onset, kick, self._network.tempi)
 
 
 class Novelty:

@@ -19,7 +19,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
-from k1edge.beat.observation import Activation, Ears, Heard, bar_evidence, evidence
+from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -56,6 +56,7 @@ class BarPointerTracker:
         self.heard = Heard(Activation(0.0, 0.0, 0.0), 0.0, 0.0)
         """What the last hop said of the sound `latency_hops` before its end: for passes over a whole track."""
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
+        self._tempo = TempoEvidence(self._pointer.tempi_bpm)
         self._reader = Reader(self._pointer)
         self._hands = Hands(self._pointer, self._reader)
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
@@ -74,13 +75,13 @@ class BarPointerTracker:
         self._skip_lost(features.end)
         now = self._now
         self.heard = heard = self._ears.process(features)
-        self._lock.hear(features.silent, heard.activation)
+        self._lock.hear(features.silent, heard.activation, float(features.novelty.mean()))
         self._accents.hear(now, heard.activation.beat)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
             else:
-                self._pointer.step(*evidence(heard.activation), heard.onset, bar_evidence(heard.activation, heard.kick))
+                self._step(heard)
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
         return self._state(now, self._announce(now) if self._lock.locked else None)
@@ -125,8 +126,18 @@ class BarPointerTracker:
         return self._pointer.tempo_masses()
 
     @property
+    def signs(self) -> tuple[float, ...]:
+        """What the confidence was last computed from, as `lock.CALIBRATION` weighs it."""
+        return self._lock.signs
+
+    @property
     def _now(self) -> float:
         return self._end / self._fmt.hop if self._end is not None else 0.0
+
+    def _step(self, heard: Heard) -> None:
+        beat_llr, none_llr = evidence(heard.activation)
+        bar, tempo = bar_evidence(heard.activation, heard.kick), self._tempo.process(heard.tempi)
+        self._pointer.step(beat_llr, none_llr, heard.onset, bar, half_llr=half_evidence(heard.activation), tempo=tempo)
 
     def _skip_lost(self, end: int) -> None:
         lost = 0 if self._end is None else round((end - self._end) / self._fmt.hop) - 1

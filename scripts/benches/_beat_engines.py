@@ -13,7 +13,7 @@ from k1edge.analysis.beats import decode, weigh
 from k1edge.analysis.listening import listen
 from k1edge.audio.files import FileSource
 from k1edge.beat.prior import TempoPrior
-from k1edge.beat.tracker import make_tracker
+from k1edge.beat.tracker import BarPointerTracker, BeatTracker, make_tracker
 from k1edge.config import BeatSettings, Settings
 from k1edge.dsp.features import FeatureExtractor
 
@@ -46,10 +46,16 @@ def run_ours(engine: str, path: Path) -> Run:
         locks += state.lock and not locked
         locked = state.lock
         if event := state.announced:
-            lines.append(Announced(seconds(state.end), seconds(event.due), event.number, event.in_bar, event.confidence))
+            at, due_s = seconds(state.end), seconds(event.due)
+            lines.append(Announced(at, due_s, event.number, event.in_bar, event.confidence, signs(tracker)))
     cpu_s = time.process_time() - began
     worst = sorted(hops_ms)[-max(round(len(hops_ms) * WORST_KEPT), 1) :]
     return Run(lines, source.duration_s, cpu_s, locks, worst)
+
+
+def signs(tracker: BeatTracker) -> tuple[float, ...]:
+    """What the tracker's confidence was computed from; aubio's is not computed."""
+    return tracker.signs if isinstance(tracker, BarPointerTracker) else ()
 
 
 def run_offline(path: Path) -> Run:

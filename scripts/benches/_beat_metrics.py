@@ -34,6 +34,8 @@ class Announced:
     number: int
     in_bar: int = 0
     confidence: float = 1.0
+    signs: tuple[float, ...] = ()
+    """What the confidence was computed from."""
 
 
 @dataclass(slots=True)
@@ -83,13 +85,13 @@ def figures(truth_s: np.ndarray, in_bar: np.ndarray, run: Run) -> dict[str, floa
     }
 
 
-def hits(truth_s: np.ndarray, run: Run) -> list[tuple[float, bool]]:
-    """(confidence, whether a true beat lies within HIT_S) of each beat due while the piece plays."""
+def judged(truth_s: np.ndarray, run: Run) -> list[tuple[Announced, bool]]:
+    """Each beat due while the piece plays, and whether a true beat lies within HIT_S."""
     beats = final_beats(run.lines)
     if not len(truth_s):
-        return [(b.confidence, False) for b in beats]
+        return [(b, False) for b in beats]
     inside = [b for b in beats if truth_s[0] - HIT_S <= b.due_s <= truth_s[-1] + HIT_S]
-    return [(b.confidence, bool(np.abs(truth_s - b.due_s).min() <= HIT_S)) for b in inside]
+    return [(b, bool(np.abs(truth_s - b.due_s).min() <= HIT_S)) for b in inside]
 
 
 def lock_time(truth: np.ndarray, heard: np.ndarray) -> float:

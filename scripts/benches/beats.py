@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _beat_calibration import calibrate
 from _beat_engines import OURS, PEERS, run
-from _beat_metrics import Run, figures, hits
+from _beat_metrics import Run, figures, judged
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/bench/beats/data"
@@ -109,10 +110,10 @@ def mean_of_sets(by_group: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def reliability(engine: str, work: list[Item], runs: list[Run]) -> None:
     """Prints, per decile of confidence, how often a true beat lay within 70 ms."""
-    pairs = [pair for item, one in zip(work, runs, strict=True) for pair in hits(item.truth_s, one)]
+    pairs = [pair for item, one in zip(work, runs, strict=True) for pair in judged(item.truth_s, one)]
     if not pairs:
         return
-    confidence, hit = np.array(pairs, float).T
+    confidence, hit = np.array([(beat.confidence, right) for beat, right in pairs], float).T
     print(f"\nreliability of {engine}: mean confidence -> share of beats within 70 ms (n)")
     for low, high in itertools.pairwise(DECILES):
         inside = (confidence >= low) & ((confidence < high) | (high == 1))
@@ -165,6 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--split", choices=("tune", "report"), help="only this half of scripts/bench_split.tsv")
     parser.add_argument("--set", action="append", default=[], help="only this set; repeatable")
     parser.add_argument("--items", action="store_true", help="also one line per item")
+    parser.add_argument("--calibrate", action="store_true", help="also fit the weights of the confidence to these items")
     parser.add_argument("--md", action="store_true", help="tables as markdown")
     parser.add_argument("--plot", type=Path, metavar="FILE",
                         help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats")
@@ -189,6 +191,8 @@ def main() -> int:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
             measured[engine] = alone.submit(measure, engine, work).result()
     report(work, measured, args)
+    if args.calibrate and "bar_pointer" in measured:
+        print("\nCALIBRATION =", calibrate([item.truth_s for item in work], measured["bar_pointer"][0]))
     return 0
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, N_TEMPI, TEMPO_RANGE_BPM
 from k1edge.dsp.features import COMPRESSION, GAIN_HALF_LIFE_S, N_BANDS
 from k1edge.frames import HOPS_PER_S
 
-TEMPO_RANGE_BPM = (40.0, 240.0)
-N_TEMPI = 36
 WIDENING = (0.25, 0.6, 1.0, 0.6, 0.25)
 """Targets around a beat, one frame apart: an onset half a frame off is as right."""
 BEATLESS_WEIGHT = 3.0

@@ -226,6 +226,43 @@ def beatless(rng: np.random.Generator, bank: Bank, length_s: float) -> Item:
     return Item(np.asarray(audio, np.float32), *truth(np.zeros((0, 2))), kind)
 
 
+def click(rng: np.random.Generator, bank: Bank) -> np.ndarray:
+    """A tone burst, a noise burst, or a one-shot of a kit, peak 1."""
+    if rng.random() < 0.5:
+        kit = bank.kits[rng.integers(len(bank.kits))]
+        sounds = kit[str(rng.choice(list(kit)))]
+        return sounds[rng.integers(len(sounds))]
+    t = np.arange(int(0.3 * RATE_HZ)) / RATE_HZ
+    tone = np.sin(2 * np.pi * np.exp(rng.uniform(np.log(200), np.log(5000))) * t)
+    body = tone if rng.random() < 0.7 else rng.standard_normal(len(t))
+    return effects.normalise((body * np.exp(-t / rng.uniform(0.002, 0.05))).astype(np.float32), 1.0)
+
+
+def metronome(rng: np.random.Generator, bank: Bank, length_s: float) -> Item:
+    """A click on every beat and little else: accents, off-beats, a steady, ramping or jumping tempo."""
+    bpm, metre = float(np.exp(rng.uniform(np.log(45), np.log(215)))), int(rng.choice([1, 2, 3, 4, 4]))
+    steps_s = np.full(int(length_s * bpm / 60) + 2, 60 / bpm)
+    if rng.random() < 0.15:
+        steps_s *= np.linspace(1, np.exp(rng.uniform(-0.3, 0.3)), len(steps_s))
+    elif rng.random() < 0.12:
+        steps_s[int(rng.uniform(0.2, 0.8) * len(steps_s)) :] *= np.exp(rng.uniform(-0.5, 0.5))
+    times_s = rng.uniform(0.1, 1.5) + np.cumsum(steps_s)
+    times_s = times_s[times_s < length_s - 0.5]
+    down = (np.arange(len(times_s)) % metre == 0) if metre > 1 else np.full(len(times_s), -1)
+    plain, accent, off = (click(rng, bank) for _ in range(3))
+    out = np.zeros(int((length_s + 2) * RATE_HZ), np.float32)
+
+    def strike(at_s: float, sound: np.ndarray, level: float) -> None:
+        out[int(at_s * RATE_HZ) :][: len(sound)] += sound * level
+
+    off_level = rng.uniform(0.08, 0.5) if rng.random() < 0.4 else 0.0
+    for n, at_s in enumerate(times_s):
+        strike(at_s, accent if down[n] == 1 else plain, 1.0 if down[n] == 1 else 0.8)
+        strike(at_s + steps_s[n] / 2, off, off_level)
+    beats = np.stack([times_s, down.astype(float)], axis=1)
+    return Item(effects.normalise(out[: int(length_s * RATE_HZ)]), *truth(beats), "metronome")
+
+
 @lru_cache(maxsize=1)
 def performance_of(family: int, seed: int, stage: Stage) -> Performance | None:
     """The performance that TAKES items in a row are made of; None: they are beatless, each its own."""
@@ -234,12 +271,15 @@ def performance_of(family: int, seed: int, stage: Stage) -> Performance | None:
     return None if kind == "beatless" else perform(rng, stage.bank, stage.scores, kind)
 
 
-def draw(index: int, seed: int, stage: Stage) -> Item:
+def draw(index: int, seed: int, stage: Stage, metronomes: bool = False) -> Item:
     """Training item number `index`, mastered, at times with someone talking over it."""
     family, take = divmod(index, TAKES)
-    performance = performance_of(family, seed, stage)
+    performance = None if metronomes else performance_of(family, seed, stage)
     rng = np.random.default_rng([seed, family, take])
-    item = produce(rng, stage.bank, performance, again=take > 0) if performance else beatless(rng, stage.bank, 40.0)
+    if performance:
+        item = produce(rng, stage.bank, performance, again=take > 0)
+    else:
+        item = (metronome if metronomes else beatless)(rng, stage.bank, 40.0)
     if rng.random() < 0.07:
         talk = speech(rng, stage.bank, len(item.audio))
         item.audio = item.audio + talk * (effects.rms(item.audio) / effects.rms(talk) * 10 ** (rng.uniform(-10, 6) / 20))

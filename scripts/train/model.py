@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dataset import N_TEMPI
 from torch import nn
 from torch.nn import functional
 
-from k1edge.beat.network import CONTEXT
+from k1edge.beat.network import CONTEXT, N_TEMPI
 from k1edge.dsp.features import N_BANDS
 
 BEAT_WEIGHT, DOWNBEAT_WEIGHT = 4.0, 6.0
 """How much more a missed (down)beat frame costs than a false one: they are few."""
+TEMPO_WEIGHT = 0.12
 
 
 class Model(nn.Module):
-    """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, and tempo, which only helps to learn."""
+    """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, tempo."""
 
     def __init__(self, hidden: int, local: int = 64) -> None:
         super().__init__()
@@ -48,20 +48,37 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, warm_up: int) -> torch.T
     )
     cost = cost + 0.25 * functional.binary_cross_entropy_with_logits(logits[..., 2], music)
     tempo = functional.cross_entropy(logits[..., 3:].reshape(-1, N_TEMPI), target[..., 3].reshape(-1).long(), ignore_index=-1)
-    return cost + 0.06 * torch.nan_to_num(tempo)
+    return cost + TEMPO_WEIGHT * torch.nan_to_num(tempo)
 
 
-def weights_of(model: Model) -> dict[str, np.ndarray]:
-    """Under the names that `BeatNetwork` reads."""
+def _names() -> dict[str, str]:
+    """The names that `BeatNetwork` reads -> those of `Model`."""
     names = {"front": "front.weight", "front_bias": "front.bias", "head": "head.weight", "head_bias": "head.bias"}
     for layer in ("gru1", "gru2"):
         parts = {"into": "weight_ih_l0", "again": "weight_hh_l0", "into_bias": "bias_ih_l0", "again_bias": "bias_hh_l0"}
         names |= {f"{layer}.{ours}": f"{layer}.{theirs}" for ours, theirs in parts.items()}
+    return names
+
+
+def weights_of(model: Model) -> dict[str, np.ndarray]:
+    """Under the names that `BeatNetwork` reads."""
     state = model.state_dict()
-    weights = {ours: state[theirs].numpy() for ours, theirs in names.items()}
-    return weights | {name: weights[name][:3] for name in ("head", "head_bias")}
+    return {ours: state[theirs].numpy() for ours, theirs in _names().items()}
+
+
+def start_from(model: Model, path: Path) -> None:
+    """Goes on from a checkpoint (.pt), or from shipped weights (.npz); outputs that these lack stay as drawn."""
+    if path.suffix == ".pt":
+        model.load_state_dict(torch.load(path)["average"])
+        return
+    state = model.state_dict()
+    with np.load(path) as stored:
+        for ours, theirs in _names().items():
+            weights = torch.from_numpy(stored[ours].astype(np.float32))
+            state[theirs][: len(weights)] = weights
+    model.load_state_dict(state)
 
 
 def export(model: Model, path: Path) -> None:
-    """Weights as float16 .npz, without the tempo classes."""
+    """Weights as float16 .npz."""
     np.savez_compressed(path, **{name: array.astype(np.float16) for name, array in weights_of(model).items()})

@@ -95,7 +95,7 @@ def render_one(index: int) -> str:
     """Draws, analyses and writes one item; what is there already is kept."""
     path = OPTIONS.out / f"{index:05d}.npz"
     if not path.exists():
-        item = draw(index, OPTIONS.seed, STAGE)
+        item = draw(index, OPTIONS.seed, STAGE, OPTIONS.metronomes)
         found = bands(item.audio)
         partial = path.with_suffix(".part.npz")
         np.savez(partial, bands=found.astype(np.float16), beats=item.beats, music=item.music, kind=item.kind)
@@ -114,6 +114,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=100, help="items of about a minute")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--metronomes", action="store_true", help="clicks on the beat and little else, in place of music")
     parser.add_argument("--jobs", type=int, default=1)
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from dataset import batches, load
-from model import Model, export, loss_of
+from model import Model, export, loss_of, start_from
 from torch import distributed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -32,7 +32,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--items", type=Path, nargs="+", required=True, help="folders of cached items")
     parser.add_argument("--held-out", type=Path, required=True, help="folder of items never trained on, for the printed loss")
     parser.add_argument("--out", type=Path, required=True, help="path without suffix")
-    parser.add_argument("--start", type=Path, help="a .pt to go on from")
+    parser.add_argument("--start", type=Path, help="a .pt or the .npz of a package to go on from")
     parser.add_argument("--hidden", type=int, default=96)
     parser.add_argument("--batch", type=int, default=16, help="crops a replica")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a crop")
@@ -70,7 +70,7 @@ class Training:
         torch.manual_seed(options.seed)
         self.options, self.model = options, Model(options.hidden)
         if options.start:
-            self.model.load_state_dict(torch.load(options.start)["average"])
+            start_from(self.model, options.start)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / AVERAGE_OVER))
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=options.rate, weight_decay=1e-3)
         total = options.epochs * options.steps
