@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ SHORTEST_S, FEWEST_BEATS = 45.0, 60
 LONGEST_S = 20 * 60.0
 """18 MB in memory; a set without a pause is cut into pieces."""
 
+MAP_BYTES_A_S = 6_000
+"""Of a map on the disk, for each second of music."""
 HELD_BYTES = 64_000_000
 """Of songs that wait for their analysis: more is a library that does not get on, and the folder may be in memory."""
 
@@ -43,8 +45,11 @@ log = logging.getLogger("k1edge")
 class SongCatcher:
     """One line, song after song."""
 
-    def __init__(self, inbox: Path, utc: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, inbox: Path, mb_a_day: int, utc: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`mb_a_day`: of maps, that may come of what is caught."""
         self._inbox, self._utc = inbox, utc
+        self._daily_hops, self._left_hops = mb_a_day * 1_000_000 // MAP_BYTES_A_S * HOPS_PER_S, 0
+        self._day: date | None = None
         self._recorder: Recorder | None = None
         self._fmt: StreamFormat | None = None
         self._writer: threading.Thread | None = None
@@ -91,7 +96,15 @@ class SongCatcher:
         self._tempi.clear()
         if recorder is None or len(recorder) < SHORTEST_S * HOPS_PER_S or recorder.beats < FEWEST_BEATS:
             return
-        name = f"heard-{self._utc():%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
+        now = self._utc()
+        if now.date() != self._day:
+            self._day, self._left_hops = now.date(), self._daily_hops
+        if self._left_hops < len(recorder):
+            log.info("a song that was heard is not kept: maps of %d s a day are enough for an SD card; [library] live_mb_a_day",
+                     self._daily_hops // HOPS_PER_S)
+            return
+        self._left_hops -= len(recorder)
+        name = f"heard-{now:%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
         work = (self._inbox / name, recorder.finish(), self._fmt.rate_hz)
         writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
         try:

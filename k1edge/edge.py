@@ -87,7 +87,7 @@ class Edge:
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending),
                             settings.beat.lead_ms)
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
-        self._catcher = SongCatcher(heard_folder(library, state_folder())) if catches else None
+        self._catcher = SongCatcher(heard_folder(library, state_folder()), library.live_mb_a_day) if catches else None
         self._score = SelfScore()
         port = settings.telemetry.prometheus_port
         self._metrics = Metrics(port) if port else None

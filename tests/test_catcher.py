@@ -32,7 +32,7 @@ def evening(tmp_path_factory):
     song = four_on_the_floor(126.0, 50.0, 44_100).samples
     pause = np.zeros(44_100 * 4, np.float32)
     sound = np.concatenate([pause, song, pause, song[: 44_100 * 10], pause, song[: 44_100 * 47]])
-    catcher, pipeline = SongCatcher(inbox, Wall()), Pipeline(Settings(), FMT)
+    catcher, pipeline = SongCatcher(inbox, 40, Wall()), Pipeline(Settings(), FMT)
     catcher.begin(FMT)
     for block in blocks(iter([sound]), FMT, False):
         frame = pipeline.process(block)
@@ -70,7 +70,7 @@ def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_p
 
 def test_a_full_disk_costs_a_song_and_nothing_else(evening, tmp_path, caplog):
     (tmp_path / "inbox").write_text("in the way")
-    catcher = SongCatcher(tmp_path / "inbox")
+    catcher = SongCatcher(tmp_path / "inbox", 40)
     catcher.begin(FMT)
     recording, _ = unpack(sorted(evening.iterdir())[0].read_bytes())
     catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "finish": lambda self: recording})()
@@ -92,7 +92,7 @@ def test_what_waits_is_limited(tmp_path, caplog):
 @pytest.mark.parametrize(("second_bpm", "songs"), [(104.0, 2), (126.0, 1)])
 def test_a_song_that_follows_without_a_pause_is_another_where_its_tempo_is(tmp_path, second_bpm, songs):
     sound = np.concatenate([four_on_the_floor(bpm, 56.0, 44_100).samples for bpm in (126.0, second_bpm)])
-    catcher, pipeline = SongCatcher(tmp_path, Wall()), Pipeline(Settings(), FMT)
+    catcher, pipeline = SongCatcher(tmp_path, 40, Wall()), Pipeline(Settings(), FMT)
     catcher.begin(FMT)
     for block in blocks(iter([sound]), FMT, False):
         frame = pipeline.process(block)
@@ -107,3 +107,17 @@ def test_a_song_that_follows_without_a_pause_is_another_where_its_tempo_is(tmp_p
         if songs == 2:
             assert recording.duration_s == pytest.approx(56, abs=8)
             assert np.ptp(np.diff(beats)[12:-12]) < 0.05
+
+
+def test_a_day_s_maps_are_limited_and_the_next_day_begins_anew(tmp_path, monkeypatch):
+    from k1edge import catcher
+
+    kept, wall = [], Wall()
+    monkeypatch.setattr(catcher, "_write", lambda path, *_: kept.append(path.name))
+    caught = SongCatcher(tmp_path, 2, wall)  # 333 s of music a day
+    caught.begin(FMT)
+    for day in (22, 22, 22, 23):
+        wall.now = wall.now.replace(day=day)
+        caught._recorder = type("Heard", (), {"beats": 400, "finish": lambda self: None, "__len__": lambda self: 15_000})()
+        caught.close()
+    assert [name[6:14] for name in kept] == ["20261122", "20261122", "20261123"]

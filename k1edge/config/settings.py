@@ -215,6 +215,8 @@ class LibrarySettings(BaseModel):
     """Nothing outside is ever opened; '' = `music` in the state folder. Its folder `inbox` is watched."""
     capture_live: bool = True
     """Each song heard on the line gets a map; its sound is not kept."""
+    live_mb_a_day: int = Field(40, ge=1, le=100_000)
+    """Of such maps, at most: what else is heard that day gets none, for an SD card wears."""
     limit_mb: int = Field(2_000, ge=10, le=1_000_000)
     """Of maps; beyond it the oldest that are not pinned go."""
     max_file_mb: int = Field(50, ge=1, le=2_000)

@@ -53,6 +53,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
         try:
             watch.follow(minutes * 60)
         finally:
+            told = watch.line()
             start = line.starts()[0]
             began_s = start.monotonic_ns / 1e9 - start.position / RATE_HZ
             flashes_s = wall.flashes_s() - began_s
@@ -62,7 +63,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
         length_s = minutes * 60
         sixth = [_f_between(truth_s, flashes_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
         report.write(
-            f"LIVE, END: {watch.line()}; light F first sixth {sixth[0]:.3f}, last sixth {sixth[1]:.3f}; restarts "
+            f"LIVE, END: {told}; light F first sixth {sixth[0]:.3f}, last sixth {sixth[1]:.3f}; restarts "
             f"{edge.starts - 1}; events lost, twice {witness.durable()}"
         )
 
