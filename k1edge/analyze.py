@@ -7,6 +7,7 @@ already, made of the same audio, is skipped: an interrupted run is simply starte
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("songs", nargs="+", type=Path, metavar="FILE|DIR", help="sound files, or directories of them")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the maps go (default: beside each song)")
     parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="songs at a time (default: %(default)s)")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the song into this file, or into this directory")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the song into this file, several into this directory")
     parser.add_argument("--again", action="store_true", help="also analyse songs that have a map already")
     parser.add_argument("--json", action="store_true", help="print one JSON object a song")
     parser.add_argument("--config", type=Path, metavar="TOML", help="tempo range and the like from this configuration")
@@ -94,15 +95,22 @@ def main(args: argparse.Namespace) -> int:
     if not songs:
         print("k1edge analyze: there is no sound file in there", file=sys.stderr)
         return EXIT_FAILED
+    args.many = len(songs) > 1
+    if args.plot and not importlib.util.find_spec("PIL"):
+        print("k1edge analyze: --plot needs Pillow: pip install 'k1edge[picture]'", file=sys.stderr)
+        return EXIT_USAGE
     show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
     try:
         _work_off(songs, args, show)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError) as end:
         for song in songs:
             if song.worker:
                 song.worker.close()
         show.end(songs)
-        return EXIT_INTERRUPTED
+        if isinstance(end, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        print(f"k1edge analyze: {end.filename}: {end.strerror}", file=sys.stderr)
+        return EXIT_FAILED
     show.end(songs)
     return EXIT_FAILED if any(song.state == "failed" for song in songs) else 0
 
@@ -181,7 +189,8 @@ def _finish(song: Song, state: str, args: argparse.Namespace, show: Bars | Lines
     if args.plot and song.map:
         from k1edge.plot import draw
 
-        target = args.plot / f"{song.path.name}.png" if args.plot.is_dir() else args.plot
+        target = args.plot / f"{song.path.name}.png" if args.many or args.plot.is_dir() else args.plot
+        target.parent.mkdir(parents=True, exist_ok=True)
         draw(song.map, song.path.stem).save(target, optimize=True)
     if args.json:
         print(json.dumps(song.report(), ensure_ascii=False), flush=True)

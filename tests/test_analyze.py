@@ -102,6 +102,20 @@ def test_wrong_usage_is_said(args, code):
     assert done.returncode == code and done.stderr.startswith("k1edge analyze: ")
 
 
+def test_a_place_that_cannot_be_written_is_said_and_nothing_else(music, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = analyze(music / "silence.wav", "-o", tmp_path / "file" / "maps")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("k1edge analyze: ") and "Not a directory" in done.stderr
+
+
+def test_several_songs_are_drawn_into_a_folder(first_run, music, tmp_path):
+    _, maps = first_run
+    done = analyze(music / "песня один.wav", music / "deep", "-o", maps, "--plot", tmp_path / "new", "--json")
+    drawn = {Path(name).name for name, r in reports(done).items() if r["state"] != "failed"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{name}.png" for name in drawn}
+
+
 def test_a_directory_without_songs_is_said(tmp_path):
     assert analyze(tmp_path).returncode == 1
 
