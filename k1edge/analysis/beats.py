@@ -86,6 +86,10 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     spans = tempi.spans(evidence.onset)
     if evidence.tempo is not None:
         spans += tempi.witnessed(evidence.tempo)
+    if evidence.half is not None:
+        spans += tempi.halves(_zone(evidence.half))
+    if evidence.opinion is not None:
+        spans += tempi.opinions(evidence.opinion)
     path = Path(tempi, len(worth))
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), spans), int)
     if not len(steps):

@@ -19,6 +19,8 @@ from k1edge.beat.bar_pointer import (
     TEMPO_STIFFNESS,
     onset_template,
 )
+from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
+from k1edge.beat.observation import TEMPO_FLOOR, TEMPO_SMOOTHING
 from k1edge.beat.prior import TempoPrior
 
 NEIGHBOURS = 5
@@ -26,6 +28,8 @@ NEIGHBOURS = 5
 DELAYS = (-1, 0, 1)
 LIVE_TEMPO_WEIGHT, LIVE_TEMPO_WIDTH = 1.0, 0.05
 """Nats, and spread of log tempo: a level that was followed with confidence is kept where the track leaves a choice."""
+OPINION_WEIGHT, OPINION_S = 0.2, 15.0
+"""Nats that a second of music adds for a level e times as likely by the network, which hears the style of it."""
 LEVELS = 40
 """Of z, between which the normaliser of the onset evidence is interpolated."""
 NEVER = np.float32(-1e30)
@@ -61,6 +65,29 @@ class Tempi:
         """(steps, 2) what the live tracker believed -> (steps, TEMPI) what a beat of each tempo gains by it."""
         away = np.log(self.periods / np.maximum(tempo[:, :1], 1.0)) / LIVE_TEMPO_WIDTH
         return (LIVE_TEMPO_WEIGHT * tempo[:, 1:] * np.exp(-0.5 * away**2)).astype(np.float32)
+
+    def halves(self, half: np.ndarray) -> np.ndarray:
+        """(steps,) evidence of a half -> (steps, TEMPI) what it is worth to a beat of each tempo that ends in each step."""
+        padded = np.concatenate([np.zeros(self.longest, np.float32), half])
+        back = np.round(self.periods / 2).astype(int)
+        return np.stack([padded[self.longest - d : self.longest - d + len(half)] for d in back], axis=1)
+
+    def opinions(self, said: np.ndarray) -> np.ndarray:
+        """(steps, N_TEMPI) the network's view of the tempo -> (steps, TEMPI) what a beat of each tempo gains by it.
+
+        The view of the whole neighbourhood, OPINION_S to either side: it is one of the style, which changes with the song.
+        """
+        low, high = np.log(TEMPO_RANGE_BPM)
+        place = (np.log(60 * STEPS_PER_S / self.periods) - low) / (high - low) * N_TEMPI - 0.5
+        near = np.clip(TEMPO_SMOOTHING + 0.5 - np.abs(place[:, None] - np.arange(N_TEMPI)), 0.0, 1.0)
+        sounding = said.any(axis=1)
+        views = np.log(np.maximum(said @ near.T, TEMPO_FLOOR)) * sounding[:, None]
+        reach, n = round(OPINION_S * STEPS_PER_S), np.arange(len(said))
+        first, last = np.maximum(n - reach, 0), np.minimum(n + reach + 1, len(said))
+        sums = np.concatenate([np.zeros((1, views.shape[1])), np.cumsum(views, axis=0)])
+        counts = np.concatenate([[0], np.cumsum(sounding)])
+        mean = (sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1)[:, None]
+        return (OPINION_WEIGHT * (mean - mean.max(axis=1, keepdims=True)) * self.periods / STEPS_PER_S).astype(np.float32)
 
     def spans(self, onset: np.ndarray) -> np.ndarray:
         """(steps,) z -> (steps, TEMPI) O: what the onsets say of a beat of each tempo that ends in each step."""

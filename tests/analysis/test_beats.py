@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from k1edge.analysis.beats import POSITION, Evidence, decode
+from k1edge.analysis.path import Tempi
 from k1edge.beat.bar_pointer import STEPS_PER_S
+from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
 from k1edge.beat.prior import TempoPrior
 
 RANGE_BPM = (55.0, 215.0)
@@ -46,6 +50,44 @@ def test_a_steady_pulse_is_found_from_its_first_beat_to_its_last(bpm):
     beats = found(heard(truth, 40.0)).times_s
     assert len(beats) == len(truth)
     assert np.abs(beats - truth).max() < 0.02
+
+
+def opinion(bpm: float, steps: int) -> np.ndarray:
+    """A network that is fairly sure of a tempo."""
+    low, high = np.log(TEMPO_RANGE_BPM)
+    said = np.full((steps, N_TEMPI), 0.3 / N_TEMPI, np.float32)
+    said[:, int((np.log(bpm) - low) / (high - low) * N_TEMPI)] += 0.7
+    return said
+
+
+@pytest.mark.parametrize("bpm", [75.0, 150.0])
+def test_the_network_s_view_of_the_tempo_decides_between_levels_that_sound_alike(bpm):
+    pulse = heard(grid(150.0, 60.0), 60.0)
+    strong = np.round((grid(75.0, 60.0) + LATENCY_S) * STEPS_PER_S).astype(int) - 1
+    pulse.beat[:] = np.where(pulse.beat == HEARD, 1.4, UNHEARD)
+    pulse.beat[strong] = 1.6
+    beats = found(replace(pulse, opinion=opinion(bpm, len(pulse.beat)))).times_s
+    assert 60 / np.median(np.diff(beats)) == pytest.approx(bpm, rel=0.03)
+
+
+def test_what_is_usual_half_way_between_beats_does_not_make_the_tempo_double():
+    evidence = heard(grid(75.0, 60.0), 60.0)
+    halves = np.round((grid(75.0, 59.0) + 0.4 + LATENCY_S) * STEPS_PER_S).astype(int) - 1
+    evidence.beat[halves] = 0.6
+    half = np.full(len(evidence.beat), -0.2, np.float32)
+    half[halves] = 0.6
+    beats = found(replace(evidence, half=half)).times_s
+    assert 60 / np.median(np.diff(beats)) == pytest.approx(75, rel=0.03)
+
+
+def test_the_network_s_view_moves_on_with_the_music():
+    tempi = Tempi(TempoPrior(), *RANGE_BPM)
+    said = np.concatenate([opinion(90.0, 3000), opinion(140.0, 3000)])
+    gains = tempi.opinions(said)
+    for step, bpm in ((500, 90.0), (5500, 140.0)):
+        best = 60 * STEPS_PER_S / tempi.periods[gains[step].argmax()]
+        assert best == pytest.approx(bpm, rel=0.12)
+    assert not tempi.opinions(np.zeros_like(said)).any()
 
 
 def test_a_tempo_that_wanders_is_followed():
