@@ -99,13 +99,17 @@ def _facts(song: GenesisMap) -> dict[str, Any]:
         "downbeats": len(rhythm.downbeat_ms),
         "f_measure": metrics.f_measure if notes and notes.f_measure_known else None,
         "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
-        "sections": [{"label": s.label, "from_s": s.start_ms / 1000, "to_s": s.end_ms / 1000} for s in spans["sections"]],
-        "drops_s": [drop.at_ms / 1000 for drop in spans["drops"]],
-        "builds_s": [[build.start_ms / 1000, build.end_ms / 1000] for build in spans["builds"]],
-        "breakdowns_s": [[span.start_ms / 1000, span.end_ms / 1000] for span in spans["breakdowns"]],
+        "sections": [{"label": s.label, "from_s": _s(s.start_ms), "to_s": _s(s.end_ms)} for s in spans["sections"]],
+        "drops_s": [_s(drop.at_ms) for drop in spans["drops"]],
+        "builds_s": [[_s(build.start_ms), _s(build.end_ms)] for build in spans["builds"]],
+        "breakdowns_s": [[_s(span.start_ms), _s(span.end_ms)] for span in spans["breakdowns"]],
         "audio_sha256": song.metadata.hashes.audio_sha256,
         "map_sha256": song.metadata.hashes.map_sha256,
     }
+
+
+def _s(at_ms: float) -> float:
+    return round(at_ms / 1000, 3)
 
 
 def _show(args: argparse.Namespace) -> int:

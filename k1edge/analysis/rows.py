@@ -63,7 +63,7 @@ def hear(recording: Recording, times_s: np.ndarray, is_down: np.ndarray) -> Rows
             beat = Beat(coming, int(dues[coming]), 0, 0, int(periods[coming]), True)
             coming += 1
         row = evidence.process(features, ear.process(features), beat)
-        if row is not None and row.on_beat:
+        if row is not None and row.due in number:
             values[number[row.due]], heard[number[row.due]] = row.values, True
     return Rows(times_s, is_down, values, heard)
 
