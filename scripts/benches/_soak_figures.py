@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +26,10 @@ class Report:
                 file.write(line + "\n")
 
 
-def rss_mb(pid: int | str = "self") -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def own_mb(pid: int | str = "self") -> float:
+    """Resident and its own: pages of mapped files (libraries, and what is on the simulated line) are left out."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(told.partition("RssAnon:")[2].split()[0]) * 1024 / 1e6
 
 
 def descriptors(pid: int | str = "self") -> int:

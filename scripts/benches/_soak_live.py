@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from _soak_figures import Report, descriptors, f_measure, rss_mb, written_mb
+from _soak_figures import Report, descriptors, f_measure, own_mb, written_mb
 from _venue import EDGE, RATE_HZ, Kept, Witness, children
 
 from tests.brokers import Mosquitto
@@ -94,7 +94,7 @@ class Live:
             time.sleep(LOOK_S)
             pid = self._edge.process.pid
             try:
-                self._memory.append((passed_s, rss_mb(pid)))
+                self._memory.append((passed_s, own_mb(pid)))
             except OSError:
                 continue
             if self._open_before is None and passed_s > min(WARM_UP_S, seconds / 4):
@@ -114,7 +114,7 @@ class Live:
     def line(self) -> str:
         passed_s = time.monotonic() - self._began_s
         if self._open_before is None:
-            return f"live {passed_s / 60:.0f} min, warming up, RSS {self._memory[-1][1]:.1f} MB"
+            return f"live {passed_s / 60:.0f} min, warming up, own memory {self._memory[-1][1]:.1f} MB"
         warm = [mb for at_s, mb in self._memory if at_s >= self._warm_s]
         third = max(1, len(warm) // 6)
         told = self._witness.last(f"{EDGE}/telemetry")
@@ -122,7 +122,7 @@ class Live:
         wrote_mb, warm_s = self._written_mb() - self._warm_mb, max(1.0, passed_s - self._warm_s)
         growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
         return (
-            f"live {passed_s / 60:.0f} min: RSS {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
+            f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
             f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {misses} of {hops:,} hops late, "
             f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min = "
             f"{wrote_mb * DAY_S / warm_s:.0f} MB a day; CPU {told.get('cpu_pct', 0):.1f} %"

@@ -16,7 +16,7 @@ from pathlib import Path
 import _soak_live
 import numpy as np
 import soundfile
-from _soak_figures import Report, descriptors, f_measure, rss_mb
+from _soak_figures import Report, descriptors, f_measure, own_mb
 
 from k1edge.blackbox import BlackBox
 from k1edge.clock import StreamClock, Timeline, WallClock
@@ -145,7 +145,7 @@ def fast(songs: list[tuple[Path, np.ndarray]], hours: float, report: Report) -> 
         due_s = np.sort([due for _, due in edge.beats.values()]) / RATE_HZ - first / HOPS_PER_S
         at_s = edge.hops / HOPS_PER_S
         scores.append((at_s, f_measure(truth_s, due_s)))
-        memory.append((at_s, rss_mb()))
+        memory.append((at_s, own_mb()))
         if at_s // HOUR_S > told:
             told = at_s // HOUR_S
             report.write(_line(edge, scores, memory, open_before, time.monotonic() - began_s))
@@ -160,7 +160,8 @@ def _line(edge: Fast, scores: list, memory: list, open_before: int, took_s: floa
     hour = [f for when_s, f in scores if when_s <= HOUR_S + 200], [f for _, f in scores[-12:]]
     return (
         f"{at_s / HOUR_S:.1f} h of audio in {took_s / 60:.1f} min ({at_s / took_s:.1f} x), {edge.messages:,} messages; "
-        f"RSS {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since the first hour; descriptors {descriptors() - open_before:+d}; "
+        f"own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since the first hour; "
+        f"descriptors {descriptors() - open_before:+d}; "
         f"hops over 10 ms of CPU {edge.late_cpu}, of time {edge.late_wall} in {edge.hops:,}; "
         f"beat F first 12 songs {np.mean(hour[0][:12]):.4f}, last 12 {np.mean(hour[1]):.4f}"
     )
