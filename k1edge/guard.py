@@ -10,6 +10,7 @@ It hears by the bare novelty and not by the tracker, so that it does not share t
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 
 import numpy as np
 
@@ -43,11 +44,8 @@ class DriftGuard:
         self._red_hops = self._stable_hops = self._doubtful_hops = 0
         self.off_beat = False
         """The K1s were taken off the beat, and the lock has not been stable since for long enough."""
-
-    @property
-    def drift_ms(self) -> float | None:
+        self.drift_ms: float | None = None
         """None until eight beats were heard."""
-        return float(np.median(self._errors_ms)) if len(self._errors_ms) == BEATS else None
 
     @property
     def level(self) -> str:
@@ -89,6 +87,8 @@ class DriftGuard:
         if heard[peak] > PROMINENCE * heard.mean() + 1e-6:
             hops = peak - SEARCH + ago - round(ago)
             self._errors_ms.append(hops * 1000 / HOPS_PER_S)
+            if len(self._errors_ms) == BEATS:
+                self.drift_ms = median(self._errors_ms)
 
     def _judge(self, frame: GenesisFrame) -> None:
         self._red_hops = self._red_hops + 1 if self.level == "red" else 0
