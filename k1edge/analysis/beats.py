@@ -86,8 +86,6 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     spans = tempi.spans(evidence.onset)
     if evidence.tempo is not None:
         spans += tempi.witnessed(evidence.tempo)
-    if evidence.half is not None:
-        spans += tempi.halves(_zone(evidence.half))
     if evidence.opinion is not None:
         spans += tempi.opinions(evidence.opinion)
     path = Path(tempi, len(worth))

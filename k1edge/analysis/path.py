@@ -66,12 +66,6 @@ class Tempi:
         away = np.log(self.periods / np.maximum(tempo[:, :1], 1.0)) / LIVE_TEMPO_WIDTH
         return (LIVE_TEMPO_WEIGHT * tempo[:, 1:] * np.exp(-0.5 * away**2)).astype(np.float32)
 
-    def halves(self, half: np.ndarray) -> np.ndarray:
-        """(steps,) evidence of a half -> (steps, TEMPI) what it is worth to a beat of each tempo that ends in each step."""
-        padded = np.concatenate([np.zeros(self.longest, np.float32), half])
-        back = np.round(self.periods / 2).astype(int)
-        return np.stack([padded[self.longest - d : self.longest - d + len(half)] for d in back], axis=1)
-
     def opinions(self, said: np.ndarray) -> np.ndarray:
         """(steps, N_TEMPI) the network's view of the tempo -> (steps, TEMPI) what a beat of each tempo gains by it.
 

@@ -13,7 +13,7 @@ import numpy as np
 from k1edge.analysis.recording import Recording
 from k1edge.beat.bar_pointer import BEAT_AGE, STEP_HOPS, STEPS_PER_S, ZONE_WEIGHTS, metre_table
 from k1edge.beat.network import N_TEMPI, BeatNetwork
-from k1edge.beat.observation import Activation, bar_evidence, evidence, half_evidence
+from k1edge.beat.observation import Activation, bar_evidence, evidence
 
 BEATS_OF_METRES = len(metre_table()[0])
 LIVE_TEMPO_BEATS = 6
@@ -31,8 +31,6 @@ class Evidence:
     """(steps, B) log-weights of the beats of every metre, if a beat is there."""
     latency_s: float
     """How long before the end of its step the sound was."""
-    half: np.ndarray | None = None
-    """(steps,) log-likelihood ratio of the point half way between two beats."""
     opinion: np.ndarray | None = None
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
     announced: np.ndarray | None = None
@@ -44,13 +42,12 @@ class Evidence:
 def weigh(recording: Recording) -> Evidence:
     """What was heard in each step, weighed as the live tracker weighs it."""
     rows = recording.rows[STEP_HOPS - 1 :: STEP_HOPS]
-    weighed, bars = np.zeros((len(rows), 3), np.float32), np.zeros((len(rows), BEATS_OF_METRES), np.float32)
+    weighed, bars = np.zeros((len(rows), 2), np.float32), np.zeros((len(rows), BEATS_OF_METRES), np.float32)
     for n in np.flatnonzero(rows["sounding"]):
         heard = Activation(*rows["heard"][n].tolist())
-        weighed[n], bars[n] = (*evidence(heard), half_evidence(heard)), bar_evidence(heard, float(rows["kick"][n]))
-    beat, none, half = weighed.T
+        weighed[n], bars[n] = evidence(heard), bar_evidence(heard, float(rows["kick"][n]))
     return Evidence(
-        beat, none, rows["onset"] * rows["sounding"], bars, recording.latency_s, half, _opinion(recording, rows["sounding"]),
+        *weighed.T, rows["onset"] * rows["sounding"], bars, recording.latency_s, _opinion(recording, rows["sounding"]),
         announced=_announced(recording, len(rows)), tempo=_believed_tempo(recording, len(rows)),
     )  # fmt: skip
 

@@ -70,16 +70,6 @@ def test_the_network_s_view_of_the_tempo_decides_between_levels_that_sound_alike
     assert 60 / np.median(np.diff(beats)) == pytest.approx(bpm, rel=0.03)
 
 
-def test_what_is_usual_half_way_between_beats_does_not_make_the_tempo_double():
-    evidence = heard(grid(75.0, 60.0), 60.0)
-    halves = np.round((grid(75.0, 59.0) + 0.4 + LATENCY_S) * STEPS_PER_S).astype(int) - 1
-    evidence.beat[halves] = 0.6
-    half = np.full(len(evidence.beat), -0.2, np.float32)
-    half[halves] = 0.6
-    beats = found(replace(evidence, half=half)).times_s
-    assert 60 / np.median(np.diff(beats)) == pytest.approx(75, rel=0.03)
-
-
 def test_the_network_s_view_moves_on_with_the_music():
     tempi = Tempi(TempoPrior(), *RANGE_BPM)
     said = np.concatenate([opinion(90.0, 3000), opinion(140.0, 3000)])
