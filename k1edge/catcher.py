@@ -39,6 +39,9 @@ STEADY, OTHER = 0.03, 0.05
 SAME_SONG = np.log([1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0])
 """Ratios that are another reading of the same music."""
 
+GOODBYE_S = 0.7
+"""A stop takes less than two seconds."""
+
 log = logging.getLogger("k1edge")
 
 
@@ -114,10 +117,10 @@ class SongCatcher:
             log.warning("a song that was heard cannot be kept: %s", fault)
 
     def close(self) -> None:
-        """Ends the song that is playing, and waits until it is written."""
+        """Ends the song that is playing, and waits a moment until it is written."""
         self.end()
         if self._writer is not None:
-            self._writer.join()
+            self._writer.join(GOODBYE_S)
 
 
 def _write(path: Path, recording: Recording, rate_hz: int) -> None:

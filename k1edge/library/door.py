@@ -26,7 +26,8 @@ AGAIN_S = (1.0, 5.0, 30.0)
 """Between attempts to start a librarian that does not live."""
 CALM_S = 3.0
 """After the start of the daemon: the light comes first."""
-GOODBYE_S = 3.0
+GOODBYE_S = 0.7
+"""A stop takes less than two seconds; what is cut short is safe on the disk, and resumed."""
 
 
 def music_folder(settings: LibrarySettings, state: Path) -> Path:
