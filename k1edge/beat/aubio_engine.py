@@ -66,10 +66,12 @@ class AubioTracker:
     def double(self) -> None:
         """Twice the beats from now on."""
         self._factor *= 2
+        self._period /= 2
 
     def halve(self) -> None:
         """Half the beats from now on."""
         self._factor /= 2
+        self._period *= 2
 
     def nudge(self, ms: float) -> None:
         """All beats later by `ms` (earlier when negative)."""
@@ -105,7 +107,13 @@ class AubioTracker:
         return min(float(self._tempo.get_confidence()), 1.0) * self._loudness
 
     def _grid(self) -> float:
-        return self._beats[-1] + self._nudge
+        """A beat of the grid; with fewer beats than aubio's, the heard one that is nearest to what was announced."""
+        latest = self._beats[-1] + self._nudge
+        last = self._announcer.last
+        if self._factor >= 1 or last is None or not self._period:
+            return latest
+        heard = [latest - n * self._period * self._factor for n in range(round(1 / self._factor))]
+        return min(heard, key=lambda beat: abs((beat - last.due + self._period / 2) % self._period - self._period / 2))
 
     def _announce(self, now: float, confidence: float) -> BeatEvent | None:
         announced = self._announcer.process(now, self._grid(), self._period)

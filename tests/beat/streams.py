@@ -68,8 +68,8 @@ def play(samples: np.ndarray, rate_hz: int = RATE_HZ, **settings) -> Heard:
 
 
 def errors_s(due_s: np.ndarray, truth_s: np.ndarray) -> np.ndarray:
-    """Signed distance of each beat to the nearest true one."""
-    return np.array([truth_s[np.abs(truth_s - d).argmin()] - d for d in due_s])
+    """How much later than the nearest true beat each is; negative when earlier."""
+    return np.array([d - truth_s[np.abs(truth_s - d).argmin()] for d in due_s])
 
 
 def hit_share(due_s: np.ndarray, truth_s: np.ndarray, within_s: float = 0.07) -> float:

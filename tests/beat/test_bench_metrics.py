@@ -74,7 +74,7 @@ def test_switches_count_held_levels_only():
 def test_phantoms_are_counted_where_there_is_no_beat():
     run = metrics.Run(said(np.arange(1, 11.0)), 30.0, 0.1)
     assert metrics.figures(np.empty(0), np.empty(0), run)["phantom_per_min"] == 20
-    assert [hit for _, hit in metrics.hits(np.empty(0), run)] == [False] * 10
+    assert [hit for _, hit in metrics.judged(np.empty(0), run)] == [False] * 10
 
 
 def test_agreement_with_the_reference_definitions():

@@ -25,6 +25,7 @@ def locked():
 
 def test_lock_is_entered_higher_than_it_is_left():
     lock = Lock()
+    lock.hear(False, BEATS)
     between = (LOCK_AT + UNLOCK_AT) / 2
     lock.judge(believed(between), 0.8, 0.1)
     was_unlocked = not lock.locked
@@ -33,6 +34,23 @@ def test_lock_is_entered_higher_than_it_is_left():
     assert was_unlocked and lock.locked
     lock.judge(believed(0.0), 0.8, 0.1)
     assert not lock.locked
+
+
+def test_what_the_network_does_not_hear_as_music_never_locks():
+    lock = Lock()
+    for _ in range(1_000):
+        lock.hear(False, TALK)
+        lock.judge(believed(1.0), 0.8, 0.1)
+        assert not lock.locked
+
+
+@pytest.mark.parametrize(("novelty", "coasts"), [(0.02, True), (0.003, False), (0.08, False)], ids=["chords", "hum", "talk"])
+def test_held_chords_are_coasted_through_and_hum_and_talk_are_not(novelty, coasts):
+    lock, nothing = locked(), Activation(0.02, 0.01, 0.02)
+    for hop in range(1_500):
+        lock.hear(False, nothing, novelty)
+        lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95), 0.8, 0.1)
+    assert (lock.coasting, lock.locked) == (coasts, coasts)
 
 
 def test_the_certainty_that_there_is_no_beat_unlocks():
