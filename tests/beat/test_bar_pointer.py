@@ -117,3 +117,40 @@ def test_random_onsets_are_explained_by_no_beat():
     for _ in range(3_000):
         space.step(*evidence(Activation(0.9 if rng.random() < 0.08 else 0.02, 0.02, 0.3)), 0.0)
     assert space.none > 0.5
+
+
+def test_an_opinion_on_tempo_counts_once_however_often_it_is_said():
+    often, once = pointer(), pointer()
+    opinion = np.where(np.abs(np.log2(often.tempi_bpm / 90)) < 0.1, 2.0, 0.0)
+    for _ in range(200):
+        often.step(0.0, 0.0, 0.0, tempo=opinion)
+        once.step(0.0, 0.0, 0.0, tempo=opinion)
+    for _ in range(400):
+        often.step(0.0, 0.0, 0.0, tempo=opinion)
+        once.step(0.0, 0.0, 0.0)
+    assert often.tempo_masses() == pytest.approx(once.tempo_masses(), rel=0.05, abs=1e-5)
+
+
+def test_an_opinion_on_tempo_says_nothing_of_whether_there_is_a_beat():
+    with_it, without = pointer(), pointer()
+    pulse(without, 25.0, 300)
+    pulse(with_it, 25.0, 300)
+    before = with_it.none
+    with_it.step(0.0, 0.0, 0.0, tempo=np.linspace(-3, 3, len(with_it.tempi_bpm)))
+    without.step(0.0, 0.0, 0.0)
+    assert with_it.none == pytest.approx(without.none, rel=1e-3) and before < 0.1
+
+
+def test_weak_beats_half_way_do_not_double_the_tempo():
+    """What is usual half way is evidence for the tempo, none for its double."""
+    shares = []
+    for half_llr in (0.0, 0.4):
+        space, period = pointer(), 42.0
+        for step in range(1_200):
+            place = min((step - 10) % period, -(step - 10) % period)
+            half = abs(place - period / 2) <= 1.0
+            llr = 1.4 if place <= 1.0 else 0.2 if half else -0.6
+            space.step(llr, 0.0, 0.0, half_llr=half_llr if half else -0.1 if place > 1.0 and half_llr else 0.0)
+        masses, bpm = space.tempo_masses(), 60 * STEPS_PER_S / period
+        shares.append(masses[np.abs(np.log2(space.tempi_bpm / bpm / 2)) < 0.1].sum())
+    assert shares[1] < 0.5 * shares[0] + 1e-6

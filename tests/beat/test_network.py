@@ -3,7 +3,19 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from k1edge.beat.network import BEAT, CONTEXT, DELAY_S, DOWNBEAT, HOPS_A_FRAME, MUSIC, WEIGHTS, BeatNetwork, load_weights
+from k1edge.beat.network import (
+    BEAT,
+    CONTEXT,
+    DELAY_S,
+    DOWNBEAT,
+    HOPS_A_FRAME,
+    MUSIC,
+    N_TEMPI,
+    TEMPO_RANGE_BPM,
+    WEIGHTS,
+    BeatNetwork,
+    load_weights,
+)
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
@@ -24,7 +36,7 @@ def gru(weights, layer, x, h):
 
 
 def reference(weights, bands):
-    """(frames, 3) probabilities by the equations, with no buffer shared between frames."""
+    """(frames, 3 + N_TEMPI) probabilities by the equations, with no buffer shared between frames."""
     size = len(weights["gru1.again_bias"]) // 3
     h1, h2, out = np.zeros(size), np.zeros(size), []
     frames = np.concatenate([np.zeros((CONTEXT - 1, N_BANDS)), bands[::HOPS_A_FRAME]])
@@ -32,7 +44,8 @@ def reference(weights, bands):
         x = np.maximum(weights["front"].astype(float) @ frames[i : i + CONTEXT].ravel() + weights["front_bias"], 0)
         h1 = gru(weights, "gru1", x, h1)
         h2 = gru(weights, "gru2", h1, h2)
-        out.append(logistic(weights["head"].astype(float) @ h2 + weights["head_bias"])[:3])
+        heads = weights["head"].astype(float) @ h2 + weights["head_bias"]
+        out.append([*logistic(heads[:3]), *(np.exp(heads[3:]) / np.exp(heads[3:]).sum())])
     return np.array(out)
 
 
@@ -67,7 +80,7 @@ def test_weights_fit_in_500_kb():
 def test_streaming_equals_the_equations():
     bands = np.random.default_rng(1).uniform(0, 4, (400, N_BANDS)).astype(np.float32)
     network = BeatNetwork()
-    heard = np.array([network.process(hop).copy() for hop in bands])
+    heard = np.array([[*network.process(hop), *network.tempi] for hop in bands])
     assert np.abs(heard[::HOPS_A_FRAME] - reference(load_weights(), bands)).max() < 1e-4
 
 
@@ -89,8 +102,11 @@ def test_networks_do_not_share_state():
 
 
 def test_output_is_read_only():
+    network = BeatNetwork()
     with pytest.raises(ValueError, match="read-only"):
-        BeatNetwork().process(np.zeros(N_BANDS, np.float32))[0] = 1.0
+        network.process(np.zeros(N_BANDS, np.float32))[0] = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        network.tempi[0] = 1.0
 
 
 def test_nothing_is_allocated_per_hop():
@@ -118,6 +134,20 @@ def test_a_plain_beat_is_heard_where_it_is(bpm):
     between = [heard[np.abs(ends_s - beat_s - 15 / bpm) < 0.02, BEAT].max() for beat_s in late]
     assert np.median(at_beats) > 0.6 > 0.2 > np.median(between)
     assert np.median(heard[-500:, MUSIC]) > 0.8
+
+
+@pytest.mark.parametrize("bpm", [75, 100, 140])
+def test_the_tempo_of_a_plain_beat_is_among_the_likeliest(bpm):
+    network = BeatNetwork()
+    extractor, audio = FeatureExtractor(StreamFormat(RATE_HZ)), drums(12, bpm)[0].astype(np.float32)
+    hop, said = RATE_HZ // HOPS_PER_S, np.zeros(N_TEMPI)
+    for n in range(1_200):
+        network.process(extractor.process(AudioBlock(audio[n * hop : (n + 1) * hop], n * hop, 0)).bands)
+        said += network.tempi if n > 600 else 0.0
+    low, high = np.log(TEMPO_RANGE_BPM)
+    classes_bpm = np.exp(low + (np.arange(N_TEMPI) + 0.5) / N_TEMPI * (high - low))
+    near = np.abs(np.log(classes_bpm / bpm)) < 0.12
+    assert said[near].sum() > 0.3 * said.sum()
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
