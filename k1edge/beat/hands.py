@@ -14,9 +14,10 @@ import numpy as np
 from k1edge.beat.bar_pointer import STEPS_PER_S, BarPointer
 from k1edge.beat.belief import Belief, Reader
 
-CERTAINTY = 0.98
-"""Share of the belief that a correction takes: evidence for the old level must be 50 times as good to win it back."""
-TAP_CERTAINTY = 0.90
+CERTAINTY = 1 - 1e-6
+"""Share of the belief that a correction takes: evidence for the old grid must be a million times as good to win it back, which
+bare clicks are after two beats (one is worth e ** 8) and music after some bars, if ever."""
+TAP_CERTAINTY = 0.99
 TAPS_KEPT = 5
 TAP_GAP_S = 2.5
 """A longer pause begins a new series."""
