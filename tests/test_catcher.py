@@ -25,6 +25,13 @@ class Wall:
         return self.now
 
 
+def ended(catcher: SongCatcher) -> None:
+    """Closed, and written however long a busy machine takes."""
+    catcher.close()
+    if catcher._writer is not None:
+        catcher._writer.join()
+
+
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory):
     """A song, a pause, a jingle, a pause, half a song: what was caught of it."""
@@ -37,7 +44,7 @@ def evening(tmp_path_factory):
     for block in blocks(iter([sound]), FMT, False):
         frame = pipeline.process(block)
         catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
-    catcher.close()
+    ended(catcher)
     return inbox
 
 
@@ -74,7 +81,7 @@ def test_a_full_disk_costs_a_song_and_nothing_else(evening, tmp_path, caplog):
     catcher.begin(FMT)
     recording, _ = unpack(sorted(evening.iterdir())[0].read_bytes())
     catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "finish": lambda self: recording})()
-    catcher.close()
+    ended(catcher)
     assert "cannot be kept" in caplog.text
 
 
@@ -97,7 +104,7 @@ def test_a_song_that_follows_without_a_pause_is_another_where_its_tempo_is(tmp_p
     for block in blocks(iter([sound]), FMT, False):
         frame = pipeline.process(block)
         catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
-    catcher.close()
+    ended(catcher)
     caught = [unpack(path.read_bytes())[0] for path in sorted(tmp_path.iterdir())]
     assert len(caught) == songs
     assert sum(recording.duration_s for recording in caught) == pytest.approx(112, abs=0.5)
@@ -119,5 +126,5 @@ def test_a_day_s_maps_are_limited_and_the_next_day_begins_anew(tmp_path, monkeyp
     for day in (22, 22, 22, 23):
         wall.now = wall.now.replace(day=day)
         caught._recorder = type("Heard", (), {"beats": 400, "finish": lambda self: None, "__len__": lambda self: 15_000})()
-        caught.close()
+        ended(caught)
     assert [name[6:14] for name in kept] == ["20261122", "20261122", "20261123"]
