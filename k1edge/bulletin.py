@@ -160,7 +160,7 @@ class Bulletin:
 
     def score(self, stamp: Stamp, score: SelfScore, limited: int) -> Publication:
         """The engine's account of itself since the last one."""
-        figures = score.report() | {"limited": limited}
+        figures = score.report(limited)
         return self._scribe.write(contract.Event, stamp, kind="score", data={k: float(v) for k, v in figures.items()})
 
     def telemetry(self, stamp: Stamp, measured: Telemetry, heard: dict[str, object], parts: tuple[Link, Driver, Hands]

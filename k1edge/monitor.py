@@ -34,6 +34,11 @@ HEALTH = (
     ("drift", "drift_ms", "{:+.1f} ms"), ("lost samples", "audio_lost_samples", "{}"), ("unsent", "unsent", "{}"),
     ("reconnects", "mqtt_reconnects", "{}"), ("refused", "rejected_messages", "{}"),
 )  # fmt: skip
+SCORE = (
+    ("lock after", "lock_time_s_mean", ".1f"), ("re-locks", "relocks", ".0f"), ("bar moved", "downbeat_moves", ".0f"),
+    ("sections/h", "sections_per_hour", ".0f"), ("dark s", "dark_s", ".0f"), ("limited", "limited", ".0f"),
+)  # fmt: skip
+STEPS = "▁▂▃▄▅▆▇█"
 QUIET_DBFS = -72.0
 LABEL = 11
 GOOD, WARN, BAD, DIM, BOLD = "32", "33", "31", "2", "1"
@@ -48,6 +53,8 @@ class EdgeView:
     last: dict[type[contract.Message], contract.Message] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     events: deque[contract.Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    score: dict[str, float] = field(default_factory=dict)
+    """Of the last hour, as the edge told it."""
     rejected: int = 0
     _telemetry_s: float | None = None
 
@@ -66,6 +73,7 @@ class EdgeView:
         self.edge = where.node
         if isinstance(message, contract.Event):
             self.events.append(message)
+            self.score = message.data if message.kind == "score" else self.score
         elif isinstance(message, contract.Telemetry):
             self._telemetry_s = now_s
         if message is None:
@@ -87,8 +95,18 @@ class EdgeView:
         yield "", ""
         yield from self._form()
         yield from self._health(now_s)
+        yield from self._score()
         for event in reversed(self.events):
             yield _labelled("event", f"{event.kind}  {event.code}  {event.reason}".rstrip()), _severity(event)
+
+    def _score(self) -> Iterator[tuple[str, str]]:
+        """The engine's account of its last hour, once there has been one."""
+        if self.score:
+            told = [f"{label} {self.score[key]:{form}}" for label, key, form in SCORE if key in self.score]
+            bars = [self.score.get(f"confidence_{tenth}", 0.0) for tenth in range(10)]
+            told.append("confidence " + "".join(STEPS[min(int(share * 2 * len(STEPS)), len(STEPS) - 1)] for share in bars))
+            for first in range(0, len(told), 4):
+                yield _labelled("" if first else "score", "   ".join(told[first : first + 4])), DIM
 
     def _status(self) -> tuple[str, str]:
         status = self.last.get(contract.Status)

@@ -2,7 +2,7 @@
 
 Consumes `GenesisFrame`s; emits files that `k1edge replay` decides anew, bit for bit. Recorded are the features (what the
 decisions were made of, never the audio), a few numbers of every decision, and at the start of each stretch a checkpoint of
-the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 350 bytes of memory.
+the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 430 bytes of memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 
-MAGIC = b"K1REC1\n"
+MAGIC = b"K1REC2\n"
 STRETCHES = 4
 """The recording is kept in this many pieces; the oldest is dropped whole, so up to a quarter more than asked for is there."""
 FEATURES = np.dtype([
@@ -27,7 +27,9 @@ FEATURES = np.dtype([
 ])  # fmt: skip
 DECISIONS = np.dtype([
     ("tempo_bpm", "<f8"), ("phase", "<f8"), ("confidence", "<f8"), ("lock", "?"), ("number", "<i8"), ("due", "<i8"),
-    ("in_bar", "<i4"), ("macros", "<f8", 5), ("section", "<i8"), ("label", "S16"), ("look", "S24"), ("moments", "<i4"),
+    ("in_bar", "<i4"), ("macros", "<f8", 5), ("section", "<i8"), ("label", "S16"), ("bars_left", "<i4"), ("moments", "S32"),
+    ("wire", "S8"), ("wire_confidence", "<f8"), ("valence", "<f8"), ("arousal", "<f8"), ("look", "S24"), ("palette", "<i4"),
+    ("brightness", "<f8"),
 ])  # fmt: skip
 
 
@@ -43,8 +45,11 @@ def decision_row(frame: GenesisFrame) -> tuple:
     event = beat.announced
     announced = (event.number, event.due, event.in_bar) if event is not None else (0, 0, 0)
     macros = (m.energy, m.vocal_presence, m.bass_weight, m.percussiveness, m.brightness)
+    moments = " ".join([moment.kind for moment in frame.moments]).encode() if frame.moments else b""
+    look = frame.look
     return (beat.tempo_bpm, beat.phase, beat.confidence, beat.lock, *announced, macros, section.index, section.label.encode(),
-            frame.look.name.encode(), len(frame.moments))  # fmt: skip
+            frame.bars_left, moments, frame.wire.encode(), frame.wire_confidence, frame.valence, frame.arousal,
+            look.name.encode(), look.palette, dict(look.parameters).get("brightness", 1.0))  # fmt: skip
 
 
 def as_features(row: np.void) -> FeatureFrame:

@@ -74,11 +74,14 @@ def told(stretch: Stretch, decisions: np.ndarray, rate_hz: int, beats: bool) -> 
     before: tuple = ()
     for features, decision in zip(stretch.features, decisions, strict=True):
         at = f"{features['end'] / rate_hz:10.2f} s"
-        now = (bool(decision["lock"]), decision["label"], decision["look"])
+        now = (bool(decision["lock"]), decision["label"], decision["look"], decision["wire"])
         if now != before:
             beat = f"{decision['tempo_bpm']:.1f} BPM" if now[0] else "no beat"
-            yield f"{at}  {now[1].decode():<10} {beat:<10} look {now[2].decode():<10} confidence {decision['confidence']:.2f}"
+            _, label, look, wire = (each if isinstance(each, bool) else each.decode() for each in now)
+            yield f"{at}  {wire:<8} {label:<10} {beat:<10} look {look:<10} confidence {decision['confidence']:.2f}"
             before = now
+        if decision["moments"]:
+            yield f"{at}  {decision['moments'].decode()}"
         if beats and decision["number"]:
             lead_ms = (decision["due"] - features["end"]) / rate_hz * 1000
             yield f"{at}  beat {decision['number']} in bar {decision['in_bar']}, due in {lead_ms:.0f} ms"

@@ -20,6 +20,9 @@ class SelfScore:
         self._locked = False
         self._last: BeatEvent | None = None
         self._section = -1
+        self._ever = False
+        """Whether there has been a lock before this report's time."""
+        self._limited = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -42,8 +45,8 @@ class SelfScore:
         if frame.beat.announced is not None:
             self._count(frame.beat.announced, frame.beat.beats_per_bar)
 
-    def report(self) -> dict[str, float]:
-        """The figures, with the unit in every key; begins anew."""
+    def report(self, limited: int = 0) -> dict[str, float]:
+        """The figures, with the unit in every key; begins anew. `limited`: what the limiter has stopped since the start."""
         hours = self._hops / HOPS_PER_S / HOUR_S or 1.0
         heard = self._music or 1
         figures = {
@@ -51,14 +54,17 @@ class SelfScore:
             "music_s": self._music / HOPS_PER_S,
             "dark_s": self._dark / HOPS_PER_S,
             "locks": self._locks,
+            "relocks": max(self._locks - (not self._ever), 0),
             "lock_time_s_mean": round(self._lock_hops / HOPS_PER_S / self._locks, 2) if self._locks else 0.0,
             "lock_time_s_max": self._longest_lock / HOPS_PER_S,
             "beats": self._beats,
             "corrections": self._corrections,
             "downbeat_moves": self._downbeat_moves,
             "sections_per_hour": round(self._sections / hours, 1),
+            "limited": limited - self._limited,
         }  # fmt: skip
         figures |= {f"confidence_{i}": round(count / heard, 3) for i, count in enumerate(self._histogram)}
+        self._ever, self._limited = self._ever or self._locks > 0, limited
         self._begin()
         return figures
 

@@ -52,6 +52,17 @@ def test_telemetry_that_has_stopped_coming_is_marked(view):
     assert "last heard 9 s ago" in screen(view, now_s=109.0)
 
 
+def test_the_edges_account_of_its_last_hour_stays_on_the_screen(view):
+    figures = {"lock_time_s_mean": 2.5, "relocks": 3.0, "sections_per_hour": 41.0, "limited": 7.0, "confidence_9": 0.6}
+    scribe = Scribe("club", "pi-1")
+    for kind, data in (("score", figures), *[("limiter", {"beat": 1.0})] * 20):
+        said = scribe.write(contract.Event, STAMP, kind=kind, data=data)
+        view.take(said.topic, said.payload, 101.0)
+    shown = screen(view, columns=120)
+    for expected in ("lock after 2.5", "re-locks 3", "sections/h 41", "limited 7", "confidence ▁▁▁▁▁▁▁▁▁█"):
+        assert expected in shown
+
+
 def test_an_edge_that_was_not_heard_is_said_to_be_silent():
     assert "nothing heard yet" in screen(EdgeView("pi-1"))
 

@@ -26,7 +26,17 @@ def test_every_new_lock_counts():
     score = SelfScore()
     for hop in range(1, 801):
         score.process(heard(hop, lock=hop % 200 > 100))
-    assert score.report()["locks"] == 4
+    figures = score.report()
+    assert (figures["locks"], figures["relocks"]) == (4, 3)
+    for hop in range(801, 1001):
+        score.process(heard(hop, lock=hop > 900))
+    figures = score.report()
+    assert (figures["locks"], figures["relocks"]) == (1, 1)
+
+
+def test_what_the_limiter_stopped_is_counted_by_the_hour():
+    score = SelfScore()
+    assert [score.report(limited)["limited"] for limited in (3, 3, 10)] == [3, 0, 7]
 
 
 def test_dark_seconds_are_those_with_music_and_no_light():

@@ -9,6 +9,8 @@ A row is, in this order (see `ROW`):
     bar     the four beats before it, averaged
     rise    bar minus the bar four bars ago
     climb   bar minus its minimum over the last eight bars
+    turn    now minus the start of the beat a bar ago, and of the one four bars ago (the harmony's turn), by groups; and how
+            far each is from nothing
     change  |now - the beats' starts in the bar before|, |bar - the bar before|, each averaged over the groups
     gone    for how long there has been no bass, no kick, and little of anything (beats, on a logarithmic scale)
 
@@ -49,12 +51,17 @@ N_FINE = N_LOW + (N_BANDS - N_LOW) // JOINED
 N_THIRDS = 3
 N_START = N_THIRDS * N_FINE + N_NOVELTY
 """Of a beat's start: fine bands of its first, second and last third, strongest novelty."""
+TURNS = (BAR, 4 * BAR)
+"""Beats ago."""
+N_COARSE = N_FINE // 2
+N_TURN = len(TURNS) * 2 * (N_COARSE + N_NOVELTY)
 N_GONE = 3
-N_ROW = N_START + 3 * N_PARTS + 2 + N_GONE
+N_ROW = N_START + N_TURN + 3 * N_PARTS + 2 + N_GONE
 KICK_AND_BASS, KICK = 1, N_GROUPS
 ROW = {}
 _at = 0
-_SIZES = (("now", N_START), ("bar", N_PARTS), ("rise", N_PARTS), ("climb", N_PARTS), ("change", 2), ("gone", N_GONE))
+_SIZES = (("now", N_START), ("turn", N_TURN), ("bar", N_PARTS), ("rise", N_PARTS), ("climb", N_PARTS), ("change", 2),
+          ("gone", N_GONE))
 for _name, _size in _SIZES:
     ROW[_name] = slice(_at, _at + _size)
     _at += _size
@@ -62,6 +69,15 @@ for _name, _size in _SIZES:
 
 def _power_db(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, 1e-12))
+
+
+def _coarse() -> np.ndarray:
+    """(N_START, N_COARSE + N_NOVELTY) the thirds of a start as one, its bands in pairs; the novelties as they are."""
+    bands = np.tile(np.repeat(np.eye(N_COARSE), 2, axis=0) / (2 * N_THIRDS), (N_THIRDS, 1))
+    joined = np.zeros((N_START, N_COARSE + N_NOVELTY))
+    joined[: len(bands), :N_COARSE] = bands
+    joined[len(bands) :, N_COARSE:] = np.eye(N_NOVELTY)
+    return joined
 
 
 class _Body:
@@ -159,10 +175,11 @@ class Evidence:
         self._body, self._start, self._between = _Body(), _Start(), _Start()
         self._body_peaks, self._start_peaks = _Peaks(), _Peaks()
         self._bodies = np.zeros((HISTORY, N_PARTS))
-        self._starts = np.zeros((BAR, N_START))
+        self._starts = np.zeros((TURNS[-1], N_START))
         self._beats = 0
         self._gone = np.zeros(N_GONE)
-        self._context = np.zeros(N_ROW - N_START)
+        self._coarse = _coarse()
+        self._context = np.zeros(N_ROW - N_START - N_TURN)
 
     def process(self, features: FeatureFrame, hearing: Hearing, beat: Beat | None) -> Row | None:
         """A row EARLY_S after each beat and after each moment half-way between two; None at all other hops."""
@@ -201,12 +218,14 @@ class Evidence:
         return row
 
     def _joined(self, now: np.ndarray) -> np.ndarray:
-        row = np.concatenate([now, self._context])
-        row[ROW["change"].start] = np.abs(now - self._starts.mean(axis=0)).mean()
+        starts = self._starts
+        turns = (now - starts[[-ago for ago in TURNS]]) @ self._coarse
+        row = np.concatenate([now, turns.ravel(), np.abs(turns).ravel(), self._context])
+        row[ROW["change"].start] = np.abs(now - starts[-BAR:].mean(axis=0)).mean()
         return row
 
     def _past(self) -> np.ndarray:
-        """(N_ROW - N_START,) what the beats before this one say."""
+        """(N_ROW - N_START - N_TURN,) what the beats before this one say."""
         known = min(self._beats, HISTORY)
         bodies = self._bodies[HISTORY - known :]
         bar = bodies[-BAR:].mean(axis=0)

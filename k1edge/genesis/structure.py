@@ -23,6 +23,9 @@ from k1edge.genesis.mood import Mood, MoodWatch
 from k1edge.genesis.wire import Wire, WireWatch
 
 NOT_MUSIC = ("speech", "noise")
+RESTING = ("silence", "unknown")
+PATIENCE_S = 4.0
+"""Of speech or hiss before the form is given up: a call over a breakdown does not end the song."""
 DUCK_S = 0.8
 QUIET_WIRE = Wire("silence", 1.0, 0)
 NO_MOOD = Mood()
@@ -56,7 +59,7 @@ class Structure:
         self._evidence, self._decision = Evidence(fmt), Decision()
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
-        self._silent_hops = 0
+        self._silent_hops = self._strange_hops = 0
         self._first_bar = 0
         self._left = (0, 0.0)
 
@@ -96,8 +99,10 @@ class Structure:
     def _rests(self, wire: Wire, end: int) -> bool:
         """Whether there is no music whose form could be followed; says so in the section."""
         silent = self._silent_hops >= self._silence_after
-        if not silent and wire.state not in NOT_MUSIC:
-            return self._silent_hops > 0 and self._decision.section.label in ("silence", "unknown")
+        strange, resting = wire.state in NOT_MUSIC, self._decision.section.label in RESTING
+        self._strange_hops = self._strange_hops + 1 if strange else 0
+        if not silent and self._strange_hops <= PATIENCE_S * HOPS_PER_S * (not resting):
+            return self._silent_hops > 0 and resting
         label = "silence" if silent else "unknown"
         if self._decision.section.label != label:
             self._decision.restart(label, end, 1.0 if silent else wire.confidence)

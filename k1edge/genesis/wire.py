@@ -35,7 +35,8 @@ ROWS_NEEDED = 38
 """A second and a half, before the first answer."""
 TEMPER = 0.35
 """Windows overlap 15 times: each is so much less news."""
-SWITCH = 0.02
+SWITCH = np.array([0.004, 0.02, 0.02])
+"""Chance, at each decision, that what is on the wire has just changed: music goes on for hours, and its quiet parts pass."""
 SWITCH_AT = 0.7
 BEAT_WEIGHT = 1.2
 """Of a beat that is locked and believed: enough against dense metal, not against speech that happens to pulse."""
@@ -129,7 +130,8 @@ class WireWatch:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
         score[0] += BEAT_WEIGHT * beat.confidence * beat.lock
-        self._belief = self._belief * (1 - SWITCH) + SWITCH / len(STATES)
+        left = self._belief * SWITCH
+        self._belief += left.sum() / len(STATES) - left
         self._belief *= np.exp(score - score.max())
         self._belief /= self._belief.sum()
 

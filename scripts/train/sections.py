@@ -2,13 +2,20 @@
 
 Consumes the arrangements with their truth, heard twice: with their true beats and with the tracker's own; and, as music in
 which nothing is ever a build or a drop, the tuning half of the annotated excerpts in --data. Emits the weights. Deterministic;
-takes about 20 minutes on one core. Seeds 100-149 and the other half of the excerpts are for reports only.
+takes about 20 minutes on one core, a third of that where the features are in --cache from the time before. Seeds 100-149 and
+the other half of the excerpts are for reports only.
+
+No arrangement has a chorus. A chorus sounds as a drop does and differs in what it comes after, so it is given the drop's
+weights, and the grammar learns its place from imagined songs (CHORUS_SONG).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -16,16 +23,19 @@ import numpy as np
 from scipy.optimize import minimize
 
 from k1edge.audio.arrangement import arrangement
+from k1edge.audio.arrangement import truth as truth_of_seed
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, Truth
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
-from k1edge.frames import BeatEvent, BeatState, StreamFormat
+from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
 from k1edge.genesis.evidence import BAR, Evidence
 from k1edge.genesis.grid import BarGrid
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STAGES, general_ends, stage_of
+from k1edge.recorder import FEATURES, as_features, feature_row
+from k1edge.sources import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "k1edge/genesis/sections.npz"
@@ -40,7 +50,12 @@ LATER_EVERY = 3
 """Beats late in a section are alike: one in so many is used."""
 ENDS_PRIOR = 6.0
 """How many imagined sections the general hazards count as."""
-FOLLOWS_PRIOR = 0.5
+FOLLOWS_PRIOR = 0.3
+SELDOM = 0.05
+"""The prior of what is as good as never: a section after itself, a chorus where no verse or bridge was, a drop after one."""
+CHORUS = LABELS.index("chorus")
+CHORUS_SONG = ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro")
+CHORUS_SONGS = 10
 STEPS = 150
 
 
@@ -71,17 +86,31 @@ class _TrueBeats:
         return BeatState(features.end, self._bpm, 0.0, 1.0, True, (), event, 4)
 
 
-def hear(source, tracker) -> tuple[np.ndarray, np.ndarray]:
-    """(beats, N_ROW) rows and (beats,) due times, s, of a source."""
-    features, ear, grid, evidence = FeatureExtractor(source.fmt), Ear(), BarGrid(source.fmt), Evidence(source.fmt)
+def frames_of(name: str, make: Callable[[], Source], cache: Path | None) -> tuple[StreamFormat, list[FeatureFrame]]:
+    """The features of a source, from the cache if they are in it."""
+    path = cache / f"{name}.npy" if cache else None
+    if path and path.exists():
+        rows = np.load(path)
+        return StreamFormat(int(rows["end"][1] - rows["end"][0]) * HOPS_PER_S), [as_features(row) for row in rows]
+    source = make()
+    extractor = FeatureExtractor(source.fmt)
+    frames = [extractor.process(block) for block in source]
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.array([feature_row(frame) for frame in frames], FEATURES))
+    return source.fmt, frames
+
+
+def hear(fmt: StreamFormat, frames: list[FeatureFrame], tracker) -> tuple[np.ndarray, np.ndarray]:
+    """(beats, N_ROW) rows and (beats,) due times, s, of what was heard; trackers listen to the features, not to the sound."""
+    ear, grid, evidence, silence = Ear(), BarGrid(fmt), Evidence(fmt), np.zeros(fmt.hop, np.float32)
     rows, dues = [], []
-    for block in source:
-        frame = features.process(block)
-        beat = grid.process(tracker.process(block, frame))
+    for frame in frames:
+        beat = grid.process(tracker.process(AudioBlock(silence, frame.end - fmt.hop, 0), frame))
         row = evidence.process(frame, ear.process(frame), beat)
         if row is not None and row.on_beat:
             rows.append(row.values)
-            dues.append(source.fmt.seconds(row.due))
+            dues.append(fmt.seconds(row.due))
     return np.array(rows), np.array(dues)
 
 
@@ -94,23 +123,28 @@ def labelled(rows: np.ndarray, dues_s: np.ndarray, truth: Truth) -> Song:
     return Song(rows, labels, np.maximum(ages, 0))
 
 
-def _song(seed: int) -> tuple[list[Song], Truth]:
+def song_source(seed: int) -> Source:
+    """The song of a seed."""
     sound = arrangement(seed)
-    fmt = StreamFormat(sound.rate_hz)
-    trackers = (_TrueBeats(sound.truth, fmt), make_tracker(BeatSettings(), fmt))
-    heard = [hear(SynthSource(sound.samples, sound.rate_hz), tracker) for tracker in trackers]
-    return [labelled(rows, dues, sound.truth) for rows, dues in heard], sound.truth
+    return SynthSource(sound.samples, sound.rate_hz)
 
 
-def _excerpt(path: Path) -> np.ndarray:
-    source = FileSource(path)
-    return hear(source, make_tracker(BeatSettings(), source.fmt))[0]
+def _song(seed: int, cache: Path | None) -> list[Song]:
+    fmt, frames = frames_of(f"seed{seed}", partial(song_source, seed), cache)
+    truth = truth_of_seed(seed)
+    heard = [hear(fmt, frames, tracker) for tracker in (_TrueBeats(truth, fmt), make_tracker(BeatSettings(), fmt))]
+    return [labelled(rows, dues, truth) for rows, dues in heard]
 
 
-def tuning_excerpts(data: Path) -> list[Path]:
-    """Those of the negative sets that may be looked at."""
+def _excerpt(path: Path, cache: Path | None) -> np.ndarray:
+    fmt, frames = frames_of(f"{path.parent.name}-{path.stem}", partial(FileSource, path), cache)
+    return hear(fmt, frames, make_tracker(BeatSettings(), fmt))[0]
+
+
+def tuning_excerpts(data: Path, sets: tuple[str, ...]) -> list[Path]:
+    """Those of some sets that may be looked at."""
     halves = dict(line.split() for line in SPLIT.read_text().splitlines() if line and not line.startswith("#"))
-    paths = [path for name in NEGATIVE_SETS for path in sorted(data.glob(f"{name}/*.ogg"))]
+    paths = [path for name in sets for path in sorted(data.glob(f"{name}/*.ogg"))]
     return [path for path in paths if halves.get(f"{path.parent.name}/{path.stem}") == "tune"]
 
 
@@ -129,7 +163,11 @@ def fit(songs: list[Song], negatives: np.ndarray) -> dict[str, np.ndarray]:
     weights = found.x.reshape(N_CLASSES, -1)
     shares = (np.bincount(classes, minlength=N_CLASSES) + 1.0) / (len(classes) + N_CLASSES)
     matrix = weights[:, :-1] / spread
-    return {"matrix": matrix, "bias": weights[:, -1] - matrix @ mean - np.log(shares), "shares": shares}
+    bias = weights[:, -1] - matrix @ mean - np.log(shares)
+    for stage in range(len(STAGES)):
+        chorus, drop = stage * N_LABELS + CHORUS, stage * N_LABELS + DROP
+        matrix[chorus], bias[chorus], shares[chorus] = matrix[drop], bias[drop], 0.0
+    return {"matrix": matrix, "bias": bias, "shares": shares / shares.sum()}
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
@@ -158,10 +196,13 @@ def _loss(flat: np.ndarray, inputs: np.ndarray, classes: np.ndarray, quiet: np.n
 def grammar(truths: list[Truth]) -> dict[str, np.ndarray]:
     """What follows what, and after how many bars sections end."""
     follows = np.full((N_LABELS, N_LABELS), FOLLOWS_PRIOR)
-    np.fill_diagonal(follows, FOLLOWS_PRIOR / 10)
+    np.fill_diagonal(follows, SELDOM)
+    follows[:, CHORUS] = follows[CHORUS, DROP] = SELDOM
+    for before, after in pairwise(CHORUS_SONG):
+        follows[LABELS.index(before), LABELS.index(after)] += CHORUS_SONGS
     ended, lived = np.zeros((2, N_LABELS, MAX_BARS + 1))
     for truth in truths:
-        for span, following in zip(truth.sections, truth.sections[1:], strict=False):
+        for span, following in pairwise(truth.sections):
             label = LABELS.index(span.label)
             bars = min(round((span.end_s - span.start_s) * truth.bpm / 60 / BAR), MAX_BARS)
             follows[label, LABELS.index(following.label)] += 1
@@ -176,12 +217,14 @@ def main() -> None:
     """Hears everything, fits, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="a folder that keeps the features for the next time")
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     with Pool(args.jobs) as pool:
-        heard = pool.map(_song, SEEDS, chunksize=1)
-        negatives = np.concatenate(pool.map(_excerpt, tuning_excerpts(args.data), chunksize=1))
-    weights = fit([song for songs, _ in heard for song in songs], negatives) | grammar([truth for _, truth in heard])
+        heard = pool.map(partial(_song, cache=args.cache), SEEDS, chunksize=1)
+        excerpts = tuning_excerpts(args.data, NEGATIVE_SETS)
+        negatives = np.concatenate(pool.map(partial(_excerpt, cache=args.cache), excerpts, chunksize=1))
+    weights = fit([song for songs in heard for song in songs], negatives) | grammar([truth_of_seed(seed) for seed in SEEDS])
     np.savez_compressed(OUT, **{name: array.astype(np.float32) for name, array in weights.items()})
 
 

@@ -1,8 +1,9 @@
 """Fits the model of what is on the wire (k1edge/genesis/wire.npz).
 
-Consumes the tuning half of the annotated excerpts in --data (music), announcements spoken by espeak-ng in a dozen voices, and
-generated noise and hum. Emits the weights. Deterministic; takes about three minutes. No excerpt of the other half and no
-recorded speech is used: those are for reports.
+Consumes the tuning half of the annotated excerpts in --data and the arrangements of seeds 0-49 (music), announcements spoken by
+espeak-ng in a dozen voices, and generated noise and hum. Emits the weights. Deterministic; takes about eight minutes, three
+where the features are in --cache, which `sections.py` fills, too. No excerpt of the other half and no recorded speech is used:
+those are for reports.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-from itertools import product
+from collections.abc import Iterable
+from functools import partial
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
+from sections import SEEDS, frames_of, song_source, tuning_excerpts
 
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, hum, noise
 from k1edge.dsp.features import FeatureExtractor
+from k1edge.frames import HOPS_PER_S, FeatureFrame
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.wire import ROWS, SAMPLE_HOPS, STATES, WireWatch, clues
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "k1edge/genesis/wire.npz"
 DATA = ROOT.parent / "shared/bench/beats/data"
-SPLIT = ROOT / "scripts/bench_split.tsv"
 MUSIC_SETS = ("fof", "groove", "pop909", "loops", "lmms", "studio")
 SECONDS = 60
-EVERY = 5
-"""Rows between the windows that are used."""
+EVERY, EVERY_OF_SONGS = 5, 50
+"""Rows between the windows that are used: songs are long."""
 RIDGE = 2e-3
 VOICES = ("en-gb", "en-us+f3", "en+m7", "en-gb+f5", "de", "de+f3", "fr+f2", "es+m1", "it+f4")
 SPEEDS = (140, 180)
@@ -41,25 +45,28 @@ WORDS = (
 )
 
 
-def windows(source) -> np.ndarray:
-    """(n, clues and their squares) of a source, by the rows that the engine itself keeps."""
-    features, ear, watch = FeatureExtractor(source.fmt), Ear(), WireWatch()
+def windows(frames: Iterable[FeatureFrame], every: int = EVERY) -> np.ndarray:
+    """(n, clues and their squares) of what was heard, by the rows that the engine itself keeps."""
+    ear, watch = Ear(), WireWatch()
     found = []
-    for hop, block in enumerate(source):
-        if hop >= SECONDS * 100:
-            break
-        frame = features.process(block)
-        if watch.remember(frame, ear.process(frame)) and watch.known == ROWS and hop % (SAMPLE_HOPS * EVERY) < SAMPLE_HOPS:
+    for hop, frame in enumerate(frames):
+        if watch.remember(frame, ear.process(frame)) and watch.known == ROWS and hop % (SAMPLE_HOPS * every) < SAMPLE_HOPS:
             measured = clues(watch.rows)
             found.append(np.concatenate([measured, measured**2]))
     return np.array(found)
 
 
-def music(data: Path) -> list[np.ndarray]:
-    """The excerpts that may be looked at."""
-    halves = dict(line.split() for line in SPLIT.read_text().splitlines() if line and not line.startswith("#"))
-    paths = [path for name in MUSIC_SETS for path in sorted(data.glob(f"{name}/*.ogg"))]
-    return [windows(FileSource(p)) for p in paths if halves.get(f"{p.parent.name}/{p.stem}") == "tune"]
+def heard(source) -> Iterable[FeatureFrame]:
+    """The features of a source's beginning."""
+    features = FeatureExtractor(source.fmt)
+    return (features.process(block) for block in islice(source, SECONDS * HOPS_PER_S))
+
+
+def music(data: Path, cache: Path | None) -> list[np.ndarray]:
+    """The excerpts that may be looked at, and the songs."""
+    found = [windows(frames_of(f"{path.parent.name}-{path.stem}", partial(FileSource, path), cache)[1])
+             for path in tuning_excerpts(data, MUSIC_SETS)]
+    return found + [windows(frames_of(f"seed{seed}", partial(song_source, seed), cache)[1], EVERY_OF_SONGS) for seed in SEEDS]
 
 
 def speech() -> list[np.ndarray]:
@@ -69,7 +76,7 @@ def speech() -> list[np.ndarray]:
         for number, (voice, speed) in enumerate(product(VOICES, SPEEDS)):
             path = Path(folder) / f"{number}.wav"
             subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", str(path), WORDS], check=True)
-            found.append(windows(FileSource(path)))
+            found.append(windows(heard(FileSource(path))))
     return found
 
 
@@ -78,7 +85,7 @@ def noises() -> list[np.ndarray]:
     levels = (-50.0, -40.0, -30.0, -20.0)
     sounds = [noise(12, level, colour, seed=round(-level)) for level, colour in product(levels, ("white", "pink"))]
     sounds += [hum(12, level, mains) for level, mains in product(levels[1:], (50.0, 60.0))]
-    return [windows(SynthSource(sound.samples, sound.rate_hz)) for sound in sounds]
+    return [windows(heard(SynthSource(sound.samples, sound.rate_hz))) for sound in sounds]
 
 
 def fit(groups: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
@@ -110,8 +117,9 @@ def main() -> None:
     """Listens, fits, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="a folder that keeps the features for the next time")
     args = parser.parse_args()
-    np.savez_compressed(OUT, **fit([music(args.data), speech(), noises()]))
+    np.savez_compressed(OUT, **fit([music(args.data, args.cache), speech(), noises()]))
 
 
 if __name__ == "__main__":
