@@ -1,8 +1,9 @@
 """What each beat says about the form: a row of numbers, relative to what this music has been before.
 
 Consumes `Hearing`, the onset novelty and the beats as they pass; emits one row a beat, EARLY_S after the beat, when its
-first sound has been heard: early enough to call a drop on its first beat. All levels are relative to slow peaks of their
-own (dB over STEP_DB, clipped), so that neither the volume nor the mastering matters; the peaks freeze in silence.
+first sound has been heard: early enough to call a drop on its first beat. A second one may hear the moments half-way between.
+All levels are relative to slow peaks of their own (dB over STEP_DB, clipped), so that neither the volume nor the mastering
+matters; the peaks freeze in silence.
 
 A row is, in this order (see `ROW`):
     now     the first EARLY_S of this beat
@@ -159,20 +160,25 @@ class _Peaks:
 
 
 class Row(NamedTuple):
-    """The evidence of one beat, or of the moment between two."""
+    """The evidence of one beat, or of the moment half-way to the next."""
 
     due: int
-    on_beat: bool
+    beat: Beat
+    """The one at or before it."""
     values: np.ndarray
     """(N_ROW,)"""
 
+    @property
+    def off_beat(self) -> bool:
+        return self.due != self.beat.due
+
 
 class Evidence:
-    """Hops and beats in, rows out; one per stream."""
+    """Hops and beats in, rows out; one per stream and phase."""
 
-    def __init__(self, fmt: StreamFormat) -> None:
-        self._rate_hz = fmt.rate_hz
-        self._body, self._start, self._between = _Body(), _Start(), _Start()
+    def __init__(self, fmt: StreamFormat, off_beat: bool = False) -> None:
+        self._rate_hz, self._off_beat = fmt.rate_hz, off_beat
+        self._body, self._start = _Body(), _Start()
         self._body_peaks, self._start_peaks = _Peaks(), _Peaks()
         self._bodies = np.zeros((HISTORY, N_PARTS))
         self._starts = np.zeros((TURNS[-1], N_START))
@@ -180,21 +186,23 @@ class Evidence:
         self._gone = np.zeros(N_GONE)
         self._coarse = _coarse()
         self._context = np.zeros(N_ROW - N_START - N_TURN)
+        self._beat: Beat | None = None
+        self._coming: Beat | None = None
 
     def process(self, features: FeatureFrame, hearing: Hearing, beat: Beat | None) -> Row | None:
-        """A row EARLY_S after each beat and after each moment half-way between two; None at all other hops."""
-        if beat is not None:
-            self._begin(beat, hearing.silent)
+        """A row EARLY_S after each beat, or after each moment half-way between two; None at all other hops."""
+        self._coming = beat or self._coming
+        if self._coming is not None:
+            due = self._coming.due + self._off_beat * (self._coming.period // 2)
+            if due <= features.end:
+                self._beat, self._coming = self._coming, None
+                self._begin(due, hearing.silent)
         self._body.add(hearing, features.novelty)
-        if self._start.hear(features.end, hearing, features.novelty):
+        if self._beat is not None and self._start.hear(features.end, hearing, features.novelty):
             return self._row(hearing.silent)
-        if self._between.hear(features.end, hearing, features.novelty):
-            now = self._start_peaks.relative(self._between.take(), True)
-            due, self._between.due = self._between.due, None
-            return Row(due, False, self._joined(now))
         return None
 
-    def _begin(self, beat: Beat, silent: bool) -> None:
+    def _begin(self, due: int, silent: bool) -> None:
         parts = self._body.take()
         body = self._body_peaks.relative(parts, silent)
         body[PERCUSSIVE] = 4 * parts[PERCUSSIVE] - 2
@@ -203,26 +211,18 @@ class Evidence:
         self._beats += 1
         gone = body[[KICK_AND_BASS, KICK, LEVEL]] < GONE_BELOW
         self._gone = np.where(gone, self._gone + 1, 0)
-        early = min(EARLY_S * self._rate_hz, EARLY_SHARE * beat.period)
-        self._start.open(beat.due, early)
-        if self._between.due is None:
-            self._between.open(beat.due + beat.period // 2, early)
+        self._start.open(due, min(EARLY_S * self._rate_hz, EARLY_SHARE * self._beat.period))
         self._context = self._past()
 
     def _row(self, silent: bool) -> Row:
-        now = self._start_peaks.relative(self._start.take(), silent)
-        due, self._start.due = self._start.due, None
-        row = Row(due, True, self._joined(now))
-        self._starts[:-1] = self._starts[1:]
-        self._starts[-1] = now
-        return row
-
-    def _joined(self, now: np.ndarray) -> np.ndarray:
-        starts = self._starts
+        now, starts = self._start_peaks.relative(self._start.take(), silent), self._starts
         turns = (now - starts[[-ago for ago in TURNS]]) @ self._coarse
-        row = np.concatenate([now, turns.ravel(), np.abs(turns).ravel(), self._context])
-        row[ROW["change"].start] = np.abs(now - starts[-BAR:].mean(axis=0)).mean()
-        return row
+        values = np.concatenate([now, turns.ravel(), np.abs(turns).ravel(), self._context])
+        values[ROW["change"].start] = np.abs(now - starts[-BAR:].mean(axis=0)).mean()
+        starts[:-1] = starts[1:]
+        starts[-1] = now
+        due, self._start.due = self._start.due, None
+        return Row(due, self._beat, values)
 
     def _past(self) -> np.ndarray:
         """(N_ROW - N_START - N_TURN,) what the beats before this one say."""

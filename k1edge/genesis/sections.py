@@ -33,8 +33,6 @@ MAX_AGE = MAX_BARS * BAR
 """Beats; older than that a section is just old."""
 HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.01, 0.01
 """That a section ends there, for music in general. The last is for bar lines that nobody has found."""
-HAZARD_BETWEEN = 0.05
-"""Off the beat, of a build: rare, but only asked of builds, and answered with near certainty only."""
 OFF_BAR = 0.3
 """Share of that hazard where the section's own bar line is none of the tracker's."""
 TEMPERS = np.array([1.3, 0.5, 0.2])
@@ -99,20 +97,6 @@ class SectionFilter:
         belief *= self.likelihood(row)[self._stage].T
         belief /= belief.sum()
         return belief
-
-    def starting(self, label: int, row: np.ndarray) -> float:
-        """Probability that a section of this label begins where the row was heard, off the beat: against its not ending."""
-        likelihood = self.likelihood(row)
-        now = self.belief.sum(axis=1)
-        begins = HAZARD_BETWEEN * float(now @ self.follows[:, label]) * likelihood[0, label]
-        stays = (1 - HAZARD_BETWEEN) * float(now @ likelihood[-1])
-        others = HAZARD_BETWEEN * float(now @ self.follows @ likelihood[0])
-        return begins / (stays + others + 1e-12)
-
-    def begin(self, label: int) -> None:
-        """A section of this label has begun, for certain."""
-        self.belief[:] = 0.0
-        self.belief[label, 0] = 1.0
 
     def hazards_at(self, downbeat: bool) -> np.ndarray:
         """(N_LABELS, MAX_AGE) that a section ends at the coming beat."""

@@ -56,7 +56,8 @@ class Structure:
         self._silence_after = round(settings.silence_after_s * HOPS_PER_S)
         self._ear, self._meter, self._grid = Ear(), MacroMeter(), BarGrid(fmt)
         self._wire, self._mood = WireWatch(), MoodWatch()
-        self._evidence, self._decision = Evidence(fmt), Decision()
+        self._evidence = (Evidence(fmt), Evidence(fmt, off_beat=True))
+        self._decision = Decision()
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
         self._silent_hops = self._strange_hops = 0
@@ -69,13 +70,14 @@ class Structure:
         wire = self._wire.process(features, hearing, beat)
         macros = self._ducked(self._meter.process(hearing), wire)
         passed = self._grid.process(beat)
-        row = self._evidence.process(features, hearing, passed)
+        rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
         moments: tuple[Moment, ...] = ()
         if self._rests(wire, features.end):
             self._left = (0, 0.0)
-        elif row is not None:
-            moments = self._decide(row)
+        else:
+            for row in rows:
+                moments += self._decide(row) if row is not None else ()
         return Form(
             self._decision.section,
             moments,
@@ -117,7 +119,7 @@ class Structure:
 
     def _decide(self, row: Row) -> tuple[Moment, ...]:
         before, beat = self._decision.section, self._grid.last
-        moments = self._decision.step(row.values, beat) if row.on_beat else self._decision.between(row)
+        moments = self._decision.step(row)
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)

@@ -30,7 +30,7 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
-from k1edge.genesis.evidence import BAR, Evidence
+from k1edge.genesis.evidence import BAR, ROW, Evidence
 from k1edge.genesis.grid import BarGrid
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STAGES, general_ends, stage_of
@@ -57,6 +57,8 @@ CHORUS = LABELS.index("chorus")
 CHORUS_SONG = ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro")
 CHORUS_SONGS = 10
 STEPS = 150
+NEAR_S = 0.07
+"""Of a true beat: on it."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class Song:
     rows: np.ndarray
     labels: np.ndarray
     ages: np.ndarray
+    between: np.ndarray
+    """Rows from half-way between true beats."""
 
 
 class _TrueBeats:
@@ -101,26 +105,33 @@ def frames_of(name: str, make: Callable[[], Source], cache: Path | None) -> tupl
     return source.fmt, frames
 
 
-def hear(fmt: StreamFormat, frames: list[FeatureFrame], tracker) -> tuple[np.ndarray, np.ndarray]:
-    """(beats, N_ROW) rows and (beats,) due times, s, of what was heard; trackers listen to the features, not to the sound."""
-    ear, grid, evidence, silence = Ear(), BarGrid(fmt), Evidence(fmt), np.zeros(fmt.hop, np.float32)
-    rows, dues = [], []
+def hear(fmt: StreamFormat, frames: list[FeatureFrame], tracker) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each phase (n, N_ROW) rows and (n,) due times, s; trackers listen to the features, not to the sound."""
+    ear, grid, silence = Ear(), BarGrid(fmt), np.zeros(fmt.hop, np.float32)
+    phases, found = (Evidence(fmt), Evidence(fmt, off_beat=True)), ([], [])
     for frame in frames:
         beat = grid.process(tracker.process(AudioBlock(silence, frame.end - fmt.hop, 0), frame))
-        row = evidence.process(frame, ear.process(frame), beat)
-        if row is not None and row.on_beat:
-            rows.append(row.values)
-            dues.append(fmt.seconds(row.due))
-    return np.array(rows), np.array(dues)
+        hearing = ear.process(frame)
+        for evidence, rows in zip(phases, found, strict=True):
+            row = evidence.process(frame, hearing, beat)
+            if row is not None:
+                rows.append(row)
+    return [(np.array([row.values for row in rows]), np.array([row.due for row in rows]) / fmt.rate_hz) for rows in found]
 
 
-def labelled(rows: np.ndarray, dues_s: np.ndarray, truth: Truth) -> Song:
-    """Rows with the true label and age of each beat."""
-    starts = np.array([span.start_s for span in truth.sections])
-    which = np.maximum(np.searchsorted(starts, dues_s + 0.07, side="right") - 1, 0)
-    ages = np.round((dues_s - starts[which]) * truth.bpm / 60).astype(int)
-    labels = np.array([LABELS.index(truth.sections[i].label) for i in which])
-    return Song(rows, labels, np.maximum(ages, 0))
+def labelled(phases: list[tuple[np.ndarray, np.ndarray]], truth: Truth) -> Song:
+    """Rows on true beats with the label and age of each, whichever phase they are of; and those well off any."""
+    parts, between = [], []
+    for rows, dues_s in phases:
+        starts = np.array([span.start_s for span in truth.sections])
+        which = np.maximum(np.searchsorted(starts, dues_s + NEAR_S, side="right") - 1, 0)
+        ages = np.round((dues_s - starts[which]) * truth.bpm / 60).astype(int)
+        labels = np.array([LABELS.index(truth.sections[i].label) for i in which])
+        off = np.abs((dues_s - truth.beats_s[0]) * truth.bpm / 60 % 1 - 0.5)
+        on = (0.5 - off) * 60 / truth.bpm < NEAR_S
+        parts.append((rows[on], labels[on], np.maximum(ages[on], 0)))
+        between.append(rows[off * 60 / truth.bpm < NEAR_S])
+    return Song(*(np.concatenate(part) for part in zip(*parts, strict=True)), np.concatenate(between))
 
 
 def song_source(seed: int) -> Source:
@@ -133,12 +144,12 @@ def _song(seed: int, cache: Path | None) -> list[Song]:
     fmt, frames = frames_of(f"seed{seed}", partial(song_source, seed), cache)
     truth = truth_of_seed(seed)
     heard = [hear(fmt, frames, tracker) for tracker in (_TrueBeats(truth, fmt), make_tracker(BeatSettings(), fmt))]
-    return [labelled(rows, dues, truth) for rows, dues in heard]
+    return [labelled(phases, truth) for phases in heard]
 
 
 def _excerpt(path: Path, cache: Path | None) -> np.ndarray:
     fmt, frames = frames_of(f"{path.parent.name}-{path.stem}", partial(FileSource, path), cache)
-    return hear(fmt, frames, make_tracker(BeatSettings(), fmt))[0]
+    return np.concatenate([rows for rows, _ in hear(fmt, frames, make_tracker(BeatSettings(), fmt))])
 
 
 def tuning_excerpts(data: Path, sets: tuple[str, ...]) -> list[Path]:
@@ -168,6 +179,23 @@ def fit(songs: list[Song], negatives: np.ndarray) -> dict[str, np.ndarray]:
         chorus, drop = stage * N_LABELS + CHORUS, stage * N_LABELS + DROP
         matrix[chorus], bias[chorus], shares[chorus] = matrix[drop], bias[drop], 0.0
     return {"matrix": matrix, "bias": bias, "shares": shares / shares.sum()}
+
+
+def fit_phase(songs: list[Song]) -> dict[str, np.ndarray]:
+    """A logistic model of how beats sound and moments between them do not, by the first part of a row."""
+    on, between = (np.concatenate(parts)[:, ROW["now"]] for parts in ([s.rows for s in songs], [s.between for s in songs]))
+    rows, sides = np.concatenate([on, between]), np.repeat([1.0, -1.0], [len(on), len(between)])
+    mean, spread = rows.mean(axis=0), rows.std(axis=0) + 0.1
+    inputs = np.c_[(rows - mean) / spread, np.ones(len(rows))]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sides * (inputs @ weights)
+        slope = -sides / (1 + np.exp(margin)) / len(rows)
+        return np.logaddexp(0, -margin).mean() + RIDGE * weights @ weights, inputs.T @ slope + 2 * RIDGE * weights
+
+    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    # No bias: what is compared is a beat with the moment after it.
+    return {"phase": found[:-1] / spread}
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
@@ -224,7 +252,8 @@ def main() -> None:
         heard = pool.map(partial(_song, cache=args.cache), SEEDS, chunksize=1)
         excerpts = tuning_excerpts(args.data, NEGATIVE_SETS)
         negatives = np.concatenate(pool.map(partial(_excerpt, cache=args.cache), excerpts, chunksize=1))
-    weights = fit([song for songs in heard for song in songs], negatives) | grammar([truth_of_seed(seed) for seed in SEEDS])
+    songs = [song for each in heard for song in each]
+    weights = fit(songs, negatives) | fit_phase(songs) | grammar([truth_of_seed(seed) for seed in SEEDS])
     np.savez_compressed(OUT, **{name: array.astype(np.float32) for name, array in weights.items()})
 
 

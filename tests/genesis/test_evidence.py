@@ -29,12 +29,12 @@ def _chord(seconds):
 @pytest.fixture
 def rows(fmt, frames, metronome):
     def rows(samples):
-        ear, grid, evidence, tracker = Ear(), BarGrid(fmt), Evidence(fmt), metronome(BEATS_S, BEATS_S[::4])
-        found = []
+        ear, grid, tracker = Ear(), BarGrid(fmt), metronome(BEATS_S, BEATS_S[::4])
+        phases, found = (Evidence(fmt), Evidence(fmt, off_beat=True)), []
         for frame in frames(samples):
-            row = evidence.process(frame, ear.process(frame), grid.process(tracker.state(frame.end)))
-            if row is not None:
-                found.append((frame.end, row))
+            hearing, beat = ear.process(frame), grid.process(tracker.state(frame.end))
+            rows = (evidence.process(frame, hearing, beat) for evidence in phases)
+            found += [(frame.end, row) for row in rows if row is not None]
         return found
 
     return rows
@@ -42,17 +42,17 @@ def rows(fmt, frames, metronome):
 
 def test_a_row_follows_each_beat_and_each_moment_between_within_a_quarter_second(rows, fmt):
     found = rows(_chord(10))
-    on = [(end, row) for end, row in found if row.on_beat and row.due >= fmt.index(1.0)]
+    on = [(end, row) for end, row in found if not row.off_beat and row.due >= fmt.index(1.0)]
     assert [row.due for _, row in on] == [fmt.index(t) for t in BEATS_S[1 : 1 + len(on)]]
     assert all(EARLY_S <= (end - row.due) / RATE_HZ < 0.25 for end, row in on)
     assert all(row.values.shape == (N_ROW,) and np.isfinite(row.values).all() for _, row in found)
-    between = [row.due for _, row in found if not row.on_beat and row.due >= fmt.index(1.2)]
+    between = [row.due for _, row in found if row.off_beat and row.due >= fmt.index(1.2)]
     assert between[0] == fmt.index(1.25)
 
 
 def test_a_kick_that_goes_is_gone_and_one_that_comes_is_heard_on_its_beat(rows):
     samples = _chord(30) + _kicks(0, 20)[: 30 * RATE_HZ] + _kicks(36, 60)[: 30 * RATE_HZ]
-    on = {round(row.due / RATE_HZ / 0.5) - 1: row.values for _, row in rows(samples) if row.on_beat}
+    on = {round(row.due / RATE_HZ / 0.5) - 1: row.values for _, row in rows(samples) if not row.off_beat}
     gone = {n: values[ROW["gone"]][1] for n, values in on.items()}
     assert gone[18] == 0
     assert gone[34] > np.log2(10)

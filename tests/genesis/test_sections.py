@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.genesis.decision import DROP_GAP_BEATS, Decision
-from k1edge.genesis.evidence import BAR, N_ROW, Row
+from k1edge.genesis.decision import DROP_GAP_BEATS, Decision, Phase
+from k1edge.genesis.evidence import BAR, N_ROW, N_START, Row
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.sections import (
     BUILD,
@@ -34,8 +34,15 @@ def weights():
     follows = np.full((N_LABELS, N_LABELS), 1 / N_LABELS)
     follows[BUILD] = 0.2 / (N_LABELS - 1)
     follows[BUILD, DROP] = 0.8
+    phase = np.zeros(N_START)
+    phase[-1] = 1.0
     return {"matrix": matrix, "bias": np.zeros(len(matrix)), "shares": np.repeat([0.003, 0.009, 0.113], N_LABELS),
-            "follows": follows, "ends": np.tile(general_ends(), (N_LABELS, 1))}
+            "phase": phase, "follows": follows, "ends": np.tile(general_ends(), (N_LABELS, 1))}
+
+
+def _learnt(monkeypatch, weights):
+    for module in ("sections", "decision"):
+        monkeypatch.setattr(f"k1edge.genesis.{module}.packaged", lambda name: weights)
 
 
 def _row(stage, label, strength=9.0):
@@ -51,7 +58,7 @@ def _play(decision, sections, start=0):
         for age in range(bars * BAR):
             stage = "first" if age == 0 else "bar" if age < BAR else "later"
             beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
-            moments += [(index, m) for m in decision.step(_row(stage, label), beat)]
+            moments += [(index, m) for m in decision.step(Row(beat.due, beat, _row(stage, label)))]
             index += 1
     return moments
 
@@ -84,7 +91,7 @@ def test_sections_end_after_phrases_counted_from_their_own_first_beat():
 
 
 def test_moments_are_called_on_their_first_beat(weights, monkeypatch):
-    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    _learnt(monkeypatch, weights)
     called = _play(Decision(), [("intro", 8), ("build", 8), ("drop", 16), ("breakdown", 8)])
     kinds = [(m.kind, m.due // PERIOD // BAR) for _, m in called]
     assert ("build", 8) in kinds
@@ -95,7 +102,7 @@ def test_moments_are_called_on_their_first_beat(weights, monkeypatch):
 
 
 def test_no_two_drops_within_four_bars(weights, monkeypatch):
-    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    _learnt(monkeypatch, weights)
     called = _play(Decision(), [("build", 4)] + [("drop", 1), ("build", 1)] * 12)
     dues = [m.due // PERIOD for _, m in called if m.kind == "drop"]
     assert dues
@@ -103,7 +110,7 @@ def test_no_two_drops_within_four_bars(weights, monkeypatch):
 
 
 def test_a_restart_forgets_the_form(weights, monkeypatch):
-    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
+    _learnt(monkeypatch, weights)
     decision = Decision()
     _play(decision, [("build", 8)])
     index = decision.section.index
@@ -114,15 +121,32 @@ def test_a_restart_forgets_the_form(weights, monkeypatch):
     assert decision.section.label == "intro"
 
 
-def test_a_drop_between_beats_needs_a_build_and_is_nearly_certain(weights, monkeypatch):
-    monkeypatch.setattr("k1edge.genesis.sections.packaged", lambda name: weights)
-    decision = Decision()
-    _play(decision, [("intro", 8), ("build", 8)])
-    due = 64 * PERIOD - PERIOD // 2
-    assert decision.between(Row(due, False, _row("first", "drop", 2.0))) == ()
-    (moment,) = decision.between(Row(due, False, _row("first", "drop", 12.0)))
-    assert (moment.kind, moment.due, decision.section.label) == ("drop", due, "drop")
-    assert decision.between(Row(due, False, _row("first", "drop", 12.0))) == ()
+def test_a_tracker_on_the_off_beat_costs_no_drop(weights, monkeypatch):
+    """Its beats are half a beat early, and sound like what is between beats."""
+    _learnt(monkeypatch, weights)
+    decision, moments = Decision(), []
+    for index in range(24 * BAR):
+        label = "intro" if index < 8 * BAR else "build" if index < 16 * BAR else "drop"
+        stage = "first" if index in (0, 8 * BAR, 16 * BAR) else "later"
+        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        between = _row("later", LABELS[max(LABELS.index(label) - 1, 0)], 1.0)
+        true = _row(stage, label)
+        between[N_START - 1], true[N_START - 1] = -4.0, 4.0
+        moments += decision.step(Row(beat.due, beat, between))
+        moments += decision.step(Row(beat.due + PERIOD // 2, beat, true))
+    (drop,) = [m for m in moments if m.kind == "drop"]
+    assert drop.due == 16 * BAR * PERIOD + PERIOD // 2
+
+
+def test_the_phase_is_not_left_for_one_beat_that_sounds_odd(weights, monkeypatch):
+    _learnt(monkeypatch, weights)
+    phase, beat = Phase(), Beat(0, 0, 1, 0, PERIOD, True)
+    good, odd = np.zeros(N_ROW), np.zeros(N_ROW)
+    good[N_START - 1], odd[N_START - 1] = 4.0, -4.0
+    assert all(phase.hear(Row(0, beat, good)) for _ in range(16))
+    assert phase.hear(Row(0, beat, odd))
+    assert not all(phase.hear(Row(0, beat, odd)) for _ in range(32))
+    assert phase.off
 
 
 def test_the_countdown_counts_down():
