@@ -51,6 +51,8 @@ class Rules:
     limits: Limits = field(default_factory=Limits)
     heard: Path | None = None
     """Besides: where the edge keeps what it heard on its line."""
+    work: Path | None = None
+    """Where a map is drafted; None = beside the maps."""
 
     def admit(self, path: str | Path) -> Path:
         """The real path of a file that may be analysed. Raises `LibraryError`."""
@@ -65,7 +67,7 @@ class Jobs:
         """`report` gets a job's description whenever it changes. Raises `LibraryError` when the queue is held already."""
         self._library, self._db, self._rules, self._report = library, library.db, rules, report
         self._lock = _locked(library.root / "jobs.lock")
-        self._work = library.root / "work"
+        self._work = rules.work or library.root / "work"
         remove_tree(self._work)
         self._work.mkdir(parents=True)
         self._worker: Worker | None = None

@@ -42,7 +42,9 @@ class Librarian:
         music.mkdir(parents=True, exist_ok=True)
         limits = Limits(settings["time_limit_s"], settings["memory_mb"])
         heard = Path(settings["heard"])
-        rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits, heard=heard)
+        # A draft in memory does not wear out a card, either.
+        work = None if heard.is_relative_to(music) else heard.with_name("work")
+        rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits, heard=heard, work=work)
         self._library = upkeep.open_library(root, settings["limit_mb"] * 1_000_000)
         self._jobs = Jobs(self._library, rules, self._tell_job)
         folders = dict.fromkeys((music / "inbox", heard))

@@ -244,6 +244,6 @@ class Library:
         """Moves a bad file aside with its faults beside it; returns where it is now."""
         target = self.root / "quarantine" / f"{self.now_ms()}-{path.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
+        shutil.move(path, target)  # it may come from another file system
         write_whole(target.with_name(target.name + ".faults.txt"), "\n".join(map(str, faults)).encode())
         return target
