@@ -12,6 +12,7 @@ Times in the index are UTC epoch ms. `revisions` makes new versions of old ones,
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
