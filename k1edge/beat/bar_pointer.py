@@ -62,7 +62,7 @@ ZONE_WEIGHTS = (0.4, 0.8, 1.0, 0.8, 0.4)
 ZONE = len(ZONE_WEIGHTS)
 BEAT_AGE = ZONE // 2
 ONSET_WEIGHT = 0.24
-HALF_BEAT = 0.22
+HALF_BEAT = 0.50
 """How strong an onset half way between beats is, beside one on a beat."""
 ONSET_WIDTH = 1.0
 """Standard deviation of an onset's place, steps."""

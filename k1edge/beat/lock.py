@@ -34,7 +34,7 @@ music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = (0.0, 1.0, 0.0, 0.0)
+CALIBRATION = (-1.377, -0.108, 5.732, -0.843)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
 last beats, and half way between them. Logistic regression on the tune half of the excerpts: scripts/bench beats --calibrate."""
 
@@ -83,7 +83,7 @@ class Lock:
             return
         self.signs = (1.0, log_odds(belief.mass), on, between)
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
-        self.confidence = odds / (1 + odds) * self._loudness
+        self.confidence = odds / (1 + odds) * self._loudness * min(self._music / MUSIC_TO_LOCK, 1.0)
         mass = belief.mass * self._loudness
         if self.locked:
             self.locked = mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK and self._music > MUSIC_TO_STAY

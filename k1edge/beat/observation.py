@@ -17,15 +17,15 @@ from k1edge.beat.network import DELAY_S, N_TEMPI, TEMPO_RANGE_BPM, BeatNetwork
 from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
-BEAT_SHARE = 0.08
+BEAT_SHARE = 0.065
 """By which an activation is divided to become a likelihood ratio: lower favours fast levels, higher slow ones."""
-DOWNBEAT_LOGITS = {4: (1.3, -1.1, 0.2, -0.65), 3: (1.9, -2.2, -1.2), 2: (1.75, -0.3), 5: (1.5, -2.6, -1.95, 1.4, -1.0)}
+DOWNBEAT_LOGITS = {4: (1.5, -0.95, 0.3, -0.4), 3: (1.85, -2.1, -0.9), 2: (1.75, -0.2), 5: (1.1, -2.7, -2.2, 1.35, -0.2)}
 DOWNBEAT_SPREAD = 1.4
 """What the network says of a downbeat, given a beat, at each beat of a bar, as logits: mean and spread over rendered songs."""
 BEAT_WEIGHT = 0.4
 DOWNBEAT_WEIGHT = 0.07
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
-HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.35
+HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.3
 """The activation that is as usual half way between beats as elsewhere between them, and how fast the ratio grows with it."""
 LLR_LIMITS = (-2.0, 3.5)
 """One step never decides: a missing onset costs less than a heard one earns."""
@@ -39,10 +39,10 @@ LEAST_SPREAD = 0.05
 ONSET_LIMITS = (-0.8, 3.0)
 KICK_PATTERNS = {4: (0.62, -0.45, 0.16, -0.32), 3: (0.6, -0.3, -0.3), 2: (0.4, -0.4), 5: (0.6, -0.2, -0.1, -0.1, -0.2)}
 """Low-band onset strength at each beat of the bar less its mean, in standard deviations; 4/4 measured on rendered music."""
-KICK_WEIGHT = 0.3
+KICK_WEIGHT = 0.35
 KICKS = np.array([strength for metre, _ in METRES for strength in KICK_PATTERNS[metre]])
 EXPECTED = np.array([logit for metre, _ in METRES for logit in DOWNBEAT_LOGITS[metre]])
-TEMPO_WEIGHT, TEMPO_MEMORY_S = 6.0, 4.0
+TEMPO_WEIGHT, TEMPO_MEMORY_S = 1.5, 30.0
 """What the network says of the tempo counts as so many opinions, averaged over so long: it is a view of the style, said again
 and again, and no news after a while."""
 TEMPO_SMOOTHING = 2.0
