@@ -30,7 +30,7 @@ def main() -> int:
             config = write_config(folder, f'[mqtt]\nurl = "{broker.url}"\n[telemetry]\nrate_hz = 10.0\n')
             with DaemonProcess("--config", str(config), "--source", "demo") as daemon:
                 with Ear(broker.settings()) as ear:
-                    eventually(lambda: len(ear.said("/frame")) > 50, "the daemon publishes")
+                    eventually(lambda: len(ear.said("/frame")) > 50, "the daemon publishes", 120)
                 for leaf in args.leaves:
                     print(f"{leaf}, {args.subscribers} subscribers:", flush=True)
                     subprocess.run(
