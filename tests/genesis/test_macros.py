@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from k1edge.audio.instruments import Kit, hat, kick, snare
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.macros import MacroMeter
 
@@ -22,6 +23,29 @@ def _hits(seconds, every_s=0.25):
     """Bursts of noise that die within 30 ms."""
     t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     return _noise(seconds, 0.3) * np.exp(-(t % every_s) / 0.03)
+
+
+def _voice(seconds, pitch_hz=180.0):
+    """Someone who sings: a vibrating glottis through the formants of a, e, o, a syllable each 0.4 s."""
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    phase = 2 * np.pi * (pitch_hz * t + 0.6 * np.sin(2 * np.pi * 5.5 * t))
+    vowels = ((700, 1_200, 2_600), (450, 1_900, 2_500), (450, 850, 2_500))
+    sung = np.zeros(len(t))
+    for harmonic in range(1, 20):
+        colours = [sum(np.exp(-(((harmonic * pitch_hz - f) / 130) ** 2)) for f in formants) + 0.02 for formants in vowels]
+        sung += np.array(colours)[(t / 0.4).astype(int) % 3] * np.sin(harmonic * phase)
+    return 0.1 * sung * (0.55 - 0.45 * np.cos(2 * np.pi * t / 0.4))
+
+
+def _drums(seconds, bpm=110.0):
+    """A kit, played: kick, snare, eighths on the hat."""
+    kit, out = Kit(), np.zeros(int((seconds + 1) * RATE_HZ))
+    parts = ((kick(kit, RATE_HZ), 0.6, 2, 0), (snare(kit, RATE_HZ), 0.4, 2, 1), (hat(kit, RATE_HZ), 0.15, 0.5, 0))
+    for drum, gain, every, first in parts:
+        for beat in np.arange(first, seconds * bpm / 60, every):
+            at = int(beat * 60 / bpm * RATE_HZ)
+            out[at : at + len(drum)] += gain * drum
+    return out[: int(seconds * RATE_HZ)]
 
 
 @pytest.fixture
@@ -79,3 +103,16 @@ def test_bass_is_bass_and_a_bassless_chord_has_none(measure):
 def test_brightness_follows_the_spectrum(measure):
     dark, bright = measure(_tone([200, 300], 4))[-1], measure(_noise(4, 0.1))[-1]
     assert dark.brightness < 0.2 < 0.8 < bright.brightness
+
+
+def test_a_voice_is_vocal_and_a_drum_kit_is_not_alone_or_together(measure):
+    def mean(samples):
+        heard = measure(samples)[200:]
+        return np.mean([m.vocal_presence for m in heard]), np.mean([m.percussiveness for m in heard])
+
+    (sung, sung_struck), (kit, kit_struck) = mean(_voice(6)), mean(_drums(6))
+    both, both_struck = mean(_voice(6) + _drums(6))
+    assert sung > kit + 0.3
+    assert kit_struck > sung_struck + 0.3
+    assert both > kit
+    assert both_struck > sung_struck
