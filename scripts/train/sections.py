@@ -6,7 +6,7 @@ takes about 20 minutes on one core, a third of that where the features are in --
 the other half of the excerpts are for reports only.
 
 No arrangement has a chorus. A chorus sounds as a drop does and differs in what it comes after, so it is given the drop's
-weights, and the grammar learns its place from imagined songs (CHORUS_SONG).
+weights, and the grammar learns its place from imagined songs.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ FOLLOWS_PRIOR = 0.3
 SELDOM = 0.05
 """The prior of what is as good as never: a section after itself, a chorus where no verse or bridge was, a drop after one."""
 CHORUS = LABELS.index("chorus")
-CHORUS_SONG = ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro")
-CHORUS_SONGS = 10
+IMAGINED_SONGS = (
+    ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus", "outro"),
+    ("intro", "build", "drop", "breakdown", "build", "drop", "outro"),
+)
+"""Common forms, the arrangements' own being one of many; each counts as so many songs."""
+IMAGINED = 10
 STEPS = 150
 NEAR_S = 0.07
 """Of a true beat: on it."""
@@ -226,8 +230,8 @@ def grammar(truths: list[Truth]) -> dict[str, np.ndarray]:
     follows = np.full((N_LABELS, N_LABELS), FOLLOWS_PRIOR)
     np.fill_diagonal(follows, SELDOM)
     follows[:, CHORUS] = follows[CHORUS, DROP] = SELDOM
-    for before, after in pairwise(CHORUS_SONG):
-        follows[LABELS.index(before), LABELS.index(after)] += CHORUS_SONGS
+    for before, after in (pair for song in IMAGINED_SONGS for pair in pairwise(song)):
+        follows[LABELS.index(before), LABELS.index(after)] += IMAGINED
     ended, lived = np.zeros((2, N_LABELS, MAX_BARS + 1))
     for truth in truths:
         for span, following in pairwise(truth.sections):
