@@ -56,8 +56,8 @@ class Rules:
 
     def admit(self, path: str | Path) -> Path:
         """The real path of a file that may be analysed. Raises `LibraryError`."""
-        is_heard = self.heard is not None and Path(path).is_relative_to(self.heard)
-        return admit(path, self.heard if is_heard else self.folder, self.max_file_bytes)
+        heard = self.heard and Path(path).is_relative_to(self.heard)
+        return admit(path, self.heard if heard else self.folder, self.max_file_bytes)
 
 
 class Jobs:
@@ -173,8 +173,7 @@ class Jobs:
     def step(self) -> None:
         """Takes in what the worker did; starts the next job when it is free."""
         if self._worker is None:
-            if not self.resting:
-                self._start_next()
+            self._start_next()
         elif self._worker.poll():
             worker, self._worker = self._worker, None
             self._end(worker)
@@ -184,9 +183,8 @@ class Jobs:
             self._tell(self._job)
 
     def _start_next(self) -> None:
-        row = self._db.execute(
-            "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
-        ).fetchone()
+        first = "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
+        row = None if self.resting else self._db.execute(first).fetchone()
         if row is None:
             return
         job, path = row["id"], Path(os.fsdecode(row["path"]))
