@@ -293,11 +293,10 @@ class Jobs:
         if row["state"] not in ("queued", "processing"):
             return None
         usual_s = self._db.execute(
-            "SELECT avg(s) FROM (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
+            "SELECT coalesce(avg(s), ?) FROM (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
             " ORDER BY finished_ms DESC LIMIT ?)",
-            (ETA_JOBS,),
+            (USUAL_S, ETA_JOBS),
         ).fetchone()[0]
-        usual_s = USUAL_S if usual_s is None else usual_s
         left_s = usual_s * (1 - self._worker.progress) if self._worker else 0.0
         return round(left_s + usual_s * position, 1)
 
