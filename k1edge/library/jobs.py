@@ -294,7 +294,8 @@ class Jobs:
             return None
         usual_s = self._db.execute(
             "SELECT coalesce(avg(s), ?) FROM"
-            " (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed' ORDER BY finished_ms DESC LIMIT ?)",
+            " (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
+            " ORDER BY finished_ms DESC LIMIT ?)",
             (USUAL_S, ETA_JOBS),
         ).fetchone()[0]
         left_s = usual_s * (1 - self._worker.progress) if self._worker else 0.0
