@@ -27,8 +27,8 @@ SHORTEST_S, FEWEST_BEATS = 45.0, 60
 LONGEST_S = 20 * 60.0
 """18 MB in memory; a set without a pause is cut into pieces."""
 
-MAP_BYTES_A_S = 7_000
-"""Written to the disk for each second of music: the map, 6 KB, and the index."""
+MAP_BYTES_A_S = 9_000
+"""Written to the disk for each second of music: the map, 6 KB, and the index with its journal."""
 HELD_BYTES = 64_000_000
 """Of songs that wait for their analysis: more is a library that does not get on, and the folder may be in memory."""
 

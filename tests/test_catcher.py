@@ -121,7 +121,7 @@ def test_a_day_s_maps_are_limited_and_the_next_day_begins_anew(tmp_path, monkeyp
 
     kept, wall = [], Wall()
     monkeypatch.setattr(catcher, "_write", lambda path, *_: kept.append(path.name))
-    caught = SongCatcher(tmp_path, 3, wall)  # 428 s of music a day
+    caught = SongCatcher(tmp_path, 3, wall)  # 333 s of music a day
     caught.begin(FMT)
     for day in (22, 22, 22, 23):
         wall.now = wall.now.replace(day=day)
