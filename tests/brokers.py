@@ -52,7 +52,8 @@ class Mosquitto:
         self.tls = tls
         self._conf = folder / f"mosquitto-{self.port}.conf"
         self._log = folder / f"mosquitto-{self.port}.log"
-        basis = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", "log_type all"]
+        basis = [f"listener {self.port} 127.0.0.1", "user root", "persistence false", "log_type all",
+                 "set_tcp_nodelay true"]
         allowed = [] if any(line.startswith("allow_anonymous") for line in lines) else ["allow_anonymous true"]
         self._conf.write_text("\n".join([*basis, *allowed, *lines]) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
