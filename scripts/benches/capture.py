@@ -67,7 +67,8 @@ def through_pulse(folder: Path, samples: np.ndarray, rate_hz: int) -> tuple[np.n
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts, as `scripts/bench beats` reads them")
-    parser.add_argument("--excerpts", nargs="*", default=list(EXCERPTS), metavar="SET/ID")
+    parser.add_argument("--excerpts", nargs="*", default=list(EXCERPTS), metavar="SET/ID",
+                        help="beside the demo song (default: %(default)s; nothing after it: none)")
     args = parser.parse_args()
     print("piece                          through     beats  offset ms  within 35 ms, offset taken out")
     with tempfile.TemporaryDirectory() as root:
