@@ -15,6 +15,7 @@ from k1edge.beat.network import (
     WEIGHTS,
     BeatNetwork,
     load_weights,
+    side_by_side,
 )
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
@@ -35,8 +36,8 @@ def gru(weights, layer, x, h):
     return (1 - update) * np.tanh(i_n + logistic(ir + hr) * hn) + update * h
 
 
-def reference(weights, bands):
-    """(frames, 3 + N_TEMPI) probabilities by the equations, with no buffer shared between frames."""
+def logits(weights, bands):
+    """(frames, 3 + N_TEMPI) by the equations, with no buffer shared between frames."""
     size = len(weights["gru1.again_bias"]) // 3
     h1, h2, out = np.zeros(size), np.zeros(size), []
     frames = np.concatenate([np.zeros((CONTEXT - 1, N_BANDS)), bands[::HOPS_A_FRAME]])
@@ -44,9 +45,24 @@ def reference(weights, bands):
         x = np.maximum(weights["front"].astype(float) @ frames[i : i + CONTEXT].ravel() + weights["front_bias"], 0)
         h1 = gru(weights, "gru1", x, h1)
         h2 = gru(weights, "gru2", h1, h2)
-        heads = weights["head"].astype(float) @ h2 + weights["head_bias"]
-        out.append([*logistic(heads[:3]), *(np.exp(heads[3:]) / np.exp(heads[3:]).sum())])
+        out.append(weights["head"].astype(float) @ h2 + weights["head_bias"])
     return np.array(out)
+
+
+def probabilities(said):
+    weight = np.exp(said[:, 3:])
+    return np.hstack([logistic(said[:, :3]), weight / weight.sum(axis=1, keepdims=True)])
+
+
+def listen(network, bands):
+    """(frames, 3 + N_TEMPI), as `logits`."""
+    return np.array([[*network.process(hop), *network.tempi] for hop in bands])[::HOPS_A_FRAME]
+
+
+def other_weights(seed):
+    """A network of the same shape that says something else."""
+    rng = np.random.default_rng(seed)
+    return {name: (w * rng.normal(1.0, 0.3, w.shape)).astype(np.float32) for name, w in load_weights().items()}
 
 
 def hear(audio, rate_hz=RATE_HZ):
@@ -79,9 +95,41 @@ def test_weights_fit_in_500_kb():
 
 def test_streaming_equals_the_equations():
     bands = np.random.default_rng(1).uniform(0, 4, (400, N_BANDS)).astype(np.float32)
-    network = BeatNetwork()
-    heard = np.array([[*network.process(hop), *network.tempi] for hop in bands])
-    assert np.abs(heard[::HOPS_A_FRAME] - reference(load_weights(), bands)).max() < 1e-4
+    assert np.abs(listen(BeatNetwork(), bands) - probabilities(logits(load_weights(), bands))).max() < 1e-4
+
+
+def test_nets_side_by_side_speak_with_the_mean_of_their_logits():
+    bands = np.random.default_rng(5).uniform(0, 4, (200, N_BANDS)).astype(np.float32)
+    nets = [load_weights(), other_weights(1), other_weights(2)]
+    said = [logits(net, bands) for net in nets]
+    together = listen(BeatNetwork(side_by_side(nets)), bands)
+    assert np.abs(together - probabilities(np.mean(said, axis=0))).max() < 1e-4
+    assert min(np.abs(together - probabilities(alone)).max() for alone in said) > 0.05
+
+
+def test_a_net_beside_its_like_says_what_it_says_alone():
+    bands = np.random.default_rng(6).uniform(0, 4, (100, N_BANDS)).astype(np.float32)
+    twice = BeatNetwork(side_by_side([load_weights()] * 2))
+    assert np.allclose(listen(twice, bands), listen(BeatNetwork(), bands), atol=1e-5)
+
+
+def test_weights_may_be_stored_as_whole_numbers_with_a_scale_for_each_row(tmp_path):
+    weights, stored = side_by_side([load_weights(), other_weights(1)]), {}
+    for name, array in weights.items():
+        stored[name] = array.astype(np.float16)
+        if not name.endswith("bias"):
+            scale = np.abs(array).max(axis=-1) / 127
+            stored[name] = np.round(array / scale[..., None]).astype(np.int8)
+            stored[f"{name}.scale"] = scale
+    np.savez_compressed(tmp_path / "nets.npz", **stored)
+    loaded = load_weights(tmp_path / "nets.npz")
+    assert loaded.keys() == weights.keys()
+    for name, array in weights.items():
+        assert loaded[name].dtype == np.float32
+        step = np.abs(array).max(axis=-1, keepdims=True) / 127
+        assert (np.abs(loaded[name] - array) <= 0.51 * step).all()
+    bands = np.random.default_rng(7).uniform(0, 4, (100, N_BANDS)).astype(np.float32)
+    assert np.abs(listen(BeatNetwork(loaded), bands) - listen(BeatNetwork(weights), bands)).max() < 0.1
 
 
 def test_output_changes_on_every_second_hop_only():
