@@ -24,13 +24,12 @@ from k1edge.analysis.path import Path, Tempi
 from k1edge.analysis.witnesses import Evidence, weigh
 from k1edge.beat.bar_pointer import (
     BEAT_AGE,
-    ONSET_WEIGHT,
-    ONSET_WIDTH,
     STEPS_PER_S,
     ZONE_WEIGHTS,
     bar_steps,
     metre_table,
 )
+from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
 from k1edge.beat.prior import TempoPrior
 
 __all__ = ["BeatGrid", "Evidence", "decode", "weigh"]

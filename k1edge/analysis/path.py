@@ -17,8 +17,8 @@ from k1edge.beat.bar_pointer import (
     STEPS_PER_S,
     TEMPI,
     TEMPO_STIFFNESS,
-    onset_template,
 )
+from k1edge.beat.gains import onset_template
 from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
 from k1edge.beat.observation import TEMPO_FLOOR, TEMPO_SMOOTHING
 from k1edge.beat.prior import TempoPrior

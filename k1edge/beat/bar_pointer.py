@@ -17,16 +17,7 @@ beat at all: state N.
                 LEAVE and entered at ENTER a step. So no tempo and no phase is ever ruled out, and overwhelming
                 evidence wins within a beat or two.
 
-**Evidence of onsets.** z, the standardised novelty, weighs every phase: a state gains exp(z W[a, i]) over its mean for that
-tempo, with W a template of a beat: ONSET_WEIGHT at the beat, less at its half, zero mean and unit variance per tempo, or
-slow tempi would win. N gains 1: it expects as many onsets but never says when.
-
-**Evidence of beats.** Let r = p(heard | a beat is here) / p(heard | none is). A state within ZONE of its beat gains r ** w, w
-falling off from the middle, all others 1. N, in which beats come at random, gains 1 - ONSET_SHARE + ONSET_SHARE r. So a
-pulse beats N by foresight alone, and noise does not.
-
-**Evidence half way.** A weak activation is commoner half way between two beats than elsewhere between them: states within ZONE
-of their half gain by it. So doubling a tempo explains nothing that the tempo itself does not.
+**Evidence of onsets, of beats and half way** weighs every state by how well it foresees what is heard: see `gains`.
 
 **Evidence of tempo** is the network's own opinion, which has heard seconds of music and knows the style. It redistributes mass
 among the tempi, never between a beat and N, and is a factor that changes, not one that is applied again and again: it decides
@@ -36,15 +27,19 @@ on the metrical level where onsets cannot, and never for good.
 known of bars is too weak to decide on tempo or phase (measured: joint inference cost 5 points of F70 and gave none).
 
 **The cost.** Ageing is free: rows of one age lie in a long buffer whose head moves by one row a step, and is moved back
-once in some hundred. A step touches the rows of the zone, one element per (b, i) that ends, and the three rows that are
-entered: O(B I) in place of O(B I P). What does not depend on b, the gains of the onsets, is kept apart and
-multiplied in when a beat ends; the marginal over b is kept beside, so that looking is cheap too. About 60 us a step.
+once in some hundred. A step touches one element per (b, i) that ends, the three rows that are entered, and the row that
+leaves the zone, in which all that was heard of its bar is then settled: O(B I) in place of O(B I P). What does not depend on
+b, the gains of the onsets, is kept apart and multiplied in when a beat ends; the marginal over b is kept beside, so that
+looking is cheap too. About 45 us a step.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from k1edge.beat.gains import BEAT_AGE, ZONE, ZONE_WEIGHTS, Gains
 from k1edge.beat.prior import TempoPrior
 from k1edge.frames import HOPS_PER_S
 
@@ -57,15 +52,6 @@ METRES = ((4, 0.60), (3, 0.20), (2, 0.15), (5, 0.05))
 TEMPO_STIFFNESS = 180.0
 JITTER_VARIANCE = 0.30
 """Steps squared; at least 0.25 so that all three weights are positive."""
-ZONE_WEIGHTS = (0.4, 0.8, 1.0, 0.8, 0.4)
-"""How well a beat is heard at ages 0, 1 ...; the beat itself is the middle one."""
-ZONE = len(ZONE_WEIGHTS)
-BEAT_AGE = ZONE // 2
-ONSET_WEIGHT = 0.24
-HALF_BEAT = 0.50
-"""How strong an onset half way between beats is, beside one on a beat."""
-ONSET_WIDTH = 1.0
-"""Standard deviation of an onset's place, steps."""
 PENDING = 2
 """Rows of beats that begin 1 and 2 steps from now: ages -1 and -2."""
 RESTART = 1e-5
@@ -107,29 +93,6 @@ def _entry_weights(mean_delay: np.ndarray) -> np.ndarray:
     return np.stack([(spread - off) / 2, 1 - spread, (spread + off) / 2])
 
 
-def onset_template(ages: np.ndarray, periods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ages, I) W, and whether a tempo has that age at all."""
-    after = ages[:, None] - BEAT_AGE
-    exists = after < periods - BEAT_AGE
-
-    def bump(at: np.ndarray | float) -> np.ndarray:
-        return np.exp(-0.5 * ((after - at) / ONSET_WIDTH) ** 2)
-
-    shape = bump(0.0) + bump(periods) + HALF_BEAT * bump(periods / 2)
-    count = exists.sum(axis=0)
-    mean = (shape * exists).sum(axis=0) / count
-    spread = np.sqrt(((shape - mean) ** 2 * exists).sum(axis=0) / count)
-    return (ONSET_WEIGHT * (shape - mean) / spread).astype(np.float32), (exists / count).astype(np.float32)
-
-
-def half_zone(ages: np.ndarray, periods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) flat indices into (ages, I) of the states half way between two beats, and (K,) how well they fit."""
-    off = np.abs(ages[:, None] - BEAT_AGE - periods / 2)
-    weights = np.interp(off, np.arange(BEAT_AGE + 2), (*ZONE_WEIGHTS[BEAT_AGE:], 0.0)).astype(np.float32)
-    halves = np.flatnonzero(weights)
-    return halves, weights.reshape(-1)[halves]
-
-
 class BarPointer:
     """The filtered posterior. Masses are relative to `scale`, which keeps float32 in range; `none` is a probability."""
 
@@ -137,35 +100,42 @@ class BarPointer:
         self.periods = np.geomspace(60 / tempo_max_bpm, 60 / tempo_min_bpm, TEMPI) * STEPS_PER_S
         self.tempi_bpm = 60 * STEPS_PER_S / self.periods
         self.per_bar, self.position, self._metre_mass = metre_table()
-        self._bar_steps = bar_steps(self.per_bar, self.position, self._metre_mass).T.astype(np.float32)
+        steps = bar_steps(self.per_bar, self.position, self._metre_mass).T
+        # What begins, of what has ended and, in the last column, is born anew; in the last row the sum over the beats.
+        steps = np.column_stack([steps, self._metre_mass])
+        self._begin = np.vstack([steps, steps.sum(axis=0)]).astype(np.float32)
         self._tempo_steps = _tempo_steps(self.periods)
         last_age = np.round(self.periods).astype(int) - 1
-        self._entry = _entry_weights(self.periods - last_age).astype(np.float32)[:, None, :]
-        self._zone_weights = np.array(ZONE_WEIGHTS[::-1], np.float32)[:, None]
+        self._entry = _entry_weights(self.periods - last_age).astype(np.float32)
         self.oldest = int(last_age.max())
         rows, beats = BUFFER_TURNS * (self.oldest + 1), len(self.per_bar)
         self._masses = np.zeros((rows, beats, TEMPI), np.float32)
         self._marginal = np.zeros((rows, TEMPI), np.float32)
         self._gains = np.ones((rows, TEMPI), np.float32)
-        self._flat, self._flat_marginal = self._masses.reshape(-1), self._marginal.reshape(-1)
         column = np.arange(TEMPI)
-        self._ending_marginal = column - last_age * TEMPI
-        self._ending = np.arange(beats)[:, None] * TEMPI + column - last_age * beats * TEMPI
+        # From the oldest row on.
+        self._ending_marginal = column + (self.oldest - last_age) * TEMPI
+        self._ending = np.arange(beats)[:, None] * TEMPI + column + (self.oldest - last_age) * beats * TEMPI
         self._head = self.oldest
         self.none, self.scale = 1.0, 1.0
         self.ages = np.arange(self.oldest, -PENDING - 1, -1)
-        self._onsets, self._each_age = onset_template(self.ages, self.periods)
-        self._gain = np.empty_like(self._onsets)
-        self._halves, self._half_weights = half_zone(self.ages, self.periods)
-        self._zone_ages = slice(self.oldest - ZONE + 1, self.oldest + 1)
-        self._tempo = np.zeros(TEMPI)
+        self._worth = Gains(self.ages, self.periods)
+        self._zone_weights = np.array(ZONE_WEIGHTS)[:, None]
+        self._heard_bars = np.zeros((ZONE, beats))
+        """What was heard of the bar at the rows of age 0, 1 ..., and is not settled in them yet: log-weights of the beats."""
+        self._tempo, self._by_tempo = np.zeros(TEMPI), np.zeros(TEMPI, np.float32)
+        self._one_each = np.ones(beats)
+        self._ended = np.empty(self._ending.shape, np.float32)
+        self._ended_gains = np.empty(TEMPI, np.float32)
+        self._moved, self._begun = np.empty((2, beats + 1, TEMPI), np.float32)
+        self._entering = np.empty((PENDING + 1, beats, TEMPI), np.float32)
+        self._born = np.empty(TEMPI)
         self.believe(prior)
 
     def believe(self, prior: TempoPrior) -> None:
         """Where rebirths go from now on: the prior over tempi times the commonness of metres."""
         self._density = prior.density(self.tempi_bpm)
-        weight = self._density * np.exp(self._tempo)
-        self._birth = (self._metre_mass[:, None] * (weight / weight.sum())).astype(np.float32)
+        self._expect_births()
 
     def step(
         self, beat_llr: float, none_llr: float, onset: float, bar: np.ndarray | None = None,
@@ -177,23 +147,19 @@ class BarPointer:
         tempi as they are now, not what is new about them.
         """
         self._advance()
-        gain = np.multiply(self._onsets, np.float32(onset), out=self._gain)
-        np.exp(gain, out=gain)
-        gain /= np.einsum("ai,ai->i", gain, self._each_age)
-        gain[self._zone_ages] *= np.exp(self._zone_weights * np.float32(beat_llr))
-        gain.reshape(-1)[self._halves] *= np.exp(self._half_weights * np.float32(half_llr))
-        if tempo is not None:
-            gain *= self._tempo_gain(tempo)
-        self._gains[self._recent] *= gain
+        gain = self._worth.process(beat_llr, onset, half_llr, None if tempo is None else self._tempo_news(tempo))
+        for rows in (self._gains[self._recent], self._marginal[self._recent]):
+            np.multiply(rows, gain, out=rows)
         if bar is not None:
-            self._weigh_bars(bar)
-        self._marginal[self._recent] *= gain
-        self.none *= float(np.exp(none_llr))
+            self._heard_bars += self._zone_weights * bar
+        self._settle(ZONE - 1)
+        self.none *= math.exp(none_llr)
         self._normalise()
 
     def age(self) -> None:
         """One step without evidence."""
         self._advance()
+        self._settle(ZONE - 1)
         self._normalise()
 
     def _advance(self) -> None:
@@ -202,24 +168,33 @@ class BarPointer:
         self._head = head = self._head + 1
         self._masses[head + PENDING] = 0.0
         self._gains[head + PENDING] = 1.0
-        ending, ending_marginal = self._ending + head * self._birth.size, self._ending_marginal + head * TEMPI
-        ended = self._flat[ending] * self._gains.reshape(-1)[ending_marginal]
-        self._flat[ending] = 0.0
-        self._flat_marginal[ending_marginal] = 0.0
-        begun = self._bar_steps @ (ended @ self._tempo_steps)
+        self._heard_bars[1:] = self._heard_bars[:-1]
+        self._heard_bars[0] = 0.0
+        oldest, ended, moved, begun = head - self.oldest, self._ended, self._moved, self._begun
+        masses, marginal = self._masses[oldest:].reshape(-1), self._marginal[oldest:].reshape(-1)
+        masses.take(self._ending, out=ended, mode="clip")
+        self._gains[oldest:].reshape(-1).take(self._ending_marginal, out=self._ended_gains, mode="clip")
+        np.multiply(ended, self._ended_gains, out=ended)
+        masses[self._ending] = 0.0
+        marginal[self._ending_marginal] = 0.0
         reborn = RESTART * (1 - self.none) + LEAVE * self.none
         self.none += ENTER * (1 - self.none) - LEAVE * self.none
         self.scale *= 1 - RESTART - ENTER
-        begun += self._birth * np.float32(reborn / self.scale)
+        np.dot(ended, self._tempo_steps, out=moved[:-1])
+        np.multiply(self._born, reborn / self.scale, out=moved[-1], casting="same_kind")
+        np.dot(self._begin, moved, out=begun)
         entered = slice(head, head + PENDING + 1)
-        self._masses[entered] += begun * (self._entry / self._gains[entered, None])
-        self._sum_metres(entered)
+        share = self._entry / self._gains[entered]
+        np.multiply(begun[:-1], share[:, None], out=self._entering)
+        self._masses[entered] += self._entering
+        self._marginal[entered] += self._entry * begun[-1]
 
     def plant(self, period: float, due: float, share: float, beats: np.ndarray | None = None) -> None:
         """`share` of all mass moves to one tempo and phase: period and time to the next beat in steps.
 
         `beats`: (B,) how it is spread over the beat last passed; None: as common as metres are.
         """
+        self._settle_all()
         tempo = int(np.abs(np.log(self.periods / period)).argmin())
         age = round(BEAT_AGE + self.periods[tempo] - due % self.periods[tempo])
         row = self._head - min(age, self.oldest)
@@ -227,11 +202,12 @@ class BarPointer:
         self.scale *= 1 - share
         self.none *= 1 - share
         self._masses[row, :, tempo] += (spread * (share / self.scale / self._gains[row, tempo])).astype(np.float32)
-        self._sum_metres(slice(row, row + 1))
+        self._marginal[row, tempo] = self._masses[row, :, tempo].sum() * self._gains[row, tempo]
         self._normalise()
 
     def seat(self) -> None:
         """The beat nearest to now is a downbeat, whatever the tempo and metre."""
+        self._settle_all()
         recent = self._masses[self._recent]
         next_is_nearer = (self.ages[:, None] - BEAT_AGE > self.periods / 2)[:, None, :]
         for metre in np.unique(self.per_bar):
@@ -242,19 +218,31 @@ class BarPointer:
             recent[:, members] = total * seated
         self._normalise()
 
-    def _tempo_gain(self, tempo: np.ndarray) -> np.ndarray:
-        """(I,) gains that move mass among the tempi and leave its sum."""
-        gain, masses = np.exp(tempo - self._tempo), self.recent().sum(axis=0)
-        self._tempo = tempo
-        weight = self._density * np.exp(tempo)
-        np.multiply(self._metre_mass[:, None], weight / weight.sum(), out=self._birth)
-        return gain * (masses.sum() / max(float(masses @ gain), 1e-30))
+    def _tempo_news(self, tempo: np.ndarray) -> np.ndarray:
+        """(I,) log-gains that move mass among the tempi and leave its sum."""
+        news = tempo - self._tempo
+        masses = np.add.reduce(self.recent(), axis=0, out=self._by_tempo)
+        news += math.log(float(np.add.reduce(masses)) / max(float(np.dot(masses, np.exp(news))), 1e-30))
+        self._tempo[:] = tempo
+        self._expect_births()
+        return news
 
-    def _weigh_bars(self, bar: np.ndarray) -> None:
-        zone = self._masses[self._head - ZONE + 1 : self._head + 1]
-        before = zone.sum(axis=1)
-        zone *= np.exp(self._zone_weights[..., None] * bar[:, None].astype(np.float32))
-        zone *= (before / np.maximum(zone.sum(axis=1), 1e-30))[:, None]
+    def _expect_births(self) -> None:
+        born = np.exp(self._tempo, out=self._born)
+        np.multiply(born, self._density, out=born)
+        np.divide(born, np.add.reduce(born), out=born)
+
+    def _settle(self, age: int) -> None:
+        """What was heard of the bar at the row of this age moves mass among its beats, at each tempo."""
+        row, weights = self._masses[self._head - age], np.exp(self._heard_bars[age])
+        self._heard_bars[age] = 0.0
+        before, after = np.dot(np.array((self._one_each, weights), np.float32), row)
+        row *= weights.astype(np.float32)[:, None]
+        row *= before / np.maximum(after, 1e-30)
+
+    def _settle_all(self) -> None:
+        for age in range(ZONE):
+            self._settle(age)
 
     def recent(self) -> np.ndarray:
         """(ages, I) masses over ages and tempi, as `ages`: oldest first; a view. Times `scale`: probabilities."""
@@ -262,6 +250,7 @@ class BarPointer:
 
     def beats(self, tempi: slice, weights: np.ndarray) -> np.ndarray:
         """(B,) masses of the beats last passed, summed over some tempi with (ages, tempi) weights."""
+        self._settle_all()
         return np.einsum("abi,ai->b", self._masses[self._recent, :, tempi], weights * self._gains[self._recent, tempi])
 
     @property
@@ -270,20 +259,18 @@ class BarPointer:
 
     def tempo_masses(self) -> np.ndarray:
         """(I,) probability of each tempo; sums to 1 - none."""
-        return self.recent().sum(axis=0) * self.scale
+        return self._by_tempo * self.scale
 
     def _normalise(self) -> None:
-        total = float(self.recent().sum()) * self.scale + self.none
+        by_tempo = np.add.reduce(self.recent(), axis=0, out=self._by_tempo)
+        total = float(np.add.reduce(by_tempo)) * self.scale + self.none
         self.none /= total
         self.scale /= total
         if not 1e-12 < self.scale < 1e12:
             self._masses *= np.float32(self.scale)
             self._marginal *= np.float32(self.scale)
+            self._by_tempo *= np.float32(self.scale)
             self.scale = 1.0
-
-    def _sum_metres(self, rows: slice) -> None:
-        marginal = self._masses[rows].sum(axis=1, out=self._marginal[rows])
-        marginal *= self._gains[rows]
 
     def _move_back(self) -> None:
         first, past = self._head - self.oldest, self._head + PENDING + 1

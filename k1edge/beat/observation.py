@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +30,10 @@ HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.3
 """The activation that is as usual half way between beats as elsewhere between them, and how fast the ratio grows with it."""
 LLR_LIMITS = (-2.0, 3.5)
 """One step never decides: a missing onset costs less than a heard one earns."""
-BANDS_AND_KICK = np.array([[0.40, 0.20, 0.20, 0.20], [1.0, 0.0, 0.0, 0.0]], np.float32)
-"""All bands, and the lowest alone. The kick carries the beat in most music that is danced to."""
+BANDS = (0.40, 0.20, 0.20, 0.20)
+"""Of all regions; the kick is the lowest alone. The kick carries the beat in most music that is danced to."""
 MEMORY_S, TOP_HALF_LIFE_S = 4.0, 4.0
-TOP_KEEP = np.float32(0.5 ** (1 / (TOP_HALF_LIFE_S * HOPS_PER_S)))
+TOP_KEEP = 0.5 ** (1 / (TOP_HALF_LIFE_S * HOPS_PER_S))
 LEAST_TOP = 0.25
 """In units of novelty, about a tenth of a drum hit: below, a band is not stretched to look like onsets."""
 LEAST_SPREAD = 0.05
@@ -75,16 +76,19 @@ def _logit(p: float) -> float:
     return math.log(p / (1 - p))
 
 
+BEAT_LOGIT, HALF_LOGIT = _logit(BEAT_SHARE), _logit(HALF_SHARE)
+
+
 def evidence(heard: Activation) -> tuple[float, float]:
     """Probabilities -> log-likelihood ratios of a beat (Bayes, with BEAT_SHARE as prior), and of N."""
-    llr = min(max(_logit(heard.beat) - _logit(BEAT_SHARE), LLR_LIMITS[0]), LLR_LIMITS[1])
+    llr = min(max(_logit(heard.beat) - BEAT_LOGIT, LLR_LIMITS[0]), LLR_LIMITS[1])
     none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * _logit(heard.music)
     return BEAT_WEIGHT * llr, none
 
 
 def half_evidence(heard: Activation) -> float:
     """How much likelier it is to hear this half way between two beats than anywhere else between them, as a log-ratio."""
-    llr = HALF_SLOPE * (_logit(heard.beat) - _logit(HALF_SHARE))
+    llr = HALF_SLOPE * (_logit(heard.beat) - HALF_LOGIT)
     return HALF_WEIGHT * min(max(llr, HALF_LIMITS[0]), HALF_LIMITS[1])
 
 
@@ -92,7 +96,10 @@ def bar_evidence(heard: Activation, kick: float) -> np.ndarray:
     """(B,) log-weights of the beats of every metre: the network's downbeats, and where kicks are usual."""
     share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.95)
     off = math.log(share / (1 - share)) - EXPECTED
-    return -DOWNBEAT_WEIGHT * heard.beat / (2 * DOWNBEAT_SPREAD**2) * off * off + KICK_WEIGHT * kick * KICKS
+    off *= off
+    off *= -DOWNBEAT_WEIGHT * heard.beat / (2 * DOWNBEAT_SPREAD**2)
+    off += KICK_WEIGHT * kick * KICKS
+    return off
 
 
 class TempoEvidence:
@@ -104,12 +111,17 @@ class TempoEvidence:
         off = np.abs(place[:, None] - np.arange(N_TEMPI))
         self._mean, self._steps = np.zeros(len(tempi_bpm)), 0
         self._near = np.clip(TEMPO_SMOOTHING + 0.5 - off, 0.0, 1.0).astype(np.float32)
+        self._said, self._floor = np.empty((2, len(tempi_bpm)), np.float32)
+        self._floor[:] = TEMPO_FLOOR
 
     def process(self, tempi: np.ndarray) -> np.ndarray:
         """One step's (N_TEMPI,) probabilities -> (I,) log-weights as they are now."""
         self._steps += 1
         gain = max(1 / self._steps, STEP_HOPS / (TEMPO_MEMORY_S * HOPS_PER_S))
-        self._mean += gain * (np.log(np.maximum(self._near @ tempi, TEMPO_FLOOR)) - self._mean)
+        said = np.dot(self._near, tempi.astype(np.float32, copy=False), out=self._said)
+        np.maximum(said, self._floor, out=said)
+        np.log(said, out=said)
+        self._mean += gain * (said - self._mean)
         return TEMPO_WEIGHT * self._mean
 
 
@@ -122,14 +134,14 @@ class Ears:
         self._network = BeatNetwork()
         self._novelty = Novelty()
         lag = round(self.LATENCY_HOPS - Novelty.LATENCY_HOPS)
-        self._late = deque([np.zeros(2)] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
+        self._late = deque([(0.0, 0.0)] * (lag + STEP_HOPS), maxlen=lag + STEP_HOPS)
 
     def process(self, features: FeatureFrame) -> Heard:
         """Every hop; the network speaks anew at every second, onsets are those of the last two."""
-        activation = Activation(*map(float, self._network.process(features.bands)))
+        activation = Activation(*self._network.process(features.bands).tolist())
         self._late.append(self._novelty.process(features))
-        onset, kick = np.maximum(self._late[0], self._late[1]).tolist()
-        return Heard(activation, onset, kick, self._network.tempi)
+        (onset, kick), (next_onset, next_kick) = self._late[0], self._late[1]
+        return Heard(activation, max(onset, next_onset), max(kick, next_kick), self._network.tempi)
 
 
 class Novelty:
@@ -138,18 +150,29 @@ class Novelty:
     LATENCY_HOPS = 3.0
 
     def __init__(self) -> None:
-        self._top = np.full(N_NOVELTY, LEAST_TOP, np.float32)
-        self._mean, self._square = np.zeros(2), np.full(2, LEAST_SPREAD**2)
+        self._tops = [LEAST_TOP] * N_NOVELTY
+        self._all, self._kick = Standard(), Standard()
 
-    def process(self, features: FeatureFrame) -> np.ndarray:
-        """(2,) onset strength of all bands and of the lowest, in standard deviations of the last seconds."""
-        self._top *= TOP_KEEP
-        np.maximum(self._top, features.novelty, out=self._top)
+    def process(self, features: FeatureFrame) -> tuple[float, float]:
+        """Onset strength of all bands and of the lowest, in standard deviations of the last seconds."""
+        novelty = features.novelty.tolist()
+        self._tops = tops = [max(top * TOP_KEEP, each) for top, each in zip(self._tops, novelty, strict=True)]
         if features.silent:
-            return np.zeros(2)
-        novelty = BANDS_AND_KICK @ (features.novelty / self._top)
+            return 0.0, 0.0
+        shares = [each / top for each, top in zip(novelty, tops, strict=True)]
+        return self._all.process(sum(map(mul, BANDS, shares))), self._kick.process(shares[0])
+
+
+class Standard:
+    """One quantity in standard deviations of its last seconds."""
+
+    def __init__(self) -> None:
+        self._mean, self._square = 0.0, LEAST_SPREAD**2
+
+    def process(self, value: float) -> float:
+        """Within ONSET_LIMITS."""
         gain = 1 / (MEMORY_S * HOPS_PER_S)
-        self._mean += gain * (novelty - self._mean)
-        self._square += gain * (novelty * novelty - self._square)
-        spread = np.sqrt(np.maximum(self._square - self._mean**2, LEAST_SPREAD**2))
-        return np.clip((novelty - self._mean) / spread, *ONSET_LIMITS)
+        self._mean += gain * (value - self._mean)
+        self._square += gain * (value * value - self._square)
+        spread = math.sqrt(max(self._square - self._mean**2, LEAST_SPREAD**2))
+        return min(max((value - self._mean) / spread, ONSET_LIMITS[0]), ONSET_LIMITS[1])

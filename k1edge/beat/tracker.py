@@ -22,6 +22,7 @@ from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
+from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
 
 __all__ = ["BarPointerTracker", "BeatTracker", "TempoPrior", "make_tracker"]
@@ -75,7 +76,7 @@ class BarPointerTracker:
         self._skip_lost(features.end)
         now = self._now
         self.heard = heard = self._ears.process(features)
-        self._lock.hear(features.silent, heard.activation, float(features.novelty.mean()))
+        self._lock.hear(features.silent, heard.activation, sum(features.novelty.tolist()) / N_NOVELTY)
         self._accents.hear(now, heard.activation.beat)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
