@@ -1,6 +1,8 @@
 """One pipeline, whatever brings the audio."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,3 +81,21 @@ def test_lost_audio_neither_stops_nor_doubles_the_beat(song):
     assert len(after) >= 5
     assert (errors < 0.07).all()
     assert (np.diff(sorted(due.values())) > 0.2).all()
+
+
+def test_no_hop_loads_a_module():
+    """A library that is loaded at its first use makes that hop late."""
+    script = """
+import sys
+from k1edge.audio.synth import SynthSource, four_on_the_floor
+from k1edge.config import Settings
+from k1edge.pipeline import Pipeline
+source = SynthSource(four_on_the_floor(126.0, 20.0, 48_000).samples, 48_000)
+pipeline = Pipeline(Settings(), source.fmt)
+before = set(sys.modules)
+frames = [pipeline.process(block) for block in source]
+assert any(frame.beat.lock for frame in frames)
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -89,7 +89,7 @@ class LineHealth:
     def process(self, block: AudioBlock) -> None:
         """One hop."""
         samples = block.samples
-        if samples.max() >= FULL_SCALE or samples.min() <= -FULL_SCALE:
+        if np.maximum.reduce(samples) >= FULL_SCALE or np.minimum.reduce(samples) <= -FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
         at = self._hop * self._fmt.hop
         self._second[at : at + self._fmt.hop] = samples

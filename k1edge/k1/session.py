@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from paho.mqtt import MQTTException
@@ -269,12 +270,19 @@ def _no_delay(_client: Client, _userdata: Any, sock: socket.socket) -> None:
 
 def _properties(waiting: Waiting, now_s: float) -> Properties:
     publication = waiting.publication
+    expiry_s = None if publication.expiry_s is None else max(1, round(waiting.dies_at_s - now_s))
+    return _written(expiry_s, publication.response_topic, publication.correlation)
+
+
+@lru_cache(maxsize=64)
+def _written(expiry_s: int | None, response_topic: str, correlation: bytes) -> Properties:
+    """Nearly all messages have the same few, and paho takes long to make them."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.ContentType = CONTENT_TYPE
-    if publication.expiry_s is not None:
-        properties.MessageExpiryInterval = max(1, round(waiting.dies_at_s - now_s))
-    if publication.response_topic:
-        properties.ResponseTopic = publication.response_topic
-    if publication.correlation:
-        properties.CorrelationData = publication.correlation
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    if response_topic:
+        properties.ResponseTopic = response_topic
+    if correlation:
+        properties.CorrelationData = correlation
     return properties
