@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy.fft
-import numpy.ma  # noqa: F401 - numpy loads both at their first use, here or inside its median: 8 ms in the middle of a hop
-
 from k1edge.beat.tracker import TempoPrior, make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor

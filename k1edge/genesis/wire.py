@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.fft
+import numpy.ma  # numpy loads both at their first use, the latter in `median`: 6 ms in the middle of a hop
 
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame
 from k1edge.genesis.hearing import N_GROUPS, Hearing
