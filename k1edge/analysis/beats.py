@@ -1,14 +1,13 @@
 """Beats with the whole track in view: the most probable path through the live tracker's own model.
 
-Consumes the evidence of every step (log-likelihood ratios of beat, downbeat and no beat, and onsets, as the live bar
-pointer weighs them) and the beats it announced, which count as one more witness; emits beat times with their place in the
-bar. The live tracker filters: it knows only what came before. Here one path is chosen for the whole track, twice by dynamic
-programming (Viterbi, IEEE T-IT 1967):
+Consumes the evidence of every step (log-likelihood ratios of beat, downbeat and no beat, onsets, the network's view of the
+tempo; see `witnesses`); emits beat times with their place in the bar. The live tracker filters: it knows only what came
+before. Here one path is chosen for the whole track, twice by dynamic programming (Viterbi, IEEE T-IT 1967):
 
     beats   a path is a chain of beats t_1 < t_2 ... with tempi i_1, i_2 ..., so the recursion runs over beats alone:
             score[t, j] = E[t] + max over i, d of score[t - P_i - d, i] + O[t, i] + log T[i, j] J_i[d]
-            with E the evidence of a beat and O that of the onsets in the beat before. A stretch without a pulse is a path
-            through state N, as in the live model
+            with E the evidence of a beat and O that of the onsets and of the tempo in the beat before. A stretch without
+            a pulse is a path through state N, as in the live model
     bars    of the chain's beats, over (metre, position), with the live model's slips
 
 A step is 20 ms; each beat is then moved to the centre of the evidence near it. Cost: 40 us a step, 150 bytes a step.
@@ -35,8 +34,6 @@ from k1edge.beat.prior import TempoPrior
 __all__ = ["BeatGrid", "Evidence", "decode", "weigh"]
 
 PER_BAR, POSITION, METRE_MASS = metre_table()
-LIVE_WEIGHT, LIVE_DOWNBEAT_WEIGHT = 0.5, 0.5
-"""Nats that a sure live beat adds: enough to choose between levels and phases that sound alike, no more (tune half)."""
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
 ONSET_BUMP = np.exp(-0.5 * (np.arange(-3, 4) / ONSET_WIDTH) ** 2)
 EPSILON = 1e-30
@@ -76,15 +73,11 @@ class BeatGrid:
 
 def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, float]) -> BeatGrid:
     """The beats of the most probable path; none where there is no pulse."""
-    if not len(evidence.beat):
+    if len(evidence.beat) < len(ONSET_BUMP):  # not even one beat long
         return BeatGrid(np.zeros(0), np.zeros(0, int), np.zeros(0, int))
     worth = _zone(evidence.beat)
-    if evidence.announced is not None:
-        worth += LIVE_WEIGHT * evidence.announced[:, 0]
     tempi = Tempi(prior, *tempo_range_bpm)
     spans = tempi.spans(evidence.onset)
-    if evidence.tempo is not None:
-        spans += tempi.witnessed(evidence.tempo)
     if evidence.opinion is not None:
         spans += tempi.opinions(evidence.opinion)
     path = Path(tempi, len(worth))
@@ -100,12 +93,9 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
 
 
 def _bar_weights(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
-    """(beats, B) what was heard in the zone of each beat, and what the live tracker said of it."""
+    """(beats, B) what was heard in the zone of each beat."""
     padded = np.pad(evidence.bars, ((BEAT_AGE, BEAT_AGE), (0, 0)))
-    weights = sum(weight * padded[steps + age] for age, weight in enumerate(ZONE_WEIGHTS))
-    if evidence.announced is not None:
-        weights = weights + LIVE_DOWNBEAT_WEIGHT * evidence.announced[steps, 1:] * (POSITION == 0)
-    return weights
+    return sum(weight * padded[steps + age] for age, weight in enumerate(ZONE_WEIGHTS))
 
 
 def _centred(worth: np.ndarray, steps: np.ndarray) -> np.ndarray:

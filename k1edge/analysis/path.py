@@ -26,9 +26,7 @@ from k1edge.beat.prior import TempoPrior
 NEIGHBOURS = 5
 """Tempi a beat may move to on either side: +-11 %; further is a new start."""
 DELAYS = (-1, 0, 1)
-LIVE_TEMPO_WEIGHT, LIVE_TEMPO_WIDTH = 1.0, 0.05
-"""Nats, and spread of log tempo: a level that was followed with confidence is kept where the track leaves a choice."""
-OPINION_WEIGHT, OPINION_S = 0.2, 15.0
+OPINION_WEIGHT, OPINION_S = 4.0, 40.0
 """Nats that a second of music adds for a level e times as likely by the network, which hears the style of it."""
 LEVELS = 40
 """Of z, between which the normaliser of the onset evidence is interpolated."""
@@ -60,11 +58,6 @@ class Tempi:
         self.longest = int(self.whole.max()) + 1
         self.back = self.whole + np.array(DELAYS)[:, None]
         self._template, self._each_age = onset_template(np.arange(self.longest), periods)
-
-    def witnessed(self, tempo: np.ndarray) -> np.ndarray:
-        """(steps, 2) what the live tracker believed -> (steps, TEMPI) what a beat of each tempo gains by it."""
-        away = np.log(self.periods / np.maximum(tempo[:, :1], 1.0)) / LIVE_TEMPO_WIDTH
-        return (LIVE_TEMPO_WEIGHT * tempo[:, 1:] * np.exp(-0.5 * away**2)).astype(np.float32)
 
     def opinions(self, said: np.ndarray) -> np.ndarray:
         """(steps, N_TEMPI) the network's view of the tempo -> (steps, TEMPI) what a beat of each tempo gains by it.

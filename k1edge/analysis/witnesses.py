@@ -1,7 +1,8 @@
 """All that speaks for a beat in each step of a track, when the whole of it has been heard.
 
-Consumes a `Recording`, emits `Evidence`: what the live ears said, weighed as the live bar pointer weighs it, and what the live
-tracker made of it at the time: the beats it announced and the tempo it believed in count as one more witness each.
+Consumes a `Recording`, emits `Evidence`. Two networks are believed alike, the one that heard the whole track (`hindsight`) and
+the live one, whose word is in the recording: the mean of their logits is weighed much as the live bar pointer weighs its own.
+Step n is hop STEP_HOPS * n of the recording, a frame of both networks.
 """
 
 from __future__ import annotations
@@ -10,14 +11,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from k1edge.analysis.hindsight import Hindsight
 from k1edge.analysis.recording import Recording
-from k1edge.beat.bar_pointer import BEAT_AGE, STEP_HOPS, STEPS_PER_S, ZONE_WEIGHTS, metre_table
-from k1edge.beat.network import N_TEMPI, BeatNetwork
-from k1edge.beat.observation import Activation, bar_evidence, evidence
+from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS
+from k1edge.beat.network import BEAT, DOWNBEAT, MUSIC
+from k1edge.beat.observation import (
+    DOWNBEAT_SPREAD,
+    DOWNBEAT_WEIGHT,
+    EXPECTED,
+    KICK_WEIGHT,
+    KICKS,
+    LLR_LIMITS,
+    MUSIC_WEIGHT,
+)
+from k1edge.frames import HOPS_PER_S
 
-BEATS_OF_METRES = len(metre_table()[0])
-LIVE_TEMPO_BEATS = 6
-"""Over which the live tempo is the median."""
+LIVE_SHARE = 0.5
+"""Of the live network's logit of a beat in the mean of both (tune half)."""
+BEAT_SHARE = 0.025
+"""By which a probability is divided to become a likelihood ratio of a beat. Lower than the live one, so that a weak pulse is
+held; the tempo's opinion chooses among the levels."""
+NONE_SHARE = 0.065
+"""The same for the likelihood ratio of no pulse: as live."""
+BEAT_WEIGHT = 0.5
+"""Below 1 because neighbouring steps hear the same onset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +50,32 @@ class Evidence:
     """How long before the end of its step the sound was."""
     opinion: np.ndarray | None = None
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
-    announced: np.ndarray | None = None
-    """(steps, 2) how sure the live tracker was of a beat, and of a downbeat, in each step."""
-    tempo: np.ndarray | None = None
-    """(steps, 2) the beat period it believed in, steps, and how sure it was; 0 = not at all."""
 
 
-def weigh(recording: Recording) -> Evidence:
-    """What was heard in each step, weighed as the live tracker weighs it."""
-    rows = recording.rows[STEP_HOPS - 1 :: STEP_HOPS]
-    weighed, bars = np.zeros((len(rows), 2), np.float32), np.zeros((len(rows), BEATS_OF_METRES), np.float32)
-    for n in np.flatnonzero(rows["sounding"]):
-        heard = Activation(*rows["heard"][n].tolist())
-        weighed[n], bars[n] = evidence(heard), bar_evidence(heard, float(rows["kick"][n]))
+def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
+    """What was heard in each step."""
+    rows = recording.rows[::STEP_HOPS]
+    sounding = rows["sounding"]
+    said = (network or Hindsight()).hear(recording["bands"])
+    beat = (1 - LIVE_SHARE) * _logit(said[:, BEAT]) + LIVE_SHARE * _logit(rows["heard"][:, BEAT])
+    llr = np.clip(beat - _logit(BEAT_SHARE), *LLR_LIMITS)
+    pulse = np.clip(beat - _logit(NONE_SHARE), *LLR_LIMITS)
+    none = BEAT_WEIGHT * np.log1p(ONSET_SHARE * np.expm1(pulse)) - MUSIC_WEIGHT * _logit(said[:, MUSIC])
+    # A step ends when its second hop does; what both networks said of it was known at the end of its first.
+    latency_s = recording.latency_s + (STEP_HOPS - 1) / HOPS_PER_S
     return Evidence(
-        *weighed.T, rows["onset"] * rows["sounding"], bars, recording.latency_s, _opinion(recording, rows["sounding"]),
-        announced=_announced(recording, len(rows)), tempo=_believed_tempo(recording, len(rows)),
+        BEAT_WEIGHT * llr * sounding, none * sounding, rows["onset"] * sounding,
+        _bars(said, rows["kick"]) * sounding[:, None], latency_s, said[:, MUSIC + 1 :] * sounding[:, None],
     )  # fmt: skip
 
 
-def _opinion(recording: Recording, sounding: np.ndarray) -> np.ndarray:
-    """(steps, N_TEMPI) what the network thinks of the tempo: it hears the bands again, which costs less than keeping it."""
-    network, said = BeatNetwork(), np.zeros((len(sounding), N_TEMPI), np.float32)
-    for n, bands in enumerate(recording["bands"]):
-        network.process(bands.astype(np.float32))
-        if n % STEP_HOPS == STEP_HOPS - 1:
-            said[n // STEP_HOPS] = network.tempi
-    return said * sounding[:, None]
+def _bars(said: np.ndarray, kick: np.ndarray) -> np.ndarray:
+    """(steps, B) as `observation.bar_evidence`, for all steps at once."""
+    share = np.clip(said[:, DOWNBEAT] / np.maximum(said[:, BEAT], 1e-3), 0.02, 0.95)
+    off = _logit(share)[:, None] - EXPECTED
+    return -DOWNBEAT_WEIGHT * said[:, BEAT, None] / (2 * DOWNBEAT_SPREAD**2) * off * off + KICK_WEIGHT * kick[:, None] * KICKS
 
 
-def _announced(recording: Recording, steps: int) -> np.ndarray:
-    """(steps, 2) the live tracker's word, spread over the zone of each beat."""
-    said = np.zeros((steps + 2 * len(ZONE_WEIGHTS), 2), np.float32)
-    for due_s, sure, in_bar in recording.beats:
-        first = round((due_s + recording.latency_s) * STEPS_PER_S) - 1 - BEAT_AGE
-        if 0 <= first < steps:
-            zone = said[first : first + len(ZONE_WEIGHTS)]
-            np.maximum(zone[:, 0], sure * np.array(ZONE_WEIGHTS), out=zone[:, 0])
-            zone[:, 1] = np.where(in_bar == 1, zone[:, 0], 0.0)
-    return said[:steps]
-
-
-def _believed_tempo(recording: Recording, steps: int) -> np.ndarray:
-    """(steps, 2) median period of the live beats round each step, and the confidence of the next."""
-    beats = recording.beats[np.argsort(recording.beats[:, 0])]
-    believed = np.zeros((steps, 2), np.float32)
-    if len(beats) < LIVE_TEMPO_BEATS:
-        return believed
-    at = np.clip(np.round((beats[:, 0] + recording.latency_s) * STEPS_PER_S).astype(int), 0, steps)
-    periods = np.diff(beats[:, 0]) * STEPS_PER_S
-    for n in range(1, len(beats)):
-        around = periods[max(n - LIVE_TEMPO_BEATS // 2 - 1, 0) : n + LIVE_TEMPO_BEATS // 2]
-        believed[at[n - 1] : at[n]] = np.median(around), beats[n, 1]
-    return believed
+def _logit(p: np.ndarray | float) -> np.ndarray:
+    p = np.clip(p, 1e-3, 1 - 1e-3)
+    return np.log(p / (1 - p))

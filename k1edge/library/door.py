@@ -56,6 +56,7 @@ class Door:
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()
         self._failures, self._retry_s = 0, time.monotonic() + delay_s
+        self._ending = ""
         self.ready = self._resting = False
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:
@@ -97,6 +98,9 @@ class Door:
                 yield from self._lost()
                 return
             news = json.loads(said)
+            if "ending" in news:
+                self._ending = news["ending"]
+                continue
             self.ready = self.ready or "ready" in news
             if "ready" in news:
                 self._failures = 0
@@ -150,4 +154,5 @@ class Door:
         for number in sorted(self._asked):
             yield {"answer": number, "result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
         self._asked.clear()
-        yield {"lost": f"the librarian ended with {status}"}
+        reason, self._ending = self._ending or f"the librarian ended with {status}", ""
+        yield {"lost": reason}

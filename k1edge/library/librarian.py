@@ -3,15 +3,17 @@
 Consumes questions from the socket on its standard input, one JSON object a datagram (`{"ask": 7, "verb": ..., "args": ...,
 "caller": ...}`); emits answers (`{"answer": 7, "result": "ok", "data": ...}`) and, unasked, news of jobs and tracks. It holds
 the index and the queue, starts the analyses, watches the inbox and prunes; so neither the disk nor a large map ever stands
-between two hops of the live light. It ends when the other side does.
+between two hops of the live light. It ends when the other side does, or, saying why, when it cannot write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import socket
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -125,12 +127,25 @@ class Librarian:
             raise SystemExit(0) from None
 
 
-def main() -> None:
-    """Serves the socket that was inherited as standard input."""
+def main() -> int:
+    """Serves the socket that was inherited as standard input; 1 when its folders or the index cannot be used."""
     os.nice(NICE)
     with socket.socket(fileno=os.dup(0)) as wire:
-        Librarian(wire, json.loads(sys.argv[1])).run()
+        settings = json.loads(sys.argv[1])
+        try:
+            Librarian(wire, settings).run()
+        except (OSError, sqlite3.OperationalError) as fault:
+            with contextlib.suppress(OSError):
+                wire.sendall(json.dumps({"ending": _explained(fault, settings)}, ensure_ascii=False).encode())
+            return 1
+    return 0
+
+
+def _explained(fault: OSError | sqlite3.OperationalError, settings: Document) -> str:
+    """What cannot be used, why, and what to do."""
+    said = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) else f"{settings['root']}: {fault}"
+    return f"{said}; the library must be able to write to {settings['root']} and {settings['music']}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

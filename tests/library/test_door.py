@@ -114,8 +114,18 @@ def test_a_librarian_that_cannot_live_is_not_started_in_a_frenzy(tmp_path):
     while time.monotonic() - began < 0.5:
         visitor.said += visitor.door.heard()
         time.sleep(0.005)
-    assert sum("lost" in news for news in visitor.said) == 1
+    (lost,) = [news["lost"] for news in visitor.said if "lost" in news]
+    assert lost.startswith(f"{tmp_path / 'library'}: ") and "must be able to write to" in lost
     visitor.door.close()
+
+
+def test_a_librarian_that_cannot_write_says_so_without_a_traceback(tmp_path, capfd):
+    (tmp_path / "music").write_text("in the way")
+    visitor = Visitor(tmp_path)
+    visitor.until(lambda: any("lost" in news for news in visitor.said))
+    visitor.door.close()
+    assert "music: File exists; " in visitor.said[-1]["lost"]
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_librarian_leaves_when_the_daemon_is_killed(tmp_path):
