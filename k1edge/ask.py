@@ -112,6 +112,8 @@ def outline(value: Any, indent: str = "") -> list[str]:
             lines += [f"{indent}{key}: {inner[0].strip()}"] if on_one_line else [f"{indent}{key}:", *inner]
         return lines
     if isinstance(value, list):
+        if not value:
+            return [f"{indent}none"]
         if all(not isinstance(item, dict | list) for item in value):
             shown = ", ".join(map(_word, value[:ROWS_SHOWN]))
             return [f"{indent}{shown}{f', ... ({len(value)})' if len(value) > ROWS_SHOWN else ''}"]

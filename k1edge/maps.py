@@ -14,7 +14,7 @@ from typing import Any
 from k1edge.genesis.codec import read_json, write_json
 from k1edge.genesis.dialects import Dialect, Reading, convert, losses, read
 from k1edge.genesis.document import GenesisMap
-from k1edge.genesis.faults import MapError
+from k1edge.genesis.faults import MapError, MapFault
 from k1edge.genesis.revision import difference
 
 EXIT_INVALID, EXIT_USAGE = 1, 2
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--plot", type=Path, metavar="PNG", help="draw it")
     change = verbs.add_parser("convert", help="write a map in another dialect")
     change.add_argument("map", metavar="MAP")
-    change.add_argument("--to", type=Dialect, default=Dialect.V4, metavar="DIALECT",
+    change.add_argument("--to", choices=[*map(str, Dialect)], default=str(Dialect.V4), metavar="DIALECT",
                         help=f"{', '.join(Dialect)} (default: %(default)s)")  # fmt: skip
     change.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
     compare = verbs.add_parser("diff", help="what changed between two maps, in numbers")
@@ -72,8 +72,8 @@ def _validate(args: argparse.Namespace) -> int:
     for name in args.maps:
         try:
             reading, faults = _read(name), ()
-        except MapError as error:
-            reading, faults = None, error.faults
+        except (MapError, OSError) as error:
+            reading, faults = None, getattr(error, "faults", None) or (MapFault("$", f"cannot be read: {error.strerror}"),)
             bad += 1
         if args.json:
             listed = [{"path": fault.path, "problem": fault.problem} for fault in faults]
@@ -133,9 +133,13 @@ def _show(args: argparse.Namespace) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     reading = _read(args.map)
-    text = write_json(convert(reading.song, args.to))
-    for lost in losses(reading.song, args.to):
-        print(f"k1edge map: {args.to} has no place for {lost}", file=sys.stderr)
+    text = write_json(convert(reading.song, Dialect(args.to)))
+    lost: dict[str, list[str]] = {}
+    for path in losses(reading.song, Dialect(args.to)):
+        layer, _, name = path.removeprefix("$.").removeprefix("layers.").partition(".")
+        lost.setdefault(layer, []).append(name)
+    for layer, names in lost.items():
+        print(f"k1edge map: {args.to} has no place for {layer}: {', '.join(names)}", file=sys.stderr)
     if args.output:
         from k1edge.library.files import write_whole
 

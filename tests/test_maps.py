@@ -65,8 +65,22 @@ def test_a_map_is_converted_up_and_down_again(files, tmp_path, capsys, name):
 def test_what_a_dialect_cannot_say_is_told(files, capsys):
     assert door.main(["map", "convert", files["v4.0.0"], "--to", "v3"]) == 0
     printed = capsys.readouterr()
-    assert "no place for $.layers.annotations.sections" in printed.err
+    assert any(line.startswith("k1edge map: v3 has no place for annotations: ") and "sections" in line
+               for line in printed.err.splitlines())
     assert json.loads(printed.out)["metadata"]["version"] == "v3.0"
+
+
+def test_a_dialect_that_is_not_known_is_answered_with_those_that_are(files, capsys):
+    with pytest.raises(SystemExit):
+        door.main(["map", "convert", files["v4.0.0"], "--to", "v5"])
+    assert "'v3', 'v3-advanced', 'v4.0.0'" in capsys.readouterr().err
+
+
+def test_maps_after_one_that_is_not_there_are_validated_all_the_same(files, tmp_path, capsys):
+    missing = str(tmp_path / "none.json")
+    assert door.main(["map", "validate", missing, files["v4.0.0"]]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{files['v4.0.0']}: valid") and "none.json: invalid, 1 fault" in printed.err
 
 
 def test_two_maps_are_compared(files, tmp_path, capsys):

@@ -48,7 +48,7 @@ def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any)
         origin = Origin(shown(path), file_sha256(path), now, rate_hz, source=kind, **told)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
     except AudioError as fault:
-        raise Refused(Code.INVALID_FILE_FORMAT, str(fault)) from None
+        raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault.reason}; {fault.remedy}") from None
     except OSError as fault:
         raise Refused(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
     except NoMusic as finding:

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/bench/beats/data"
 REAL_SETS = ("fof", "lmms", "pop909", "studio")
 REAL_S = (12, 20)
+WITHOUT_A_PULSE = {"choir_hymn_66"}
+"""In twenty seconds of it no beat is found: NO_MUSIC, which says nothing of the queue."""
 NAMES = ("song", "песня", "曲", "노래", "أغنية", "שיר", "τραγούδι", "गीत", "เพลง", "chanson été", "a b'c\"d", "🎵")
 ANALYSIS = [sys.executable, "-m", "k1edge", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -37,7 +39,7 @@ STEP_S = 0.02
 
 def fill(music: Path, count: int, draw: random.Random, data: Path) -> dict[str, str]:
     """`count` files; what is to become of each: `completed`, the code of its failure, or of its refusal."""
-    real = sorted(path for name in REAL_SETS for path in (data / name).glob("*.ogg"))
+    real = sorted(path for name in REAL_SETS for path in (data / name).glob("*.ogg") if path.stem not in WITHOUT_A_PULSE)
     floor = {bpm: four_on_the_floor(bpm, 16.0, 44_100).samples for bpm in (96.0, 124.0, 140.0)}
     expected: dict[str, str] = {}
     bad = ("silence", "blink", "torn", "wrong extension", "empty", "text", "long", "unreadable")
