@@ -104,6 +104,8 @@ def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> c
 
 def outline(value: Any, indent: str = "") -> list[str]:
     """Plain objects as indented lines; long lists of numbers in one."""
+    if value in ({}, []):
+        return [f"{indent}none"]
     if isinstance(value, dict):
         lines = []
         for key, item in value.items():
@@ -112,8 +114,6 @@ def outline(value: Any, indent: str = "") -> list[str]:
             lines += [f"{indent}{key}: {inner[0].strip()}"] if on_one_line else [f"{indent}{key}:", *inner]
         return lines
     if isinstance(value, list):
-        if not value:
-            return [f"{indent}none"]
         if all(not isinstance(item, dict | list) for item in value):
             shown = ", ".join(map(_word, value[:ROWS_SHOWN]))
             return [f"{indent}{shown}{f', ... ({len(value)})' if len(value) > ROWS_SHOWN else ''}"]

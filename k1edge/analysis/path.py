@@ -74,7 +74,9 @@ class Tempi:
         sums = np.concatenate([np.zeros((1, views.shape[1])), np.cumsum(views, axis=0)])
         counts = np.concatenate([[0], np.cumsum(sounding)])
         mean = (sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1)[:, None]
-        return (OPINION_WEIGHT * (mean - mean.max(axis=1, keepdims=True)) * self.periods / STEPS_PER_S).astype(np.float32)
+        # Counted from half way between the usual tempo and the best, an opinion speaks for a tempo more than against any beat.
+        usual = (mean.mean(axis=1, keepdims=True) + mean.max(axis=1, keepdims=True)) / 2
+        return (OPINION_WEIGHT * (mean - usual) * self.periods / STEPS_PER_S).astype(np.float32)
 
     def spans(self, onset: np.ndarray) -> np.ndarray:
         """(steps,) z -> (steps, TEMPI) O: what the onsets say of a beat of each tempo that ends in each step."""

@@ -33,8 +33,8 @@ BEAT_SHARE = 0.025
 held; the tempo's opinion chooses among the levels."""
 NONE_SHARE = 0.065
 """The same for the likelihood ratio of no pulse: as live."""
-BEAT_WEIGHT = 0.5
-"""Below 1 because neighbouring steps hear the same onset."""
+BEAT_WEIGHT, NONE_WEIGHT = 0.5, 0.3
+"""Below 1 because neighbouring steps hear the same onset. The less for no pulse, the denser the music that still has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
     beat = (1 - LIVE_SHARE) * _logit(said[:, BEAT]) + LIVE_SHARE * _logit(rows["heard"][:, BEAT])
     llr = np.clip(beat - _logit(BEAT_SHARE), *LLR_LIMITS)
     pulse = np.clip(beat - _logit(NONE_SHARE), *LLR_LIMITS)
-    none = BEAT_WEIGHT * np.log1p(ONSET_SHARE * np.expm1(pulse)) - MUSIC_WEIGHT * _logit(said[:, MUSIC])
+    none = NONE_WEIGHT * np.log1p(ONSET_SHARE * np.expm1(pulse)) - MUSIC_WEIGHT * _logit(said[:, MUSIC])
     # A step ends when its second hop does; what both networks said of it was known at the end of its first.
     latency_s = recording.latency_s + (STEP_HOPS - 1) / HOPS_PER_S
     return Evidence(
