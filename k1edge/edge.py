@@ -41,6 +41,7 @@ from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
 from k1edge.telemetry import Telemetry
 from k1edge.transaction import Transaction
+from k1edge.venue import Venue
 from k1edge.watch import Shedding, Watch
 
 MESSAGES_PER_HOP = 4
@@ -89,8 +90,8 @@ class Edge:
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
         self._catcher = SongCatcher(heard_folder(library, state_folder()), library.live_mb_a_day) if catches else None
         self._score = SelfScore()
-        port = settings.telemetry.prometheus_port
-        self._metrics = Metrics(port) if port else None
+        self._metrics = Metrics(settings.telemetry.prometheus_port) if settings.telemetry.prometheus_port else None
+        self._venue = Venue(state_folder(), settings.beat)
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
         self._guard: DriftGuard | None = None
@@ -174,6 +175,7 @@ class Edge:
             self._catcher.close()
         if self._lending is not None:
             self._lending.close()
+        self._venue.close()
         yield from self._deployment.farewell()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._bulletin.status(stamp, "stopping")
@@ -196,7 +198,7 @@ class Edge:
     def _begin_stream(self, fmt: StreamFormat) -> None:
         if self._catcher is not None:
             self._catcher.begin(fmt)
-        prior = self._pipeline.tracker.tempo_prior if self._pipeline else None
+        prior = self._pipeline.tracker.tempo_prior if self._pipeline else self._venue.prior
         player = self._deployment.player(fmt)
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number, player=player)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
@@ -279,11 +281,11 @@ class Edge:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))
         if self._seconds % PING_EVERY_S == 0:
             yield from self._driver.ping(stamp)
-        measured = self.telemetry
-        vitals = Vitals(self._frame is not None, measured.hops, measured.deadline_misses, self._link.connected)
-        yield from self._configuration.process(vitals, stamp)
         sound = self._frame is not None
+        vitals = Vitals(sound, self.telemetry.hops, self.telemetry.deadline_misses, self._link.connected)
+        yield from self._configuration.process(vitals, stamp)
         if sound:
+            self._venue.process(self._pipeline.tracker.tempo_prior, stamp.monotonic_ns / SECOND_NS)
             self._watch.listen(self._source, self._timeline.stream, self._input)
         yield from self._watch.process(stamp, step_s, sound)
         if sound:
@@ -291,7 +293,6 @@ class Edge:
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)
             yield from self._bulletin.limits(stamp, stopped)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
-
 
     @property
     def _input(self) -> Input:

@@ -1,9 +1,9 @@
-"""The looks: what a K1 shows in each section of the music.
+"""The looks: what a K1 shows in each section of the music, and while there is none.
 
-**Consumes** a `[looks.<section>]` table per section label. **Emits** `Looks`, a `LookSettings` for every label. A label
-that is not given keeps its default look, and so does each key of a look that is not given; `parameters` is replaced
-whole, so that what is written there is what the K1 is told. Every look is anchored at the centre of the K1, and none
-uses a rainbow.
+**Consumes** a `[looks.<name>]` table per section label, and for speech and noise. **Emits** `Looks`, a `LookSettings` for
+every name. One that is not given keeps its default look, and so does each key of a look that is not given; `parameters` is
+replaced whole, so that what is written there is what the K1 is told. Every look is anchored at the centre of the K1, and
+none uses a rainbow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from typing_extensions import TypedDict
 from k1edge.config.strict import STRICT, did_you_mean, refusal
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
 from k1edge.frames import SECTION_LABELS
+
+IDLE = ("silence", "speech", "noise")
+"""What a wire without music may hold: the names of the looks for it."""
+LOOK_NAMES = tuple(dict.fromkeys(SECTION_LABELS + IDLE))
 
 
 def _palette_id(value: Any) -> Any:
@@ -50,7 +54,7 @@ PaletteId = Annotated[
 
 
 class LookSettings(BaseModel):
-    """What a K1 shows in one section."""
+    """What a K1 shows in one section, or while there is none."""
 
     model_config = STRICT
 
@@ -77,6 +81,8 @@ DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
     "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.5, softness=0.45, saturation=0.7),
     "outro": _look("twilight", "Vintage 57", 4000, brightness=0.3, softness=0.6, speed=0.2),
     "silence": _look("twilight", "Departure", 4000, brightness=0.0, brightness_floor=0.0, speed=0.1),
+    "speech": _look("twilight", "Ocean Breeze 036", 3000, brightness=0.3, softness=0.6, speed=0.15),
+    "noise": _look("departure", "Landscape 64", 4000, brightness=0.12, softness=0.8, speed=0.1),
 }
 """Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension and
 never exceeds 0.8, which leaves the eye (and the limiter) some room."""
@@ -92,8 +98,8 @@ def _with_defaults(value: Any) -> Any:
     return merged
 
 
-_LookTable = TypedDict("_LookTable", dict.fromkeys(SECTION_LABELS, LookSettings))
+_LookTable = TypedDict("_LookTable", dict.fromkeys(LOOK_NAMES, LookSettings))
 _LookTable.__pydantic_config__ = STRICT
 
 Looks = Annotated[_LookTable, BeforeValidator(_with_defaults)]
-"""Section label -> `LookSettings`; complete."""
+"""Name -> `LookSettings`; complete."""

@@ -68,7 +68,7 @@ class RulesSettings(BaseModel):
     """After a change; a drop may break it once."""
     changes_per_minute: int = Field(2, ge=0, le=2)
     speech_brightness: float = Field(0.5, ge=0, le=1)
-    """Share of the look's brightness while someone speaks."""
+    """Share of a music look's brightness that is left when someone speaks into it."""
     noise_brightness: float = Field(0.25, ge=0, le=1)
-    """The same for hiss and hum."""
+    """The same when hiss or hum takes its place."""
     motion: Motion = Field(default_factory=dict, validate_default=True)

@@ -3,8 +3,9 @@
 Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as long as nothing changes, so that whoever
 sends looks compares by identity. Three things happen, each at its own pace:
 
-    scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is within
-              GRACE_S of one), as rarely as `scenes.py` says; its palette follows the mood, chosen when the scene changes
+    scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is a bar
+              line, whatever was counted), as rarely as `scenes.py` says; its palette follows the mood, chosen when the scene
+              changes. Without music, those of what the wire holds: silence, speech and noise each idle in their own way
     motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
     level     silence fades to dark, speech and noise duck: brightness alone, so that nothing has to be allowed first
 
@@ -16,8 +17,9 @@ from __future__ import annotations
 import math
 
 from k1edge.config import GenesisSettings, LookSettings, RulesSettings
+from k1edge.config.looks import IDLE
 from k1edge.device_facts import PARAMETERS
-from k1edge.frames import BeatState, Look, StreamFormat
+from k1edge.frames import BeatState, Look, Section, StreamFormat
 from k1edge.genesis.mood import Mood
 from k1edge.genesis.presets import PRESETS, palette_of
 from k1edge.genesis.scenes import SceneBudget
@@ -27,7 +29,8 @@ STEP_MS = 400
 """A K1 takes a parameter change each 300 ms; a fade of steps this long is still soft, since the device blends."""
 GRACE_S = 0.26
 RAMPED = ("speed", "color_range", "brightness")
-RESTING = ("silence", "unknown")
+UNMUSICAL = (*IDLE, "unknown")
+"""Looks that follow no bar lines and no mood."""
 BRIGHT_VALENCE, EXCITED_AROUSAL = 0.0, 0.55
 MOOD_MARGIN = 0.08
 DUCK_S = 0.8
@@ -65,11 +68,11 @@ class Choreography:
 
     def process(self, form: Form, beat: BeatState) -> Look:
         """The look wanted after one hop."""
-        end, label = beat.end, form.section.label
+        end, label = beat.end, self._wanted(form)
         if form.beat is not None and form.beat.downbeat:
             self._bar_line = form.beat.due
         self._feel(form.mood, end)
-        if label != self._label and self._may_change(label, end):
+        if label != self._label and self._may_change(label, form.section, end):
             self._budget.spend(end)
             self._label, self._palette = label, self._palette_for(label)
             self._level = self._next_level(form)
@@ -85,11 +88,23 @@ class Choreography:
         self._shown = look
         self._next_step = end + self._fmt.index(look.transition_ms / 1000)
 
-    def _may_change(self, label: str, end: int) -> bool:
+    def _wanted(self, form: Form) -> str:
+        """The look that would fit. Until the wire is known, and while someone speaks over music, it is the present one."""
+        label, state = form.section.label, form.wire.state
+        if label == "silence":
+            return label
+        if state in ("speech", "noise"):
+            return state if label == "unknown" or self._label in UNMUSICAL else self._label
+        return label if state == "music" or not form.section.provisional else self._label
+
+    def _may_change(self, label: str, section: Section, end: int) -> bool:
         if label == "silence" and not self._looks["silence"].parameters.get("brightness", 1.0):
             return False
-        on_bar = end - self._bar_line <= (self._grace if label == "drop" else self._fmt.hop)
-        return (on_bar or label in RESTING) and self._budget.allows(end, label)
+        line, grace = self._bar_line, self._fmt.hop
+        if label == "drop":
+            line, grace = max(line, section.since), self._grace
+        on_bar = end - line <= grace
+        return (on_bar or label in UNMUSICAL) and self._budget.allows(end, label)
 
     def _feel(self, mood: Mood, end: int) -> None:
         if not mood.arousal or (self._mood and end - self._mood_since < self._dwell):
@@ -99,7 +114,7 @@ class Choreography:
             self._mood, self._mood_since = name, end
 
     def _palette_for(self, label: str) -> int:
-        if not self._rules.mood_palettes or not self._mood or label in RESTING:
+        if not self._rules.mood_palettes or not self._mood or label in UNMUSICAL:
             return self._looks[label].palette
         return palette_of(self._preset, self._mood, label)
 
@@ -108,7 +123,8 @@ class Choreography:
         if form.section.label == "silence":
             lit = self._label == "silence"
             return max(self._level - self._fade_per_step, float(lit))
-        aim = {"speech": self._rules.speech_brightness, "noise": self._rules.noise_brightness}.get(form.wire.state, 1.0)
+        ducked = {} if self._label in IDLE else {"speech": self._rules.speech_brightness, "noise": self._rules.noise_brightness}
+        aim = ducked.get(form.wire.state, 1.0)
         step = min(max(aim - self._level, -self._duck_per_step), self._duck_per_step)
         return self._level + step
 

@@ -69,9 +69,9 @@ def test_the_k1_has_46_patterns_33_palettes_and_23_parameters_each_with_its_defa
     assert (PATTERNS.index("prism"), PATTERNS.index("gravitational_lensing"), PALETTES.index("Lava")) == (3, 21, 23)
 
 
-def test_there_is_a_look_for_every_section_and_none_is_a_rainbow_or_full_on():
+def test_there_is_a_look_for_every_section_and_for_no_music_and_none_is_a_rainbow_or_full_on():
     looks = Settings().looks
-    assert set(looks) == set(SECTION_LABELS)
+    assert set(looks) == {*SECTION_LABELS, "speech", "noise"}
     for look in looks.values():
         assert PALETTES[look.palette] not in RAINBOWS
         assert look.pattern in CENTRE_ORIGIN

@@ -1,6 +1,6 @@
 """From form to look."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from k1edge.config import Settings
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
 from k1edge.frames import SECTION_LABELS, BeatState, Macros, Section, StreamFormat
-from k1edge.genesis.choreography import GRACE_S, STEP_MS, Choreography, mood_name
+from k1edge.genesis.choreography import GRACE_S, STEP_MS, UNMUSICAL, Choreography, mood_name
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.genesis.mood import Mood
@@ -32,7 +32,7 @@ def _show(parts, start=0, **rules):
     config = Settings(rules=rules)
     stage, shown, end = Choreography(config.looks, FMT, config.genesis, config.rules), [], start
     for index, (label, seconds, *more) in enumerate(parts):
-        section, since = Section(label, end, 1.0, True, index), end
+        section, since = Section(label, end, 1.0, provisional=True, index=index), end
         for _ in range(int(seconds * 100)):
             end += HOP
             fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
@@ -65,6 +65,13 @@ def test_a_drop_is_shown_when_it_is_called_and_not_a_bar_later():
     assert _scenes(shown)[-1] == (FMT.index(called_s) + HOP, "drop")
 
 
+def test_a_drop_is_a_bar_line_whatever_was_counted():
+    called_s = 41.5 + 0.25
+    shown = _show([("verse", 41.5), ("drop", 5)])
+    assert _scenes(shown)[-1] == (FMT.index(41.5) + HOP, "drop")
+    assert _scenes(_show([("verse", called_s), ("chorus", 5)]))[-1][0] >= FMT.index(42.0)
+
+
 def test_silence_goes_dark_softly():
     shown = _show([("verse", 10), ("silence", 6)])
     steps = [(end / RATE_HZ - 10, _value(look)) for end, look in shown if end > 10 * RATE_HZ]
@@ -92,6 +99,26 @@ def test_an_announcement_ducks_and_nothing_moves_in_it():
     assert _value([look for end, look in shown if end <= 12 * RATE_HZ][-1]) == pytest.approx(full / 2, abs=0.01)
     assert not during
     assert _value(shown[-1][1]) == pytest.approx(full, abs=0.01)
+
+
+@pytest.mark.parametrize("state", ["speech", "noise"])
+def test_what_is_on_a_wire_without_music_chooses_among_three_looks(state):
+    not_music = {"wire": Wire(state, 1.0, 0)}
+    shown = _show([("verse", 25), ("unknown", 10, not_music), ("silence", 6)])
+    looks, wanted = [look for _, look in shown if look.name == state], Settings().looks[state]
+    assert {(look.pattern, look.palette) for look in looks} == {(wanted.pattern, wanted.palette)}
+    assert max(map(_value, looks)) == pytest.approx(wanted.parameters["brightness"])
+    assert _value(looks[-1]) == 0.0
+
+
+def test_what_is_said_over_music_changes_no_scene_however_the_form_goes_on():
+    over = {"wire": Wire("speech", 1.0, 0)}
+    assert _scenes(_show([("verse", 25), ("chorus", 10, over), ("drop", 10, over)])) == _scenes(_show([("verse", 25)]))
+
+
+def test_nothing_is_shown_before_it_is_known_what_the_wire_holds():
+    guess, known = {"wire": Wire("silence", 1.0, 0)}, {"wire": Wire("noise", 1.0, 0)}
+    assert [name for _, name in _scenes(_show([("unknown", 1, guess), ("unknown", 5, known)]))] == ["noise"]
 
 
 def test_a_build_ramps_up_and_never_down_even_where_its_scene_may_not_change():
@@ -162,9 +189,11 @@ def test_the_rules_hold_for_any_form(parts, preset):
     short = [b - a < 20 * RATE_HZ for a, b in pairwise(times)]
     assert all(name == "drop" for near, (_, name) in zip(short, scenes[1:], strict=True) if near)
     assert not any(a and b for a, b in pairwise(short))
+    begins = list(accumulate((int(seconds * 100) * HOP for _, seconds, _ in parts), initial=0))
     for end, name in scenes:
-        late = end % (4 * BEAT)
-        assert name in ("silence", "unknown") or late < (GRACE_S * RATE_HZ + HOP if name == "drop" else 2 * HOP)
+        bar_lines = [end - end % (4 * BEAT)] + [begin for begin in begins if name == "drop" and begin <= end]
+        late = end - max(bar_lines)
+        assert name in UNMUSICAL or late < (GRACE_S * RATE_HZ + HOP if name == "drop" else 2 * HOP)
     assert all(b - a >= 0.29 * RATE_HZ for a, b in pairwise(e for e, look in shown[1:] if look.transition_ms == STEP_MS))
     for _, look in shown:
         assert look.pattern in PATTERNS

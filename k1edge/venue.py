@@ -1,0 +1,84 @@
+"""What a room has taught the ear: the tempi that people corrected it to, kept across restarts.
+
+Consumes the tracker's `TempoPrior` once a second, emits the one of last time. One file of a few hundred bytes in the state
+folder, written only after a lesson and at most once in WRITE_EVERY_S, beside the loop, renamed into place; a file that cannot
+be read counts as none, and one that cannot be written as one not wanted: light matters more than memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import threading
+from pathlib import Path
+
+from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior
+from k1edge.config import BeatSettings
+
+NAME = "venue.json"
+WRITE_EVERY_S = 60.0
+"""A person who taps writes once a minute, not once a tap: an SD card wears."""
+
+
+class Venue:
+    """The memory of one room; its lessons stand beside the broad prior of the configuration."""
+
+    def __init__(self, folder: Path, settings: BeatSettings) -> None:
+        self._path = folder / NAME
+        self.prior = self._kept = _prior(settings, _lessons(self._path))
+        """What a new stream begins with."""
+        self._next_s = 0.0
+        self._writer: threading.Thread | None = None
+
+    def process(self, prior: TempoPrior, now_s: float) -> None:
+        """What the tracker believes of the room by now."""
+        self.prior = prior
+        if prior is not self._kept and prior != self._kept and now_s >= self._next_s:
+            self._next_s = now_s + WRITE_EVERY_S
+            self._save()
+
+    def close(self) -> None:
+        """The last lesson is kept, too."""
+        if self.prior != self._kept:
+            self._save()
+        if self._writer is not None:
+            self._writer.join()
+
+    def _save(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+        self._kept = self.prior
+        content = json.dumps({"lessons": self.prior.components[1:]})
+        self._writer = threading.Thread(target=_write, args=(self._path, content), name="venue", daemon=True)
+        try:
+            self._writer.start()
+        except RuntimeError:  # the machine refuses another thread
+            self._writer = None
+
+
+def _write(path: Path, content: str) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".new")
+        with beside.open("w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+
+def _lessons(path: Path) -> list[tuple[float, float, float]]:
+    """(bpm, octaves, weight) of each; none where the file is missing or holds anything else."""
+    try:
+        found = [tuple(map(float, lesson)) for lesson in json.loads(path.read_bytes())["lessons"]]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return []
+    sound = all(len(lesson) == 3 and all(math.isfinite(x) and x > 0 for x in lesson) for lesson in found)
+    return found[: MOST_COMPONENTS - 1] if sound and sum(weight for *_, weight in found) < 1 else []
+
+
+def _prior(settings: BeatSettings, lessons: list[tuple[float, float, float]]) -> TempoPrior:
+    broad = settings.prior_bpm, settings.prior_octaves, 1 - sum(weight for *_, weight in lessons)
+    return TempoPrior((broad, *lessons))
