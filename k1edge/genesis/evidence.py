@@ -1,7 +1,8 @@
 """What each beat says about the form: a row of numbers, relative to what this music has been before.
 
 Consumes `Hearing`, the onset novelty and the beats as they pass; emits one row a beat, EARLY_S after the beat, when its
-first sound has been heard: early enough to call a drop on its first beat. A second one may hear the moments half-way between.
+first sound has been heard: early enough to call a drop on its first beat. A second one may hear the moments half-way between,
+and either may be asked what it would say if a beat were at any other moment (`look_at`).
 All levels are relative to slow peaks of their own (dB over STEP_DB, clipped), so that neither the volume nor the mastering
 matters; the peaks freeze in silence.
 
@@ -29,8 +30,8 @@ from k1edge.frames import FeatureFrame, StreamFormat
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.hearing import N_GROUPS, Hearing
 
-EARLY_S = 0.2
-"""Of the 250 ms a drop may take to be called; a kick and its bass are heard in 100."""
+EARLY_S = 0.15
+"""Of the 250 ms a drop may take to be called; the rest is for a tracker that is late. A kick and its bass are heard in 100."""
 EARLY_SHARE = 0.7
 """Of a beat, at most: fast music has the next eighth in it after that."""
 STEP_DB = 6.0
@@ -178,7 +179,7 @@ class Evidence:
 
     def __init__(self, fmt: StreamFormat, off_beat: bool = False) -> None:
         self._rate_hz, self._off_beat = fmt.rate_hz, off_beat
-        self._body, self._start = _Body(), _Start()
+        self._body, self._start, self._look = _Body(), _Start(), _Start()
         self._body_peaks, self._start_peaks = _Peaks(), _Peaks()
         self._bodies = np.zeros((HISTORY, N_PARTS))
         self._starts = np.zeros((TURNS[-1], N_START))
@@ -186,6 +187,7 @@ class Evidence:
         self._gone = np.zeros(N_GONE)
         self._coarse = _coarse()
         self._context = np.zeros(N_ROW - N_START - N_TURN)
+        self._looked_past = self._past_of()
         self._beat: Beat | None = None
         self._coming: Beat | None = None
 
@@ -202,6 +204,23 @@ class Evidence:
             return self._row(hearing.silent)
         return None
 
+    def look_at(self, onset: int) -> None:
+        """Asks for a row of the sound since sample `onset`; `looked` has it as soon as a beat's would be there."""
+        if self._beat is not None:
+            self._look.open(onset, self._early)
+            self._looked_past = self._past_of()
+
+    def looked(self, features: FeatureFrame, hearing: Hearing) -> Row | None:
+        """The row asked for, with the hop that completes it."""
+        if not self._look.hear(features.end, hearing, features.novelty):
+            return None
+        onset, self._look.due = self._look.due, None
+        return Row(onset, self._beat, self._values(self._look, self._looked_past, True))
+
+    @property
+    def _early(self) -> float:
+        return min(EARLY_S * self._rate_hz, EARLY_SHARE * self._beat.period)
+
     def _begin(self, due: int, silent: bool) -> None:
         parts = self._body.take()
         body = self._body_peaks.relative(parts, silent)
@@ -211,20 +230,30 @@ class Evidence:
         self._beats += 1
         gone = body[[KICK_AND_BASS, KICK, LEVEL]] < GONE_BELOW
         self._gone = np.where(gone, self._gone + 1, 0)
-        self._start.open(due, min(EARLY_S * self._rate_hz, EARLY_SHARE * self._beat.period))
-        self._context = self._past()
+        self._start.open(due, self._early)
+        self._context = self._bars()
 
     def _row(self, silent: bool) -> Row:
-        now, starts = self._start_peaks.relative(self._start.take(), silent), self._starts
-        turns = (now - starts[[-ago for ago in TURNS]]) @ self._coarse
-        values = np.concatenate([now, turns.ravel(), np.abs(turns).ravel(), self._context])
-        values[ROW["change"].start] = np.abs(now - starts[-BAR:].mean(axis=0)).mean()
+        values, starts = self._values(self._start, self._past_of(), silent), self._starts
         starts[:-1] = starts[1:]
-        starts[-1] = now
+        starts[-1] = values[ROW["now"]]
         due, self._start.due = self._start.due, None
         return Row(due, self._beat, values)
 
-    def _past(self) -> np.ndarray:
+    def _past_of(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a row is held against: the starts of earlier beats, their mean over a bar, and the bars before."""
+        return self._starts[[-ago for ago in TURNS]], self._starts[-BAR:].mean(axis=0), self._context
+
+    def _values(self, start: _Start, past: tuple[np.ndarray, np.ndarray, np.ndarray], frozen: bool) -> np.ndarray:
+        """(N_ROW,); moves the peaks unless `frozen`."""
+        earlier, bar, context = past
+        now = self._start_peaks.relative(start.take(), frozen)
+        turns = (now - earlier) @ self._coarse
+        values = np.concatenate([now, turns.ravel(), np.abs(turns).ravel(), context])
+        values[ROW["change"].start] = np.abs(now - bar).mean()
+        return values
+
+    def _bars(self) -> np.ndarray:
         """(N_ROW - N_START - N_TURN,) what the beats before this one say."""
         known = min(self._beats, HISTORY)
         bodies = self._bodies[HISTORY - known :]

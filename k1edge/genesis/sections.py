@@ -33,6 +33,8 @@ MAX_AGE = MAX_BARS * BAR
 """Beats; older than that a section is just old."""
 HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.01, 0.01
 """That a section ends there, for music in general. The last is for bar lines that nobody has found."""
+HAZARD_RETURN = 0.25
+"""That one ends where the bass returns: as after 8 bars."""
 OFF_BAR = 0.3
 """Share of that hazard where the section's own bar line is none of the tracker's."""
 TEMPERS = np.array([1.3, 0.5, 0.2])
@@ -94,6 +96,15 @@ class SectionFilter:
         belief[:, 1:] = belief[:, :-1]
         belief[:, -1] += oldest
         belief[:, 0] = ending.sum(axis=1) @ self.follows
+        belief *= self.likelihood(row)[self._stage].T
+        belief /= belief.sum()
+        return belief
+
+    def glance(self, row: np.ndarray) -> np.ndarray:
+        """The belief if a section might have ended just now, between two beats or on one; it is not taken over."""
+        ending = self.belief * HAZARD_RETURN
+        belief = self.belief - ending
+        belief[:, 0] += ending.sum(axis=1) @ self.follows
         belief *= self.likelihood(row)[self._stage].T
         belief /= belief.sum()
         return belief

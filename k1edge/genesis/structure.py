@@ -10,6 +10,7 @@ Cost: about 60 us a hop in the mean; 400 us on the hop that decides a beat.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from k1edge.config import GenesisSettings
@@ -17,9 +18,10 @@ from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, Macros, Moment, S
 from k1edge.genesis.decision import Decision
 from k1edge.genesis.evidence import BAR, Evidence, Row
 from k1edge.genesis.grid import BarGrid, Beat
-from k1edge.genesis.hearing import Ear
+from k1edge.genesis.hearing import Ear, Hearing
 from k1edge.genesis.macros import MacroMeter
 from k1edge.genesis.mood import Mood, MoodWatch
+from k1edge.genesis.returns import Returns
 from k1edge.genesis.wire import Wire, WireWatch
 
 NOT_MUSIC = ("speech", "noise")
@@ -57,7 +59,7 @@ class Structure:
         self._ear, self._meter, self._grid = Ear(), MacroMeter(), BarGrid(fmt)
         self._wire, self._mood = WireWatch(), MoodWatch()
         self._evidence = (Evidence(fmt), Evidence(fmt, off_beat=True))
-        self._decision = Decision()
+        self._decision, self._returns = Decision(), Returns(fmt.hop)
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
         self._silent_hops = self._strange_hops = 0
@@ -71,13 +73,15 @@ class Structure:
         macros = self._ducked(self._meter.process(hearing), wire)
         passed = self._grid.process(beat)
         rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]
+        returned = self._returned(features, hearing)
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
         moments: tuple[Moment, ...] = ()
         if self._rests(wire, features.end):
             self._left = (0, 0.0)
         else:
             for row in rows:
-                moments += self._decide(row) if row is not None else ()
+                moments += self._decide(row, self._decision.step) if row is not None else ()
+            moments += self._decide(returned, self._decision.returned) if returned is not None else ()
         return Form(
             self._decision.section,
             moments,
@@ -117,9 +121,17 @@ class Structure:
         beats = last.in_bar - 1 + min((end - last.due) / last.period, 1.0)
         return max(last.bar - self._first_bar + beats / BAR, 0.0)
 
-    def _decide(self, row: Row) -> tuple[Moment, ...]:
+    def _returned(self, features: FeatureFrame, hearing: Hearing) -> Row | None:
+        """What was heard since the bass came back, when enough has been."""
+        onset = self._returns.process(hearing, features.end)
+        if onset is not None:
+            self._evidence[self._decision.off].look_at(onset)
+        looked = [evidence.looked(features, hearing) for evidence in self._evidence]
+        return next((row for row in looked if row is not None), None)
+
+    def _decide(self, row: Row, decide: Callable[[Row], tuple[Moment, ...]]) -> tuple[Moment, ...]:
         before, beat = self._decision.section, self._grid.last
-        moments = self._decision.step(row)
+        moments = decide(row)
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)

@@ -1,9 +1,9 @@
 """Fits the section model (k1edge/genesis/sections.npz) to the random arrangements of seeds 0-49.
 
-Consumes the arrangements with their truth, heard twice: with their true beats and with the tracker's own; and, as music in
-which nothing is ever a build or a drop, the tuning half of the annotated excerpts in --data. Emits the weights. Deterministic;
-takes about 20 minutes on one core, a third of that where the features are in --cache from the time before. Seeds 100-149 and
-the other half of the excerpts are for reports only.
+Consumes the arrangements with their truth, heard three times: with the tracker's beats, with their true ones, and with true
+ones that wander; and, as music in which nothing is ever a build or a drop, the tuning half of the annotated excerpts in
+--data. Emits the weights. Deterministic; takes about 12 minutes on one core, six where features and beats are in --cache from
+the time before. Seeds 100-149 and the other half of the excerpts are for reports only.
 
 No arrangement has a chorus. A chorus sounds as a drop does and differs in what it comes after, so it is given the drop's
 weights, and the grammar learns its place from imagined songs.
@@ -12,7 +12,8 @@ weights, and the grammar learns its place from imagined songs.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,29 +21,20 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
+from heard import DATA, ROOT, SEEDS, Heard, heard_excerpt, heard_song, tuning_excerpts
 from scipy.optimize import minimize
 
-from k1edge.audio.arrangement import arrangement
 from k1edge.audio.arrangement import truth as truth_of_seed
-from k1edge.audio.files import FileSource
-from k1edge.audio.synth import SynthSource, Truth
-from k1edge.beat.tracker import make_tracker
-from k1edge.config import BeatSettings
-from k1edge.dsp.features import FeatureExtractor
-from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
+from k1edge.audio.synth import Truth
+from k1edge.frames import BeatEvent, BeatState
 from k1edge.genesis.evidence import BAR, ROW, Evidence
 from k1edge.genesis.grid import BarGrid
 from k1edge.genesis.hearing import Ear
+from k1edge.genesis.returns import Returns
 from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STAGES, general_ends, stage_of
-from k1edge.recorder import FEATURES, as_features, feature_row
-from k1edge.sources import Source
 
-ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "k1edge/genesis/sections.npz"
-DATA = ROOT.parent / "shared/bench/beats/data"
-SPLIT = ROOT / "scripts/bench_split.tsv"
 NEGATIVE_SETS = ("fof", "groove", "pop909", "loops")
-SEEDS = range(50)
 N_CLASSES = len(STAGES) * N_LABELS
 RIDGE = 1e-3
 NEGATIVE_WEIGHT = 0.3
@@ -63,6 +55,9 @@ IMAGINED = 10
 STEPS = 150
 NEAR_S = 0.07
 """Of a true beat: on it."""
+LEAD_S = 0.15
+WANDER_S, WANDER_BEATS = 0.025, 8
+"""How far trackers are off, and how quickly that changes."""
 
 
 @dataclass(slots=True)
@@ -76,51 +71,40 @@ class Song:
     """Rows from half-way between true beats."""
 
 
-class _TrueBeats:
-    """A tracker that is never wrong."""
-
-    def __init__(self, truth: Truth, fmt: StreamFormat) -> None:
-        downbeats = {fmt.index(t) for t in truth.downbeats_s}
-        self._events, in_bar = [], 0
-        for number, at in enumerate(map(fmt.index, truth.beats_s), 1):
-            in_bar = 1 if at in downbeats else in_bar + 1
-            self._events.append(BeatEvent(number, at, in_bar, in_bar == 1, 1.0, 1.0))
-        self._bpm, self._lead = truth.bpm, fmt.index(0.15)
-
-    def process(self, block, features) -> BeatState:
-        event = None
-        if self._events and self._events[0].due <= features.end + self._lead:
-            event = self._events.pop(0)
-        return BeatState(features.end, self._bpm, 0.0, 1.0, True, (), event, 4)
+def true_beats(truth: Truth, heard: Heard, shifts_s: np.ndarray | float = 0.0) -> Iterator[BeatState]:
+    """What a tracker that is never wrong says after each hop; or one that is off by `shifts_s` (n beats,)."""
+    fmt, downbeats, in_bar, events = heard.fmt, set(truth.downbeats_s), 0, deque()
+    for number, (beat_s, at_s) in enumerate(zip(truth.beats_s, truth.beats_s + shifts_s, strict=True), 1):
+        in_bar = 1 if beat_s in downbeats else in_bar + 1
+        events.append(BeatEvent(number, fmt.index(at_s), in_bar, in_bar == 1, 1.0, 1.0))
+    for end in map(int, heard.features["end"]):
+        due = events and events[0].due <= end + fmt.index(LEAD_S)
+        yield BeatState(end, truth.bpm, 0.0, 1.0, True, (), events.popleft() if due else None, BAR)
 
 
-def frames_of(name: str, make: Callable[[], Source], cache: Path | None) -> tuple[StreamFormat, list[FeatureFrame]]:
-    """The features of a source, from the cache if they are in it."""
-    path = cache / f"{name}.npy" if cache else None
-    if path and path.exists():
-        rows = np.load(path)
-        return StreamFormat(int(rows["end"][1] - rows["end"][0]) * HOPS_PER_S), [as_features(row) for row in rows]
-    source = make()
-    extractor = FeatureExtractor(source.fmt)
-    frames = [extractor.process(block) for block in source]
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.array([feature_row(frame) for frame in frames], FEATURES))
-    return source.fmt, frames
+def wander(truth: Truth, seed: int) -> np.ndarray:
+    """(n beats,) by how much a tracker is off that drifts to and fro about the beat, s."""
+    count, random = len(truth.beats_s), np.random.default_rng([seed, 0x5EC7])
+    turns = np.arange(0, count + WANDER_BEATS, WANDER_BEATS)
+    return np.interp(np.arange(count), turns, random.normal(0, WANDER_S, len(turns)))
 
 
-def hear(fmt: StreamFormat, frames: list[FeatureFrame], tracker) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each phase (n, N_ROW) rows and (n,) due times, s; trackers listen to the features, not to the sound."""
-    ear, grid, silence = Ear(), BarGrid(fmt), np.zeros(fmt.hop, np.float32)
-    phases, found = (Evidence(fmt), Evidence(fmt, off_beat=True)), ([], [])
-    for frame in frames:
-        beat = grid.process(tracker.process(AudioBlock(silence, frame.end - fmt.hop, 0), frame))
+def hear(heard: Heard, *courses: Iterator[BeatState]) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Of each course of beats and both of its phases (n, N_ROW) rows and (n,) due times, s; returns of the bass among them."""
+    ear, returns, fmt = Ear(), Returns(heard.fmt.hop), heard.fmt
+    grids = [(BarGrid(fmt), (Evidence(fmt), Evidence(fmt, off_beat=True)), ([], [])) for _ in courses]
+    for frame, *states in zip(heard.frames(), *courses, strict=True):
         hearing = ear.process(frame)
-        for evidence, rows in zip(phases, found, strict=True):
-            row = evidence.process(frame, hearing, beat)
-            if row is not None:
-                rows.append(row)
-    return [(np.array([row.values for row in rows]), np.array([row.due for row in rows]) / fmt.rate_hz) for rows in found]
+        onset = returns.process(hearing, frame.end)
+        for (grid, phases, found), state in zip(grids, states, strict=True):
+            beat = grid.process(state)
+            for evidence, rows in zip(phases, found, strict=True):
+                if onset is not None:
+                    evidence.look_at(onset)
+                heard_now = evidence.process(frame, hearing, beat), evidence.looked(frame, hearing)
+                rows += [row for row in heard_now if row is not None]
+    return [[(np.array([row.values for row in rows]), np.array([row.due for row in rows]) / fmt.rate_hz) for rows in found]
+            for _, _, found in grids]
 
 
 def labelled(phases: list[tuple[np.ndarray, np.ndarray]], truth: Truth) -> Song:
@@ -138,29 +122,15 @@ def labelled(phases: list[tuple[np.ndarray, np.ndarray]], truth: Truth) -> Song:
     return Song(*(np.concatenate(part) for part in zip(*parts, strict=True)), np.concatenate(between))
 
 
-def song_source(seed: int) -> Source:
-    """The song of a seed."""
-    sound = arrangement(seed)
-    return SynthSource(sound.samples, sound.rate_hz)
-
-
 def _song(seed: int, cache: Path | None) -> list[Song]:
-    fmt, frames = frames_of(f"seed{seed}", partial(song_source, seed), cache)
-    truth = truth_of_seed(seed)
-    heard = [hear(fmt, frames, tracker) for tracker in (_TrueBeats(truth, fmt), make_tracker(BeatSettings(), fmt))]
-    return [labelled(phases, truth) for phases in heard]
+    heard, truth = heard_song(seed, cache), truth_of_seed(seed)
+    courses = heard.states(), true_beats(truth, heard), true_beats(truth, heard, wander(truth, seed))
+    return [labelled(phases, truth) for phases in hear(heard, *courses)]
 
 
 def _excerpt(path: Path, cache: Path | None) -> np.ndarray:
-    fmt, frames = frames_of(f"{path.parent.name}-{path.stem}", partial(FileSource, path), cache)
-    return np.concatenate([rows for rows, _ in hear(fmt, frames, make_tracker(BeatSettings(), fmt))])
-
-
-def tuning_excerpts(data: Path, sets: tuple[str, ...]) -> list[Path]:
-    """Those of some sets that may be looked at."""
-    halves = dict(line.split() for line in SPLIT.read_text().splitlines() if line and not line.startswith("#"))
-    paths = [path for name in sets for path in sorted(data.glob(f"{name}/*.ogg"))]
-    return [path for path in paths if halves.get(f"{path.parent.name}/{path.stem}") == "tune"]
+    heard = heard_excerpt(path, cache)
+    return np.concatenate([rows for phases in hear(heard, heard.states()) for rows, _ in phases])
 
 
 def fit(songs: list[Song], negatives: np.ndarray) -> dict[str, np.ndarray]:

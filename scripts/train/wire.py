@@ -12,13 +12,12 @@ import argparse
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from functools import partial
 from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
+from heard import DATA, ROOT, SEEDS, heard_excerpt, heard_song, tuning_excerpts
 from scipy.optimize import minimize
-from sections import SEEDS, frames_of, song_source, tuning_excerpts
 
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, hum, noise
@@ -27,9 +26,7 @@ from k1edge.frames import HOPS_PER_S, FeatureFrame
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.wire import ROWS, SAMPLE_HOPS, STATES, WireWatch, clues
 
-ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "k1edge/genesis/wire.npz"
-DATA = ROOT.parent / "shared/bench/beats/data"
 MUSIC_SETS = ("fof", "groove", "pop909", "loops", "lmms", "studio")
 SECONDS = 60
 EVERY, EVERY_OF_SONGS = 5, 50
@@ -56,17 +53,16 @@ def windows(frames: Iterable[FeatureFrame], every: int = EVERY) -> np.ndarray:
     return np.array(found)
 
 
-def heard(source) -> Iterable[FeatureFrame]:
-    """The features of a source's beginning."""
+def beginning(source) -> Iterable[FeatureFrame]:
+    """The features of a source's first minute."""
     features = FeatureExtractor(source.fmt)
     return (features.process(block) for block in islice(source, SECONDS * HOPS_PER_S))
 
 
 def music(data: Path, cache: Path | None) -> list[np.ndarray]:
     """The excerpts that may be looked at, and the songs."""
-    found = [windows(frames_of(f"{path.parent.name}-{path.stem}", partial(FileSource, path), cache)[1])
-             for path in tuning_excerpts(data, MUSIC_SETS)]
-    return found + [windows(frames_of(f"seed{seed}", partial(song_source, seed), cache)[1], EVERY_OF_SONGS) for seed in SEEDS]
+    found = [windows(heard_excerpt(path, cache).frames()) for path in tuning_excerpts(data, MUSIC_SETS)]
+    return found + [windows(heard_song(seed, cache).frames(), EVERY_OF_SONGS) for seed in SEEDS]
 
 
 def speech() -> list[np.ndarray]:
@@ -76,7 +72,7 @@ def speech() -> list[np.ndarray]:
         for number, (voice, speed) in enumerate(product(VOICES, SPEEDS)):
             path = Path(folder) / f"{number}.wav"
             subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", str(path), WORDS], check=True)
-            found.append(windows(heard(FileSource(path))))
+            found.append(windows(beginning(FileSource(path))))
     return found
 
 
@@ -85,7 +81,7 @@ def noises() -> list[np.ndarray]:
     levels = (-50.0, -40.0, -30.0, -20.0)
     sounds = [noise(12, level, colour, seed=round(-level)) for level, colour in product(levels, ("white", "pink"))]
     sounds += [hum(12, level, mains) for level, mains in product(levels[1:], (50.0, 60.0))]
-    return [windows(heard(SynthSource(sound.samples, sound.rate_hz))) for sound in sounds]
+    return [windows(beginning(SynthSource(sound.samples, sound.rate_hz))) for sound in sounds]
 
 
 def fit(groups: list[list[np.ndarray]]) -> dict[str, np.ndarray]:

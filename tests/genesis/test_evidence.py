@@ -61,6 +61,22 @@ def test_a_kick_that_goes_is_gone_and_one_that_comes_is_heard_on_its_beat(rows):
     assert on[36][ROW["now"]][low].mean() > on[35][ROW["now"]][low].mean() + 1.5
 
 
+def test_a_look_at_a_beat_says_what_the_beats_own_row_says(frames, fmt, metronome):
+    samples = _chord(20) + _kicks(0, 8)[: 20 * RATE_HZ] + _kicks(24, 38)[: 20 * RATE_HZ]
+    ear, grid, tracker, evidence = Ear(), BarGrid(fmt), metronome(BEATS_S, BEATS_S[::4]), Evidence(fmt)
+    at, own, seen = fmt.index(BEATS_S[24]), None, None
+    for frame in frames(samples):
+        hearing, beat = ear.process(frame), grid.process(tracker.state(frame.end))
+        row = evidence.process(frame, hearing, beat)
+        looked = evidence.looked(frame, hearing)
+        if at <= frame.end < at + fmt.hop:
+            evidence.look_at(at)
+        own = row if row is not None and row.due == at else own
+        seen = looked if looked is not None else seen
+    assert seen.due == at
+    assert np.mean(np.abs(seen.values - own.values) < 0.6) > 0.95
+
+
 def test_rows_do_not_know_the_volume(rows):
     breath = 3e-4 * np.random.default_rng(1).standard_normal(20 * RATE_HZ)
     samples = _chord(20) + _kicks(0, 40)[: 20 * RATE_HZ] + breath

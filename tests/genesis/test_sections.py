@@ -138,6 +138,42 @@ def test_a_tracker_on_the_off_beat_costs_no_drop(weights, monkeypatch):
     assert drop.due == 16 * BAR * PERIOD + PERIOD // 2
 
 
+def _build_then_return(at_beats, strength=9.0, scheduled=True):
+    """A build heard by a tracker that goes its own way, then a drop's sound `at_beats` after one of its beats."""
+    decision = Decision()
+    _play(decision, [("intro", 8), ("build", 8)])
+    last = Beat(16 * BAR - 1, (16 * BAR - 1) * PERIOD, BAR, 15, PERIOD, scheduled)
+    return decision, decision.returned(Row(last.due + round(at_beats * PERIOD), last, _row("first", "drop", strength)))
+
+
+def test_a_drop_is_called_where_the_bass_returns_and_no_beat_was_looked_for(weights, monkeypatch):
+    _learnt(monkeypatch, weights)
+    decision, (drop,) = _build_then_return(0.7)
+    assert (drop.kind, drop.due) == ("drop", round((16 * BAR - 0.3) * PERIOD))
+    assert (decision.section.label, decision.section.since) == ("drop", drop.due)
+    for index in range(16 * BAR, 20 * BAR):
+        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        assert decision.step(Row(beat.due, beat, _row("later", "drop", 2.0))) == ()
+    assert (decision.section.label, decision.section.since) == ("drop", drop.due)
+
+
+def test_a_return_on_a_beat_is_the_beats_to_judge(weights, monkeypatch):
+    _learnt(monkeypatch, weights)
+    assert _build_then_return(0.05)[1] == ()
+
+
+def test_a_return_that_does_not_sound_like_a_drop_is_none(weights, monkeypatch):
+    _learnt(monkeypatch, weights)
+    decision, moments = _build_then_return(0.7, strength=0.0)
+    assert moments == ()
+    assert decision.section.label == "build"
+
+
+def test_without_a_beat_nothing_drops(weights, monkeypatch):
+    _learnt(monkeypatch, weights)
+    assert _build_then_return(0.7, scheduled=False)[1] == ()
+
+
 def test_the_phase_is_not_left_for_one_beat_that_sounds_odd(weights, monkeypatch):
     _learnt(monkeypatch, weights)
     phase, beat = Phase(), Beat(0, 0, 1, 0, PERIOD, True)
