@@ -8,12 +8,17 @@ from k1edge.analysis.rows import pulse
 from k1edge.genesis.evidence import N_ROW
 from k1edge.genesis.sections import LABELS, SectionFilter
 
+SURE = 12.0
+"""Logits between the label meant and the others."""
+
 
 def typical(label: str, stage: int) -> np.ndarray:
-    """A row that the model takes for the label in a stage: one step up its own gradient."""
+    """The smallest row that the model takes for the label in a stage, far before all else."""
     model = SectionFilter()
-    weights = model._matrix[stage * len(LABELS) + LABELS.index(label)] - model._matrix.mean(axis=0)
-    return 3 * weights / np.abs(weights).max()
+    wanted = np.full(len(model._bias), -SURE / len(model._bias))
+    wanted[stage * len(LABELS) + LABELS.index(label)] += SURE
+    spread = model._matrix - model._matrix.mean(axis=0)
+    return np.linalg.lstsq(spread, wanted - model._bias + model._bias.mean(), rcond=None)[0]
 
 
 def song(*parts: tuple[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
