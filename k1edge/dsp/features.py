@@ -62,7 +62,12 @@ def band_centres_hz() -> np.ndarray:
     return np.expm1(np.linspace(low, high, N_BANDS + 2)) * LINEAR_BELOW_HZ
 
 
-def _triangles(freqs_hz: np.ndarray) -> np.ndarray:
+def hann(size: int) -> np.ndarray:
+    """(size,) window under which a full-scale sine has magnitude 1 in its bin, at every rate."""
+    return np.hanning(size + 1)[:-1] * 4 / size
+
+
+def triangles(freqs_hz: np.ndarray) -> np.ndarray:
     """(bins, N_BANDS) filters of unit area, so that white noise gives equal bands."""
     corners = band_centres_hz()
     rise = (freqs_hz[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
@@ -91,13 +96,12 @@ class FeatureExtractor:
         self._size, self._long_size = size, long_size
         # The last `long_size` samples end at `_at`; they are moved to the front only when the end of the memory is reached.
         self._memory, self._at = np.zeros(long_size + MEMORY_HOPS * fmt.hop, np.float32), long_size
-        # Scaled so that a full-scale sine has magnitude 1 in its bin, at every rate.
         used = round(BAND_EDGES_HZ[1] * WINDOW_S) + 1
         freqs_hz = np.arange(used) / WINDOW_S
-        self._spectrum = Spectrum(np.hanning(size + 1)[:-1] * 4 / size, used)
-        self._filters = self._spectrum.spread(np.column_stack([_triangles(freqs_hz), np.ones(used), freqs_hz]))
+        self._spectrum = Spectrum(hann(size), used)
+        self._filters = self._spectrum.spread(np.column_stack([triangles(freqs_hz), np.ones(used), freqs_hz]))
         chroma_bins = round(CHROMA_RANGE_HZ[1] * CHROMA_WINDOW_S) + 1
-        self._long_spectrum = Spectrum(np.hanning(long_size + 1)[:-1] * 4 / long_size, chroma_bins)
+        self._long_spectrum = Spectrum(hann(long_size), chroma_bins)
         chroma_hz = np.maximum(np.arange(chroma_bins) / CHROMA_WINDOW_S, 1e-3)
         self._chroma_weights = self._long_spectrum.spread(_chroma_weights(chroma_hz))
         self._chroma = np.zeros(12, np.float32)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from bands import bands
 from items import truth
-from render import bands
 
 SPLIT = Path(__file__).resolve().parents[1] / "bench_split.tsv"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import effects
 import numpy as np
+from bands import bands
 from items import truth
 from kits import RATE_HZ
-from render import bands
 
 from k1edge.audio.arrangement import arrangement
 from k1edge.audio.synth import Sound, four_on_the_floor

@@ -18,6 +18,8 @@ from k1edge.frames import HOPS_PER_S
 WIDENING = (0.25, 0.6, 1.0, 0.6, 0.25)
 """Targets around a beat, one frame apart: an onset half a frame off is as right."""
 BEATLESS_WEIGHT = 3.0
+OVERLAID, OVERLAY_DB = 0.25, (-30.0, -3.0)
+"""Share of crops with talk, noise or pads over the music, and how loud against it."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,17 @@ def stretch(rng: np.random.Generator, item: Cached, frames: int) -> tuple[np.nda
     return energy, found
 
 
-def crop(rng: np.random.Generator, items: list[Cached], frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """(frames, N_BANDS), (frames, 4): one stretch, or two joined at a cut with a change of level, or one with a hole."""
+def crop(
+    rng: np.random.Generator, items: list[Cached], frames: int, over: Cached | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, N_BANDS), (frames, 4): one stretch, or two joined at a cut with a change of level, or one with a hole.
+
+    `over`: an item without beats that is heard on top, and changes nothing in the truth.
+    """
     energy, found = stretch(rng, items[0], frames)
+    if over is not None:
+        apart = rng.spawn(1)[0]
+        energy += stretch(apart, over, frames)[0] * np.float32(10 ** (apart.uniform(*OVERLAY_DB) / 20))
     residue = np.ones(frames, np.float32)
     chance = rng.random()
     if chance < 0.12:
@@ -134,10 +144,14 @@ def crop(rng: np.random.Generator, items: list[Cached], frames: int) -> tuple[np
     return scaled_anew(energy / residue[:, None], peaks).astype(np.float32), found
 
 
-def batches(items: list[Cached], rng: np.random.Generator, shape: tuple[int, int], count: int):
+def batches(items: list[Cached], rng: np.random.Generator, shape: tuple[int, int], count: int, overlaid: float = 0.0):
     """`count` times (batch, frames, N_BANDS), (batch, frames, 4); the beatless are drawn BEATLESS_WEIGHT times as often."""
     share = np.array([1.0 if len(item.beats) else BEATLESS_WEIGHT for item in items])
+    beatless = [item for item in items if not len(item.beats)]
     for _ in range(count):
         drawn = rng.choice(len(items), (shape[0], 2), p=share / share.sum())
-        pairs = [crop(rng, [items[i] for i in two], shape[1]) for two in drawn]
+        pairs = []
+        for two in drawn:
+            over = beatless[rng.integers(len(beatless))] if beatless and rng.random() < overlaid else None
+            pairs.append(crop(rng, [items[i] for i in two], shape[1], over))
         yield np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])

@@ -13,10 +13,9 @@ from pathlib import Path
 import mido
 import numpy as np
 import soundfile
+from bands import RATE_HZ
 from scipy.signal import butter, resample_poly, sosfilt
 
-RATE_HZ = 32_000
-"""Holds everything the features use (up to 16 kHz) at two thirds of the cost of 48 kHz."""
 LONGEST_S = 1.6
 
 ROLES = (

@@ -18,14 +18,18 @@ TEMPO_WEIGHT = 0.12
 
 
 class Model(nn.Module):
-    """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, tempo."""
+    """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, tempo.
 
-    def __init__(self, hidden: int, local: int = 64) -> None:
+    `both_ways`: each layer also runs backwards, for whole tracks (k1edge/analysis/hindsight.py).
+    """
+
+    def __init__(self, hidden: int, local: int = 64, *, both_ways: bool = False) -> None:
         super().__init__()
+        ways = 1 + both_ways
         self.front = nn.Linear(CONTEXT * N_BANDS, local)
-        self.gru1 = nn.GRU(local, hidden, batch_first=True)
-        self.gru2 = nn.GRU(hidden, hidden, batch_first=True)
-        self.head = nn.Linear(hidden, 3 + N_TEMPI)
+        self.gru1 = nn.GRU(local, hidden, batch_first=True, bidirectional=both_ways)
+        self.gru2 = nn.GRU(ways * hidden, hidden, batch_first=True, bidirectional=both_ways)
+        self.head = nn.Linear(ways * hidden, 3 + N_TEMPI)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, bands: torch.Tensor) -> torch.Tensor:
@@ -51,19 +55,20 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, warm_up: int) -> torch.T
     return cost + TEMPO_WEIGHT * torch.nan_to_num(tempo)
 
 
-def _names() -> dict[str, str]:
-    """The names that `BeatNetwork` reads -> those of `Model`."""
+def _names(model: Model) -> dict[str, str]:
+    """The names that `BeatNetwork` and `Hindsight` read -> those of `Model`."""
     names = {"front": "front.weight", "front_bias": "front.bias", "head": "head.weight", "head_bias": "head.bias"}
+    parts = {"into": "weight_ih_l0", "again": "weight_hh_l0", "into_bias": "bias_ih_l0", "again_bias": "bias_hh_l0"}
     for layer in ("gru1", "gru2"):
-        parts = {"into": "weight_ih_l0", "again": "weight_hh_l0", "into_bias": "bias_ih_l0", "again_bias": "bias_hh_l0"}
-        names |= {f"{layer}.{ours}": f"{layer}.{theirs}" for ours, theirs in parts.items()}
+        for way, ending in (("", ""), ("back.", "_reverse"))[: 1 + model.gru1.bidirectional]:
+            names |= {f"{layer}.{way}{ours}": f"{layer}.{theirs}{ending}" for ours, theirs in parts.items()}
     return names
 
 
 def weights_of(model: Model) -> dict[str, np.ndarray]:
-    """Under the names that `BeatNetwork` reads."""
+    """Under the names that the package reads."""
     state = model.state_dict()
-    return {ours: state[theirs].numpy() for ours, theirs in _names().items()}
+    return {ours: state[theirs].numpy() for ours, theirs in _names(model).items()}
 
 
 def start_from(model: Model, path: Path) -> None:
@@ -73,7 +78,7 @@ def start_from(model: Model, path: Path) -> None:
         return
     state = model.state_dict()
     with np.load(path) as stored:
-        for ours, theirs in _names().items():
+        for ours, theirs in _names(model).items():
             weights = torch.from_numpy(stored[ours].astype(np.float32))
             state[theirs][: len(weights)] = weights
     model.load_state_dict(state)

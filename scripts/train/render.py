@@ -1,7 +1,7 @@
 """Renders training items and caches their features: one .npz an item, the same for the same seed and index.
 
 Consumes the MIDI and the sounds named on the command line; emits OUT/<index>.npz with bands (hops, 40) float16 at 100 Hz,
-beats and music (see items.py). The bands are those of `k1edge.dsp.features`, computed for all hops at once.
+beats and music (see items.py).
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
+from bands import bands
 from items import TAKES, Scores, Stage, draw
 from kits import RATE_HZ, load_kits
 from scores import list_groove
 from sound import Bank
-
-from k1edge.dsp import features
-from k1edge.frames import HOPS_PER_S, StreamFormat
 
 VOICES = (
     "en-gb",
@@ -40,26 +38,6 @@ VOICES = (
     "el",
 )
 VARIANTS = ("", "+m1", "+m3", "+m7", "+f1", "+f2", "+f4", "+whisper", "+croak")
-
-
-def bands(audio: np.ndarray, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """(hops, N_BANDS) float32 exactly as `FeatureExtractor` would give them hop by hop."""
-    hop, size = rate_hz // HOPS_PER_S, round(features.WINDOW_S * rate_hz)
-    extractor = features.FeatureExtractor(StreamFormat(rate_hz))
-    padded = np.concatenate([np.zeros(size - hop, np.float32), audio.astype(np.float32)])
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    out = np.empty((len(frames), features.N_BANDS), np.float32)
-    for i in range(0, len(frames), 1000):
-        spectrum = np.abs(np.fft.rfft(frames[i : i + 1000] * extractor._window)[:, : len(extractor._filters)]).astype(
-            np.float32
-        )
-        out[i : i + 1000] = spectrum @ extractor._filters
-    decay = np.log(0.5) / (features.GAIN_HALF_LIFE_S * HOPS_PER_S)
-    # A decaying maximum is a running maximum once the decay is taken out.
-    fall = decay * np.arange(len(out))
-    peak = np.log(np.maximum(out.max(axis=1), features.GAIN_FLOOR))
-    gain = np.maximum(np.exp(np.maximum.accumulate(peak - fall) + fall), features.GAIN_FLOOR)
-    return np.log1p(out * (features.COMPRESSION / gain)[:, None]).astype(np.float32)
 
 
 def speak(rng: np.random.Generator, words: list[str], path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dataset import batches, load
+from dataset import OVERLAID, batches, load
 from model import Model, export, loss_of, start_from
 from torch import distributed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -34,6 +34,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="path without suffix")
     parser.add_argument("--start", type=Path, help="a .pt or the .npz of a package to go on from")
     parser.add_argument("--hidden", type=int, default=96)
+    parser.add_argument("--both-ways", action="store_true", help="the network for whole tracks: layers run backwards, too")
     parser.add_argument("--batch", type=int, default=16, help="crops a replica")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a crop")
     parser.add_argument("--epochs", type=int, default=10)
@@ -68,7 +69,7 @@ class Training:
 
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
-        self.options, self.model = options, Model(options.hidden)
+        self.options, self.model = options, Model(options.hidden, both_ways=options.both_ways)
         if options.start:
             start_from(self.model, options.start)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / AVERAGE_OVER))
@@ -81,7 +82,7 @@ class Training:
     def epoch(self, items: list, rng: np.random.Generator, shape: tuple[int, int]) -> float:
         """Mean training loss."""
         losses = []
-        for step, (x, y) in enumerate(batches(items, rng, shape, self.options.steps), 1):
+        for step, (x, y) in enumerate(batches(items, rng, shape, self.options.steps, OVERLAID), 1):
             loss = loss_of(self.model(torch.from_numpy(x)), torch.from_numpy(y), WARM_UP)
             self.optimiser.zero_grad()
             loss.backward()

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork
+from k1edge.analysis.hindsight import Hindsight
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork, load_weights
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
-pytest.importorskip("mido", reason="only where networks are trained")
 TRAIN = Path(__file__).parents[2] / "scripts" / "train"
 
 
@@ -27,7 +27,7 @@ def loudness_steps(rate_hz, seconds=4, seed=0):
 
 @pytest.mark.parametrize("rate_hz", [32_000, 44_100, 48_000])
 def test_training_hears_what_the_daemon_hears(rate_hz):
-    from render import bands
+    from bands import bands
 
     audio, fmt = loudness_steps(rate_hz), StreamFormat(rate_hz)
     extractor = FeatureExtractor(fmt)
@@ -36,8 +36,8 @@ def test_training_hears_what_the_daemon_hears(rate_hz):
 
 
 def test_bands_that_were_not_altered_are_scaled_as_they_were():
+    from bands import bands
     from dataset import COMPRESSION, scaled_anew
-    from render import bands
 
     frames = bands(loudness_steps(32_000))[::HOPS_A_FRAME]
     energy = np.expm1(frames) / COMPRESSION
@@ -90,7 +90,7 @@ def test_a_style_is_on_its_grid():
 
 
 def test_numpy_and_torch_agree():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="only where networks are trained")
     from model import Model, weights_of
 
     torch.manual_seed(0)
@@ -101,3 +101,43 @@ def test_numpy_and_torch_agree():
     with torch.no_grad():
         expected = torch.sigmoid(model(torch.from_numpy(bands[None, ::HOPS_A_FRAME]))[0, :, :3]).numpy()
     assert np.abs(heard - expected).max() < 1e-4
+
+
+def test_numpy_and_torch_agree_on_the_network_for_whole_tracks():
+    torch = pytest.importorskip("torch", reason="only where networks are trained")
+    from model import Model, weights_of
+
+    torch.manual_seed(0)
+    model = Model(hidden=32, both_ways=True).eval()
+    bands = np.random.default_rng(0).uniform(0, 4, (300, N_BANDS)).astype(np.float32)
+    heard = Hindsight(weights_of(model)).hear(bands)
+    with torch.no_grad():
+        expected = torch.sigmoid(model(torch.from_numpy(bands[None, ::HOPS_A_FRAME]))[0, :, :3]).numpy()
+    assert np.abs(heard[:, :3] - expected).max() < 1e-4
+
+
+def test_an_overlay_changes_what_is_heard_and_nothing_of_the_truth():
+    from dataset import Cached, crop
+
+    draw = np.random.default_rng(1)
+    times = np.arange(0.5, 39.5, 0.5)
+    music = Cached(
+        draw.uniform(0, 3, (4000, N_BANDS)), np.stack([times, times % 2 == 0.5], axis=1), np.array([[0.5, 39.5]]), "m"
+    )
+    talk = Cached(draw.uniform(0, 3, (4000, N_BANDS)), np.zeros((0, 2)), np.zeros((0, 2)), "speech")
+    pairs = [crop(np.random.default_rng(seed), [music, music], 500, over) for seed in range(8) for over in (None, talk)]
+    for (plain, truth), (mixed, same) in zip(pairs[::2], pairs[1::2], strict=True):
+        assert np.array_equal(truth, same) and not np.array_equal(plain, mixed)
+
+
+def test_joined_nets_say_what_they_say_side_by_side(tmp_path):
+    import join
+
+    one = load_weights()
+    single = one if one["front"].ndim == 2 else {name: array[0] for name, array in one.items()}
+    np.savez(tmp_path / "one.npz", **single)
+    join.main(["--out", str(tmp_path / "two.npz"), str(tmp_path / "one.npz"), str(tmp_path / "one.npz")])
+    bands = np.random.default_rng(0).uniform(0, 4, (100, N_BANDS)).astype(np.float32)
+    alone, joined = BeatNetwork(single), BeatNetwork(load_weights(tmp_path / "two.npz"))
+    assert joined._front.shape[0] == 2 * alone._front.shape[0]
+    assert all(np.allclose(alone.process(hop), joined.process(hop), atol=1e-3) for hop in bands)
