@@ -20,11 +20,11 @@ from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 BEAT_SHARE = 0.065
 """By which an activation is divided to become a likelihood ratio: lower favours fast levels, higher slow ones."""
-DOWNBEAT_LOGITS = {4: (1.5, -0.95, 0.3, -0.4), 3: (1.85, -2.1, -0.9), 2: (1.75, -0.2), 5: (1.1, -2.7, -2.2, 1.35, -0.2)}
-DOWNBEAT_SPREAD = 1.4
+DOWNBEAT_LOGITS = {4: (1.2, -0.83, 0.27, -0.48), 3: (1.48, -1.52, -1.25), 2: (1.66, -1.19), 5: (1.1, -2.7, -2.2, 1.35, -0.2)}
+DOWNBEAT_SPREAD = 1.2
 """What the network says of a downbeat, given a beat, at each beat of a bar, as logits: mean and spread over rendered songs."""
 BEAT_WEIGHT = 0.4
-DOWNBEAT_WEIGHT = 0.07
+DOWNBEAT_WEIGHT = 0.11
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
 HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.3
 """The activation that is as usual half way between beats as elsewhere between them, and how fast the ratio grows with it."""

@@ -119,16 +119,16 @@ def test_random_onsets_are_explained_by_no_beat():
     assert space.none > 0.5
 
 
-def test_an_opinion_on_tempo_counts_once_however_often_it_is_said():
-    often, once = pointer(), pointer()
-    opinion = np.where(np.abs(np.log2(often.tempi_bpm / 90)) < 0.1, 2.0, 0.0)
-    for _ in range(200):
-        often.step(0.0, 0.0, 0.0, tempo=opinion)
-        once.step(0.0, 0.0, 0.0, tempo=opinion)
-    for _ in range(400):
-        often.step(0.0, 0.0, 0.0, tempo=opinion)
-        once.step(0.0, 0.0, 0.0)
-    assert often.tempo_masses() == pytest.approx(once.tempo_masses(), rel=0.05, abs=1e-5)
+def test_an_opinion_on_tempo_outlasts_onsets_half_way_that_argue_for_twice_the_tempo():
+    shares = []
+    for opinion in (0.0, 2.0):
+        space, period = pointer(), 42.0
+        slow = np.abs(np.log2(space.tempi_bpm * period / 60 / STEPS_PER_S)) < 0.1
+        for step in range(1_500):
+            near = abs((step - 10 + period / 4) % (period / 2) - period / 4) <= 1.0
+            space.step(0.8 if near else -0.3, 0.02 if near else -0.02, 0.0, tempo=opinion * slow)
+        shares.append(space.tempo_masses()[slow].sum() / (1 - space.none))
+    assert shares[0] < 0.1 and shares[1] > 0.9, shares
 
 
 def test_an_opinion_on_tempo_says_nothing_of_whether_there_is_a_beat():
