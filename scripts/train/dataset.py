@@ -18,6 +18,8 @@ from k1edge.frames import HOPS_PER_S
 WIDENING = (0.25, 0.6, 1.0, 0.6, 0.25)
 """Targets around a beat, one frame apart: an onset half a frame off is as right."""
 BEATLESS_WEIGHT = 3.0
+AFTER_LOUDER = 0.3
+"""Share of crops that begin under the gain of another piece."""
 OVERLAID, OVERLAY_DB = 0.25, (-30.0, -3.0)
 """Share of crops with talk, noise or pads over the music, and how loud against it."""
 
@@ -127,14 +129,16 @@ def crop(
         energy += stretch(apart, over, frames)[0] * np.float32(10 ** (apart.uniform(*OVERLAY_DB) / 20))
     residue = np.ones(frames, np.float32)
     chance = rng.random()
+    cut = 0
     if chance < 0.12:
         cut = int(rng.uniform(0.2, 0.8) * frames)
         following, truth = stretch(rng, items[1], frames - cut)
         energy, found = np.concatenate([energy[:cut], following]), np.concatenate([found[:cut], truth])
+    if cut or rng.random() < AFTER_LOUDER:
         # After a louder song the gain takes seconds to come down.
         louder = 10 ** (rng.uniform(-12, 12) / 20)
         residue[cut:] = np.maximum(louder * 0.5 ** (np.arange(frames - cut) / (GAIN_HALF_LIFE_S * FRAMES_PER_S)), 1)
-    elif chance < 0.17:
+    if 0.12 <= chance < 0.17:
         start = int(rng.uniform(0.1, 0.8) * frames)
         hole = slice(start, start + int(rng.uniform(0.5, 6) * FRAMES_PER_S))
         energy[hole], found[hole, :3], found[hole, 3] = 0, 0, -1

@@ -17,6 +17,10 @@ BEAT_WEIGHT, DOWNBEAT_WEIGHT = 4.0, 6.0
 TEMPO_WEIGHT = 0.12
 
 
+State = tuple[torch.Tensor, torch.Tensor]
+"""(1, batch, hidden) of each recurrent layer."""
+
+
 class Model(nn.Module):
     """(batch, frames, N_BANDS) -> (.., 3 + N_TEMPI) logits: beat, downbeat, music, tempo.
 
@@ -33,12 +37,17 @@ class Model(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, bands: torch.Tensor) -> torch.Tensor:
+        return self.hear(bands)[0]
+
+    def hear(self, bands: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+        """Logits, and the state of both layers at the end; `state`: that at the beginning, None is silence."""
         padded = functional.pad(bands, (0, 0, CONTEXT - 1, 0))
         recent = torch.cat([padded[:, i : i + bands.shape[1]] for i in range(CONTEXT)], dim=-1)
         x = torch.relu(self.front(recent))
-        x, _ = self.gru1(self.dropout(x))
-        x, _ = self.gru2(self.dropout(x))
-        return self.head(self.dropout(x))
+        first, second = state or (None, None)
+        x, first = self.gru1(self.dropout(x), first)
+        x, second = self.gru2(self.dropout(x), second)
+        return self.head(self.dropout(x)), (first, second)
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor, warm_up: int) -> torch.Tensor:
