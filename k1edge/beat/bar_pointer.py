@@ -20,9 +20,9 @@ beat at all: state N.
 **Evidence of onsets, of beats and half way** weighs every state by how well it foresees what is heard: see `gains`.
 
 **Evidence of tempo** is the network's own opinion, which has heard seconds of music and knows the style. It redistributes mass
-among the tempi, never between a beat and N. It is a factor that changes with the opinion, and besides it is said again at
-TEMPO_RATE a step: what is said once is forgotten through rebirth, while onsets half way argue for twice the tempo with each of
-them. It decides on the metrical level where onsets cannot, and never for good.
+among the tempi, never between a beat and N. It is a factor that changes with the opinion, and besides, what it is sure of is
+said again at TEMPO_RATE a step: what is said once is forgotten through rebirth, while onsets half way argue for twice the tempo
+with each of them. It decides on the metrical level where onsets cannot, and never for good.
 
 **Evidence of bars** redistributes mass among the beats b at each age and tempo and never between ages or tempi: what is
 known of bars is too weak to decide on tempo or phase (measured: joint inference cost 5 points of F70 and gave none).
@@ -57,9 +57,9 @@ PENDING = 2
 """Rows of beats that begin 1 and 2 steps from now: ages -1 and -2."""
 RESTART = 1e-5
 ENTER, LEAVE = 2e-4, 2e-3
-TEMPO_RATE = 0.04
-"""Share of the opinion on tempo that counts anew each step: twice a second in full. On the tune half, 0.02 and 0.08 are each
-1.5 points of F70 worse."""
+TEMPO_RATE, TEMPO_DOUBT = 0.03, 2.0
+"""Share of the opinion on tempo that counts anew each step, in full every 0.7 s, and how much less probable than the best, as a
+log-ratio, a tempo may be before anything does: where the opinion is in doubt, as with bare clicks, the onsets decide."""
 ONSET_SHARE = 0.10
 SLIP, NEW_METRE = 0.001, 0.0005
 """Per bar: the bar begins anew on another beat; the metre changes."""
@@ -224,7 +224,8 @@ class BarPointer:
 
     def _tempo_news(self, tempo: np.ndarray) -> np.ndarray:
         """(I,) log-gains that move mass among the tempi and leave its sum."""
-        news = (1 + TEMPO_RATE) * tempo - self._tempo
+        news = tempo - self._tempo
+        news += TEMPO_RATE * np.minimum(tempo - (float(np.maximum.reduce(tempo)) - TEMPO_DOUBT), 0.0)
         masses = np.add.reduce(self.recent(), axis=0, out=self._by_tempo)
         news += math.log(float(np.add.reduce(masses)) / max(float(np.dot(masses, np.exp(news))), 1e-30))
         self._tempo[:] = tempo

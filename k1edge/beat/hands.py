@@ -1,7 +1,9 @@
 """What a person may do to the beat: double, halve, nudge, "this is one", tap. Each acts on the state space.
 
-Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly; the evidence that follows may move
-it again, but has to be strong. Corrections of the tempo also teach the prior. Times are steps of the bar pointer.
+Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly. The sound goes on arguing as before for
+the metrical level that a person has left, and would win it back within seconds: so that level stays refused for as long as
+the tempo goes on that it was left for, which is mostly the song. Corrections of the tempo also teach the prior. Times are
+steps of the bar pointer.
 """
 
 from __future__ import annotations
@@ -17,6 +19,14 @@ from k1edge.beat.belief import Belief, Reader
 CERTAINTY = 1 - 1e-6
 """Share of the belief that a correction takes: evidence for the old grid must be a million times as good to win it back, which
 bare clicks are after two beats (one is worth e ** 8) and music after some bars, if ever."""
+REFUSED = 10.0
+"""Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.3 a step, more than clicks argue."""
+SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
+"""+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
+FOLLOWS = 0.02
+"""Share by which the held tempo follows the one that is heard, each look: a song may drift."""
+RELEASED_AFTER_S = 8.0
+"""Of another tempo, or of none."""
 TAP_CERTAINTY = 0.99
 TAPS_KEPT = 5
 TAP_GAP_S = 2.5
@@ -32,6 +42,38 @@ class Hands:
     def __init__(self, pointer: BarPointer, reader: Reader) -> None:
         self._pointer, self._reader = pointer, reader
         self._taps: deque[float] = deque(maxlen=TAPS_KEPT)
+        self._octaves = np.log2(pointer.tempi_bpm)
+        self._held, self._left, self._away = 0.0, 0.0, 0
+        """Octaves: the tempo that a person chose, and the level left for it, from there; steps spent elsewhere."""
+        self._place = 0
+        self.refused: np.ndarray | None = None
+        """(I,) log-weights against the level that a person has left; None when no one has, or it is over."""
+
+    def look(self, belief: Belief | None, steps: int) -> None:
+        """What is believed after `steps` more, None while nothing is followed: the level left stays refused, or is forgiven."""
+        if self.refused is None:
+            return
+        heard = None if belief is None else float(np.log2(belief.tempo_bpm))
+        if heard is None or abs(heard - self._held) > SAME_TEMPO_OCTAVES:
+            self._away += steps
+            if self._away > RELEASED_AFTER_S * STEPS_PER_S:
+                self.refused = None
+            return
+        self._away = 0
+        self._held += FOLLOWS * (heard - self._held)
+        self._refuse()
+
+    def _hold(self, bpm: float, left: float) -> None:
+        """From now on `bpm`, and not what is `left` octaves from it."""
+        self._held, self._left, self._away, self._place = float(np.log2(bpm)), left, 0, -1
+        self._refuse()
+
+    def _refuse(self) -> None:
+        place = int(np.abs(self._octaves - self._held).argmin())
+        if place != self._place:
+            self._place = place
+            off = np.abs(self._octaves - self._octaves[place] - self._left)
+            self.refused = np.where(off < REFUSED_OCTAVES, -REFUSED, 0.0)
 
     def change_level(self, belief: Belief, factor: float) -> float | None:
         """`factor` 2 doubles the tempo, 0.5 halves it. Returns the new tempo in bpm, or None beyond the tempo range."""
@@ -39,6 +81,7 @@ class Hands:
         if not self._pointer.periods[0] * 0.97 <= period <= self._pointer.periods[-1] * 1.03:
             return None
         self._plant(period, belief.due, CERTAINTY)
+        self._hold(60 * STEPS_PER_S / period, -float(np.log2(factor)))
         return 60 * STEPS_PER_S / period
 
     def nudge(self, belief: Belief, steps: float) -> None:
@@ -57,6 +100,9 @@ class Hands:
         period = self._tapped_period()
         if period is not None:
             self._plant(period, at - now, TAP_CERTAINTY)
+            left = 0.0 if belief is None else float(np.log2(period / belief.period))
+            if abs(left) > SAME_TEMPO_OCTAVES:
+                self._hold(60 * STEPS_PER_S / period, left)
             return 60 * STEPS_PER_S / period
         if belief is not None and len(self._taps) == 1:
             self._plant(belief.period, at - now, TAP_CERTAINTY, self._reader.beats())

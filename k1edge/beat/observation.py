@@ -18,13 +18,13 @@ from k1edge.beat.network import DELAY_S, N_TEMPI, TEMPO_RANGE_BPM, BeatNetwork
 from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
-BEAT_SHARE = 0.065
+BEAT_SHARE = 0.052
 """By which an activation is divided to become a likelihood ratio: lower favours fast levels, higher slow ones."""
 DOWNBEAT_LOGITS = {4: (1.2, -0.83, 0.27, -0.48), 3: (1.48, -1.52, -1.25), 2: (1.66, -1.19), 5: (1.1, -2.7, -2.2, 1.35, -0.2)}
-DOWNBEAT_SPREAD = 1.2
+DOWNBEAT_SPREAD = 1.4
 """What the network says of a downbeat, given a beat, at each beat of a bar, as logits: mean and spread over rendered songs."""
 BEAT_WEIGHT = 0.4
-DOWNBEAT_WEIGHT = 0.11
+DOWNBEAT_WEIGHT = 0.07
 """Below 1 because neighbouring steps hear the same onset, and neighbouring beats the same music."""
 HALF_SHARE, HALF_SLOPE, HALF_LIMITS, HALF_WEIGHT = 0.05, 0.6, (-0.5, 1.5), 0.3
 """The activation that is as usual half way between beats as elsewhere between them, and how fast the ratio grows with it."""
@@ -43,9 +43,9 @@ KICK_PATTERNS = {4: (0.62, -0.45, 0.16, -0.32), 3: (0.6, -0.3, -0.3), 2: (0.4, -
 KICK_WEIGHT = 0.35
 KICKS = np.array([strength for metre, _ in METRES for strength in KICK_PATTERNS[metre]])
 EXPECTED = np.array([logit for metre, _ in METRES for logit in DOWNBEAT_LOGITS[metre]])
-TEMPO_WEIGHT, TEMPO_MEMORY_S = 1.5, 30.0
-"""What the network says of the tempo counts as so many opinions, averaged over so long: it is a view of the style, said again
-and again, and no news after a while."""
+TEMPO_WEIGHT, TEMPO_MEMORY_S = 1.5, 8.0
+"""What the network says of the tempo counts as so many opinions, averaged over so long: longer, and the song before goes on
+counting (on the tune half as one stream, 30 s cost 5 s until locked anew at the third quartile)."""
 TEMPO_SMOOTHING = 2.0
 """Classes on either side that count as the same tempo: the network chooses the level, the beats the tempo."""
 TEMPO_FLOOR = 0.02

@@ -85,6 +85,7 @@ class BarPointerTracker:
                 self._step(heard)
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
+            self._hands.look(self._belief if self._lock.locked else None, 1)
         return self._state(now, self._announce(now) if self._lock.locked else None)
 
     def double(self) -> None:
@@ -138,6 +139,8 @@ class BarPointerTracker:
     def _step(self, heard: Heard) -> None:
         beat_llr, none_llr = evidence(heard.activation)
         bar, tempo = bar_evidence(heard.activation, heard.kick), self._tempo.process(heard.tempi)
+        if self._hands.refused is not None:
+            tempo = tempo + self._hands.refused
         self._pointer.step(beat_llr, none_llr, heard.onset, bar, half_llr=half_evidence(heard.activation), tempo=tempo)
 
     def _skip_lost(self, end: int) -> None:

@@ -121,7 +121,7 @@ def test_random_onsets_are_explained_by_no_beat():
 
 def test_an_opinion_on_tempo_outlasts_onsets_half_way_that_argue_for_twice_the_tempo():
     shares = []
-    for opinion in (0.0, 2.0):
+    for opinion in (0.0, 4.0):
         space, period = pointer(), 42.0
         slow = np.abs(np.log2(space.tempi_bpm * period / 60 / STEPS_PER_S)) < 0.1
         for step in range(1_500):
