@@ -1,7 +1,7 @@
 """What a person may do to the beat: double, halve, nudge, "this is one", tap. Each acts on the state space.
 
-Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly. The sound goes on arguing as before for
-the metrical level that a person has left, and would win it back within seconds: so that level stays refused for as long as
+Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly. The sound goes on arguing as before
+for the metrical level that a person has left, and would win it back within seconds: so that level stays refused as long as
 the tempo goes on that it was left for, which is mostly the song. Corrections of the tempo also teach the prior. Times are
 steps of the bar pointer.
 """
@@ -18,9 +18,9 @@ from k1edge.beat.belief import Belief, Reader
 
 CERTAINTY = 1 - 1e-6
 """Share of the belief that a correction takes: evidence for the old grid must be a million times as good to win it back, which
-bare clicks are after two beats (one is worth e ** 8) and music after some bars, if ever."""
-REFUSED = 10.0
-"""Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.3 a step, more than clicks argue."""
+bare clicks are after two beats (one is worth e ** 8) and music after some bars."""
+REFUSED = 20.0
+"""Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.6 a step, more than beats argue."""
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
 FOLLOWS = 0.02
@@ -99,9 +99,10 @@ class Hands:
         self._taps.append(at)
         period = self._tapped_period()
         if period is not None:
-            self._plant(period, at - now, TAP_CERTAINTY)
             left = 0.0 if belief is None else float(np.log2(period / belief.period))
-            if abs(left) > SAME_TEMPO_OCTAVES:
+            elsewhere = abs(left) > SAME_TEMPO_OCTAVES
+            self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
+            if elsewhere:
                 self._hold(60 * STEPS_PER_S / period, left)
             return 60 * STEPS_PER_S / period
         if belief is not None and len(self._taps) == 1:

@@ -34,9 +34,10 @@ music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = (-1.377, -0.108, 5.732, -0.843)
+CALIBRATION = (0.303, -0.05, 3.545, -0.746, -0.99)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
-last beats, and half way between them. Logistic regression on the tune half of the excerpts: scripts/bench beats --calibrate."""
+last beats and half way between them, and how much it doubts the tempo. Logistic regression on the tune half of the excerpts:
+scripts/bench beats --calibrate."""
 
 
 def log_odds(p: float) -> float:
@@ -54,7 +55,7 @@ class Lock:
         self._loudness, self._peak = 1.0, 0.0
         self._music, self._novelty, self._heard_hops = 0.0, 0.0, 0
         self._beats_left = 0
-        self.signs = (1.0, -6.0, 0.5, 0.5)
+        self.signs = (1.0, -6.0, 0.5, 0.5, 0.0)
         """What the confidence was computed from, as CALIBRATION."""
 
     def hear(self, silent: bool, heard: Activation, novelty: float = 0.0) -> None:
@@ -74,14 +75,17 @@ class Lock:
         if self.coasting:
             self.confidence *= math.exp(-1 / (COAST_FADE_S * HOPS_PER_S))
 
-    def judge(self, belief: Belief | None, on: float, between: float) -> None:
-        """Each time the posterior was read; `on`, `between`: what was heard at the last beats and half way between."""
+    def judge(self, belief: Belief | None, on: float, between: float, doubt: float = 0.0) -> None:
+        """Each time the posterior was read; `on`, `between`: what was heard at the last beats and half way between.
+
+        `doubt`: of the network about the followed tempo, a log-ratio.
+        """
         if self.coasting:
             return
         if belief is None:
             self.confidence, self.locked = 0.0, False
             return
-        self.signs = (1.0, log_odds(belief.mass), on, between)
+        self.signs = (1.0, log_odds(belief.mass), on, between, doubt)
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
         self.confidence = odds / (1 + odds) * self._loudness * min(self._music / MUSIC_TO_LOCK, 1.0)
         mass = belief.mass * self._loudness

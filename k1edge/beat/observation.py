@@ -110,6 +110,7 @@ class TempoEvidence:
         place = (np.log(tempi_bpm) - low) / (high - low) * N_TEMPI - 0.5
         off = np.abs(place[:, None] - np.arange(N_TEMPI))
         self._mean, self._steps = np.zeros(len(tempi_bpm)), 0
+        self._octaves = np.log2(tempi_bpm[::-1])
         self._near = np.clip(TEMPO_SMOOTHING + 0.5 - off, 0.0, 1.0).astype(np.float32)
         self._said, self._floor = np.empty((2, len(tempi_bpm)), np.float32)
         self._floor[:] = TEMPO_FLOOR
@@ -123,6 +124,11 @@ class TempoEvidence:
         np.log(said, out=said)
         self._mean += gain * (said - self._mean)
         return TEMPO_WEIGHT * self._mean
+
+    def doubt(self, bpm: float) -> float:
+        """How much less probable than the best the network thinks this tempo is, as a log-ratio: 0 or more."""
+        place = len(self._octaves) - 1 - int(self._octaves.searchsorted(math.log2(bpm)))
+        return float(np.maximum.reduce(self._mean) - self._mean[max(place, 0)])
 
 
 class Ears:

@@ -158,7 +158,8 @@ class BarPointerTracker:
         sounding = now - self._latency
         expected = self._announcer.expected(sounding) if held else None
         self._belief = self._reader.read(None if expected is None else (expected - sounding) / STEP_HOPS)
-        self._lock.judge(self._belief, self._accents.on, self._accents.between)
+        doubt = 0.0 if self._belief is None else self._tempo.doubt(self._belief.tempo_bpm)
+        self._lock.judge(self._belief, self._accents.on, self._accents.between, doubt)
         if self._lock.coasting:
             self._target, self._period = self._announcer.steady()
         elif self._belief is not None:

@@ -33,6 +33,31 @@ def test_halve_halves_and_stays_on_the_beat():
     assert np.abs(errors_s(heard.due_between(12.5, 14), sound.truth.beats_s)).max() < 0.05
 
 
+def test_a_level_that_was_left_does_not_come_back_while_the_song_goes_on():
+    heard = cut_at(Player(), synth.four_on_the_floor(132, 45).samples, lambda t: t.halve())
+    assert all(state.tempo_bpm == pytest.approx(66, rel=0.05) for state in heard.states[1_300:])
+
+
+def test_a_level_that_was_left_is_welcome_in_the_next_song():
+    player = Player()
+    player.play(synth.four_on_the_floor(132, 15).samples)
+    player.tracker.halve()
+    player.play(synth.four_on_the_floor(132, 15).samples)
+    player.play(synth.silence(12).samples)
+    heard = player.play(synth.four_on_the_floor(148, 20).samples)
+    assert heard.states[-1].tempo_bpm == pytest.approx(148, rel=0.03)
+
+
+def test_taps_at_another_level_are_kept_to():
+    sound = synth.four_on_the_floor(140, 40)
+    player = Player()
+    for beat_s in sound.truth.beats_s[24:34:2]:
+        player.play(sound.samples[player.at : round(beat_s * RATE_HZ)])
+        player.tracker.tap(player.at)
+    heard = player.play(sound.samples[player.at :])
+    assert heard.states[-1].tempo_bpm == pytest.approx(70, rel=0.05)
+
+
 def test_a_level_beyond_the_range_is_refused():
     heard = cut_at(Player(), synth.clicks(150, 16).samples, lambda t: t.double())
     assert heard.at(13).tempo_bpm == pytest.approx(150, rel=0.02)
