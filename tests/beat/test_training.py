@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from k1edge.analysis.hindsight import Hindsight
-from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork, load_weights
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
@@ -128,16 +128,3 @@ def test_an_overlay_changes_what_is_heard_and_nothing_of_the_truth():
     pairs = [crop(np.random.default_rng(seed), [music, music], 500, over) for seed in range(8) for over in (None, talk)]
     for (plain, truth), (mixed, same) in zip(pairs[::2], pairs[1::2], strict=True):
         assert np.array_equal(truth, same) and not np.array_equal(plain, mixed)
-
-
-def test_joined_nets_say_what_they_say_side_by_side(tmp_path):
-    import join
-
-    one = load_weights()
-    single = one if one["front"].ndim == 2 else {name: array[0] for name, array in one.items()}
-    np.savez(tmp_path / "one.npz", **single)
-    join.main(["--out", str(tmp_path / "two.npz"), str(tmp_path / "one.npz"), str(tmp_path / "one.npz")])
-    bands = np.random.default_rng(0).uniform(0, 4, (100, N_BANDS)).astype(np.float32)
-    alone, joined = BeatNetwork(single), BeatNetwork(load_weights(tmp_path / "two.npz"))
-    assert joined._front.shape[0] == 2 * alone._front.shape[0]
-    assert all(np.allclose(alone.process(hop), joined.process(hop), atol=1e-3) for hop in bands)
