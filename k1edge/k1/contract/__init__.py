@@ -28,13 +28,9 @@ from k1edge.k1.contract.edge import (
     STATES,
     AudioState,
     Beat,
-    ConfigDesired,
-    ConfigReported,
-    Deployment,
     Event,
     Frame,
     Info,
-    Job,
     OverrideState,
     SceneState,
     SectionState,
@@ -42,11 +38,11 @@ from k1edge.k1.contract.edge import (
     Telemetry,
     TempoMap,
     TempoState,
-    Track,
 )
 from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication
 from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, SceneWindow, TokenBucket
+from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 from k1edge.k1.contract.requests import (
     CODES,
     REQUESTS,

@@ -41,6 +41,8 @@ EpochMs = Annotated[float, Field(ge=0, le=LATEST_MS)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """Whole numbers stay exact in a receiver that only knows doubles."""
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+Signed = Annotated[float, Field(ge=-1e9, le=1e9)]
+NonNegative = Annotated[float, Field(ge=0, le=1e12)]
 Scalar = Number | bool | Text
 
 Direction = Literal["edge-out", "edge-in", "to-device", "from-device"]
