@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import sqlite3
 import sys
@@ -130,19 +131,23 @@ class Librarian:
 def main() -> int:
     """Serves the socket that was inherited as standard input; 1 when its folders or the index cannot be used."""
     os.nice(NICE)
+    # Ctrl-C reaches every process of a terminal; this one ends when the daemon hangs up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as wire:
         settings = json.loads(sys.argv[1])
         try:
             Librarian(wire, settings).run()
-        except (OSError, sqlite3.OperationalError) as fault:
+        except (OSError, sqlite3.OperationalError, LibraryError) as fault:
             with contextlib.suppress(OSError):
                 wire.sendall(json.dumps({"ending": _explained(fault, settings)}, ensure_ascii=False).encode())
             return 1
     return 0
 
 
-def _explained(fault: OSError | sqlite3.OperationalError, settings: Document) -> str:
+def _explained(fault: OSError | sqlite3.OperationalError | LibraryError, settings: Document) -> str:
     """What cannot be used, why, and what to do."""
+    if isinstance(fault, LibraryError):
+        return f"{fault.reason}; if k1edge runs already, stop it or give this one a state folder of its own"
     said = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) else f"{settings['root']}: {fault}"
     return f"{said}; the library must be able to write to {settings['root']} and {settings['music']}"
 

@@ -128,6 +128,22 @@ def test_a_librarian_that_cannot_write_says_so_without_a_traceback(tmp_path, cap
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(visitor, tmp_path, capfd):
+    visitor.until(lambda: visitor.door.ready)
+    second = Visitor(tmp_path)
+    second.until(lambda: any("lost" in news for news in second.said))
+    second.door.close()
+    assert "another process works off the queue" in second.said[-1]["lost"] and "stop it" in second.said[-1]["lost"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_librarian_goes_on_when_a_terminal_interrupts_it(visitor, capfd):
+    visitor.until(lambda: visitor.door.ready)
+    os.kill(visitor.door._process.pid, signal.SIGINT)
+    assert visitor.ask("storage.usage")["data"]["tracks"] == 0
+    assert not any("lost" in news for news in visitor.said) and "Traceback" not in capfd.readouterr().err
+
+
 def test_the_librarian_leaves_when_the_daemon_is_killed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from k1edge.config import LibrarySettings\n"
