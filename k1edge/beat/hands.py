@@ -8,6 +8,7 @@ steps of the bar pointer.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ REFUSED = 20.0
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
 FOLLOWS = 0.02
-"""Share by which the held tempo follows the one that is heard, each look: a song may drift."""
+"""Share by which the held tempo follows the one that is heard, each step: a song may drift."""
 RELEASED_AFTER_S = 8.0
 """Of another tempo, or of none."""
 TAP_CERTAINTY = 0.99
@@ -49,13 +50,13 @@ class Hands:
         self.refused: np.ndarray | None = None
         """(I,) log-weights against the level that a person has left; None when no one has, or it is over."""
 
-    def look(self, belief: Belief | None, steps: int) -> None:
-        """What is believed after `steps` more, None while nothing is followed: the level left stays refused, or is forgiven."""
+    def look(self, belief: Belief | None) -> None:
+        """Each step, what is believed, None while nothing is followed: the level left stays refused, or is forgiven."""
         if self.refused is None:
             return
-        heard = None if belief is None else float(np.log2(belief.tempo_bpm))
+        heard = None if belief is None else math.log2(belief.tempo_bpm)
         if heard is None or abs(heard - self._held) > SAME_TEMPO_OCTAVES:
-            self._away += steps
+            self._away += 1
             if self._away > RELEASED_AFTER_S * STEPS_PER_S:
                 self.refused = None
             return
@@ -65,7 +66,7 @@ class Hands:
 
     def _hold(self, bpm: float, left: float) -> None:
         """From now on `bpm`, and not what is `left` octaves from it."""
-        self._held, self._left, self._away, self._place = float(np.log2(bpm)), left, 0, -1
+        self._held, self._left, self._away, self._place = math.log2(bpm), left, 0, -1
         self._refuse()
 
     def _refuse(self) -> None:
@@ -81,7 +82,7 @@ class Hands:
         if not self._pointer.periods[0] * 0.97 <= period <= self._pointer.periods[-1] * 1.03:
             return None
         self._plant(period, belief.due, CERTAINTY)
-        self._hold(60 * STEPS_PER_S / period, -float(np.log2(factor)))
+        self._hold(60 * STEPS_PER_S / period, -math.log2(factor))
         return 60 * STEPS_PER_S / period
 
     def nudge(self, belief: Belief, steps: float) -> None:
@@ -99,7 +100,7 @@ class Hands:
         self._taps.append(at)
         period = self._tapped_period()
         if period is not None:
-            left = 0.0 if belief is None else float(np.log2(period / belief.period))
+            left = 0.0 if belief is None else math.log2(period / belief.period)
             elsewhere = abs(left) > SAME_TEMPO_OCTAVES
             self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
             if elsewhere:

@@ -85,7 +85,7 @@ class BarPointerTracker:
                 self._step(heard)
             if self._hops % READ_EVERY == 0 or self._near(now):
                 self._look(now)
-            self._hands.look(self._belief if self._lock.locked else None, 1)
+            self._hands.look(self._belief if self._lock.locked else None)
         return self._state(now, self._announce(now) if self._lock.locked else None)
 
     def double(self) -> None:
