@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         text = json.dumps(payload).encode()
         contract.decode(asked, text)
     except ContractError as error:
-        print(f"k1edge ask: {error.reason}", file=sys.stderr)
+        print(f"k1edge ask: {error.reason}{_takes(args.verb)}", file=sys.stderr)
         return EXIT_USAGE
     except ValueError as error:
         print(f"k1edge ask: {error}", file=sys.stderr)
@@ -65,6 +65,15 @@ def main(args: argparse.Namespace) -> int:
     else:
         print(f"{answer.result}: {answer.code}: {answer.reason}", file=sys.stderr)
     return 0 if answer.result == "ok" else EXIT_REFUSED
+
+
+def _takes(verb: str) -> str:
+    """What a verb is and takes, those it can do without in brackets; '' when there is no such verb."""
+    if verb not in contract.VERBS:
+        return ""
+    arguments = contract.VERBS[verb]
+    words = [f"{key}=" if field.is_required() else f"[{key}=]" for key, field in arguments.model_fields.items()]
+    return f"\n{verb}: {' '.join((arguments.__doc__ or '').split())} Takes {', '.join(words) or 'nothing'}"
 
 
 def _arguments(given: list[str]) -> dict[str, Any]:

@@ -17,19 +17,25 @@ from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publica
 from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
 
+CORRECTED = ("tempo", "beat")
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Who chooses the scenes instead of the choreography, and until when."""
+    """Who has a hand on what (`scope`), and until when."""
 
     owner: str
     scope: str
     until_ns: int
-    look: Look | None
+    look: Look | None = None
     """The look asked for; None = whatever is shown now."""
+
+    @property
+    def scenes(self) -> bool:
+        """Whether the scenes are theirs. Who puts the beat right leaves them to the choreography."""
+        return self.scope not in CORRECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,12 @@ class Hands:
             "scene.apply": self._apply,
             "scene.hold": self._hold,
             "override.release": self._release,
-            "tempo.double": lambda request, now: self._correct(now, lambda tracker: tracker.double()),
-            "tempo.halve": lambda request, now: self._correct(now, lambda tracker: tracker.halve()),
+            "tempo.double": lambda request, now: self._correct(request, now, lambda tracker: tracker.double()),
+            "tempo.halve": lambda request, now: self._correct(request, now, lambda tracker: tracker.halve()),
             "tempo.tap": self._tap,
-            "beat.nudge": lambda request, now: self._correct(now, lambda tracker: tracker.nudge(request.args.ms)),
+            "beat.nudge": lambda request, now: self._correct(request, now, lambda tracker: tracker.nudge(request.args.ms)),
+            "beat.this_is_one": lambda request, now: self._correct(request, now, lambda tracker: tracker.this_is_one()),
             "recorder.save": self._save,
-            "beat.this_is_one": lambda request, now: self._correct(now, lambda tracker: tracker.this_is_one()),
         }
         self.ok = 0
         self.rejected: dict[str, int] = {}
@@ -86,7 +92,8 @@ class Hands:
 
     def look(self, choreographed: Look) -> Look | None:
         """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
-        return choreographed if self.override is None else self.override.look
+        held = self.override
+        return choreographed if held is None or not held.scenes else held.look
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, now: Situation) -> Iterator[Publication]:
         """The answer to one request, and a copy for `reply_to`."""
@@ -110,7 +117,7 @@ class Hands:
 
     def foreign_scene(self, device: str, now_ns: int) -> None:
         """Someone else has set a scene on a K1: hold back for a while."""
-        self.override = Override("unknown", f"device {device}", now_ns + round(FOREIGN_LEASE_S * 1e9), None)
+        self.override = Override("unknown", f"device {device}", now_ns + round(FOREIGN_LEASE_S * 1e9))
 
     def process(self, now: Situation) -> Iterator[Publication]:
         """Ends leases that have run out, and tells of any change."""
@@ -154,8 +161,8 @@ class Hands:
         return self._scribe.write(contract.Event, now.stamp, kind="override",
                                   data={"verb": request.verb, "caller": request.caller, "id": request.id})
 
-    def _lease(self, request: Request, now: Situation, scope: str, look: Look | None) -> dict:
-        lease_s = request.args.lease_s
+    def _lease(self, request: Request, now: Situation, scope: str, look: Look | None = None) -> dict:
+        lease_s = getattr(request.args, "lease_s", contract.LEASE_S)  # corrections take no length
         self.override = Override(request.caller or "anonymous", scope, now.stamp.monotonic_ns + round(lease_s * 1e9), look)
         return {"expires_at_ms": now.stamp.ts_ms + round(lease_s * 1000)}
 
@@ -169,15 +176,17 @@ class Hands:
         return self._lease(request, now, "scene", look) | {"clamped": clamped}
 
     def _hold(self, request: Request, now: Situation) -> dict:
-        return self._lease(request, now, "scene", None)
+        return self._lease(request, now, "scene")
 
     def _release(self, request: Request, now: Situation) -> dict:
         held, self.override = self.override is not None, None
+        if now.pipeline is not None:
+            now.pipeline.tracker.release()
         return {"released": held}
 
     def _tap(self, request: Request, now: Situation) -> dict:
         at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
-        return self._correct(now, lambda tracker: tracker.tap(now.timeline.index(at_ms)))
+        return self._correct(request, now, lambda tracker: tracker.tap(now.timeline.index(at_ms)))
 
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
@@ -187,8 +196,10 @@ class Hands:
         except OSError as error:
             raise RefusedError("INTERNAL_ERROR", f"the recording cannot be saved: {error}") from error
 
-    def _correct(self, now: Situation, act: Callable[[object], None]) -> dict:
+    def _correct(self, request: Request, now: Situation, act: Callable[[object], None]) -> dict:
         if now.pipeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to correct")
         act(now.pipeline.tracker)
-        return {}
+        if self.override is not None and self.override.scenes:
+            return {}  # who holds the scenes keeps them, and the name on them
+        return self._lease(request, now, request.verb.partition(".")[0])

@@ -100,6 +100,30 @@ def test_corrections_reach_the_tracker(hands, verb, args, asked):
     assert tracker.asked == [asked]
 
 
+def test_a_correction_is_leased_for_eight_seconds_and_leaves_the_scenes_to_the_edge(hands):
+    said = answer(hands, "tempo.halve", now=when(100, Tracker()))
+    assert said["data"] == {"expires_at_ms": EPOCH_MS + 1000 + 8000}
+    assert hands.look(BRIGHT) is BRIGHT
+    (held,) = (json.loads(p.payload) for p in hands.process(when(100)))
+    assert (held["active"], held["owner"], held["scope"]) == (True, "alice", "tempo")
+    (free,) = (json.loads(p.payload) for p in hands.process(when(900)))
+    assert free["active"] is False
+
+
+def test_a_correction_does_not_take_the_scenes_from_who_holds_them(hands):
+    answer(hands, "scene.apply", args={"pattern": "bloom"}, caller="bob")
+    answer(hands, "beat.nudge", now=when(200, Tracker()), args={"ms": 5.0}, id="2")
+    assert hands.override.owner == "bob"
+    assert hands.look(BRIGHT).pattern == "bloom"
+
+
+def test_release_takes_a_persons_hand_off_the_beat_too(hands):
+    tracker = Tracker()
+    answer(hands, "tempo.double", now=when(100, tracker))
+    assert answer(hands, "override.release", now=when(150, tracker), id="2")["data"] == {"released": True}
+    assert tracker.asked == [("double",), ("release",)]
+
+
 def test_without_audio_there_is_nothing_to_correct(hands):
     said = answer(hands, "tempo.double")
     assert (said["result"], said["code"]) == ("rejected", "NOT_READY")

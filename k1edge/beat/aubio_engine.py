@@ -88,6 +88,11 @@ class AubioTracker:
             off = (index / self._fmt.hop - self._grid()) % self._period
             self._nudge += off - self._period if off > self._period / 2 else off
 
+    def release(self) -> None:
+        """The level is aubio's own again, and so is the grid."""
+        self._period *= self._factor
+        self._factor, self._nudge = 1.0, 0.0
+
     def _take_beat(self) -> None:
         self._beats.append(self._tempo.get_last_s() * HOPS_PER_S + self._offset - LATENCY_MS / 1000 * HOPS_PER_S)
         bpm = float(self._tempo.get_bpm()) * self._factor

@@ -76,6 +76,10 @@ class Hands:
             off = np.abs(self._octaves - self._octaves[place] - self._left)
             self.refused = np.where(off < REFUSED_OCTAVES, -REFUSED, 0.0)
 
+    def release(self) -> None:
+        """The level that a person has left may be taken again."""
+        self.refused = None
+
     def change_level(self, belief: Belief, factor: float) -> float | None:
         """`factor` 2 doubles the tempo, 0.5 halves it. Returns the new tempo in bpm, or None beyond the tempo range."""
         period = belief.period / factor

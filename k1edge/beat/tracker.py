@@ -44,6 +44,7 @@ class BeatTracker(Protocol):
     def nudge(self, ms: float) -> None: ...
     def this_is_one(self) -> None: ...
     def tap(self, index: int) -> None: ...
+    def release(self) -> None: ...
 
 
 class BarPointerTracker:
@@ -117,6 +118,10 @@ class BarPointerTracker:
         if bpm is not None:
             self._learn(bpm)
         self._look_afresh()
+
+    def release(self) -> None:
+        """Nothing that a person has said of the level holds any longer; the beats go on as they are."""
+        self._hands.release()
 
     @property
     def tempi_bpm(self) -> np.ndarray:

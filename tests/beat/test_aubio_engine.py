@@ -40,6 +40,18 @@ def test_hands_change_what_follows():
     player.tracker.tap(player.at)
 
 
+def test_released_it_beats_as_it_would_have():
+    sound = synth.four_on_the_floor(120, 25)
+    player = Player(engine="aubio")
+    player.play(sound.samples[: 15 * RATE_HZ])
+    player.tracker.halve()
+    player.tracker.nudge(100)
+    player.tracker.release()
+    heard = player.play(sound.samples[15 * RATE_HZ :])
+    assert heard.states[-1].tempo_bpm == pytest.approx(120, rel=0.03)
+    assert abs(np.median(errors_s(heard.due_between(20, 24.5), sound.truth.beats_s))) < 0.05
+
+
 def test_its_state_is_within_range():
     heard = play(synth.four_on_the_floor(124, 12).samples, engine="aubio")
     assert all(0 <= s.phase < 1 and 0 <= s.confidence <= 1 for s in heard.states)

@@ -38,6 +38,14 @@ def test_a_level_that_was_left_does_not_come_back_while_the_song_goes_on():
     assert all(state.tempo_bpm == pytest.approx(66, rel=0.05) for state in heard.states[1_300:])
 
 
+def test_a_level_that_was_left_comes_back_when_the_hand_is_taken_off():
+    player = Player()
+    sound = synth.four_on_the_floor(132, 60).samples
+    cut_at(player, sound[: 20 * RATE_HZ], lambda t: t.halve())
+    player.tracker.release()
+    assert player.play(sound[20 * RATE_HZ :]).states[-1].tempo_bpm == pytest.approx(132, rel=0.03)
+
+
 def test_a_level_that_was_left_is_welcome_in_the_next_song():
     player = Player()
     player.play(synth.four_on_the_floor(132, 15).samples)
