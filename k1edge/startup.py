@@ -81,9 +81,9 @@ class Past:
         """The same, and one more was given up."""
         return replace(self, record=replace(self.record, refused=(*self.record.refused, refusal)))
 
-    def failed_starts(self, boot: str) -> int:
-        """In a row, in this boot of the machine."""
-        return self.record.starts if self.record.boot == boot else 0
+    def failed_starts(self, boot: str, local: Generation | None) -> int:
+        """In a row, with this file, in this boot of the machine."""
+        return self.record.starts if (self.record.boot, self.record.file) == (boot, hash_of(local)) else 0
 
 
 def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Start:
@@ -122,7 +122,7 @@ def local_file(path: Path) -> Generation:
 
 def wished(local: Generation | None, past: Past) -> Generation | None:
     """What is meant to run: whichever of the staged, the proven and the file was asked for last; None if there is none."""
-    file_hash = local.hash if local else ""
+    file_hash = hash_of(local)
     staged = past.candidate
     if staged and staged.file_hash == file_hash and not past.record.refusal(staged.hash):
         return staged
@@ -141,9 +141,9 @@ class Choice:
 
     def made(self, boot: str, unreadable: tuple[str, ...] = ()) -> Start:
         """The start; `unreadable`: the faults for which there is no `local`."""
-        failed, record = self.past.failed_starts(boot), self.past.record
+        failed, record = self.past.failed_starts(boot, self.local), self.past.record
         if failed >= FAILED_STARTS:
-            return self.defaults(Refusal("", SAFE_MODE, f"{failed} starts in a row failed; the next start tries again"))
+            return self.defaults(Refusal("", SAFE_MODE, f"{failed} starts in a row failed; a restart tries again"))
         wish = wished(self.local, self.past)
         if wish is None:
             return self.fallback(Refusal("", INVALID, "; ".join(unreadable)), unreadable)
@@ -200,6 +200,11 @@ class Choice:
         return Start(settings, running, origin, next_number=number, local=self.local, **more)
 
 
+def hash_of(local: Generation | None) -> str:
+    """'' = nothing that could be read."""
+    return local.hash if local else ""
+
+
 def identity(generation: Generation) -> dict[str, Any]:
     """Who a configuration says the edge is, as far as it can be read."""
     try:
@@ -244,7 +249,7 @@ def _noted(start: Start, past: Past, boot: str) -> Start:
     try:
         if died and not past.record.refusal(died.hash):
             start.store.refuse(died)
-        start.store.began(start.running.hash if start.on_trial else "", boot)
+        start.store.began(start.running.hash if start.on_trial else "", boot, hash_of(start.local))
     except OSError as error:
         return replace(start, complaint=f"{start.store.folder} cannot be written: {error.strerror or error}")
     return start
@@ -266,4 +271,4 @@ def counted(start: Start) -> Iterator[None]:
 def _withdraw(start: Start) -> None:
     if start.store and not start.complaint:
         with contextlib.suppress(OSError):
-            start.store.withdrew()
+            start.store.withdrew(anew=start.code == SAFE_MODE)

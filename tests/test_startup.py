@@ -186,6 +186,33 @@ def test_safe_mode_that_survives_tries_again_at_the_next_start(machine):
     assert (machine.start().code, machine.start().origin) == ("", "file")
 
 
+def test_a_restart_by_hand_leaves_safe_mode(machine):
+    machine.live(GOOD)
+    for _ in range(3):
+        start = machine.start()
+    with counted(start):
+        assert start.code == SAFE_MODE
+    assert machine.start().code == ""
+
+
+def test_a_file_that_somebody_mends_in_safe_mode_is_tried_at_once(machine):
+    machine.live(GOOD)
+    for _ in range(3):
+        start = machine.start(BETTER)
+    assert start.code == SAFE_MODE
+    mended = machine.start(BETTER + "# mended\n")
+    assert (mended.origin, mended.on_trial, mended.code) == ("file", True, "")
+
+
+def test_what_is_staged_in_safe_mode_is_tried_at_once(machine):
+    machine.live(GOOD)
+    for _ in range(3):
+        machine.start()
+    machine.store.stage(Generation(BETTER.encode(), "remote", over=digest(GOOD.encode())))
+    start = machine.start()
+    assert (start.origin, start.on_trial) == ("remote", True)
+
+
 def test_the_first_file_ever_gets_a_second_chance(machine):
     machine.start(GOOD)
     assert machine.start().on_trial
@@ -286,7 +313,7 @@ EVENTS = {
 ENDS = {
     "well": lambda machine, start: machine.prove(start) if start.on_trial else machine.store.survived(),
     "death": lambda machine, start: None,
-    "stop": lambda machine, start: machine.store.withdrew(),
+    "stop": lambda machine, start: machine.store.withdrew(anew=start.code == SAFE_MODE),
     "failure": lambda machine, start: start.on_trial and machine.store.refuse(Refusal(start.running.hash, ROLLED_BACK, "x")),
 }
 

@@ -92,6 +92,8 @@ class Record:
     """Boot of the machine they were in: a power cut is no fault of the configuration."""
     trial: str = ""
     """Hash of the unproven configuration of the last start; '' = a proven one, or defaults."""
+    file: str = ""
+    """Hash of the local file in those starts; '' = none that could be read. Another one has not failed yet."""
     refused: tuple[Refusal, ...] = ()
     """The latest last; emptied when a configuration proves itself."""
 
@@ -129,7 +131,9 @@ class Generations:
 
     def stage(self, candidate: Generation) -> None:
         """Keeps it for the next start, even if the same has been refused before: it was asked for again."""
-        self._forget(candidate.hash)
+        record = self.record()
+        others = tuple(each for each in record.refused if each.hash != candidate.hash)
+        self._note(replace(record, starts=0, refused=others))
         self._write(self._candidate, _packed(candidate))
 
     def promote(self, proven: Generation, saved_at: str, reached: bool) -> Generation:
@@ -157,11 +161,11 @@ class Generations:
             self._note(replace(record, refused=()))
         return len(record.refused)
 
-    def began(self, trial: str, boot: str) -> None:
+    def began(self, trial: str, boot: str, file: str = "") -> None:
         """A start begins: unless it is said to have survived, it has failed."""
         record = self.record()
-        before = record.starts if record.boot == boot else 0
-        self._note(replace(record, starts=before + 1, boot=boot, trial=trial))
+        before = record.starts if (record.boot, record.file) == (boot, file) else 0
+        self._note(replace(record, starts=before + 1, boot=boot, trial=trial, file=file))
 
     def survived(self) -> None:
         """The start is through; what was given up before it has been told."""
@@ -170,11 +174,11 @@ class Generations:
         if through != record:
             self._note(through)
 
-    def withdrew(self) -> None:
-        """It was ended in order before it was through: neither good nor bad."""
+    def withdrew(self, *, anew: bool = False) -> None:
+        """It was ended in order before it was through: neither good nor bad. `anew`: those before it are forgotten, too."""
         record = self.record()
         if record.starts:
-            self._note(replace(record, starts=record.starts - 1))
+            self._note(replace(record, starts=0 if anew else record.starts - 1))
 
     @property
     def _candidate(self) -> Path:
@@ -191,11 +195,6 @@ class Generations:
             return {int(name[1]): name[0] for name in names if name}
         except OSError:
             return {}
-
-    def _forget(self, name: str) -> None:
-        record = self.record()
-        if record.refusal(name):
-            self._note(replace(record, refused=tuple(each for each in record.refused if each.hash != name)))
 
     def _drop(self, name: str) -> None:
         staged = _read(self._candidate)
