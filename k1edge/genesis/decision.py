@@ -94,6 +94,8 @@ class Decision:
         self._age += believed
         self._since_drop += believed
         drop = float(belief[DROP, :BAR].sum())
+        if not believed:
+            drop *= 1 - self._just_began()
         if row.beat.scheduled and drop > (DROP_AT if believed else OTHER_AT) and self._since_drop > DROP_GAP_BEATS:
             self._phase.settle(row.off_beat)
             return self._enter(DROP, int(belief[DROP, :BAR].argmax()), drop)
@@ -106,6 +108,11 @@ class Decision:
             labels[DROP] = 0.0
             return self._enter(int(labels.argmax()), age, float(younger.sum()))
         return self._settle(belief.sum(axis=1))
+
+    def _just_began(self) -> float:
+        """How surely, in the phase that is believed, something began in the last bar that is no drop."""
+        young = self._filters[self._phase.off].belief[:, :BAR]
+        return float(young.sum() - young[DROP].sum())
 
     def returned(self, row: Row) -> tuple[Moment, ...]:
         """The same for the sound since the bass has returned, if no beat was looked for there."""

@@ -74,6 +74,7 @@ class SectionFilter:
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
         weights = weights or packaged("sections.npz")
         self._matrix, self._bias, self._shares = weights["matrix"], weights["bias"], weights["shares"]
+        self._hidden, self._hidden_bias, self._out = weights["hidden"], weights["hidden_bias"], weights["out"]
         self.follows, self._ends = weights["follows"], weights["ends"]
         self._hazards = {flag: hazards(self._ends, flag) for flag in (False, True)}
         self._stage = stage_of(np.arange(MAX_AGE))
@@ -115,7 +116,8 @@ class SectionFilter:
 
     def likelihood(self, row: np.ndarray) -> np.ndarray:
         """(stages, N_LABELS) how much likelier the row is there than anywhere, tempered."""
-        score = self._matrix @ row + self._bias
+        hidden = self._hidden @ row + self._hidden_bias
+        score = self._matrix @ row + self._out @ np.maximum(hidden, 0.0) + self._bias
         top = score.max()
         score -= np.log(np.exp(score - top) @ self._shares) + top
         return np.exp(score.reshape(len(STAGES), N_LABELS) * TEMPERS[:, None])

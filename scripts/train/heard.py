@@ -2,7 +2,7 @@
 
 Consumes sources, emits `Heard`; a cache folder keeps both, under a name that changes with the code they came from, so that
 nothing stale is ever used. Rendering, features and beats take about 1/40 of a song's duration, reading them back nothing.
-Says, too, what may be looked at for tuning: the songs of SEEDS and the tuning half of the annotated excerpts.
+Says, too, what may be looked at for tuning: the songs of SEEDS and MORE_SEEDS and the tuning half of the annotated excerpts.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ CODE = ROOT / "k1edge"
 DATA = ROOT.parent / "shared/bench/beats/data"
 SPLIT = ROOT / "scripts/bench_split.tsv"
 SEEDS = range(50)
+MORE_SEEDS = range(2_000, 2_100)
+"""Of no report, and nothing else was trained on them."""
 BEATS = np.dtype([
     ("end", "<i8"), ("tempo_bpm", "<f8"), ("phase", "<f8"), ("confidence", "<f8"), ("lock", "?"), ("number", "<i8"),
     ("due", "<i8"), ("in_bar", "<i4"), ("strength", "<f8"), ("certain", "<f8"), ("per_bar", "<i4"),

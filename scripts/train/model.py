@@ -88,7 +88,8 @@ def start_from(model: Model, path: Path) -> None:
     state = model.state_dict()
     with np.load(path) as stored:
         for ours, theirs in _names(model).items():
-            weights = torch.from_numpy(stored[ours].astype(np.float32))
+            array = stored[ours][0] if stored["front"].ndim > 2 else stored[ours]  # of several nets, the first
+            weights = torch.from_numpy(array.astype(np.float32))
             state[theirs][: len(weights)] = weights
     model.load_state_dict(state)
 

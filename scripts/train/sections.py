@@ -1,9 +1,9 @@
-"""Fits the section model (k1edge/genesis/sections.npz) to the random arrangements of seeds 0-49.
+"""Fits the section model (k1edge/genesis/sections.npz) to random arrangements: seeds 0-49 and 2000-2099.
 
 Consumes the arrangements with their truth, heard three times: with the tracker's beats, with their true ones, and with true
 ones that wander; and, as music in which nothing is ever a build or a drop, the tuning half of the annotated excerpts in
---data. Emits the weights. Deterministic; takes about 12 minutes on one core, six where features and beats are in --cache from
-the time before. Seeds 100-149 and the other half of the excerpts are for reports only.
+--data. Emits the weights. Deterministic; takes about half an hour on one core, half of that where features and beats are in
+--cache from the time before. Seeds 100-149 and the other half of the excerpts are for reports only.
 
 No arrangement has a chorus. A chorus sounds as a drop does and differs in what it comes after, so it is given the drop's
 weights, and the grammar learns its place from imagined songs.
@@ -21,7 +21,7 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-from heard import DATA, ROOT, SEEDS, Heard, heard_excerpt, heard_song, tuning_excerpts
+from heard import DATA, MORE_SEEDS, ROOT, SEEDS, Heard, heard_excerpt, heard_song, tuning_excerpts
 from scipy.optimize import minimize
 
 from k1edge.audio.arrangement import truth as truth_of_seed
@@ -36,7 +36,10 @@ from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STA
 OUT = ROOT / "k1edge/genesis/sections.npz"
 NEGATIVE_SETS = ("fof", "groove", "pop909", "loops")
 N_CLASSES = len(STAGES) * N_LABELS
-RIDGE = 1e-3
+HIDDEN = 48
+RIDGE, PHASE_RIDGE = 3e-4, 1e-3
+STAGE_WEIGHTS = (8.0, 3.0, 1.0)
+"""What a row counts for: of first beats there are few, and all depends on them."""
 NEGATIVE_WEIGHT = 0.3
 LATER_EVERY = 3
 """Beats late in a section are alike: one in so many is used."""
@@ -52,7 +55,7 @@ IMAGINED_SONGS = (
 )
 """Common forms, the arrangements' own being one of many; each counts as so many songs."""
 IMAGINED = 10
-STEPS = 150
+STEPS, PHASE_STEPS = 400, 150
 NEAR_S = 0.07
 """Of a true beat: on it."""
 LEAD_S = 0.15
@@ -133,26 +136,49 @@ def _excerpt(path: Path, cache: Path | None) -> np.ndarray:
     return np.concatenate([rows for phases in hear(heard, heard.states()) for rows, _ in phases])
 
 
+@dataclass(slots=True)
+class Shape:
+    """Where the weights of the layers lie in one flat array: straight to the classes, to the hidden units, from these on."""
+
+    inputs: int
+
+    def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N_CLASSES, inputs), (HIDDEN, inputs), (N_CLASSES, HIDDEN)."""
+        straight, hidden = N_CLASSES * self.inputs, HIDDEN * self.inputs
+        return (flat[:straight].reshape(N_CLASSES, -1), flat[straight : straight + hidden].reshape(HIDDEN, -1),
+                flat[straight + hidden :].reshape(N_CLASSES, -1))
+
+    def drawn(self) -> np.ndarray:
+        """To begin with."""
+        random = np.random.default_rng(0)
+        hidden = random.normal(0, self.inputs**-0.5, HIDDEN * self.inputs)
+        return np.concatenate([np.zeros(N_CLASSES * self.inputs), hidden, random.normal(0, 0.1, N_CLASSES * HIDDEN)])
+
+
 def fit(songs: list[Song], negatives: np.ndarray) -> dict[str, np.ndarray]:
-    """The softmax, as a matrix and a bias whose scores are log-likelihoods up to a constant, and the classes' shares."""
+    """The softmax over one hidden layer and what goes past it, whose scores are log-likelihoods up to a constant; and the
+    classes' shares."""
     stages = [stage_of(song.ages) for song in songs]
     kept = [(stage < 2) | (np.arange(len(stage)) % LATER_EVERY == 0) for stage in stages]
     rows = np.concatenate([song.rows[keep] for song, keep in zip(songs, kept, strict=True)]).astype(np.float32)
     classes = np.concatenate([
         (stage * N_LABELS + song.labels)[keep] for song, stage, keep in zip(songs, stages, kept, strict=True)
     ])
+    worth = np.array(STAGE_WEIGHTS)[classes // N_LABELS]
     mean, spread = rows.mean(axis=0), rows.std(axis=0) + 0.1
     inputs, quiet = (np.c_[(part - mean) / spread, np.ones(len(part))].astype(np.float32) for part in (rows, negatives))
-    found = minimize(_loss, np.zeros(N_CLASSES * inputs.shape[1]), args=(inputs, classes, quiet), jac=True,
+    shape = Shape(inputs.shape[1])
+    found = minimize(_loss, shape.drawn(), args=(shape, (inputs, classes, worth / worth.sum()), quiet), jac=True,
                      method="L-BFGS-B", options={"maxiter": STEPS})
-    weights = found.x.reshape(N_CLASSES, -1)
-    shares = (np.bincount(classes, minlength=N_CLASSES) + 1.0) / (len(classes) + N_CLASSES)
-    matrix = weights[:, :-1] / spread
-    bias = weights[:, -1] - matrix @ mean - np.log(shares)
+    straight, into, out = shape.split(found.x)
+    shares = (np.bincount(classes, worth, N_CLASSES) + 1.0) / (worth.sum() + N_CLASSES)
+    matrix, hidden = straight[:, :-1] / spread, into[:, :-1] / spread
+    bias, hidden_bias = straight[:, -1] - matrix @ mean - np.log(shares), into[:, -1] - hidden @ mean
     for stage in range(len(STAGES)):
         chorus, drop = stage * N_LABELS + CHORUS, stage * N_LABELS + DROP
-        matrix[chorus], bias[chorus], shares[chorus] = matrix[drop], bias[drop], 0.0
-    return {"matrix": matrix, "bias": bias, "shares": shares / shares.sum()}
+        matrix[chorus], out[chorus], bias[chorus], shares[chorus] = matrix[drop], out[drop], bias[drop], 0.0
+    return {"matrix": matrix, "bias": bias, "hidden": hidden, "hidden_bias": hidden_bias, "out": out,
+            "shares": shares / shares.sum()}
 
 
 def fit_phase(songs: list[Song]) -> dict[str, np.ndarray]:
@@ -165,9 +191,9 @@ def fit_phase(songs: list[Song]) -> dict[str, np.ndarray]:
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sides * (inputs @ weights)
         slope = -sides / (1 + np.exp(margin)) / len(rows)
-        return np.logaddexp(0, -margin).mean() + RIDGE * weights @ weights, inputs.T @ slope + 2 * RIDGE * weights
+        return np.logaddexp(0, -margin).mean() + PHASE_RIDGE * weights @ weights, inputs.T @ slope + 2 * PHASE_RIDGE * weights
 
-    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    found = minimize(loss, np.zeros(inputs.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": PHASE_STEPS}).x
     # No bias: what is compared is a beat with the moment after it.
     return {"phase": found[:-1] / spread}
 
@@ -177,22 +203,33 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
     return scores / scores.sum(axis=1, keepdims=True)
 
 
-def _loss(flat: np.ndarray, inputs: np.ndarray, classes: np.ndarray, quiet: np.ndarray) -> tuple[float, np.ndarray]:
-    """Cross entropy of the songs, plus that of "neither build nor drop" for the negatives, plus a ridge."""
-    weights = flat.reshape(N_CLASSES, -1).astype(np.float32)
-    share = _softmax(inputs @ weights.T)
-    loss = -np.log(share[np.arange(len(classes)), classes] + 1e-9).mean()
+def _loss(flat: np.ndarray, shape: Shape, heard: tuple[np.ndarray, ...], quiet: np.ndarray) -> tuple[float, np.ndarray]:
+    """Cross entropy of the songs (rows, classes and what each is worth), plus that of "neither build nor drop" for the
+    negatives, plus a ridge."""
+    straight, into, out = layers = shape.split(flat.astype(np.float32))
+    inputs, classes, worth = heard
+
+    def through(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        units = np.maximum(rows @ into.T, 0)
+        return units, _softmax(rows @ straight.T + units @ out.T)
+
+    def back(rows: np.ndarray, units: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        slope = slope.astype(np.float32)
+        of_units = (slope @ out) * (units > 0)
+        return np.concatenate([(slope.T @ rows).ravel(), (of_units.T @ rows).ravel(), (slope.T @ units).ravel()])
+
+    units, share = through(inputs)
+    loss = -worth @ np.log(share[np.arange(len(classes)), classes] + 1e-9)
     share[np.arange(len(classes)), classes] -= 1
-    gradient = share.T @ inputs / len(inputs)
+    gradient = back(inputs, units, share * worth[:, None])
     if len(quiet):
         tense = np.isin(np.arange(N_CLASSES) % N_LABELS, (BUILD, DROP))
-        share = _softmax(quiet @ weights.T)
+        units, share = through(quiet)
         calm = np.maximum(share[:, ~tense].sum(axis=1, keepdims=True), 1e-9)
         loss -= NEGATIVE_WEIGHT * np.log(calm).mean()
-        gradient += NEGATIVE_WEIGHT * (share - np.where(tense, 0, share) / calm).T @ quiet / len(quiet)
-    ridge = weights.copy()
-    ridge[:, -1] = 0
-    return float(loss + RIDGE * (ridge**2).sum()), (gradient + 2 * RIDGE * ridge).ravel().astype(float)
+        gradient += back(quiet, units, NEGATIVE_WEIGHT * (share - np.where(tense, 0, share) / calm) / len(quiet))
+    ridge = np.concatenate([np.c_[straight[:, :-1], np.zeros(N_CLASSES)].ravel(), *(layer.ravel() for layer in layers[1:])])
+    return float(loss + RIDGE * (ridge**2).sum()), (gradient + 2 * RIDGE * ridge).astype(float)
 
 
 def grammar(truths: list[Truth]) -> dict[str, np.ndarray]:
@@ -222,12 +259,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder that keeps the features for the next time")
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
+    seeds = [*SEEDS, *MORE_SEEDS]
     with Pool(args.jobs) as pool:
-        heard = pool.map(partial(_song, cache=args.cache), SEEDS, chunksize=1)
+        heard = pool.map(partial(_song, cache=args.cache), seeds, chunksize=1)
         excerpts = tuning_excerpts(args.data, NEGATIVE_SETS)
         negatives = np.concatenate(pool.map(partial(_excerpt, cache=args.cache), excerpts, chunksize=1))
     songs = [song for each in heard for song in each]
-    weights = fit(songs, negatives) | fit_phase(songs) | grammar([truth_of_seed(seed) for seed in SEEDS])
+    weights = fit(songs, negatives) | fit_phase(songs) | grammar([truth_of_seed(seed) for seed in seeds])
     np.savez_compressed(OUT, **{name: array.astype(np.float32) for name, array in weights.items()})
 
 

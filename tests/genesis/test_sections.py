@@ -36,7 +36,8 @@ def weights():
     follows[BUILD, DROP] = 0.8
     phase = np.zeros(N_START)
     phase[-1] = 1.0
-    return {"matrix": matrix, "bias": np.zeros(len(matrix)), "shares": np.repeat([0.003, 0.009, 0.113], N_LABELS),
+    return {"matrix": matrix, "bias": np.zeros(len(matrix)), "hidden": np.zeros((1, N_ROW)), "hidden_bias": np.zeros(1),
+            "out": np.zeros((len(matrix), 1)), "shares": np.repeat([0.003, 0.009, 0.113], N_LABELS),
             "phase": phase, "follows": follows, "ends": np.tile(general_ends(), (N_LABELS, 1))}
 
 
@@ -136,6 +137,33 @@ def test_a_tracker_on_the_off_beat_costs_no_drop(weights, monkeypatch):
         moments += decision.step(Row(beat.due + PERIOD // 2, beat, true))
     (drop,) = [m for m in moments if m.kind == "drop"]
     assert drop.due == 16 * BAR * PERIOD + PERIOD // 2
+
+
+@pytest.mark.parametrize("begins", ["drop", "breakdown"])
+def test_half_a_beat_after_something_else_has_begun_nothing_drops(weights, monkeypatch, begins):
+    """A fake drop's boom goes on between the beats, and sounds like a drop's there."""
+    _learnt(monkeypatch, weights)
+    decision, moments = Decision(), []
+    for index in range(16 * BAR + 2):
+        label = "intro" if index < 8 * BAR else "build" if index < 16 * BAR else begins
+        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        on, between = _row("first" if index in (0, 8 * BAR, 16 * BAR) else "later", label), np.zeros(N_ROW)
+        if index == 16 * BAR:
+            between = _row("first", "drop")
+        on[N_START - 1], between[N_START - 1] = 4.0, -4.0
+        moments += decision.step(Row(beat.due, beat, on))
+        moments += decision.step(Row(beat.due + PERIOD // 2, beat, between))
+    assert [m.due / PERIOD for m in moments if m.kind == "drop"] == ([16 * BAR] if begins == "drop" else [])
+
+
+def test_hidden_units_take_part_in_what_a_row_says(weights):
+    weights["hidden"][0, :2], weights["out"][DROP] = 1.0, 5.0
+    row = np.zeros(N_ROW)
+    plain = SectionFilter(weights).likelihood(row)
+    row[:2] = 0.5
+    assert SectionFilter(weights).likelihood(row)[0, DROP] > 5 * plain[0, DROP]
+    row[1] = -0.6
+    assert SectionFilter(weights).likelihood(row)[0, DROP] < 1.2 * plain[0, DROP]
 
 
 def _build_then_return(at_beats, strength=9.0, scheduled=True):
