@@ -57,7 +57,7 @@ PENDING = 2
 """Rows of beats that begin 1 and 2 steps from now: ages -1 and -2."""
 RESTART = 1e-5
 ENTER, LEAVE = 2e-4, 2e-3
-TEMPO_RATE, TEMPO_DOUBT = 0.03, 2.0
+TEMPO_RATE, TEMPO_DOUBT = 0.024, 2.0
 """Share of the opinion on tempo that counts anew each step, in full every 0.7 s, and how much less probable than the best, as a
 log-ratio, a tempo may be before anything does: where the opinion is in doubt, as with bare clicks, the onsets decide."""
 ONSET_SHARE = 0.10

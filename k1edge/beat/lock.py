@@ -34,7 +34,7 @@ music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = (0.303, -0.05, 3.545, -0.746, -0.99)
+CALIBRATION = (-0.101, 0.007, 3.615, -0.954, -0.742)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
 last beats and half way between them, and how much it doubts the tempo. Logistic regression on the tune half of the excerpts:
 scripts/bench beats --calibrate."""

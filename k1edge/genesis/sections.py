@@ -6,7 +6,8 @@ an age in beats. Per beat:
     predict   an age grows by one, or the section ends with a hazard that knows phrases: sections end after whole bars
               counted from their own first beat (so a tracker that is half a bar out does no harm), most of all after
               4, 8 and 16; what follows what is a table of probabilities
-    update    a linear softmax over (stage, label) with stage = first beat, rest of the first bar, later; its probability
+    update    a softmax over (stage, label), straight from the row and through a layer of rectified units, with stage =
+              first beat, rest of the first bar, later; its probability
               over the class's share in training is the likelihood (hybrid HMM: Bourlard & Morgan 1994), tempered per
               stage, because neighbouring beats hear much the same
 

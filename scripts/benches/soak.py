@@ -64,6 +64,7 @@ def main() -> int:
 def rendered(folder: Path, seed: int, count: int) -> list[tuple[Path, np.ndarray]]:
     """(wav, its beats in s), made in processes of their own so that their memory is not ours."""
     songs = []
+    folder.mkdir(parents=True, exist_ok=True)
     for n in range(seed, seed + count):
         wav, beats = folder / f"{n}.wav", folder / f"{n}.npy"
         if not beats.exists():
