@@ -43,6 +43,12 @@ def test_light_needs_no_network_and_no_clock():
     assert ties and not re.search("network|time-sync", " ".join(ties))
 
 
+def test_restarts_by_themselves_never_reach_the_limit_that_would_end_them():
+    said = dict(re.findall(r"^(StartLimit\w+|Restart\w*)=(\S+)$", UNIT.read_text(), flags=re.MULTILINE))
+    assert said["Restart"] == "always"
+    assert int(said["RestartSec"]) * int(said["StartLimitBurst"]) > int(said["StartLimitIntervalSec"])
+
+
 def test_memory_that_runs_out_takes_the_analysis_and_not_the_light():
     assert {"OOMPolicy=continue", "MemoryMax=512M"} <= set(UNIT.read_text().splitlines())
 
