@@ -49,7 +49,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
         config = write_config(folder, f'{sound}[mqtt]\nurl = "{broker.url}"\n')
         memory = Path(tempfile.mkdtemp(prefix="k1run", dir="/dev/shm"))  # as RuntimeDirectory= is
         edge = Kept(config, line.env | {"XDG_STATE_HOME": str(folder / "state"), "RUNTIME_DIRECTORY": str(memory)})
-        watch = Live(edge, witness, report)
+        watch = Live(edge, witness, report, folder / "state/k1edge/library/maps")
         try:
             watch.follow(minutes * 60)
         finally:
@@ -80,12 +80,12 @@ def _f_between(truth_s: np.ndarray, heard_s: np.ndarray, part: tuple[float, floa
 class Live:
     """The daemon from outside."""
 
-    def __init__(self, edge: Kept, witness: Witness, report: Report) -> None:
-        self._edge, self._witness, self._report = edge, witness, report
+    def __init__(self, edge: Kept, witness: Witness, report: Report, maps: Path) -> None:
+        self._edge, self._witness, self._report, self._maps = edge, witness, report, maps
         self._memory: list[tuple[float, float]] = []
         self._open_before: int | None = None
         self._began_s = time.monotonic()
-        self._warm_mb = self._warm_s = 0.0
+        self._warm_mb = self._warm_maps_mb = self._warm_s = 0.0
         self._misses_before = (0, 0)
 
     def follow(self, seconds: float) -> None:
@@ -99,7 +99,7 @@ class Live:
                 continue
             if self._open_before is None and passed_s > min(WARM_UP_S, seconds / 4):
                 self._open_before, self._warm_mb = descriptors(pid), self._written_mb()
-                self._warm_s = passed_s
+                self._warm_s, self._warm_maps_mb = passed_s, self._maps_mb()
                 told = self._witness.last(f"{EDGE}/telemetry")
                 self._misses_before = told.get("deadline_misses", 0), told.get("hops", 0)
             if passed_s - told_s >= TELL_S:
@@ -111,6 +111,9 @@ class Live:
         pid = self._edge.process.pid
         return sum(written_mb(each) for each in (pid, *children(pid)))
 
+    def _maps_mb(self) -> float:
+        return sum(file.stat().st_size for file in self._maps.rglob("*.json")) / 1e6
+
     def line(self) -> str:
         passed_s = time.monotonic() - self._began_s
         if self._open_before is None:
@@ -120,10 +123,11 @@ class Live:
         told = self._witness.last(f"{EDGE}/telemetry")
         misses, hops = told.get("deadline_misses", 0) - self._misses_before[0], told.get("hops", 0) - self._misses_before[1]
         wrote_mb, warm_s = self._written_mb() - self._warm_mb, max(1.0, passed_s - self._warm_s)
+        maps_mb = self._maps_mb() - self._warm_maps_mb
         growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
         return (
             f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
             f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {misses} of {hops:,} hops late, "
-            f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min = "
-            f"{wrote_mb * DAY_S / warm_s:.0f} MB a day; CPU {told.get('cpu_pct', 0):.1f} %"
+            f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min, "
+            f"{maps_mb:.2f} of them maps (at most live_mb_a_day), the rest {(wrote_mb - maps_mb) * DAY_S / warm_s:.0f} MB a day; CPU {told.get('cpu_pct', 0):.1f} %"
         )
