@@ -129,5 +129,6 @@ class Live:
             f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
             f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {misses} of {hops:,} hops late, "
             f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min, "
-            f"{maps_mb:.2f} of them maps (at most live_mb_a_day), the rest {(wrote_mb - maps_mb) * DAY_S / warm_s:.0f} MB a day; CPU {told.get('cpu_pct', 0):.1f} %"
+            f"{maps_mb:.2f} of them maps (bounded a day), the rest {(wrote_mb - maps_mb) * DAY_S / warm_s:.0f} MB a day; "
+            f"CPU {told.get('cpu_pct', 0):.1f} %"
         )
