@@ -33,6 +33,7 @@ from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.sources import SOURCES, Opened, Source, opener
 from k1edge.startup import Start, begin, counted
+from k1edge.system.memory import give_back_large_blocks
 from k1edge.system.systemd import Notifier, fields, start_logging
 
 BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
@@ -167,6 +168,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
 
     A source that is not `live` ends the daemon when it ends or fails.
     """
+    give_back_large_blocks()
     settings = start.settings
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
