@@ -139,7 +139,7 @@ def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
     ]
     subprocess.run(command, check=True)
     with make("forks", env={"LD_PRELOAD": str(library), "REFUSE_WHILE": str(flag)}) as venue:
-        awaited(lambda: children(venue.edge.process.pid), 30)
+        awaited(lambda: children(venue.edge.process.pid) or None, 30)
         began_s = time.monotonic()
         flag.touch()
         for child in children(venue.edge.process.pid):
@@ -147,7 +147,7 @@ def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
         said_s = venue.heard(began_s, "LIBRARY_LOST")
         time.sleep(HALT_S)
         flag.unlink()
-        again = awaited(lambda: children(venue.edge.process.pid), 120)
+        again = awaited(lambda: children(venue.edge.process.pid) or None, 120)
         table.row("forks refused, library killed", "LIBRARY_LOST", said_s if again else None, venue.light(began_s), venue)
 
 
