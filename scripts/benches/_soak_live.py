@@ -105,7 +105,8 @@ class Live:
             if passed_s - told_s >= TELL_S:
                 told_s = passed_s
                 self._report.write(self.line())
-            del self._witness.heard[:-20_000]
+            old = self._witness.heard[:-20_000]
+            self._witness.heard[: len(old)] = [each for each in old if "/event/" in each[1]]  # these are counted at the end
 
     def _written_mb(self) -> float:
         pid = self._edge.process.pid
