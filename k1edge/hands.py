@@ -17,7 +17,6 @@ from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publica
 from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
 
-CORRECTED = ("tempo", "beat")
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
 
@@ -35,7 +34,7 @@ class Override:
     @property
     def scenes(self) -> bool:
         """Whether the scenes are theirs. Who puts the beat right leaves them to the choreography."""
-        return self.scope not in CORRECTED
+        return self.scope not in contract.CORRECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +178,10 @@ class Hands:
         return self._lease(request, now, "scene")
 
     def _release(self, request: Request, now: Situation) -> dict:
-        held, self.override = self.override is not None, None
-        if now.pipeline is not None:
-            now.pipeline.tracker.release()
-        return {"released": held}
+        held, self.override = self.override, None
+        if now.pipeline is not None and not (held and held.scenes):
+            now.pipeline.tracker.release()  # who gives back a scene does not undo the tempo that somebody put right
+        return {"released": held is not None}
 
     def _tap(self, request: Request, now: Situation) -> dict:
         at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms

@@ -117,7 +117,15 @@ def test_a_correction_does_not_take_the_scenes_from_who_holds_them(hands):
     assert hands.look(BRIGHT).pattern == "bloom"
 
 
-def test_release_takes_a_persons_hand_off_the_beat_too(hands):
+def test_giving_back_a_scene_does_not_undo_a_correction(hands):
+    tracker = Tracker()
+    answer(hands, "tempo.halve", now=when(100, tracker))
+    answer(hands, "scene.hold", now=when(110, tracker), id="2")
+    assert answer(hands, "override.release", now=when(120, tracker), id="3")["data"] == {"released": True}
+    assert tracker.asked == [("halve",)]
+
+
+def test_release_takes_a_persons_hand_off_the_beat(hands):
     tracker = Tracker()
     answer(hands, "tempo.double", now=when(100, tracker))
     assert answer(hands, "override.release", now=when(150, tracker), id="2")["data"] == {"released": True}

@@ -101,6 +101,10 @@ class Record:
         """Why the configuration of this hash was given up."""
         return next((each for each in reversed(self.refused) if each.hash == name), None)
 
+    def without(self, name: str) -> tuple[Refusal, ...]:
+        """What else was given up."""
+        return tuple(each for each in self.refused if each.hash != name)
+
 
 class Generations:
     """The store of one configuration file. Reading never fails, writing raises OSError."""
@@ -132,8 +136,7 @@ class Generations:
     def stage(self, candidate: Generation) -> None:
         """Keeps it for the next start, even if the same has been refused before: it was asked for again."""
         record = self.record()
-        others = tuple(each for each in record.refused if each.hash != candidate.hash)
-        self._note(replace(record, starts=0, refused=others))
+        self._note(replace(record, starts=0, refused=record.without(candidate.hash)))
         self._write(self._candidate, _packed(candidate))
 
     def promote(self, proven: Generation, saved_at: str, reached: bool) -> Generation:
@@ -150,8 +153,7 @@ class Generations:
     def refuse(self, refusal: Refusal) -> None:
         """Remembers what was given up. If it was staged, it is so no more."""
         record = self.record()
-        others = tuple(each for each in record.refused if each.hash != refusal.hash)
-        self._note(replace(record, refused=(*others, refusal)[-REFUSALS:]))
+        self._note(replace(record, refused=(*record.without(refusal.hash), refusal)[-REFUSALS:]))
         self._drop(refusal.hash)
 
     def retry(self) -> int:

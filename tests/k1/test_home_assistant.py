@@ -13,7 +13,7 @@ from k1edge.edge import Edge, subscriptions
 from k1edge.frames import SECTION_LABELS, Look
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
-from k1edge.k1.contract import Scribe, Stamp, home_assistant
+from k1edge.k1.contract import CORRECTED, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Identity, Link
 from k1edge.startup import Start
 from tests.brokers import eventually
@@ -101,6 +101,12 @@ def pressed(component: dict, value: str, hands: Hands) -> dict:
     request = rendered(component["command_template"], value=value).encode()
     answer, *_ = hands.request(component["command_topic"], request, ReplyTo(), Situation(NOW))
     return json.loads(answer.payload)
+
+
+@pytest.mark.parametrize("scope", CORRECTED)
+def test_the_switch_does_not_move_when_somebody_puts_the_beat_right(payload, scope):
+    corrected = {"active": True, "owner": "alice", "scope": scope}
+    assert rendered(payload["components"]["hold"]["value_template"], value_json=corrected) == "OFF"
 
 
 def test_the_switch_holds_and_lets_go(payload):

@@ -45,6 +45,7 @@ from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, SceneWindow, To
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 from k1edge.k1.contract.requests import (
     CODES,
+    CORRECTED,
     LEASE_S,
     REQUESTS,
     VERBS,
@@ -60,10 +61,10 @@ from k1edge.k1.contract.requests import (
 from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, cleared, decode, encode, topic
 
 __all__ = [
-    "CODES", "COMMANDS", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LEASE_S", "LIBRARY_CODES", "LIBRARY_VERBS", "REPORTS",
-    "REQUESTS", "ROOT", "SCENE_WINDOW_MS", "STALE_MS", "STATES", "VERBS", "VERSION", "Ack", "Address", "AnswerCache",
-    "AudioState", "Beat", "BeatCommand", "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "Deployment",
-    "DeviceState", "DeviceStatus", "Event", "Frame", "HoldArguments", "Info", "Job", "MacroCommand", "Message",
+    "CODES", "COMMANDS", "CORRECTED", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LEASE_S", "LIBRARY_CODES", "LIBRARY_VERBS",
+    "REPORTS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS", "STALE_MS", "STATES", "VERBS", "VERSION", "Ack", "Address",
+    "AnswerCache", "AudioState", "Beat", "BeatCommand", "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError",
+    "Deployment", "DeviceState", "DeviceStatus", "Event", "Frame", "HoldArguments", "Info", "Job", "MacroCommand", "Message",
     "MomentArguments", "NoArguments", "NudgeArguments", "OverrideState", "PingCommand", "Pong", "Publication", "Request",
     "Response", "SceneArguments", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand",
     "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState", "TokenBucket", "Track",

@@ -15,7 +15,7 @@ from k1edge.device_facts import PATTERNS
 from k1edge.frames import SECTION_LABELS
 from k1edge.k1.contract.edge import OverrideState, SceneState, SectionState, Status, TempoState
 from k1edge.k1.contract.message import Message, Publication
-from k1edge.k1.contract.requests import REQUESTS
+from k1edge.k1.contract.requests import CORRECTED, REQUESTS
 from k1edge.k1.contract.wire import topic
 
 PREFIX = "homeassistant"
@@ -81,7 +81,7 @@ def _controls(site: str, edge: str, palettes: Mapping[str, int]) -> dict[str, di
         "hold": {
             "platform": "switch", "name": "Hold", "icon": "mdi:hand-back-left",
             "state_topic": topic(OverrideState, site, edge),
-            "value_template": "{{ 'ON' if value_json.active else 'OFF' }}",
+            "value_template": f"{{{{ 'ON' if value_json.active and value_json.scope not in {CORRECTED} else 'OFF' }}}}",
             "command_topic": topic(REQUESTS["scene.hold"], site, edge), "command_template": hold,
         },
         "scene": {

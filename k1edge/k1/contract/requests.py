@@ -26,6 +26,9 @@ from k1edge.k1.contract.parameters import palette_id, pattern_fault, transition_
 LEASE_S = 8.0
 """How long a manual change holds the edge off when the caller names no time."""
 
+CORRECTED = ("tempo", "beat")
+"""What the verbs that put the beat right begin with. As scopes of `state/override`: these leave the scenes to the edge."""
+
 INVALID_REQUEST = "INVALID_REQUEST"
 UNKNOWN_VERB = "UNKNOWN_VERB"
 EXPIRED = "EXPIRED"
