@@ -34,6 +34,7 @@ from k1edge.k1.link import Identity, Link
 from k1edge.sources import SOURCES, Opened, Source, opener
 from k1edge.startup import Start, begin, counted
 from k1edge.system.memory import give_back_large_blocks
+from k1edge.system.priority import real_time
 from k1edge.system.systemd import Notifier, fields, start_logging
 
 BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
@@ -186,7 +187,9 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()  # 20 ms: now, and not between two hops
         try:
-            (daemon.follow_line if live else daemon.follow)()
+            with real_time() as granted:
+                log.info("the loop has %s priority", "real-time" if granted else "ordinary")
+                (daemon.follow_line if live else daemon.follow)()
         except AudioError:
             raise
         except Exception:
