@@ -18,7 +18,8 @@ from tests.end_to_end.k1 import K1OnTheWall
 from tests.sound import PCM, WireLine, as_pcm16, build_plugin
 
 LOOK_S, TELL_S, DAY_S = 10.0, 300.0, 86_400.0
-WARM_UP_S = 600.0
+WARM_UP_S = 900.0
+"""Ten minutes fill the flight recorder, and its oldest stretch of two and a half may be kept on top."""
 PAUSE_S = 4.0
 """A song ends with silence: then it is caught, and analysed."""
 

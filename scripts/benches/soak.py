@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=100, help="of the first song; 100-149 are nobody's to tune on")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="k1soak") as name:
-        songs = rendered(args.songs or Path(name), args.seed, SONGS if args.hours else 12)
+        songs = rendered(args.songs or Path(name), args.seed, SONGS if args.hours else SONGS // 2)
         report = Report(args.report)
         if args.hours:
             fast(songs, args.hours, report)
