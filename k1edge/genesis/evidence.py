@@ -86,24 +86,25 @@ class _Body:
     """The average of a whole beat."""
 
     def __init__(self) -> None:
-        self._sum = np.zeros(N_PARTS)
-        self._count = 0
+        self._sum = np.zeros(N_PARTS, np.float32)
+        self._groups, self._novelty = self._sum[:N_GROUPS], self._sum[N_GROUPS:LEVEL]
+        self._percussive, self._count = 0.0, 0
 
     def add(self, hearing: Hearing, novelty: np.ndarray) -> None:
-        parts = self._sum
-        parts[:N_GROUPS] += hearing.groups
-        parts[N_GROUPS:LEVEL] += novelty
-        parts[PERCUSSIVE] += hearing.percussive
+        np.add(self._groups, hearing.groups, out=self._groups)
+        np.add(self._novelty, novelty, out=self._novelty)
+        self._percussive += hearing.percussive
         self._count += 1
 
     def take(self) -> np.ndarray:
         """(N_PARTS,) in dB, the percussive share as it is; starts anew."""
-        mean = self._sum / max(self._count, 1)
+        mean = self._sum.astype(float) / max(self._count, 1)
+        mean[PERCUSSIVE] = self._percussive / max(self._count, 1)
         mean[LEVEL] = mean[:N_GROUPS].sum()
         mean[N_GROUPS:LEVEL] = np.maximum(mean[N_GROUPS:LEVEL], 1e-3) ** 2
         mean[:PERCUSSIVE] = _power_db(mean[:PERCUSSIVE])
         self._sum[:] = 0.0
-        self._count = 0
+        self._percussive, self._count = 0.0, 0
         return mean
 
 
@@ -111,9 +112,9 @@ class _Start:
     """The first sound after a moment in time."""
 
     def __init__(self) -> None:
-        self._thirds = np.zeros((N_THIRDS, N_BANDS))
-        self._strongest = np.zeros(N_NOVELTY)
-        self._counts = np.zeros((N_THIRDS, 1))
+        self._thirds = np.zeros((N_THIRDS, N_BANDS), np.float32)
+        self._strongest = np.zeros(N_NOVELTY, np.float32)
+        self._each, self._counts = list(self._thirds), [0] * N_THIRDS
         self.due: int | None = None
         """The moment whose sound is being heard; None between."""
         self._third = 1.0
@@ -123,7 +124,7 @@ class _Start:
         self.due, self._third = due, samples / N_THIRDS
         self._thirds[:] = 0.0
         self._strongest[:] = 0.0
-        self._counts[:] = 0
+        self._counts[:] = [0] * N_THIRDS
 
     def hear(self, end: int, hearing: Hearing, novelty: np.ndarray) -> bool:
         """One more hop; True with the last."""
@@ -131,14 +132,14 @@ class _Start:
             return False
         third = int((end - self.due) / self._third)
         which = min(third, N_THIRDS - 1)
-        self._thirds[which] += hearing.energy
+        np.add(self._each[which], hearing.energy, out=self._each[which])
         self._counts[which] += 1
         np.maximum(self._strongest, novelty, out=self._strongest)
         return third >= N_THIRDS
 
     def take(self) -> np.ndarray:
         """(N_START,) in dB."""
-        thirds = self._thirds / np.maximum(self._counts, 1)
+        thirds = self._thirds.astype(float) / np.maximum(self._counts, 1)[:, None]
         joined = thirds[:, N_LOW:].reshape(N_THIRDS, -1, JOINED).sum(axis=2)
         fine = np.concatenate([thirds[:, :N_LOW], joined], axis=1).ravel()
         return _power_db(np.concatenate([fine, np.maximum(self._strongest, 1e-3) ** 2]))

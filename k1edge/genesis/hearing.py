@@ -62,7 +62,8 @@ class Ear:
         corners = band_centres_hz()
         centres = corners[1:-1]
         # A band is the mean magnitude under its triangle, so its energy grows with its width.
-        self._widths = ((corners[2:] - corners[:-2]) / (corners[2] - corners[0])).astype(np.float32)
+        widths = (corners[2:] - corners[:-2]) / (corners[2] - corners[0])
+        self._shares = (widths / COMPRESSION**2).astype(np.float32)
         voice = (centres >= VOICE_HZ[0]) & (centres < VOICE_HZ[1])
         edges = GROUP_EDGES_HZ
         groups = [(centres >= low) & (centres < high) for low, high in pairwise(edges)]
@@ -82,25 +83,25 @@ class Ear:
         """One hearing for one frame."""
         energy = self._energy
         np.expm1(features.bands, out=energy)
-        energy *= 1 / COMPRESSION
-        np.square(energy, out=energy)
-        energy *= self._widths
+        np.multiply(energy, energy, out=energy)
+        np.multiply(energy, self._shares, out=energy)
         self._until_split -= 1
         if not self._until_split:
             self._until_split = HPSS_EVERY
             self._split(energy)
         level = features.level_dbfs
-        energy = energy * np.float32(10 ** (level / 10) / (float(energy.sum()) + 1e-12))
-        groups = self._groups @ energy
+        energy = energy * np.float32(10 ** (level / 10) / (float(np.add.reduce(energy)) + 1e-12))
+        groups = np.dot(self._groups, energy)
+        bass = sum(groups[:BASS_GROUPS].tolist())
         return Hearing(
-            level_dbfs=level,
-            bass_dbfs=max(10 * math.log10(float(groups[:BASS_GROUPS].sum()) + 1e-12), QUIETEST_DBFS),
-            energy=energy,
-            groups=groups,
-            percussive=self._percussive,
-            voiced_dbfs=max(level + 10 * math.log10(self._voiced_share + 1e-12), QUIETEST_DBFS),
-            centroid_hz=features.centroid_hz,
-            silent=features.silent,
+            level,
+            max(10 * math.log10(bass + 1e-12), QUIETEST_DBFS),
+            energy,
+            groups,
+            self._percussive,
+            max(level + 10 * math.log10(self._voiced_share + 1e-12), QUIETEST_DBFS),
+            features.centroid_hz,
+            features.silent,
         )
 
     def _split(self, energy: np.ndarray) -> None:

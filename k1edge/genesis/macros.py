@@ -26,6 +26,7 @@ SLOW_S = 0.6
 BRIGHTNESS_HZ = (300.0, 6_000.0)
 PERCUSSIVE_SHARE = (0.35, 0.85)
 """Measured: sustained chords give 0.3, drum loops 0.8 and more."""
+NOTHING = (0.0,) * 5
 
 
 def _coefficient(seconds: float) -> float:
@@ -33,7 +34,7 @@ def _coefficient(seconds: float) -> float:
 
 
 def _clip(x: float) -> float:
-    return 0.0 if x < 0.0 else min(x, 1.0)
+    return 0.0 if x < 0.0 else 1.0 if x > 1.0 else x
 
 
 class _Reference:
@@ -72,26 +73,28 @@ class MacroMeter:
     def process(self, hearing: Hearing) -> Macros:
         """One set of macros for one hop."""
         if hearing.silent:
-            return self._smoothed(Macros())
-        self._whole.follow(hearing.level_dbfs, GAIN_START_DBFS)
-        self._bass.follow(hearing.bass_dbfs, self._whole.dbfs - BASS_HEADROOM_DB)
-        self._voice.follow(hearing.voiced_dbfs, self._whole.dbfs - VOICE_HEADROOM_DB)
+            return self._smoothed(NOTHING)
+        level, struck, whole, bass, voice = hearing.level_dbfs, hearing.percussive, self._whole, self._bass, self._voice
+        whole.follow(level, GAIN_START_DBFS)
+        bass.follow(hearing.bass_dbfs, whole.dbfs - BASS_HEADROOM_DB)
+        voice.follow(hearing.voiced_dbfs, whole.dbfs - VOICE_HEADROOM_DB)
         low, high = BRIGHTNESS_HZ
         soft, hard = PERCUSSIVE_SHARE
-        loudness = 2 ** ((hearing.level_dbfs - self._whole.dbfs) / 10)
-        return self._smoothed(Macros(
-            energy=loudness,
-            vocal_presence=2 ** ((hearing.voiced_dbfs - self._voice.dbfs) / 10) * (1 - hearing.percussive),
-            bass_weight=2 ** ((hearing.bass_dbfs - self._bass.dbfs) / 10),
-            percussiveness=_clip((hearing.percussive - soft) / (hard - soft)) * loudness,
-            brightness=math.log(max(hearing.centroid_hz, low) / low) / math.log(high / low),
+        loudness = 2 ** ((level - whole.dbfs) / 10)
+        return self._smoothed((
+            loudness,
+            2 ** ((hearing.voiced_dbfs - voice.dbfs) / 10) * (1 - struck),
+            2 ** ((hearing.bass_dbfs - bass.dbfs) / 10),
+            _clip((struck - soft) / (hard - soft)) * loudness,
+            math.log(max(hearing.centroid_hz, low) / low) / math.log(high / low),
         ))
 
-    def _smoothed(self, raw: Macros) -> Macros:
+    def _smoothed(self, raw: tuple[float, float, float, float, float]) -> Macros:
+        energy, vocal, bass, percussive, brightness = raw
         return Macros(
-            energy=self._energy.follow(raw.energy),
-            vocal_presence=self._vocal.follow(raw.vocal_presence),
-            bass_weight=self._bass_weight.follow(raw.bass_weight),
-            percussiveness=self._percussive.follow(raw.percussiveness),
-            brightness=self._brightness.follow(raw.brightness),
+            self._energy.follow(energy),
+            self._vocal.follow(vocal),
+            self._bass_weight.follow(bass),
+            self._percussive.follow(percussive),
+            self._brightness.follow(brightness),
         )

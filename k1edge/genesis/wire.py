@@ -12,10 +12,10 @@ Cost: 3 us a hop, 150 us each fifth of a second.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-import numpy.fft
-import numpy.ma  # numpy loads both at their first use, the latter in `median`: 6 ms in the middle of a hop
+import numpy.fft  # which numpy loads at its first use, in the middle of a hop
 
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame
 from k1edge.genesis.hearing import N_GROUPS, Hearing
@@ -47,13 +47,25 @@ N_COLUMNS = 1 + N_GROUPS + 12 + 3
 N_CLUES = 11
 
 
+@cache
+def _syllable_filter(n: int) -> tuple[np.ndarray, slice]:
+    """(n,) window, and the bins of its spectrum in which syllables show."""
+    hz = np.fft.rfftfreq(n, SAMPLE_HOPS / HOPS_PER_S)
+    return np.hanning(n), slice(*np.searchsorted(hz, SYLLABLES_HZ).tolist())
+
+
+def _median(values: np.ndarray) -> float:
+    ordered, n = np.sort(values), len(values)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+
+
 def clues(rows: np.ndarray) -> np.ndarray:
     """(N_CLUES,) measures of (n, N_COLUMNS) rows of level, groups in dB, chroma, percussive share, voiced dB, novelty."""
     level, groups, chroma = rows[:, 0], rows[:, 1 : 1 + N_GROUPS], rows[:, 1 + N_GROUPS : 13 + N_GROUPS]
     mean = level.mean()
-    spectrum = np.abs(np.fft.rfft((level - mean) * np.hanning(len(level)))) ** 2
-    hz = np.fft.rfftfreq(len(level), SAMPLE_HOPS / HOPS_PER_S)
-    syllables = spectrum[(hz >= SYLLABLES_HZ[0]) & (hz < SYLLABLES_HZ[1])].sum() / (spectrum[1:].sum() + 1e-6)
+    window, bins = _syllable_filter(len(level))
+    spectrum = np.abs(np.fft.rfft((level - mean) * window)) ** 2
+    syllables = spectrum[bins].sum() / (spectrum[1:].sum() + 1e-6)
     lag = 5
     norm = np.sqrt((chroma**2).sum(axis=1)) + 1e-6
     held = ((chroma[lag:] * chroma[:-lag]).sum(axis=1) / (norm[lag:] * norm[:-lag])).mean()
@@ -69,7 +81,7 @@ def clues(rows: np.ndarray) -> np.ndarray:
         (rows[:, -2] - level).mean() / 10,
         (groups[:, :2].max(axis=1) - level).mean() / 20,
         np.log10(novelty.mean() + 0.01),
-        np.log10((novelty.max() + 0.01) / (np.median(novelty) + 0.01)),
+        np.log10((novelty.max() + 0.01) / (_median(novelty) + 0.01)),
     ])  # fmt: skip
 
 
@@ -114,7 +126,7 @@ class WireWatch:
     def remember(self, features: FeatureFrame, hearing: Hearing) -> bool:
         """Takes in one hop; True when that made a row."""
         self._hops += 1
-        self._novelty = max(self._novelty, float(features.novelty.sum()))
+        self._novelty = max(self._novelty, float(np.add.reduce(features.novelty)))
         if self._hops % SAMPLE_HOPS:
             return False
         rows = self.rows
