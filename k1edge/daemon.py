@@ -34,7 +34,7 @@ from k1edge.k1.link import Identity, Link
 from k1edge.sources import SOURCES, Opened, Source, opener
 from k1edge.startup import Start, begin, counted
 from k1edge.system.memory import give_back_large_blocks
-from k1edge.system.priority import real_time
+from k1edge.system.priority import LINK, LOOP, real_time, take
 from k1edge.system.systemd import Notifier, fields, start_logging
 
 BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
@@ -178,7 +178,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
         topics = subscriptions(settings.site, settings.edge)
         identity = Identity(f"k1edge-{settings.edge}", topics, will, curiosities=[BROKER_CLIENTS])
-        link = Link(mqtt, identity)
+        link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score)
         daemon = Daemon(edge, open_source, notifier, upkeep)
@@ -187,7 +187,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()  # 20 ms: now, and not between two hops
         try:
-            with real_time() as granted:
+            with real_time(LOOP) as granted:
                 log.info("the loop has %s priority", "real-time" if granted else "ordinary")
                 (daemon.follow_line if live else daemon.follow)()
         except AudioError:

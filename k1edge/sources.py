@@ -47,8 +47,9 @@ def opener(origin: str, settings: AudioSettings, audible: bool = False) -> Calla
 
 def _line(settings: AudioSettings) -> Opened:
     from k1edge.audio.linein import LineIn
+    from k1edge.system.priority import CAPTURE, take
 
-    line = LineIn(settings)
+    line = LineIn(settings, entered=lambda: take(CAPTURE))
     return Opened(line, line.device.name)
 
 

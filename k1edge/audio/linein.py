@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
@@ -54,8 +54,13 @@ RATES_HZ = (44_100, 48_000)
 class LineIn:
     """One open capture stream; opening it anew is how a lost card is found again."""
 
-    def __init__(self, settings: AudioSettings, cards: Path = CARDS) -> None:
-        """Opens the device named in the settings. Raises AudioError when it is absent, ambiguous, busy or too limited."""
+    def __init__(
+        self, settings: AudioSettings, cards: Path = CARDS, *, entered: Callable[[], object] = lambda: None
+    ) -> None:
+        """Opens the device named in the settings. Raises AudioError when it is absent, ambiguous, busy or too limited.
+
+        `entered` is called once by the thread that empties the card's ring.
+        """
         self.fmt = StreamFormat(settings.rate_hz)
         self.blocks = self.overflows = self.lost_samples = 0
         self._portaudio = _portaudio_afresh()
@@ -65,7 +70,7 @@ class LineIn:
         self._holes = HoleFinder()
         self._next = 0
         self._loudest = np.zeros(channels, np.float32)
-        self._stream = self._opened(channels)
+        self._stream = self._opened(channels, entered)
         self._patience_s = FIRST_BLOCK_S
         self._waited_s = 0.0
 
@@ -90,11 +95,14 @@ class LineIn:
         with contextlib.suppress(self._portaudio.PortAudioError):
             self._stream.close()
 
-    def _opened(self, channels: int) -> Any:
+    def _opened(self, channels: int, entered: Callable[[], object]) -> Any:
         portaudio, put, clock = self._portaudio, self._hops.put, time.monotonic_ns
+        first = [entered]
 
         def copy(hop: Any, _frames: int, _time: Any, status: Any) -> None:
             put((bytes(hop), clock(), status.input_overflow))
+            if first:
+                first.pop()()
 
         try:
             with quiet():

@@ -46,8 +46,10 @@ class Link:
     """One client of one broker, kept connected for ever in the background."""
 
     def __init__(
-        self, settings: MqttSettings, identity: Identity, backoff: Callable[[int], float] = backoff_s
+        self, settings: MqttSettings, identity: Identity, backoff: Callable[[int], float] = backoff_s,
+        *, entered: Callable[[], object] = lambda: None,
     ) -> None:
+        """`entered` is called once by the link's own thread."""
         self.counters = LinkCounters()
         self.last_reason = ""
         """Why the last connection failed or was lost, or what the broker refused; empty while all is well."""
@@ -55,7 +57,7 @@ class Link:
         """Why the last connection failed or was lost, kept when the broker is back."""
         self._settings = settings
         self._identity = identity
-        self._backoff = backoff
+        self._backoff, self._entered = backoff, entered
         self._five = settings.protocol != "3.1.1"
         self._session: Session | None = None
         self._outbox = Outbox(settings.outbox_limit)
@@ -144,6 +146,7 @@ class Link:
     # From here on: the link's own thread.
 
     def _run(self) -> None:
+        self._entered()
         attempt = 0
         while not self._closing:
             began_s = time.monotonic()

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -14,8 +15,10 @@ import soundfile
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
+from k1edge.system.priority import CAPTURE, LINK, LOOP
 from tests.brokers import eventually, free_port
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+from tests.sound import PCM, as_pcm16
 
 EDGE = "k1/v1/hall/edge/pi"
 
@@ -153,6 +156,26 @@ def test_without_a_sound_card_it_says_what_to_do_and_keeps_trying(run, ear, wire
         assert daemon.process.poll() is None
         daemon.stop()
         assert daemon.process.returncode == 0
+
+
+def real_time_priorities(pid):
+    """Of the threads of a process, those that have one."""
+    found = []
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        fields = stat.read_text().rpartition(")")[2].split()  # from the third on: proc(5)
+        found += [int(fields[37])] if int(fields[38]) == os.SCHED_FIFO else []
+    return sorted(found)
+
+
+def test_capture_goes_before_the_loop_and_the_loop_before_the_link_where_that_is_granted(run, wire_line):
+    wire_line.plug(as_pcm16(four_on_the_floor(125.0, 8.0).samples))
+    with run(toml=f'[audio]\ndevice = "{PCM}"\n', env=wire_line.env) as daemon:
+        eventually(lambda: "listening to" in daemon.stderr, "the line is open")
+        granted = "real-time priority" in daemon.stderr
+        eventually(
+            lambda: real_time_priorities(daemon.process.pid) == [LINK, LOOP, CAPTURE] * granted, "the threads have their order"
+        )
+        daemon.stop()
 
 
 def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(run, ear, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 SAID = """
 import os, resource, subprocess, sys, threading
-from k1edge.system.priority import real_time
+from k1edge.system.priority import LOOP, real_time
 
 def policy():
     return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
@@ -20,7 +20,7 @@ if sys.argv[1] == "refused":
 elif sys.argv[1] == "ordinary user":
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
     os.setgid(65534), os.setuid(65534)
-with real_time() as granted:
+with real_time(LOOP) as granted:
     own, seen = policy(), []
     thread = threading.Thread(target=lambda: seen.append(policy()))
     thread.start(), thread.join()
