@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from k1edge.analysis.recording import Recorder, Recording, pack
+from k1edge.analysis.recording import Recorder
 from k1edge.beat.observation import Heard
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 from k1edge.library.files import write_whole
@@ -108,7 +108,7 @@ class SongCatcher:
             return
         self._left_hops -= len(recorder)
         name = f"heard-{now:%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
-        work = (self._inbox / name, recorder.finish(), self._fmt.rate_hz)
+        work = (self._inbox / name, recorder)
         writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
         try:
             writer.start()
@@ -123,10 +123,10 @@ class SongCatcher:
             self._writer.join(GOODBYE_S)
 
 
-def _write(path: Path, recording: Recording, rate_hz: int) -> None:
+def _write(path: Path, recorder: Recorder) -> None:
     try:
         if sum(each.stat().st_size for each in path.parent.glob(f"*{HEARD_SUFFIX}")) > HELD_BYTES:
             raise OSError(f"more than {HELD_BYTES // 1_000_000} MB wait for their analysis already")
-        write_whole(path, pack(recording, rate_hz))
+        write_whole(path, recorder.packed())
     except OSError as fault:
         log.warning("a song that was heard cannot be kept: %s", fault)

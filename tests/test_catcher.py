@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from k1edge.analysis.job import Refused, file_to_map
-from k1edge.analysis.recording import pack, unpack
+from k1edge.analysis.recording import CHUNK, Recorder, unpack
 from k1edge.audio.blocks import blocks
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.catcher import SongCatcher
@@ -66,7 +66,7 @@ def test_a_song_that_was_heard_becomes_a_map_without_its_sound(evening):
 def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_path):
     content = sorted(evening.iterdir())[0].read_bytes()
     recording, rate_hz = unpack(content)
-    assert pack(recording, rate_hz) == content
+    assert rate_hz == FMT.rate_hz and recording.duration_s > 48
     for damaged in (content[:-7], content.replace(b"K1HEARD1", b"K1HEARD0", 1), b"K1HEARD1\n{}\n"):
         with pytest.raises(ValueError, match="damaged"):
             unpack(damaged)
@@ -75,12 +75,11 @@ def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_p
         file_to_map(tmp_path / "torn.k1heard", Settings(), lambda stage, share: None)
 
 
-def test_a_full_disk_costs_a_song_and_nothing_else(evening, tmp_path, caplog):
+def test_a_full_disk_costs_a_song_and_nothing_else(tmp_path, caplog):
     (tmp_path / "inbox").write_text("in the way")
     catcher = SongCatcher(tmp_path / "inbox", 40)
     catcher.begin(FMT)
-    recording, _ = unpack(sorted(evening.iterdir())[0].read_bytes())
-    catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "finish": lambda self: recording})()
+    catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "packed": lambda self: [b""]})()
     ended(catcher)
     assert "cannot be kept" in caplog.text
 
@@ -91,7 +90,7 @@ def test_what_waits_is_limited(tmp_path, caplog):
     path = tmp_path / f"new{catcher.HEARD_SUFFIX}"
     with (tmp_path / f"old{catcher.HEARD_SUFFIX}").open("wb") as old:
         old.truncate(catcher.HELD_BYTES + 1)
-    catcher._write(path, None, FMT.rate_hz)
+    catcher._write(path, None)
     assert not path.exists()
     assert "wait for their analysis" in caplog.text
 
@@ -128,3 +127,34 @@ def test_a_day_s_maps_are_limited_and_the_next_day_begins_anew(tmp_path, monkeyp
         caught._recorder = type("Heard", (), {"beats": 400, "finish": lambda self: None, "__len__": lambda self: 15_000})()
         ended(caught)
     assert [name[6:14] for name in kept] == ["20261122", "20261122", "20261123"]
+
+
+def recorder_of(hops):
+    recorder, pipeline = Recorder(FMT, 0.06), Pipeline(Settings(), FMT)
+    sound = four_on_the_floor(126.0, hops / 100, 44_100)
+    for block in blocks(iter([sound.samples]), FMT, False):
+        frame = pipeline.process(block)
+        recorder.add(frame.features, frame.beat, pipeline.tracker.heard)
+    return recorder
+
+
+def test_a_recording_is_written_from_the_memory_it_lies_in_and_read_as_it_was():
+    recorder = recorder_of(CHUNK + 700)
+    head, *rows = recorder.packed()
+    assert all(np.shares_memory(np.asarray(piece), chunk) for piece, chunk in zip(rows, recorder._chunks, strict=True))
+    read, rate_hz = unpack(b"".join([head, *rows]))
+    assert rate_hz == FMT.rate_hz
+    assert read.rows.tobytes() == recorder.finish().rows.tobytes()
+    assert np.array_equal(read.beats, recorder.finish().beats)
+
+
+@pytest.mark.parametrize("hops", [300, CHUNK, CHUNK + 300])
+def test_what_is_cut_off_goes_on_as_a_recording_of_its_own(hops):
+    recorder = recorder_of(CHUNK + 700)
+    whole = recorder.finish()
+    rest = recorder.cut(hops)
+    parts = [unpack(b"".join(each.packed()))[0] for each in (recorder, rest)]
+    assert len(rest) == hops
+    assert np.concatenate([part.rows for part in parts]).tobytes() == whole.rows.tobytes()
+    late = parts[1].beats + np.array([len(parts[0]) / 100, 0, 0])
+    assert np.allclose(np.concatenate([parts[0].beats, late]), whole.beats)

@@ -8,6 +8,7 @@ nothing is ever copied or enlarged.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -58,12 +59,6 @@ class Recording:
         """Pieces of at most `hops`, so that wide columns need not be widened all at once."""
         for first in range(0, len(self.rows), hops):
             yield self.rows[first : first + hops]
-
-
-def pack(recording: Recording, rate_hz: int) -> bytes:
-    """A recording as a file."""
-    head = {"rate_hz": rate_hz, "latency_s": recording.latency_s, "beats": recording.beats.tolist(), "row": ROW.itemsize}
-    return b"\n".join((MAGIC, json.dumps(head).encode(), recording.rows.tobytes()))
 
 
 def unpack(content: bytes) -> tuple[Recording, int]:
@@ -123,9 +118,12 @@ class Recorder:
         kept = self._used - hops
         rest = Recorder(StreamFormat(self._hop * HOPS_PER_S), self._latency_s)
         rest._first, rest._used = self._first + kept * self._hop, hops
-        rest._chunks = [np.zeros(CHUNK, ROW) for _ in range(-(-hops // CHUNK))]
-        for n, row in enumerate(np.concatenate(self._chunks)[kept : self._used]):
-            rest._chunks[n // CHUNK][n % CHUNK] = row
+        rows = np.concatenate(self._chunks[kept // CHUNK :])[kept % CHUNK :][:hops]
+        for first in range(0, hops, CHUNK):
+            rest._chunks.append(np.zeros(CHUNK, ROW))
+            part = rows[first : first + CHUNK]
+            rest._chunks[-1][: len(part)] = part
+        del self._chunks[-(-kept // CHUNK) :]
         kept_s = kept / HOPS_PER_S
         late = {number: beat for number, beat in self._beats.items() if beat[0] >= kept_s}
         rest._beats = {number: (due_s - kept_s, *more) for number, (due_s, *more) in late.items()}
@@ -136,5 +134,15 @@ class Recorder:
     def finish(self) -> Recording:
         """All that was added."""
         rows = np.concatenate(self._chunks) if self._chunks else np.zeros(0, ROW)
-        beats = np.array(list(self._beats.values()), np.float64).reshape(-1, 3)
-        return Recording(rows[: self._used], self._latency_s, beats)
+        return Recording(rows[: self._used], self._latency_s, self._beat_table())
+
+    def packed(self) -> Iterator[bytes | memoryview]:
+        """All that was added as a file, piece by piece: of 4 MB nothing is copied, which would take longer than a hop may."""
+        head = {"rate_hz": self._hop * HOPS_PER_S, "latency_s": self._latency_s, "beats": self._beat_table().tolist(),
+                "row": ROW.itemsize}  # fmt: skip
+        yield b"%s\n%s\n" % (MAGIC, json.dumps(head).encode())
+        for n, chunk in enumerate(self._chunks):
+            yield chunk[: self._used - n * CHUNK].view(np.uint8).data
+
+    def _beat_table(self) -> np.ndarray:
+        return np.array(list(self._beats.values()), np.float64).reshape(-1, 3)

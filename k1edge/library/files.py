@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from k1edge.library.errors import Code, LibraryError
@@ -12,13 +13,16 @@ from k1edge.library.errors import Code, LibraryError
 CHUNK_BYTES = 1 << 20
 
 
-def write_whole(path: Path, content: bytes) -> str:
+def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> str:
     """Writes a file that after a power cut is there whole or not at all; returns its SHA-256."""
+    digest = hashlib.sha256()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            for piece in [content] if isinstance(content, bytes) else content:
+                file.write(piece)
+                digest.update(piece)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -26,7 +30,7 @@ def write_whole(path: Path, content: bytes) -> str:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
-    return hashlib.sha256(content).hexdigest()
+    return digest.hexdigest()
 
 
 def _sync_directory(directory: Path) -> None:
