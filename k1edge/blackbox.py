@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 from k1edge import checkpoint, recorder
 from k1edge.config import Settings
@@ -33,12 +34,12 @@ class BlackBox:
     def begin(self, pipeline: Pipeline) -> None:
         """A new stream."""
         if self._recorder is not None:
-            self._recorder.begin(checkpoint.dumps(pipeline))
+            self._recorder.begin(partial(checkpoint.dumps, pipeline))
 
     def before(self, pipeline: Pipeline) -> None:
         """The pipeline is about to process a hop."""
         if self._recorder is not None and self._recorder.wants_checkpoint:
-            self._recorder.begin(checkpoint.dumps(pipeline))
+            self._recorder.begin(partial(checkpoint.dumps, pipeline))
 
     def after(self, frame: GenesisFrame) -> None:
         """It has."""

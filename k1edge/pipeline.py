@@ -37,6 +37,10 @@ class Pipeline:
         self.player = player
         self._choreography = Choreography(settings.looks, fmt, settings.genesis, settings.rules)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What decides: a copy goes on from features (`decide`), and hears no audio itself."""
+        return vars(self) | {"_features": None}
+
     def process(self, block: AudioBlock) -> GenesisFrame:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""
         return self.decide(block, self._features.process(block))

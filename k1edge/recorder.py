@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def as_features(row: np.void) -> FeatureFrame:
 class Stretch:
     """One piece: the pipeline as it was, then what it heard and decided."""
 
-    checkpoint: bytes
+    checkpoint: bytes | memoryview
     features: np.ndarray
     decisions: np.ndarray
     used: int = 0
@@ -80,20 +80,22 @@ class Recorder:
     def __init__(self, minutes: float) -> None:
         self._hops = max(1, round(minutes * 60 * HOPS_PER_S / STRETCHES))
         self._stretches: deque[Stretch] = deque(maxlen=STRETCHES + 1)
+        self._readers = 0
 
     @property
     def wants_checkpoint(self) -> bool:
         """Whether `begin` is due before the next frame."""
         return not self._stretches or self._stretches[-1].full
 
-    def begin(self, checkpoint: bytes) -> None:
-        """A new stretch: the pipeline as it is now, or a new one."""
+    def begin(self, dump: Callable[[bytearray], bytes | memoryview]) -> None:
+        """A new stretch; `dump` makes a checkpoint of the pipeline as it is now, or of a new one, in memory it may use."""
         # The oldest stretch's memory is used again: nothing is allocated in steady running.
-        if len(self._stretches) == self._stretches.maxlen:
-            old = self._stretches.popleft()
-            self._stretches.append(Stretch(checkpoint, old.features, old.decisions))
+        old = self._stretches.popleft() if len(self._stretches) == self._stretches.maxlen else None
+        if old is None or self._readers:
+            features, decisions, memory = np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS), bytearray()
         else:
-            self._stretches.append(Stretch(checkpoint, np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS)))
+            features, decisions, memory = old.features, old.decisions, getattr(old.checkpoint, "obj", bytearray())
+        self._stretches.append(Stretch(dump(memory), features, decisions))
 
     def add(self, frame: GenesisFrame) -> None:
         """One hop."""
@@ -103,15 +105,20 @@ class Recorder:
         stretch.used += 1
 
     def contents(self) -> Iterator[bytes | memoryview]:
-        """The recording as a file's content, piece by piece; what is added meanwhile is left out."""
-        stretches = list(self._stretches)
-        used = [stretch.used for stretch in stretches]
-        yield MAGIC
-        for stretch, rows in zip(stretches, used, strict=True):
-            yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
-            yield stretch.checkpoint
-            yield stretch.features[:rows].tobytes()
-            yield stretch.decisions[:rows].tobytes()
+        """The recording as a file's content, piece by piece; what is added meanwhile is left out, and disturbs nothing."""
+        self._readers += 1
+        return self._contents([(stretch, stretch.used) for stretch in self._stretches])
+
+    def _contents(self, stretches: list[tuple[Stretch, int]]) -> Iterator[bytes | memoryview]:
+        try:
+            yield MAGIC
+            for stretch, rows in stretches:
+                yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
+                yield stretch.checkpoint
+                yield stretch.features[:rows].view(np.uint8).data
+                yield stretch.decisions[:rows].view(np.uint8).data
+        finally:
+            self._readers -= 1
 
 
 def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:

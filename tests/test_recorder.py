@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ def flight():
     pipeline, box = Pipeline(Settings(), source.fmt), Recorder(minutes=0.2)
     for block in source:
         if box.wants_checkpoint:
-            box.begin(checkpoint.dumps(pipeline))
+            box.begin(partial(checkpoint.dumps, pipeline))
         box.add(pipeline.process(block))
     return box
 
@@ -63,7 +64,7 @@ def test_only_the_last_minutes_are_kept_and_never_less():
     hops = 0
     for hop in range(1, 5000):
         if box.wants_checkpoint:
-            box.begin(b"state")
+            box.begin(lambda memory: b"state")
         box.add(frame(hop))
         kept = sum(s.used for s in box._stretches)
         hops = max(hops, kept)
@@ -74,7 +75,7 @@ def test_only_the_last_minutes_are_kept_and_never_less():
 def test_a_row_is_the_frame_it_was():
     original = frame(3, announced=announcement(4, 0.5))
     box = Recorder(minutes=0.01)
-    box.begin(b"")
+    box.begin(lambda memory: b"")
     box.add(original)
     again = as_features(box._stretches[0].features[0])
     for one, other in zip(feature_row(again), feature_row(original.features), strict=True):
@@ -103,3 +104,28 @@ def test_no_bytes_make_the_reader_fail_in_another_way(tmp_path_factory, data):
     path.write_bytes(recorder.MAGIC + data)
     with contextlib.suppress(ValueError):
         read(path)
+
+
+def circling(box, fill, times):
+    """Stretches of one hop each, whose checkpoints are all `fill`."""
+    for _ in range(times):
+        box.begin(lambda memory: checkpoint.dumps(fill, memory))
+        box.add(frame(100))
+
+
+def test_a_recording_is_what_it_was_when_it_was_asked_for_however_slowly_it_is_written():
+    box = Recorder(minutes=0.001)
+    circling(box, "before", STRETCHES + 2)
+    asked, again = box.contents(), box.contents()
+    at_once = b"".join(again)
+    circling(box, "after!", 3 * STRETCHES)
+    assert b"".join(asked) == at_once
+    assert b"before" not in b"".join(box.contents())
+
+
+def test_in_steady_running_checkpoints_are_written_where_older_ones_were():
+    box = Recorder(minutes=0.001)
+    circling(box, "state", STRETCHES + 1)
+    memories = {id(stretch.checkpoint.obj) for stretch in box._stretches}
+    circling(box, "state", 3 * STRETCHES)
+    assert {id(stretch.checkpoint.obj) for stretch in box._stretches} == memories

@@ -16,7 +16,9 @@ Cost: about 21 us a frame and 15 for each further net, nothing allocated; 1.1 ms
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -36,6 +38,9 @@ BEAT, DOWNBEAT, MUSIC = 0, 1, 2
 TEMPO_RANGE_BPM, N_TEMPI = (40.0, 240.0), 36
 """The tempo classes are log-spaced, 5 % wide."""
 WEIGHTS, SCALE = "network.npz", ".scale"
+ARRAYS = ("_rows", "_recent", "_output")
+MEMORY = (*ARRAYS, "_hops")
+"""Of a BeatNetwork: all that is not weights, and all views are of these."""
 
 
 def load_weights(file: Traversable | None = None) -> dict[str, np.ndarray]:
@@ -48,6 +53,12 @@ def load_weights(file: Traversable | None = None) -> dict[str, np.ndarray]:
     for scale in [name for name in weights if name.endswith(SCALE)]:
         weights[scale.removesuffix(SCALE)] *= weights.pop(scale)[..., None]
     return weights
+
+
+@cache
+def fingerprint() -> int:
+    """Of the package's weights; never 0."""
+    return zlib.crc32(resources.files(__package__).joinpath(WEIGHTS).read_bytes()) or 1
 
 
 def side_by_side(nets: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -102,6 +113,7 @@ class BeatNetwork:
 
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
         """`weights`: of one net or of several; None: those of the package."""
+        self._packaged = fingerprint() if weights is None else 0
         weights = weights or load_weights()
         if weights["front"].ndim == 2:
             weights = side_by_side([weights])
@@ -128,6 +140,22 @@ class BeatNetwork:
         """`tempi`: (N_TEMPI,) probability of each tempo class, slowest first; read-only, changes as `heard` does."""
         self.heard.flags.writeable = self.tempi.flags.writeable = False
         self._hops = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the weights where they are those of the package: the rest of it is a hundredth of their size."""
+        state = vars(self)
+        return {name: state[name] for name in ("_packaged", *MEMORY)} if self._packaged else state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        if not state["_packaged"]:
+            vars(self).update(state)
+            return
+        if state["_packaged"] != fingerprint():
+            raise ValueError("it was made with another beat network")
+        self.__init__()
+        for name in ARRAYS:
+            getattr(self, name)[:] = state[name]
+        self._hops = state["_hops"]
 
     def process(self, bands: np.ndarray) -> np.ndarray:
         """One hop's (N_BANDS,) bands -> (3,) probabilities of beat, downbeat and music, DELAY_S ago.

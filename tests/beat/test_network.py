@@ -3,6 +3,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
+from k1edge import checkpoint
+from k1edge.beat import network as network_module
 from k1edge.beat.network import (
     BEAT,
     CONTEXT,
@@ -155,6 +157,27 @@ def test_networks_do_not_share_state():
     for hop, said in zip(bands, expected, strict=True):
         assert (one.process(hop) == said).all()
         other.process(hop[::-1])
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_copy_goes_on_where_the_network_was_and_takes_no_weights_along_that_the_package_has(ours):
+    draw = np.random.default_rng(5)
+    network = BeatNetwork(None if ours else load_weights())
+    for bands in draw.random((37, N_BANDS), np.float32):
+        network.process(bands)
+    written = bytes(checkpoint.dumps(network))
+    assert (len(written) < 20_000) == ours
+    copy = checkpoint.loads(written)
+    for bands in draw.random((9, N_BANDS), np.float32):
+        assert np.array_equal(copy.process(bands), network.process(bands))
+        assert np.array_equal(copy.tempi, network.tempi)
+
+
+def test_a_copy_of_another_version_s_network_is_refused(monkeypatch):
+    written = bytes(checkpoint.dumps(BeatNetwork()))
+    monkeypatch.setattr(network_module, "fingerprint", lambda: 7)
+    with pytest.raises(checkpoint.CheckpointError, match="another beat network"):
+        checkpoint.loads(written)
 
 
 def test_output_is_read_only():
