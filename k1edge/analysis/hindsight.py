@@ -1,12 +1,15 @@
-"""The beat network that has heard the whole track: each of its layers runs forwards and backwards.
+"""The beat network that has heard the whole track: each layer of its nets runs forwards and backwards.
 
 Consumes the bands of a `Recording`, emits what `k1edge.beat.network` does, DELAY_S late as there: (frames, 3) probabilities of
 beat, downbeat and music and (frames, N_TEMPI) of the tempo. Beside the seconds before a frame it knows those that follow.
 
-    bands of the last 4 frames -> 64 rectified features -> 2 x (GRU forwards | GRU backwards) -> outputs
+    bands of the last 4 frames -> 64 rectified features -> 2 x (GRU forwards | GRU backwards) -> logits
+
+Several nets of one shape speak with one voice, as there: the mean of their logits.
 
 Everything but the recurrence is a product of matrices over all frames; a step of that goes in both directions at once.
-Weights, data and limits: k1edge/beat/MODEL_CARD.md. Cost: 25 us and 3 KB a frame; a long track is heard in pieces that overlap.
+Weights, data and limits: k1edge/beat/MODEL_CARD.md. Cost: 25 us a frame for each net, and 3 KB; a long track is heard in pieces
+that overlap.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from importlib import resources
 
 import numpy as np
 
-from k1edge.beat.network import CONTEXT, FRAMES_PER_S, HOPS_A_FRAME, N_TEMPI, load_weights
+from k1edge.beat.network import CONTEXT, FRAMES_PER_S, HOPS_A_FRAME, N_TEMPI, load_weights, side_by_side
 from k1edge.dsp.features import N_BANDS
 
 WEIGHTS = "hindsight.npz"
@@ -28,7 +31,11 @@ class Hindsight:
     """Bands of a track in, probabilities out."""
 
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
-        self._weights = weights or load_weights(resources.files(__package__).joinpath(WEIGHTS))
+        """`weights`: of one net or of several; None: those of the package."""
+        weights = weights or load_weights(resources.files(__package__).joinpath(WEIGHTS))
+        if weights["front"].ndim == 2:
+            weights = side_by_side([weights])
+        self._nets = [{name: array[n] for name, array in weights.items()} for n in range(len(weights["front"]))]
 
     def hear(self, bands: np.ndarray) -> np.ndarray:
         """(hops, N_BANDS) -> (frames, 3 + N_TEMPI) probabilities; frame n is that of hop HOPS_A_FRAME * n."""
@@ -36,19 +43,22 @@ class Hindsight:
         said = np.empty((len(frames), 3 + N_TEMPI), np.float32)
         for first in range(0, len(frames), PIECE):
             before = max(first - OVERLAP, 0)
-            piece = self._logits(frames[before : first + PIECE + OVERLAP].astype(np.float32))
+            part = frames[before : first + PIECE + OVERLAP].astype(np.float32)
+            piece = sum(_logits(net, part) for net in self._nets) / len(self._nets)
             said[first : first + PIECE] = piece[first - before :][:PIECE]
         return _probabilities(said)
 
-    def _logits(self, bands: np.ndarray) -> np.ndarray:
-        weights, frames = self._weights, len(bands)
-        padded = np.pad(bands, ((CONTEXT - 1, 0), (0, 0)))
-        slots = weights["front"].reshape(-1, CONTEXT, N_BANDS)
-        x = sum(padded[slot : slot + frames] @ slots[:, slot].T for slot in range(CONTEXT))
-        x = np.maximum(x + weights["front_bias"], 0.0)
-        for layer in ("gru1", "gru2"):
-            x = _both_ways([[weights[f"{layer}.{way}{part}"] for way in ("", "back.")] for part in PARTS], x)
-        return x @ weights["head"].T + weights["head_bias"]
+
+def _logits(weights: dict[str, np.ndarray], bands: np.ndarray) -> np.ndarray:
+    """(frames, N_BANDS) -> (frames, 3 + N_TEMPI) of one net."""
+    frames = len(bands)
+    padded = np.pad(bands, ((CONTEXT - 1, 0), (0, 0)))
+    slots = weights["front"].reshape(-1, CONTEXT, N_BANDS)
+    x = sum(padded[slot : slot + frames] @ slots[:, slot].T for slot in range(CONTEXT))
+    x = np.maximum(x + weights["front_bias"], 0.0)
+    for layer in ("gru1", "gru2"):
+        x = _both_ways([[weights[f"{layer}.{way}{part}"] for way in ("", "back.")] for part in PARTS], x)
+    return x @ weights["head"].T + weights["head_bias"]
 
 
 def _both_ways(weights: list[list[np.ndarray]], x: np.ndarray) -> np.ndarray:

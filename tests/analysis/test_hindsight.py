@@ -3,7 +3,7 @@ import pytest
 
 from k1edge.analysis import hindsight
 from k1edge.analysis.hindsight import Hindsight
-from k1edge.beat.network import CONTEXT, HOPS_A_FRAME, N_TEMPI
+from k1edge.beat.network import CONTEXT, HOPS_A_FRAME, N_TEMPI, side_by_side
 from k1edge.dsp.features import N_BANDS
 
 UNITS = 5
@@ -58,6 +58,13 @@ def reference(weights, bands):
 def test_all_frames_at_once_equal_the_equations(weights, hops):
     bands = heard(hops)
     assert np.abs(Hindsight(weights).hear(bands) - reference(weights, bands)).max() < 1e-5
+
+
+def test_nets_side_by_side_speak_with_the_mean_of_their_logits(weights):
+    bands, other = heard(301), {name: 0.7 * array for name, array in weights.items()}
+    both = side_by_side([weights, other])
+    logits = [np.log(said / (1 - said)) for said in (reference(net, bands)[:, :3] for net in (weights, other))]
+    assert np.abs(Hindsight(both).hear(bands)[:, :3] - logistic(sum(logits) / 2)).max() < 1e-5
 
 
 def test_a_long_track_in_pieces_sounds_as_it_does_whole(weights, monkeypatch):
