@@ -34,9 +34,10 @@ music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = (-0.101, 0.007, 3.615, -0.954, -0.742)
+CALIBRATION = (-0.26, 0.023, 3.874, -1.07, -0.782)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
-last beats and half way between them, and how much it doubts the tempo. Logistic regression on the tune half of the excerpts:
+last beats and half way between them, and how much it doubts the tempo. Logistic regression on the tune half of the excerpts,
+each heard by a network that was trained without it (the two of MODEL_CARD.md that heard half of them each):
 scripts/bench beats --calibrate."""
 
 
