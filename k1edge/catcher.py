@@ -8,6 +8,7 @@ gives way to another, which is the next song's. Cost: 10 us a hop; 10 ms where a
 from __future__ import annotations
 
 import logging
+import statistics
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -85,10 +86,11 @@ class SongCatcher:
             return
         tempi = np.array([tempo for _, tempo in self._tempi])
         before, after = tempi[:STEADY_BEATS], tempi[-STEADY_BEATS:]
-        ratio = np.median(after) - np.median(before)
+        settled = statistics.median(after.tolist())
+        ratio = settled - statistics.median(before.tolist())
         if max(np.ptp(before), np.ptp(after)) > STEADY or np.abs(ratio - SAME_SONG).min() < OTHER:
             return
-        first = STEADY_BEATS + int((np.abs(tempi[STEADY_BEATS:] - np.median(after)) < STEADY).argmax())
+        first = STEADY_BEATS + int((np.abs(tempi[STEADY_BEATS:] - settled) < STEADY).argmax())
         rest = self._recorder.cut(len(self._recorder) - self._tempi[first][0])
         self.end()
         self._recorder = rest

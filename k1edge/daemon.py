@@ -33,7 +33,7 @@ from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.sources import SOURCES, Opened, Source, opener
 from k1edge.startup import Start, begin, counted
-from k1edge.system.memory import give_back_large_blocks
+from k1edge.system.memory import give_back_large_blocks, stay_in_memory
 from k1edge.system.priority import LINK, LOOP, real_time, take
 from k1edge.system.systemd import Notifier, fields, start_logging
 
@@ -188,7 +188,8 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         gc.collect()  # 20 ms: now, and not between two hops
         try:
             with real_time(LOOP) as granted:
-                log.info("the loop has %s priority", "real-time" if granted else "ordinary")
+                log.info("the loop has %s priority, its memory is %s", "real-time" if granted else "ordinary",
+                         "locked" if stay_in_memory() else "not locked")
                 (daemon.follow_line if live else daemon.follow)()
         except AudioError:
             raise

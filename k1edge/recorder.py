@@ -92,7 +92,8 @@ class Recorder:
         # The oldest stretch's memory is used again: nothing is allocated in steady running.
         old = self._stretches.popleft() if len(self._stretches) == self._stretches.maxlen else None
         if old is None or self._readers:
-            features, decisions, memory = np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS), bytearray()
+            features, decisions = np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS)
+            memory = bytearray(len(self._stretches[-1].checkpoint) * 9 // 8 if self._stretches else 0)
         else:
             features, decisions, memory = old.features, old.decisions, getattr(old.checkpoint, "obj", bytearray())
         self._stretches.append(Stretch(dump(memory), features, decisions))

@@ -41,9 +41,11 @@ def evening(folder: Path, songs: list[tuple[Path, np.ndarray]]) -> np.ndarray:
 def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report: Report) -> None:
     folder = root / "live"
     folder.mkdir()
-    line = WireLine(folder / "wire", build_plugin(root))
+    # In memory: a card's samples do not wait for a disk either.
+    wire = Path(tempfile.mkdtemp(prefix="k1wire", dir="/dev/shm"))
+    line = WireLine(wire / "wire", build_plugin(root))
     line.plug(np.zeros((RATE_HZ, 2), np.int16))
-    truth_s = evening(folder / "wire", songs)
+    truth_s = evening(wire / "wire", songs)
     with Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall:
         witness = Witness(broker.port)
         sound = f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\n'
@@ -61,6 +63,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
             edge.close()
             witness.close()
             shutil.rmtree(memory)
+            shutil.rmtree(wire)
         length_s = minutes * 60
         sixth = [_f_between(truth_s, flashes_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
         report.write(

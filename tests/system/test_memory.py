@@ -45,3 +45,21 @@ def test_another_c_library_is_left_alone(monkeypatch, library):
 
     monkeypatch.setattr(memory.ctypes, "CDLL", load)
     assert memory.give_back_large_blocks() is False
+    assert memory.stay_in_memory() is False
+
+
+LOCKED = """
+from k1edge.system.memory import stay_in_memory
+
+def locked_kb():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmLck"))
+
+granted = stay_in_memory()
+print(granted, locked_kb() > 0)
+"""
+
+
+def test_what_is_in_use_is_locked_where_that_is_granted():
+    done = subprocess.run([sys.executable, "-c", LOCKED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() in (["True", "True"], ["False", "False"])
