@@ -22,7 +22,7 @@ from tests.end_to_end.test_light import TOLERANCE_S, listening, on_the_beat  # n
 from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin  # noqa: E402
 
 DATA = ROOT.parent / "shared/bench/beats/data"
-EXCERPTS = ("loops/sp_safari_120", "lmms/StrictProduction-DearJonDoe")
+EXCERPTS = ("loops/sp_safari_120", "lmms/Thomasso-AxeFromThe80s")
 LEAD_IN_S = 0.5
 
 
