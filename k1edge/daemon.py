@@ -100,6 +100,7 @@ class Daemon:
         source, name = self._open()
         try:
             self._edge.listen(source, name)
+            stay_in_memory()  # now that the sound library and the pipeline are there, and before the first hop
             self._complaint = ""
             log.info("listening to %s at %d Hz", name, source.fmt.rate_hz, extra=fields(device=name))
             for block in source:
@@ -188,8 +189,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         gc.collect()  # 20 ms: now, and not between two hops
         try:
             with real_time(LOOP) as granted:
-                log.info("the loop has %s priority, its memory is %s", "real-time" if granted else "ordinary",
-                         "locked" if stay_in_memory() else "not locked")
+                log.info("the loop has %s priority", "real-time" if granted else "ordinary")
                 (daemon.follow_line if live else daemon.follow)()
         except AudioError:
             raise

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 
@@ -80,7 +81,7 @@ class Recorder:
     def __init__(self, minutes: float) -> None:
         self._hops = max(1, round(minutes * 60 * HOPS_PER_S / STRETCHES))
         self._stretches: deque[Stretch] = deque(maxlen=STRETCHES + 1)
-        self._readers = 0
+        self._readings: WeakSet[Iterator[bytes | memoryview]] = WeakSet()
 
     @property
     def wants_checkpoint(self) -> bool:
@@ -91,7 +92,7 @@ class Recorder:
         """A new stretch; `dump` makes a checkpoint of the pipeline as it is now, or of a new one, in memory it may use."""
         # The oldest stretch's memory is used again: nothing is allocated in steady running.
         old = self._stretches.popleft() if len(self._stretches) == self._stretches.maxlen else None
-        if old is None or self._readers:
+        if old is None or self._readings:
             features, decisions = np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS)
             memory = bytearray(len(self._stretches[-1].checkpoint) * 9 // 8 if self._stretches else 0)
         else:
@@ -107,19 +108,18 @@ class Recorder:
 
     def contents(self) -> Iterator[bytes | memoryview]:
         """The recording as a file's content, piece by piece; what is added meanwhile is left out, and disturbs nothing."""
-        self._readers += 1
-        return self._contents([(stretch, stretch.used) for stretch in self._stretches])
+        reading = _contents([(stretch, stretch.used) for stretch in self._stretches])
+        self._readings.add(reading)  # until it is read to its end, or nobody wants it any more
+        return reading
 
-    def _contents(self, stretches: list[tuple[Stretch, int]]) -> Iterator[bytes | memoryview]:
-        try:
-            yield MAGIC
-            for stretch, rows in stretches:
-                yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
-                yield stretch.checkpoint
-                yield stretch.features[:rows].view(np.uint8).data
-                yield stretch.decisions[:rows].view(np.uint8).data
-        finally:
-            self._readers -= 1
+
+def _contents(stretches: list[tuple[Stretch, int]]) -> Iterator[bytes | memoryview]:
+    yield MAGIC
+    for stretch, rows in stretches:
+        yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
+        yield stretch.checkpoint
+        yield stretch.features[:rows].view(np.uint8).data
+        yield stretch.decisions[:rows].view(np.uint8).data
 
 
 def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:
