@@ -21,6 +21,8 @@ from _beat_calibration import calibrate
 from _beat_engines import OURS, PEERS, run
 from _beat_metrics import Run, figures, judged
 
+from k1edge.beat import network
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/bench/beats/data"
 SPLIT = ROOT / "scripts/bench_split.tsv"
@@ -63,8 +65,10 @@ def items(data: Path, split: str | None, groups: list[str]) -> list[Item]:
     return found
 
 
-def measure(engine: str, work: list[Item]) -> tuple[list[Run], float]:
+def measure(engine: str, work: list[Item], weights: Path | None = None) -> tuple[list[Run], float]:
     """All items through one engine, in a process of its own; the runs, and its peak RSS in MB."""
+    if weights:
+        network.WEIGHTS = str(weights.resolve())
     runs = [run(engine, item.path) for item in work]
     return runs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -167,6 +171,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], help="only this set; repeatable")
     parser.add_argument("--items", action="store_true", help="also one line per item")
     parser.add_argument("--calibrate", action="store_true", help="also fit the weights of the confidence to these items")
+    parser.add_argument("--weights", type=Path, metavar="NPZ", help="instead of the shipped beat network's, for ours")
     parser.add_argument("--md", action="store_true", help="tables as markdown")
     parser.add_argument("--plot", type=Path, metavar="FILE",
                         help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats")
@@ -189,7 +194,7 @@ def main() -> int:
     for engine in args.engine or OURS:
         # A process per engine, so that RSS is its own.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-            measured[engine] = alone.submit(measure, engine, work).result()
+            measured[engine] = alone.submit(measure, engine, work, args.weights).result()
     report(work, measured, args)
     if args.calibrate and "bar_pointer" in measured:
         print("\nCALIBRATION =", calibrate([item.truth_s for item in work], measured["bar_pointer"][0]))
