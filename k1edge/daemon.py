@@ -100,9 +100,10 @@ class Daemon:
         source, name = self._open()
         try:
             self._edge.listen(source, name)
-            stay_in_memory()  # now that the sound library and the pipeline are there, and before the first hop
+            locked = stay_in_memory()  # now that the sound library and the pipeline are there, and before the first hop
             self._complaint = ""
-            log.info("listening to %s at %d Hz", name, source.fmt.rate_hz, extra=fields(device=name))
+            log.info("listening to %s at %d Hz, memory %s", name, source.fmt.rate_hz, "locked" if locked else "not locked",
+                     extra=fields(device=name))
             for block in source:
                 if block is not None:
                     self._edge.hear(block)

@@ -6,7 +6,7 @@ with .beats beside, as `scripts/bench beats --data` reads them. Nothing is train
     modules     the rows of the tracker that plays them (libopenmpt): four to a beat, or as many as make a tempo that people tap
     projects    the grid that was composed on: the .head beside, of `lmms --dump`, has tempo and metre
 
-Projects that are among the annotated excerpts are not to be given to it.
+Projects that are among the annotated excerpts (scripts/bench_split.tsv) are left out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PART_S, SHORTEST_S, LONGEST_S = 60.0, 25.0, 300.0
 FROM_S = 30.0
 """Where the minute to judge by begins: most pieces have an introduction."""
 MODULES = {".mod", ".xm", ".it", ".s3m"}
+SPLIT = Path(__file__).resolve().parents[1] / "bench_split.tsv"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     modules = (path for path in options.packages.rglob("*") if path.is_file() and path.suffix.lower() in MODULES)
-    files = [*sorted(options.projects.glob("*.ogg")), *sorted(modules)]
+    annotated = {line.split()[0] for line in SPLIT.read_text().splitlines() if line and not line.startswith("#")}
+    projects = (path for path in options.projects.glob("*.ogg") if f"lmms/{path.stem}" not in annotated)
+    files = [*sorted(projects), *sorted(modules)]
     with Pool(options.jobs) as pool:
         for line in pool.imap(make, [(n, path, options) for n, path in enumerate(files)]):
             print(line, flush=True)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from k1edge.analysis.hindsight import Hindsight
 from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork
@@ -128,3 +129,35 @@ def test_an_overlay_changes_what_is_heard_and_nothing_of_the_truth():
     pairs = [crop(np.random.default_rng(seed), [music, music], 500, over) for seed in range(8) for over in (None, talk)]
     for (plain, truth), (mixed, same) in zip(pairs[::2], pairs[1::2], strict=True):
         assert np.array_equal(truth, same) and not np.array_equal(plain, mixed)
+
+
+@pytest.mark.parametrize(("bpm", "rows_a_beat"), [(125, 4), (250, 8), (50, 2)])
+def test_beats_of_a_module_are_rows_at_a_tempo_that_people_tap(bpm, rows_a_beat):
+    from recorded import beats_of_rows
+
+    row_s = 60 / bpm / 4
+    rows = np.array([(n * row_s, n % 64, 64, bpm) for n in range(256)])
+    beats = beats_of_rows(rows)
+    assert np.allclose(np.diff(beats[:, 0]), rows_a_beat * row_s)
+    assert np.allclose(np.diff(beats[beats[:, 1] == 1, 0]), 16 * row_s)
+
+
+def test_a_project_has_its_grid_from_its_head_and_is_judged_by_a_minute_of_it(tmp_path):
+    from recorded import RATE_HZ, judge_by, project
+
+    soundfile.write(tmp_path / "song.flac", np.zeros(70 * RATE_HZ, np.float32), RATE_HZ)
+    (tmp_path / "song.head").write_text('<head timesig_numerator="3" bpm="90" timesig_denominator="4"/>')
+    piece = project(tmp_path / "song.flac")
+    assert np.allclose(np.diff(piece.beats[:, 0]), 60 / 90) and list(piece.beats[:4, 1]) == [1, 0, 0, 1]
+    judge_by(piece, tmp_path)
+    rows = np.array([line.split() for line in (tmp_path / "song.beats").read_text().splitlines()], float)
+    assert len(rows) == 90 and rows[0, 0] == pytest.approx(0.0, abs=1e-3) and rows[0, 1] == 1
+    assert soundfile.info(tmp_path / "song.wav").duration == 60
+
+
+def test_a_project_without_a_constant_tempo_is_refused(tmp_path):
+    from recorded import project
+
+    (tmp_path / "song.head").write_text('<head timesig_numerator="4" timesig_denominator="4">')
+    with pytest.raises(ValueError, match="no constant tempo"):
+        project(tmp_path / "song.ogg")
