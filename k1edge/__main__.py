@@ -37,6 +37,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 78 configuration fault)."""
     # One stream on one core: more threads in the linear algebra would only spin. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # While modules are loaded there is nothing to tidy up, and an exception in there would be a traceback, or lost.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no bar, a file name that is no text
     args = sys.argv[1:] if argv is None else argv
@@ -58,8 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         programs.choices[options.program].error(f"unrecognized arguments: {' '.join(unknown)}")
     # Until a program has handlers of its own, being stopped is a way to end, not a fault.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    program = importlib.import_module(PROGRAMS[options.program][0])
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return importlib.import_module(PROGRAMS[options.program][0]).main(options) or 0
+        return program.main(options) or 0
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:

@@ -10,7 +10,9 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,18 +102,24 @@ def main(args: argparse.Namespace) -> int:
         print("k1edge analyze: --plot needs Pillow: pip install 'k1edge[picture]'", file=sys.stderr)
         return EXIT_USAGE
     show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
+    # Asked for between songs: an exception that comes anywhere is lost where Python can only ignore it.
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    fault = None
     try:
-        _work_off(songs, args, show)
-    except (KeyboardInterrupt, OSError) as end:
+        _work_off(songs, args, show, interrupted)
+    except OSError as unwritten:
+        fault = unwritten
+    finally:
         for song in songs:
             if song.worker:
                 song.worker.close()
         show.end(songs)
-        if isinstance(end, KeyboardInterrupt):
-            return EXIT_INTERRUPTED
-        print(f"k1edge analyze: {end.filename}: {end.strerror}", file=sys.stderr)
+    if fault:
+        print(f"k1edge analyze: {fault.filename}: {fault.strerror}", file=sys.stderr)
         return EXIT_FAILED
-    show.end(songs)
+    if interrupted.is_set():
+        return EXIT_INTERRUPTED
     return EXIT_FAILED if any(song.state == "failed" for song in songs) else 0
 
 
@@ -137,9 +145,9 @@ def _songs(given: list[Path], output: Path | None) -> Iterator[Song]:
             yield Song(file, folder / f"{file.name}{SUFFIX}")
 
 
-def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines) -> None:
+def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, interrupted: threading.Event) -> None:
     waiting, running = list(reversed(songs)), []
-    while waiting or running:
+    while (waiting or running) and not interrupted.is_set():
         while waiting and len(running) < args.jobs:
             song = waiting.pop()
             if not args.again and _is_done(song):
@@ -147,7 +155,7 @@ def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines) -
             else:
                 _start(song, args)
                 running.append(song)
-        time.sleep(POLL_S if running else 0)
+        interrupted.wait(POLL_S if running else 0)
         for song in [song for song in running if song.worker.poll()]:
             running.remove(song)
             _end(song, args, show)

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import soundfile
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
+from tests.brokers import eventually
 
 ANALYZE = [sys.executable, "-m", "k1edge", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -120,11 +120,17 @@ def test_a_directory_without_songs_is_said(tmp_path):
     assert analyze(tmp_path).returncode == 1
 
 
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
 def test_an_interrupt_ends_the_workers_and_leaves_no_half_map(music, tmp_path):
     process = subprocess.Popen([*ANALYZE, str(music), "-o", str(tmp_path)], stderr=subprocess.PIPE, env=ONE_THREAD)
-    time.sleep(1.5)
+    eventually(lambda: children(process.pid), "a worker is at work")
+    workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
-    process.stderr.close()
+    assert b"Traceback" not in process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     for path in tmp_path.rglob("*.genesis.json"):
         validate(read_json(path.read_bytes()))
