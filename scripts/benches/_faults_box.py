@@ -73,6 +73,8 @@ def box(make: Callable[..., Venue], table: Table, root: Path) -> None:
     if Path("/sys/class/thermal").exists():
         heat(make, table, hot)
     refusing(make, table, root)
+    if Path("/sys/fs/cgroup").exists():
+        crowded(make, table, root / "groups")
     with make("memory") as venue:
         began_s = time.monotonic()
         pid = venue.edge.process.pid
@@ -90,9 +92,27 @@ def box(make: Callable[..., Venue], table: Table, root: Path) -> None:
         table.row("log taken away, then news", "-", 0.0, venue.light(began_s + 1), venue)
 
 
+def crowded(make: Callable[..., Venue], table: Table, groups: Path) -> None:
+    """The service's limit of memory comes close, and goes away again."""
+    limit = groups / Path("/proc/self/cgroup").read_text().partition("0::/")[2].splitlines()[0] / "memory.max"
+    limit.parent.mkdir(parents=True)
+    limit.write_text("max")
+    with make("crowded", before=over(groups, "/sys/fs/cgroup")) as venue:
+        began_s = venue.begin()
+        limit.write_text(str(round(venue.witness.last("/telemetry")["rss_mb"] / 0.9 * 1e6)))
+        said_s = venue.heard(began_s, "MEMORY_HIGH")
+        limit.write_text("max")
+        table.row("memory nearly used up", "MEMORY_HIGH", said_s, venue.light(began_s), venue)
+
+
+def over(folder: Path, system: str) -> tuple[str, ...]:
+    """What begins a command that sees `folder` in place of a folder of the system; needs root."""
+    inside = f'mount --bind {folder} {system} && exec "$@"'
+    return "unshare", "-m", "--propagation", "private", "sh", "-c", inside, "sh"
+
+
 def heat(make: Callable[..., Venue], table: Table, zone: Path) -> None:
-    inside = f'mount --bind {zone.parent} /sys/class/thermal && exec "$@"'
-    with make("heat", before=("unshare", "-m", "--propagation", "private", "sh", "-c", inside, "sh")) as venue:
+    with make("heat", before=over(zone.parent, "/sys/class/thermal")) as venue:
         for temp_c, words in ((76.0, "songs are neither"), (81.0, "five frames"), (86.0, "no frames")):
             began_s = time.monotonic()
             (zone / "temp").write_text(str(round(temp_c * 1000)))
@@ -126,18 +146,8 @@ def _reason(venue: Venue, since_s: float, words: str) -> float | None:
 def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
     """No process and no thread can be begun, and the library's process dies."""
     library, flag = root / "librefuse.so", root / "refuse"
-    command = [
-        "gcc",
-        "-O2",
-        "-Wall",
-        "-shared",
-        "-fPIC",
-        "-o",
-        str(library),
-        str(Path(__file__).with_name("_refuse.c")),
-        "-ldl",
-    ]
-    subprocess.run(command, check=True)
+    source = Path(__file__).with_name("_refuse.c")
+    subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     with make("forks", env={"LD_PRELOAD": str(library), "REFUSE_WHILE": str(flag)}) as venue:
         awaited(lambda: children(venue.edge.process.pid) or None, 30)
         began_s = time.monotonic()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from _control import Control, between
 from _soak_figures import Report, descriptors, f_measure, own_mb, written_mb
 from _venue import EDGE, RATE_HZ, Kept, Witness, children
 
@@ -18,6 +19,7 @@ from tests.end_to_end.k1 import K1OnTheWall
 from tests.sound import PCM, WireLine, as_pcm16, build_plugin
 
 LOOK_S, TELL_S, DAY_S = 10.0, 300.0, 86_400.0
+HOP_S = 0.01
 WARM_UP_S = 900.0
 """Ten minutes fill the flight recorder, and its oldest stretch of two and a half may be kept on top."""
 PAUSE_S = 4.0
@@ -46,13 +48,13 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
     line = WireLine(wire / "wire", build_plugin(root))
     line.plug(np.zeros((RATE_HZ, 2), np.int16))
     truth_s = evening(wire / "wire", songs)
-    with Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall:
+    with Control() as control, Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall:
         witness = Witness(broker.port)
         sound = f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\n'
         config = write_config(folder, f'{sound}[mqtt]\nurl = "{broker.url}"\n')
         memory = Path(tempfile.mkdtemp(prefix="k1run", dir="/dev/shm"))  # as RuntimeDirectory= is
         edge = Kept(config, line.env | {"XDG_STATE_HOME": str(folder / "state"), "RUNTIME_DIRECTORY": str(memory)})
-        watch = Live(edge, witness, report, folder / "state/k1edge/library/maps")
+        watch = Live(edge, Late(witness, control), report, folder / "state/k1edge/library/maps")
         try:
             watch.follow(minutes * 60)
         finally:
@@ -81,16 +83,59 @@ def _f_between(truth_s: np.ndarray, heard_s: np.ndarray, part: tuple[float, floa
     return f_measure(truth_s, heard_s - np.median(nearest[np.abs(nearest) < 0.1]))
 
 
+class Late:
+    """Which hops were late, second by second, and in which of those seconds the machine itself was withheld."""
+
+    def __init__(self, witness: Witness, control: Control) -> None:
+        self.witness, self._control = witness, control
+        self._from_s = self._counted_s = time.monotonic()
+        self._misses: int | None = None
+        self._hops = self._hops_before = 0
+        self._missed: list[tuple[float, float, int]] = []
+
+    def begin(self) -> None:
+        """What was before does not count."""
+        self.count()
+        self._from_s, self._hops_before = self._counted_s, self._hops
+        self._missed.clear()
+
+    def count(self) -> None:
+        """Takes in the telemetry since the last time."""
+        for at_s, topic, told, _ in list(self.witness.heard):
+            if at_s <= self._counted_s or not topic.endswith(f"{EDGE}/telemetry"):
+                continue
+            misses = told["deadline_misses"]
+            if self._misses is not None and misses > self._misses:
+                self._missed.append((self._counted_s, at_s, misses - self._misses))
+            self._misses, self._hops, self._counted_s = misses, told["hops"], at_s
+
+    def forget(self) -> None:
+        """All but the last minutes, and the events, which are counted at the end."""
+        old = self.witness.heard[:-20_000]
+        self.witness.heard[: len(old)] = [each for each in old if "/event/" in each[1]]
+
+    def line(self) -> str:
+        """How many hops were late."""
+        self.count()
+        withheld_s = [at_s for at_s in self._control.withheld_s() if at_s >= self._from_s]
+        beside = sum(n for from_s, to_s, n in self._missed if between(withheld_s, from_s - HOP_S, to_s))
+        all_of_them = sum(n for _, _, n in self._missed)
+        share = len({int(at_s) for at_s in withheld_s}) / max(1.0, self._counted_s - self._from_s)
+        return (
+            f"{all_of_them} of {self._hops - self._hops_before:,} hops late, {all_of_them - beside} of them while the machine "
+            f"was to be had (in {share:.1%} of the seconds it was not)"
+        )
+
+
 class Live:
     """The daemon from outside."""
 
-    def __init__(self, edge: Kept, witness: Witness, report: Report, maps: Path) -> None:
-        self._edge, self._witness, self._report, self._maps = edge, witness, report, maps
+    def __init__(self, edge: Kept, late: Late, report: Report, maps: Path) -> None:
+        self._edge, self._late, self._report, self._maps = edge, late, report, maps
         self._memory: list[tuple[float, float]] = []
         self._open_before: int | None = None
         self._began_s = time.monotonic()
         self._warm_mb = self._warm_maps_mb = self._warm_s = 0.0
-        self._misses_before = (0, 0)
 
     def follow(self, seconds: float) -> None:
         told_s = 0.0
@@ -104,13 +149,12 @@ class Live:
             if self._open_before is None and passed_s > min(WARM_UP_S, seconds / 4):
                 self._open_before, self._warm_mb = descriptors(pid), self._written_mb()
                 self._warm_s, self._warm_maps_mb = passed_s, self._maps_mb()
-                told = self._witness.last(f"{EDGE}/telemetry")
-                self._misses_before = told.get("deadline_misses", 0), told.get("hops", 0)
+                self._late.begin()
+            self._late.count()
             if passed_s - told_s >= TELL_S:
                 told_s = passed_s
                 self._report.write(self.line())
-            old = self._witness.heard[:-20_000]
-            self._witness.heard[: len(old)] = [each for each in old if "/event/" in each[1]]  # these are counted at the end
+            self._late.forget()
 
     def _written_mb(self) -> float:
         pid = self._edge.process.pid
@@ -125,14 +169,13 @@ class Live:
             return f"live {passed_s / 60:.0f} min, warming up, own memory {self._memory[-1][1]:.1f} MB"
         warm = [mb for at_s, mb in self._memory if at_s >= self._warm_s]
         third = max(1, len(warm) // 6)
-        told = self._witness.last(f"{EDGE}/telemetry")
-        misses, hops = told.get("deadline_misses", 0) - self._misses_before[0], told.get("hops", 0) - self._misses_before[1]
+        told = self._late.witness.last(f"{EDGE}/telemetry")
         wrote_mb, warm_s = self._written_mb() - self._warm_mb, max(1.0, passed_s - self._warm_s)
         maps_mb = self._maps_mb() - self._warm_maps_mb
         growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
         return (
             f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
-            f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {misses} of {hops:,} hops late, "
+            f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {self._late.line()}, "
             f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min, "
             f"{maps_mb:.2f} of them maps (bounded a day), the rest {(wrote_mb - maps_mb) * DAY_S / warm_s:.0f} MB a day; "
             f"CPU {told.get('cpu_pct', 0):.1f} %"

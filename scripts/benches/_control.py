@@ -1,0 +1,61 @@
+"""Was it the machine? A process of the highest priority on each core that does nothing but wake up a hundred times a second.
+
+Where even that is late, the core was withheld: by the host of a virtual machine, mostly. What the daemon misses in such a
+second says nothing of the daemon; how many such seconds there were is told along with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_left
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+LATE_MS = 5.0
+"""Half a hop."""
+IDLER = f"""import os, sys, time
+os.sched_setaffinity(0, {{int(sys.argv[1])}})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_max(os.SCHED_FIFO)))
+due_ns = time.monotonic_ns()
+while True:
+    due_ns += 10_000_000
+    time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+    now_ns = time.monotonic_ns()
+    if now_ns - due_ns > {LATE_MS} * 1e6:
+        print(now_ns / 1e9, flush=True)
+        due_ns = now_ns
+"""
+
+
+class Control:
+    """`with` it, then ask when the machine was not to be had. Needs the right to real-time priority."""
+
+    def __enter__(self) -> Self:
+        self._log = tempfile.NamedTemporaryFile(prefix="k1control", suffix=".txt")
+        self._idlers = [
+            subprocess.Popen([sys.executable, "-c", IDLER, str(core)], stdout=self._log)
+            for core in sorted(os.sched_getaffinity(0))
+        ]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for idler in self._idlers:
+            idler.kill()
+            idler.wait()
+        self._log.close()
+
+    def withheld_s(self) -> list[float]:
+        """When an idler was late (time.monotonic), in order. Raises RuntimeError if one does not run."""
+        if any(idler.poll() is not None for idler in self._idlers):
+            raise RuntimeError("the control could not be given real-time priority")
+        return sorted(float(line) for line in Path(self._log.name).read_text().splitlines())
+
+
+def between(times_s: list[float], from_s: float, to_s: float) -> bool:
+    """Whether any of the sorted times lies there."""
+    at = bisect_left(times_s, from_s)
+    return at < len(times_s) and times_s[at] <= to_s
