@@ -35,24 +35,26 @@ class Control:
     """`with` it, then ask when the machine was not to be had. Needs the right to real-time priority."""
 
     def __enter__(self) -> Self:
-        self._log = tempfile.NamedTemporaryFile(prefix="k1control", suffix=".txt")
-        self._idlers = [
-            subprocess.Popen([sys.executable, "-c", IDLER, str(core)], stdout=self._log)
-            for core in sorted(os.sched_getaffinity(0))
-        ]
+        self._folder = tempfile.TemporaryDirectory(prefix="k1control")
+        self._idlers = []
+        for core in sorted(os.sched_getaffinity(0)):
+            with Path(self._folder.name, str(core)).open("w") as log:
+                self._idlers.append(subprocess.Popen([sys.executable, "-c", IDLER, str(core)], stdout=log))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for idler in self._idlers:
             idler.kill()
             idler.wait()
-        self._log.close()
+        self._folder.cleanup()
 
     def withheld_s(self) -> list[float]:
         """When an idler was late (time.monotonic), in order. Raises RuntimeError if one does not run."""
         if any(idler.poll() is not None for idler in self._idlers):
             raise RuntimeError("the control could not be given real-time priority")
-        return sorted(float(line) for line in Path(self._log.name).read_text().splitlines())
+        # What follows the last line break is still being written.
+        logs = [log.read_text().rpartition("\n")[0] for log in Path(self._folder.name).iterdir()]
+        return sorted(float(line) for log in logs for line in log.splitlines())
 
 
 def between(times_s: list[float], from_s: float, to_s: float) -> bool:

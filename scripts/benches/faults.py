@@ -15,7 +15,7 @@ from _fault_table import Table, Venue
 
 from tests.sound import build_plugin
 
-GROUPS = ("audio", "quality", "server", "broker", "boot", "configuration", "box", "kills")
+GROUPS = ("audio", "quality", "server", "broker", "boot", "configuration", "box", "clock", "kills")
 
 
 def main() -> int:
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="SIGKILLs at random moments (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    faketime = _faults_box.faketime() if "clock" in args.only else Path()
     table = Table()
     with tempfile.TemporaryDirectory(prefix="k1faults") as name:
         root = Path(name)
@@ -40,6 +41,7 @@ def main() -> int:
             "boot": lambda: _faults_broker.broker_at_boot(make, table, root),
             "configuration": lambda: _faults_box.configuration(make, table),
             "box": lambda: _faults_box.box(make, table, root),
+            "clock": lambda: _faults_box.clock(make, table, root, faketime),
             "kills": lambda: table.add(_kills.run(root, library, args.kills, args.seed)),
         }
         for group in args.only:
