@@ -15,11 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from k1edge.system.priority import real_time
+
 LATE_MS = 5.0
 """Half a hop."""
+HIGHEST = os.sched_get_priority_max(os.SCHED_FIFO)
 IDLER = f"""import os, sys, time
 os.sched_setaffinity(0, {{int(sys.argv[1])}})
-os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_max(os.SCHED_FIFO)))
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({HIGHEST}))
 due_ns = time.monotonic_ns()
 while True:
     due_ns += 10_000_000
@@ -32,9 +35,12 @@ while True:
 
 
 class Control:
-    """`with` it, then ask when the machine was not to be had. Needs the right to real-time priority."""
+    """`with` it, then ask when the machine was not to be had. Raises SystemExit where real-time priority is not granted."""
 
     def __enter__(self) -> Self:
+        with real_time(HIGHEST) as granted:
+            if not granted:
+                raise SystemExit("the soak needs real-time priority for its control: run it as root")
         self._folder = tempfile.TemporaryDirectory(prefix="k1control")
         self._idlers = []
         for core in sorted(os.sched_getaffinity(0)):
@@ -51,7 +57,7 @@ class Control:
     def withheld_s(self) -> list[float]:
         """When an idler was late (time.monotonic), in order. Raises RuntimeError if one does not run."""
         if any(idler.poll() is not None for idler in self._idlers):
-            raise RuntimeError("the control could not be given real-time priority")
+            raise RuntimeError("the control has ended")
         # What follows the last line break is still being written.
         logs = [log.read_text().rpartition("\n")[0] for log in Path(self._folder.name).iterdir()]
         return sorted(float(line) for log in logs for line in log.splitlines())

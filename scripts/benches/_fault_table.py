@@ -82,8 +82,13 @@ class Table:
     """One row for each fault, printed as it is known."""
 
     def __init__(self) -> None:
-        self.bad = 0
+        self.bad = self.missing = 0
         print(f"{'fault':<34}{'said after':>11}  {'as':<18}{'K1 free':>9}{'light again':>12}  lost, twice", flush=True)
+
+    def left_out(self, fault: str, why: str) -> None:
+        """A row that cannot be had here; the closing line counts it."""
+        self.missing += 1
+        print(f"{fault:<34}{'not run':>11}  {why}", flush=True)
 
     def add(self, bad: int) -> None:
         """What another has counted."""
@@ -100,12 +105,14 @@ class Table:
         free_s: float | None = None,
         note: str = "",
     ) -> None:
+        """`code` "": nothing is the worse for it, so there is nothing to say."""
         missing, twice = venue.witness.durable() if venue else (0, 0)
         restarts = f"  {venue.edge.starts - 1} restarts" if venue and venue.edge.starts > 1 else ""
-        self.bad += said_s is None or light_s is None or missing > 0
+        self.bad += (bool(code) and said_s is None) or light_s is None or missing > 0
+        said = _s(said_s) if code else "-"
         free = "" if free_s is None else f"{free_s * 1000:.0f} ms"
         print(
-            f"{fault:<34}{_s(said_s):>11}  {code:<18}{free:>9}{_s(light_s):>12}  {missing}, {twice}{restarts}  {note}",
+            f"{fault:<34}{said:>11}  {code:<18}{free:>9}{_s(light_s):>12}  {missing}, {twice}{restarts}  {note}",
             flush=True,
         )
 

@@ -16,6 +16,10 @@ from _venue import awaited, children
 
 from tests.sound import PCM
 
+THERMAL, GROUPS = "/sys/class/thermal", "/sys/fs/cgroup"
+COOL_S = 240.0
+"""The ladder is left a rung a minute."""
+
 
 def configuration(make: Callable[..., Venue], table: Table) -> None:
     """A typo, and a change that loses the sound."""
@@ -50,29 +54,28 @@ def box(make: Callable[..., Venue], table: Table, root: Path) -> None:
                 table.row(
                     fault, code, said_s, venue.light(time.monotonic()), venue, note="and STATE_UNWRITABLE" if unwritable else ""
                 )
-    hot = root / "thermal" / "thermal_zone0"
-    hot.mkdir(parents=True)
-    (hot / "temp").write_text("50000")
-    if Path("/sys/class/thermal").exists():
-        heat(make, table, hot)
+    for fault, system, run in (("heat", THERMAL, heat), ("memory nearly used up", GROUPS, crowded)):
+        if Path(system).exists():
+            run(make, table, root / Path(system).name)
+        else:
+            table.left_out(fault, f"there is no {system}")
     refusing(make, table, root)
-    if Path("/sys/fs/cgroup").exists():
-        crowded(make, table, root / "groups")
     with make("memory") as venue:
         began_s = time.monotonic()
         pid = venue.edge.process.pid
         size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
         time.sleep(HALT_S)
-        table.row("no more memory for the daemon", "-", 0.0, venue.light(began_s + HALT_S), venue)
+        table.row("no more memory for the daemon", "", None, venue.light(began_s + HALT_S), venue)
     with make("journal") as venue:
         # A file in place of the journal's socket, taken away: what is written to it is gone.
-        began_s = time.monotonic()
         os.truncate(venue.edge.log, 0)
+        began_s = venue.begin()
         venue.broker.kill()
         time.sleep(1)
         venue.broker.start()
-        table.row("log taken away, then news", "-", 0.0, venue.light(began_s + 1), venue)
+        said_s = venue.logged(began_s, "the broker is back")
+        table.row("log taken away, then news", "in the log", said_s, venue.light(began_s + 1), venue)
 
 
 def faketime() -> Path:
@@ -102,16 +105,19 @@ def clock(make: Callable[..., Venue], table: Table, root: Path, library: Path) -
 
 
 def crowded(make: Callable[..., Venue], table: Table, groups: Path) -> None:
-    """The service's limit of memory comes close, and goes away again."""
+    """The service's limit of memory comes close, and is lifted; `groups`: a folder to stand in for the system's."""
     limit = groups / Path("/proc/self/cgroup").read_text().partition("0::/")[2].splitlines()[0] / "memory.max"
     limit.parent.mkdir(parents=True)
     limit.write_text("max")
-    with make("crowded", before=over(groups, "/sys/fs/cgroup")) as venue:
+    with make("crowded", before=over(groups, GROUPS)) as venue:
         began_s = venue.begin()
         limit.write_text(str(round(venue.witness.last("/telemetry")["rss_mb"] / 0.9 * 1e6)))
         said_s = venue.heard(began_s, "MEMORY_HIGH")
         limit.write_text("max")
         table.row("memory nearly used up", "MEMORY_HIGH", said_s, venue.light(began_s), venue)
+        began_s = venue.begin()
+        over_s = awaited(lambda: venue.witness.when(began_s, "/event/alarm", code="MEMORY_HIGH", reason="is over"), DETECT_S)
+        table.row("memory there again", "is over", over_s, venue.light(began_s), venue)
 
 
 def over(folder: Path, system: str) -> tuple[str, ...]:
@@ -120,8 +126,12 @@ def over(folder: Path, system: str) -> tuple[str, ...]:
     return "unshare", "-m", "--propagation", "private", "sh", "-c", inside, "sh"
 
 
-def heat(make: Callable[..., Venue], table: Table, zone: Path) -> None:
-    with make("heat", before=over(zone.parent, "/sys/class/thermal")) as venue:
+def heat(make: Callable[..., Venue], table: Table, zones: Path) -> None:
+    """The processor warms up, and cools; `zones`: a folder to stand in for the system's."""
+    zone = zones / "thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text("50000")
+    with make("heat", before=over(zones, THERMAL)) as venue:
         for temp_c, words in ((76.0, "songs are neither"), (81.0, "five frames"), (86.0, "no frames")):
             began_s = time.monotonic()
             (zone / "temp").write_text(str(round(temp_c * 1000)))
@@ -137,8 +147,13 @@ def heat(make: Callable[..., Venue], table: Table, zone: Path) -> None:
                 f"{temp_c:.0f} degC", "HOT", said_s, venue.light(began_s), venue, note=f"{frames:.1f} frames/s, {cpu:.1f} % CPU"
             )
         (zone / "temp").write_text("50000")
-        cool_s = awaited(lambda: venue.witness.last("/telemetry").get("extra", {}).get("rung") == 0, 240)
-        table.row("cool again", "rung 0", 0.0 if cool_s else None, venue.light(time.monotonic()), venue)
+        began_s = time.monotonic()
+        cool_s = awaited(lambda: _rung(venue) == 0 and time.monotonic() - began_s, COOL_S)
+        table.row("cool again", "rung 0", cool_s, venue.light(time.monotonic()), venue)
+
+
+def _rung(venue: Venue) -> float | None:
+    return venue.witness.last("/telemetry").get("extra", {}).get("rung")
 
 
 def _reason(venue: Venue, since_s: float, words: str) -> float | None:

@@ -110,7 +110,8 @@ class Late:
             self._misses, self._hops, self._counted_s = misses, told["hops"], at_s
 
     def forget(self) -> None:
-        """All but the last minutes, and the events, which are counted at the end."""
+        """All that has been counted but the last minutes, and the events, which are counted at the end."""
+        self.count()
         old = self.witness.heard[:-20_000]
         self.witness.heard[: len(old)] = [each for each in old if "/event/" in each[1]]
 
@@ -150,7 +151,6 @@ class Live:
                 self._open_before, self._warm_mb = descriptors(pid), self._written_mb()
                 self._warm_s, self._warm_maps_mb = passed_s, self._maps_mb()
                 self._late.begin()
-            self._late.count()
             if passed_s - told_s >= TELL_S:
                 told_s = passed_s
                 self._report.write(self.line())

@@ -46,6 +46,8 @@ def main() -> int:
         }
         for group in args.only:
             runs[group]()
+    if table.missing:
+        print(f"{table.missing} rows could not be run here")
     print(
         f"{table.bad} faults were not told, left the venue dark, or lost something"
         if table.bad
