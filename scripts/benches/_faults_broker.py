@@ -60,20 +60,14 @@ def broker(make: Callable[..., Venue], table: Table) -> None:
         said_s = venue.logged(began_s, "another client")
         twin.close()
         row("duplicate client id", said_s, time.monotonic())
-        retained = {
-            "status",
-            "info",
-            "tempo-map",
-            "state/audio",
-            "state/tempo",
-            "state/section",
-            "state/scene",
-            "config/reported",
-        }
-        late = Witness(venue.broker.port)
-        found = awaited(lambda: retained <= {t.removeprefix(f"{EDGE}/") for _, t, _, r in list(late.heard) if r}, 10)
+        wanted = {f"{EDGE}/{name}" for name in ("status", "info", "tempo-map", "config/reported")}
+        wanted |= {f"{EDGE}/state/{name}" for name in ("audio", "tempo", "section", "scene")}
+        late, began_s = Witness(venue.broker.port), time.monotonic()
+        there_s = awaited(
+            lambda: wanted <= {topic for _, topic, _, kept in list(late.heard) if kept} and time.monotonic() - began_s, 10
+        )
         late.close()
-        table.row("retained state lost with the broker", "sent anew", 0.0 if found else None, 0.0 if found else None, venue)
+        table.row("retained state lost with the broker", "sent anew", there_s, venue.light(began_s), venue)
 
 
 def broker_at_boot(make: Callable[..., Venue], table: Table, root: Path) -> None:
