@@ -34,6 +34,8 @@ EARLY_S, LATE_S = 0.15, 0.35
 """Around the expected moment, where a click is looked for: less than half of any interval."""
 CLEAR = 8.0
 """A click's match over the median of its window; less is noise."""
+BEGIN_NS = 5_000_000_000
+"""An output that has not begun to play by then never will."""
 FILE = "calibration.json"
 EX_NOINPUT, EX_CONFIG = 66, 78
 
@@ -154,6 +156,7 @@ def lateness_ms(samples: np.ndarray, expected: list[int], rate_hz: int) -> Itera
 def _recorded(line: Any, seconds: float, emission: Any) -> tuple[np.ndarray, StreamClock]:
     """What was heard until so long after the emission began, by sample index, and its clock. Raises AudioError."""
     clock, pieces, until_ns = StreamClock(line.fmt), [], None
+    give_up_ns = time.monotonic_ns() + BEGIN_NS
     for block in line:
         if block is not None:
             clock.observe(block.end, block.arrived_ns)
@@ -162,7 +165,7 @@ def _recorded(line: Any, seconds: float, emission: Any) -> tuple[np.ndarray, Str
             until_ns = emission.began_ns + round(seconds * 1e9)
         if until_ns is not None and time.monotonic_ns() > until_ns:
             break
-        if emission.underflows:
+        if emission.underflows or (until_ns is None and time.monotonic_ns() > give_up_ns):
             break
     samples = np.zeros(pieces[-1].end if pieces else 0, np.float32)
     for block in pieces:

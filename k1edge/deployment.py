@@ -45,7 +45,7 @@ class Deployment:
         self._scribe, self._lead_ms = scribe, lead_ms
         self._first = score
         self._order: _Order | None = None
-        self._shown: Publication | None = None
+        self._shown = ""
 
     def player(self, fmt: StreamFormat) -> MapPlayer | None:
         """For a stream that begins: what waits goes on to wait; what led was of the stream before."""
@@ -88,22 +88,22 @@ class Deployment:
         start = player.start if player is not None else None
         started = {} if start is None else {"start_at_ms": timeline.utc_ms(start)}
         drift_ms = player.drift_ms if player is not None else None
-        if self._shown is not None and not self._shown.topic.endswith(order.id):
-            yield contract.cleared(self._shown)
-        self._shown = self._scribe.write(
+        if self._shown != order.id:
+            yield from self.farewell()
+        self._shown = order.id
+        yield self._scribe.write(
             contract.Deployment, stamp, id=order.id, track=order.track, version=order.version, state=state,
             devices=order.devices, drift_ms=drift_ms, **started,
         )  # fmt: skip
-        yield self._shown
         if state == "rolled_back":
             yield self._given_up(order, drift_ms, stamp)
         if state not in ("waiting", "leading"):
             self._order = None
 
     def farewell(self) -> Iterator[Publication]:
-        """Nothing leads any more."""
-        if self._shown is not None:
-            yield contract.cleared(self._shown)
+        """What was told last is no longer so."""
+        if self._shown:
+            yield self._scribe.cleared(contract.Deployment, self._shown)
 
     def _given_up(self, order: _Order, drift_ms: float, stamp: Stamp) -> Publication:
         return self._scribe.write(

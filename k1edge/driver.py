@@ -72,10 +72,17 @@ class Driver:
     def heard(self, device: str, ready: bool) -> None:
         """A K1 reported itself ready, or lost."""
         known = self.devices.get(device)
-        if known is None and ready and self._auto and len(self.devices) < MAX_DEVICES:
+        if known is None and ready and self._auto and self._has_room():
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
         if known is not None:
             known.ready, known.led = ready, False
+
+    def _has_room(self) -> bool:
+        """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
+        if len(self.devices) < MAX_DEVICES:
+            return True
+        gone = next((each for each in self.devices.values() if not each.ready), None)
+        return gone is not None and self.devices.pop(gone.id) is gone
 
     def is_foreign(self, device: str, scene: bytes) -> bool:
         """Whether a scene seen on a device's topic is not one of ours; an empty one only clears the topic."""

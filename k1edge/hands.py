@@ -19,6 +19,7 @@ from k1edge.pipeline import Pipeline
 
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
+CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class ReplyTo(NamedTuple):
 
     topic: str = ""
     correlation: bytes = b""
+
+    def copies(self, answer: Publication) -> Iterator[Publication]:
+        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1."""
+        if self.topic and not self.topic.startswith(CONTRACT_TOPICS):
+            yield replace(answer, topic=self.topic, correlation=self.correlation)
 
 
 class RefusedError(Exception):
@@ -99,8 +105,10 @@ class Hands:
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
-            yield self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id, caller="", code=error.code,
-                                reason=str(error.reason))
+            refusal = self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id, caller="",
+                                    code=error.code, reason=str(error.reason))
+            yield refusal
+            yield from reply_to.copies(refusal)
             return
         answer = self._answers.get(request.caller, request.id)
         if answer is None:
@@ -110,9 +118,7 @@ class Hands:
             yield self._audit(request, now)
         else:
             yield answer
-        if reply_to.topic and not reply_to.topic.startswith(contract.ROOT.partition("/")[0] + "/"):
-            # Never onto a topic of the contract: a reply must not steer a K1.
-            yield replace(answer, topic=reply_to.topic, correlation=reply_to.correlation)
+        yield from reply_to.copies(answer)
 
     def foreign_scene(self, device: str, now_ns: int) -> None:
         """Someone else has set a scene on a K1: hold back for a while."""

@@ -7,13 +7,13 @@ than reading and writing the messages themselves: a few at a time, between two h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from k1edge.frames import Look
-from k1edge.hands import RefusedError
+from k1edge.hands import RefusedError, ReplyTo
 from k1edge.k1 import contract
 from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 VERBS = frozenset({*contract.LIBRARY_VERBS, "scene.simulate"})
 """Those that come here."""
-CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 EDGE_VERBS = ("deploy", "deploy.stop")
 """What the library prepares, and the edge does."""
 REHEARSED = "scene.simulate"
@@ -32,8 +31,8 @@ NEWS_PER_HOP = 2
 """An answer of 128 KB takes 2 ms to wrap."""
 PATIENCE_NS = 10_000_000_000
 """After it a question is answered with NOT_READY, so that nobody waits for ever."""
-JOB_TTL_NS = 60_000_000_000
-"""An ended job's retained message is cleared then."""
+JOB_TTL_S = 60.0
+"""An ended job's retained message is cleared then; an MQTT 5 broker forgets it by itself, should the edge be gone."""
 
 
 class LibraryDoor(Protocol):
@@ -62,7 +61,7 @@ class _Open:
 
     request: Request
     asked_ns: int
-    reply_to: list[tuple[str, bytes]] = field(default_factory=list)
+    reply_to: list[ReplyTo] = field(default_factory=list)
 
 
 class Lending:
@@ -77,22 +76,24 @@ class Lending:
         self._open: dict[int, _Open] = {}
         self._asked: dict[tuple[str, str], int] = {}
         self._numbers = count(1)
-        self._ended_jobs: dict[Publication, int] = {}
-        self._shown_tracks: dict[str, Publication] = {}
+        self._jobs: dict[str, str] = {}
+        """Those that have not ended, and their tracks."""
+        self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
 
-    def request(self, topic: str, payload: bytes, reply_to: tuple[str, bytes], stamp: Stamp) -> Iterator[Publication]:
+    def request(self, topic: str, payload: bytes, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
             broken = {"verb": topic.rpartition("/")[2], "id": error.request_id}
-            yield self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
+            refusal = self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
+            yield from _with_copies(refusal, [reply_to])
             return
         asker = (request.caller, request.id)
         if answer := self._answers.get(*asker):
-            yield from self._copies(answer, [reply_to])
+            yield from _with_copies(answer, [reply_to])
         elif asker in self._asked:
             self._open[self._asked[asker]].reply_to.append(reply_to)
         else:
@@ -112,10 +113,10 @@ class Lending:
             late = {"answer": number, "result": "failed", "code": "NOT_READY", "reason": "the library takes too long"}
             yield from self._answered(late, stamp)
         for job, ended_ns in list(self._ended_jobs.items()):
-            if stamp.monotonic_ns - ended_ns <= JOB_TTL_NS:
+            if stamp.monotonic_ns - ended_ns <= JOB_TTL_S * 1e9:
                 break
             del self._ended_jobs[job]
-            yield contract.cleared(job)
+            yield self._scribe.cleared(contract.Job, job)
 
     def rest(self, resting: bool) -> None:
         """No further song is analysed while it rests; questions are answered."""
@@ -125,7 +126,7 @@ class Lending:
         """Ends the library's process."""
         self._door.close()
 
-    def _pass_on(self, request: Request, reply_to: tuple[str, bytes], stamp: Stamp) -> Iterator[Publication]:
+    def _pass_on(self, request: Request, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         refusal = self._refusal(request, stamp)
         number = next(self._numbers)
@@ -138,7 +139,7 @@ class Lending:
             if not self._door.ask(number, request.verb, args, request.caller):
                 refusal = {"code": "NOT_READY", "reason": "the library is not open yet; try again in a moment"}
         if refusal:
-            yield from self._copies(self._written(stamp, said, "rejected", refusal), [reply_to])
+            yield from _with_copies(self._written(stamp, said, "rejected", refusal), [reply_to])
             return
         self._open[number] = _Open(request, stamp.monotonic_ns, [reply_to])
         self._asked[request.caller, request.id] = number
@@ -160,8 +161,11 @@ class Lending:
                 yield from self._job(job, stamp)
             case {"track": dict(track)}:
                 yield self._track(track, stamp)
-            case {"gone": str(track)} if track in self._shown_tracks:
-                yield contract.cleared(self._shown_tracks.pop(track))
+            case {"gone": str(track)}:
+                yield self._scribe.cleared(contract.Track, track)
+                for job in [job for job, its in self._jobs.items() if its == track]:
+                    del self._jobs[job]
+                    yield self._scribe.cleared(contract.Job, job)
             case {"refused": refused}:
                 yield self._event(stamp, "job_failed", refused, {"file": refused["file"][:512]})
             case {"lost": str(reason)}:
@@ -181,7 +185,7 @@ class Lending:
         answer = self._written(stamp, said, news["result"], news)
         if news.get("code") != "NOT_READY":
             self._answers.put(*asker, answer)
-        yield from self._copies(answer, waiting.reply_to)
+        yield from _with_copies(answer, waiting.reply_to)
 
     def _carried_out(self, request: Request, news: dict[str, Any]) -> dict[str, Any]:
         order = dict(news["data"])
@@ -198,13 +202,6 @@ class Lending:
             code=more.get("code", ""), reason=_printable(more.get("reason", "")), data=more.get("data", {}),
         )  # fmt: skip
 
-    def _copies(self, answer: Publication, reply_to: list[tuple[str, bytes]]) -> Iterator[Publication]:
-        yield answer
-        for topic, correlation in reply_to:
-            if topic and not topic.startswith(CONTRACT_TOPICS):
-                # Never onto a topic of the contract: a reply must not steer a K1.
-                yield replace(answer, topic=topic, correlation=correlation)
-
     def _job(self, job: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         published = self._scribe.write(
             contract.Job, stamp, id=job["id"], track=job["track_id"], state=job["state"], stage=job["stage"][:64],
@@ -212,9 +209,13 @@ class Lending:
             code=job["code"] or "", reason=_printable(job["reason"] or ""),
             log_tail=tuple(_printable(line) for line in job["log_tail"][-20:]),
         )  # fmt: skip
-        yield published
-        if job["state"] in ("completed", "failed"):
-            self._ended_jobs[published] = stamp.monotonic_ns
+        ended = job["state"] in ("completed", "failed")
+        yield replace(published, expiry_s=JOB_TTL_S) if ended else published
+        if not ended:
+            self._jobs[job["id"]] = job["track_id"]
+        else:
+            self._jobs.pop(job["id"], None)
+            self._ended_jobs[job["id"]] = stamp.monotonic_ns
             self.figures[f"jobs_{job['state']}"] += 1
             if job["state"] == "completed" and job["started_ms"]:
                 self.figures["job_s_sum"] += max(0.0, job["finished_ms"] - job["started_ms"]) / 1000
@@ -225,14 +226,12 @@ class Lending:
         override = track["override"] or {}
         detail = {"filename": _printable(track["filename"]), "preset": track["preset"][:64], "source": track["source"],
                   "pinned": track["pinned"], "override_by": _printable(str(override.get("by", "")))}  # fmt: skip
-        published = self._scribe.write(
+        return self._scribe.write(
             contract.Track, stamp, id=track["id"], title=_printable(track["title"]), artist=_printable(track["artist"]),
             duration_ms=track["duration_ms"] or 0.0, bpm=track["bpm"] or 0.0, status=track["status"],
             version=track["version"] or 0, updated_ms=track["updated_ms"],
             detail={key: value for key, value in detail.items() if value != ""},
         )  # fmt: skip
-        self._shown_tracks[track["id"]] = published
-        return published
 
     def _event(
         self, stamp: Stamp, kind: str, said: dict[str, Any], data: dict[str, Any], *, severity: str = ""
@@ -240,6 +239,12 @@ class Lending:
         severity = severity or ("warning" if said.get("code") else "info")
         return self._scribe.write(contract.Event, stamp, kind=kind, severity=severity, code=said.get("code") or "",
                                   reason=_printable(said.get("reason") or ""), data=data)  # fmt: skip
+
+
+def _with_copies(answer: Publication, reply_to: Iterable[ReplyTo]) -> Iterator[Publication]:
+    yield answer
+    for each in reply_to:
+        yield from each.copies(answer)
 
 
 def _printable(text: str) -> str:

@@ -159,6 +159,16 @@ def test_auto_takes_sixteen_and_no_more():
     assert len(driver.devices) == MAX_DEVICES
 
 
+def test_auto_gives_the_place_of_a_lost_k1_to_a_new_one():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES):
+        driver.heard(f"k1-{i}", ready=True)
+    driver.heard("k1-3", ready=False)
+    driver.heard("new", ready=True)
+    assert len(driver.devices) == MAX_DEVICES
+    assert "new" in driver.devices and "k1-3" not in driver.devices
+
+
 def test_strangers_are_ignored_when_the_k1s_are_listed():
     driver = driver_of()
     driver.heard("stranger", ready=True)

@@ -196,6 +196,13 @@ def test_the_answer_goes_to_the_response_topic_too(hands):
     assert copy.correlation == b"42"
 
 
+def test_who_asks_in_a_way_nobody_understands_is_told_where_the_answer_was_wanted(hands):
+    reply_to = ReplyTo("apps/alice/inbox", b"42")
+    refusal, copy = hands.request("k1/v1/hall/edge/pi/request/scene.hold", b"{", reply_to, when())
+    assert (copy.topic, copy.correlation, copy.payload) == (*reply_to, refusal.payload)
+    assert json.loads(copy.payload)["code"] == "INVALID_REQUEST"
+
+
 def test_a_response_topic_can_not_be_used_to_steer_a_k1(hands):
     sent = ask(hands, "scene.hold", reply_to="k1/v1/hall/device/porch/cmd/scene")
     assert all("/device/" not in p.topic for p in sent)

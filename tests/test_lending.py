@@ -3,10 +3,10 @@ from collections import deque
 
 import pytest
 
-from k1edge.hands import RefusedError
+from k1edge.hands import RefusedError, ReplyTo
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
-from k1edge.lending import JOB_TTL_NS, PATIENCE_NS, Lending
+from k1edge.lending import JOB_TTL_S, PATIENCE_NS, Lending
 from k1edge.library.errors import Code
 
 TRACK = {
@@ -73,7 +73,7 @@ def at(second: float = 0.0) -> Stamp:
 def ask(lending, verb: str, request_id: str = "q1", reply_to=("", b""), second: float = 0.0, **args) -> list:
     topic = f"k1/v1/bar/edge/edge-1/request/{verb}"
     payload = json.dumps({"id": request_id, "caller": "app", "args": args}).encode()
-    return list(lending.request(topic, payload, reply_to, at(second)))
+    return list(lending.request(topic, payload, ReplyTo(*reply_to), at(second)))
 
 
 def said(lending, *news: dict, second: float = 0.0) -> list[tuple[str, contract.Message]]:
@@ -149,7 +149,7 @@ def test_a_job_is_retained_until_a_minute_after_its_end(lending):
     ended = said(lending, {"job": JOB | {"state": "failed", "code": "NO_MUSIC", "reason": "silence", "eta_s": None}})
     assert [message.kind for _, message in ended[1:]] == ["job_failed"]
     assert ended[1][1].code == "NO_MUSIC"
-    (cleared,) = lending.process(at(JOB_TTL_NS / 1e9 + 1))
+    (cleared,) = lending.process(at(JOB_TTL_S + 1))
     assert (cleared.topic, cleared.payload, cleared.retain) == (topic, b"", True)
 
 
@@ -159,7 +159,22 @@ def test_a_track_is_retained_until_it_is_gone(lending):
     assert "\x1b" not in track.title
     ((gone, publication),) = said(lending, {"gone": TRACK["id"]})
     assert gone == topic and publication.payload == b""
-    assert said(lending, {"gone": TRACK["id"]}) == []
+
+
+def test_a_track_of_an_earlier_life_is_cleared_too(lending):
+    ((topic, publication),) = said(lending, {"gone": TRACK["id"]})
+    assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and (publication.payload, publication.retain) == (b"", True)
+
+
+def test_a_job_whose_track_is_gone_is_cleared_with_it(lending):
+    ((job, _),) = said(lending, {"job": JOB})
+    assert [topic for topic, _ in said(lending, {"gone": TRACK["id"]})][1:] == [job]
+
+
+def test_a_newer_broker_forgets_an_ended_job_by_itself(lending):
+    lending.door.news.extend(({"job": JOB}, {"job": JOB | {"state": "completed"}}))
+    jobs = [p for _ in range(2) for p in lending.process(at()) if "/job/" in p.topic]
+    assert [p.expiry_s for p in jobs] == [None, JOB_TTL_S]
 
 
 def test_a_refused_file_and_a_lost_librarian_are_events(lending):

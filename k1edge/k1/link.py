@@ -180,6 +180,8 @@ class Link:
                 self.last_reason = session.reason
         except FAILURES as error:
             session.reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        except Exception as error:  # whatever paho stumbles over in a broken broker's bytes ends the session, never the link
+            session.reason = f"the broker's words cannot be read ({type(error).__name__}: {error})"
         unconfirmed = session.shut()
         if session.rebuffed:
             self._identity = replace(self._identity, curiosities=())

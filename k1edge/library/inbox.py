@@ -1,7 +1,7 @@
 """The drop folder: a file put there is queued once it has stopped growing.
 
 Consumes a directory, emits jobs. Looks when told to; remembers what it has queued or refused, so that a restart repeats
-nothing, and sees a replaced file as a new one.
+nothing, and sees a replaced file as a new one. What was taken away it forgets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Inbox:
         """Queues what has not changed since the last look."""
         stamps = {entry.name: _stamp(entry) for entry in os.scandir(self._folder) if not entry.name.startswith(".")}
         settled = [name for name, stamp in stamps.items() if stamp and self._seen.get(name) == stamp]
+        gone = self._seen.keys() - stamps.keys()
         self._seen = stamps
+        if gone:
+            self._db.executemany("DELETE FROM inbox WHERE name = ?", [(os.fsencode(name),) for name in gone])
         for name in settled:
             if not self._is_known(name, stamps[name]):
                 self._take(name, stamps[name])

@@ -54,7 +54,6 @@ class Librarian:
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
         self._due_s = {"inbox": 0.0, "upkeep": 0.0}
-        self._told_counts: Document = {}
 
     def run(self) -> None:
         """Until the other side is gone."""
@@ -104,7 +103,7 @@ class Librarian:
         if now_s >= self._due_s["upkeep"]:
             self._due_s["upkeep"] = now_s + UPKEEP_S
             for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):
-                self._tell({"gone": track.partition(" ")[0]})
+                self._tell_track(track.partition(" ")[0])  # of some only an old version went
 
     def _tell_job(self, job: Document) -> None:
         self._tell({"job": job, "queue": self._jobs.counts() if hasattr(self, "_jobs") else {}})

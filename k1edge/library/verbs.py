@@ -27,8 +27,8 @@ REPLY_BYTES = 120_000
 ENVELOPE_POINTS = 400
 """Per band, of a reply: what a screen can show; a caller may ask for up to MOST_POINTS."""
 MOST_POINTS = 1_500
-KEPT_ANSWERS = 512
-"""About 10 KB each, without envelopes."""
+KEPT_BYTES = 5_000_000
+"""Of answers, as they are sent; in memory it is some five times that. One without envelopes takes about 10 KB."""
 LAYERS = ("rhythm", "frequency", "dynamics", "spectral", "annotations")
 OVERRIDE_LIMIT = 20_000
 """Beats in one request: two hours of music."""
@@ -39,7 +39,8 @@ class Verbs:
 
     def __init__(self, library: Library, jobs: Jobs) -> None:
         self._library, self._jobs = library, jobs
-        self._kept: OrderedDict[tuple, Document] = OrderedDict()
+        self._kept: OrderedDict[tuple, tuple[Document, int]] = OrderedDict()
+        self._kept_bytes = 0
         self._verbs: dict[str, Callable[..., Any]] = {
             "track.list": self._track_list,
             "track.get": self._track_get,
@@ -102,13 +103,21 @@ class Verbs:
             raise LibraryError(Code.INVALID_REQUEST, f"there is no layer {sorted(unknown)[0]!r}; there are {', '.join(LAYERS)}")
         key = (track, n, *sorted(layers), from_ms, to_ms, points)
         if key not in self._kept:
-            self._kept[key] = self._excerpt(track, n, tuple(layers), (from_ms, to_ms, min(points, MOST_POINTS)))
-            while len(self._kept) > KEPT_ANSWERS:
-                self._kept.popitem(last=False)
+            self._keep(key, *self._excerpt(track, n, tuple(layers), (from_ms, to_ms, min(points, MOST_POINTS))))
         self._kept.move_to_end(key)
-        return {"track": summary, "version": n} | self._kept[key]
+        return {"track": summary, "version": n} | self._kept[key][0]
 
-    def _excerpt(self, track: str, n: int, layers: tuple[str, ...], window: tuple[float, float, int]) -> Document:
+    def _keep(self, key: tuple, answer: Document, size: int) -> None:
+        self._kept[key] = answer, size
+        self._kept_bytes += size
+        while self._kept_bytes > KEPT_BYTES:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._kept_bytes -= freed
+
+    def _excerpt(
+        self, track: str, n: int, layers: tuple[str, ...], window: tuple[float, float, int]
+    ) -> tuple[Document, int]:
+        """What was asked for, and how many bytes it takes."""
         song = self._library.document(track, n)
         first_ms, last_ms, points = window
         found = {name: song["layers"][name] for name in layers if name in song["layers"]}
@@ -119,8 +128,9 @@ class Verbs:
                 bands = song["layers"]["frequency"]
                 found["frequency"] = {name: _thinned(bands[name], first_ms, last_ms, points) for name in BANDS}
             answer = {"metadata": song["metadata"], "global_metrics": song["global_metrics"], "layers": found}
-            if len(write_json(answer)) <= REPLY_BYTES:
-                return answer
+            size = len(write_json(answer))
+            if size <= REPLY_BYTES:
+                return answer, size
             if "frequency" not in found or points <= 1:
                 raise LibraryError(Code.INVALID_REQUEST, "the answer is too long: ask for fewer layers, or from_ms .. to_ms")
             points //= 2

@@ -17,6 +17,7 @@ from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import BACKOFF_MAX_S, BACKOFF_MIN_S, INBOX_LIMIT, RECEIVE_LIMIT, Identity, Link, backoff_s
 from k1edge.k1.outbox import LIVE_LIMIT
+from k1edge.k1.session import Session
 from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
 
@@ -103,6 +104,21 @@ def test_a_broker_that_talks_nonsense_is_left_and_tried_again(nonsense):
     with scripted_broker(nonsense, hang_up=True) as url, linked(MqttSettings(url=url, protocol="5")) as link:
         eventually(lambda: link.counters.failures >= 3)
         assert not link.connected
+
+
+def test_whatever_a_session_dies_of_the_link_goes_on(mosquitto, monkeypatch):
+    exchange, dead = Session.exchange, []
+
+    def stumble(session, *args):
+        if session.connected and not dead:
+            dead.append(session)
+            raise TypeError("an answer nobody has foreseen")
+        exchange(session, *args)
+
+    monkeypatch.setattr(Session, "exchange", stumble)
+    with linked(mosquitto.settings()) as link:
+        eventually(lambda: link.counters.connects == 2)
+        assert link.parting == "the broker's words cannot be read (TypeError: an answer nobody has foreseen)"
 
 
 def test_why_a_broker_sent_us_away_is_kept():

@@ -181,9 +181,18 @@ def test_a_name_becomes_a_level():
 
 def test_clearing_is_an_empty_retained_message(scribe):
     job = scribe.write(contract.Job, STAMP, id="j1", state="completed")
-    clear = contract.cleared(job)
+    clear = scribe.cleared(contract.Job, "j1")
     assert (clear.topic, clear.payload, clear.retain) == (job.topic, b"", True)
     assert job.topic.endswith("/job/j1")
+
+
+def test_a_topic_that_was_cleared_is_remembered_no_longer(scribe):
+    for number in range(50):
+        scribe.write(contract.Job, STAMP, id=f"j{number}", state="completed")
+        scribe.cleared(contract.Job, f"j{number}")
+    again = scribe.write(contract.Job, STAMP, id="j1", state="queued")
+    assert contract.decode(again.topic, again.payload).seq == 0
+    assert len(scribe._seq) == 1
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 500), st.floats(0, 500), st.floats(0, 50))

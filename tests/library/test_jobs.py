@@ -234,6 +234,18 @@ def test_the_inbox_says_once_what_it_refuses(queue):
     assert len(refused) == 2
 
 
+def test_the_inbox_forgets_what_was_taken_away(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    for n in range(3):
+        (queue.music / "inbox" / f"notes {n}.txt").write_text("buy milk")
+    for _ in range(2):
+        inbox.look()
+    (queue.music / "inbox" / "notes 1.txt").unlink()
+    inbox.look()
+    remembered = {row["name"] for row in queue.library.db.execute("SELECT name FROM inbox")}
+    assert remembered == {b"notes 0.txt", b"notes 2.txt"}
+
+
 def test_no_job_is_lost_done_twice_or_half_written_when_the_queue_is_killed(tmp_path):
     """`scripts/bench jobs` does this fifty times with real analyses."""
     draw = random.Random(5)

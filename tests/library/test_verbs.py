@@ -6,7 +6,7 @@ from k1edge.genesis.document import ENGINE, seal
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs, Rules
 from k1edge.library.store import Library, TrackFacts
-from k1edge.library.verbs import REPLY_BYTES, Verbs
+from k1edge.library.verbs import KEPT_BYTES, REPLY_BYTES, Verbs
 from tests.genesis.songs import song_v4
 from tests.library.queue_process import ANALYST
 
@@ -54,6 +54,15 @@ def test_a_track_comes_with_the_layers_that_are_asked_for(verbs):
     bands = verbs.answer("track.get", {"track": TRACK, "layers": ["frequency"], "points": 50})["layers"]["frequency"]
     assert len(bands["bass"]) == 50
     assert max(point["intensity"] for point in bands["bass"]) == 0.96
+
+
+def test_answers_are_kept_up_to_a_size_however_many_windows_are_asked_for(verbs):
+    asked = {"track": TRACK, "layers": ["rhythm", "frequency"], "points": 1500}
+    for from_ms in range(400):
+        verbs.answer("track.get", asked | {"from_ms": float(from_ms)})
+    sizes = [size for _, size in verbs._kept.values()]
+    assert 0.9 * KEPT_BYTES < sum(sizes) == verbs._kept_bytes <= KEPT_BYTES
+    assert len(sizes) < 400
 
 
 def test_a_window_of_a_track_holds_only_what_is_inside(verbs):

@@ -141,10 +141,11 @@ class Scribe:
         self._seq[where] = seq + 1
         return Publication(where, payload, message.QOS, message.RETAIN, message.EXPIRY_S)
 
-
-def cleared(retained: Publication) -> Publication:
-    """The publication that makes a broker forget a retained one."""
-    return Publication(retained.topic, b"", retained.qos, True)
+    def cleared(self, model: type[Message], last: str) -> Publication:
+        """What makes a broker forget this node's retained message; its topic begins anew, should there be another."""
+        where = topic(model, self._site, self._node, last)
+        self._seq.pop(where, None)
+        return Publication(where, b"", model.QOS, True)
 
 
 def _told(fault: ErrorDetails) -> str:
