@@ -21,8 +21,8 @@ class Command(SimpleNamespace):
         return Command(**{**vars(self), **update})
 
 
-def beat(number, due_in_ms, tick=True):
-    return Command(LEAF="cmd/beat", number=number, due_in_ms=due_in_ms, tick=tick, strength=1.0)
+def beat(number, due_in_ms, tick=True, bpm=120.0):
+    return Command(LEAF="cmd/beat", number=number, due_in_ms=due_in_ms, tick=tick, strength=1.0, bpm=bpm)
 
 
 def macro(**levels):
@@ -98,7 +98,7 @@ def random_stream(rng):
         kind = rng.random()
         if kind < 0.45:
             number += int(rng.random() < 0.8)
-            stream.append((at, beat(number, float(rng.uniform(-50, 300)))))
+            stream.append((at, beat(number, float(rng.uniform(-50, 300)), bpm=float(rng.uniform(30, 300)))))
         elif kind < 0.85:
             extreme = rng.random() < 0.5
             values = rng.integers(0, 2, 5) if extreme else rng.random(5)
@@ -145,6 +145,20 @@ def test_house_at_128_bpm_is_left_alone():
     limiter = Limiter()
     assert [limiter.process(c, at) for at, c in stream] == [(c,) for _, c in stream]
     assert not limiter.stopped
+
+
+@pytest.mark.parametrize(("bpm", "share"), [(128.0, 0.97), (150.0, 0.97), (168.0, 0.97), (175.0, 0.9)])
+def test_macros_that_dance_take_hardly_a_beat_from_fast_music(bpm, share):
+    period, rng = 60_000 / bpm, np.random.default_rng(22)
+    beats = [(n * period - 150.0, beat(n, 150.0, bpm=bpm)) for n in range(1, 120)]
+    levels = [(float(at), np.clip(np.exp(-(at % period) / 120) + rng.normal(0, 0.15, len(MACROS)), 0, 1)) for at in
+              np.arange(0, beats[-1][0], 20)]
+    macros = [(at, macro(**dict(zip(MACROS, map(float, level), strict=True)))) for at, level in levels]
+    sent = played(sorted(beats + macros, key=lambda each: each[0]))
+    shown = [c for _, c in sent if c.LEAF == "cmd/beat" and c.tick]
+    moved = {c.energy for _, c in sent if c.LEAF == "cmd/macro"}
+    assert len(shown) >= share * len(beats)
+    assert len(moved) > len(beats), "and the macros still move"
 
 
 def test_a_correction_is_not_a_second_flash():
