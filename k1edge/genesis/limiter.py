@@ -46,7 +46,7 @@ RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most."""
 FORESEEN = 3
 """Beats to come at the present tempo for which macros leave room: where both want to flash, the beat does. Three is a second's
-worth; without them macros took a fifth to a third of all beats from songs of 166 and 169 bpm."""
+worth; without them macros took a fifth of all beats from a song of 166 bpm."""
 MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
 
 Change = tuple[float, int]
