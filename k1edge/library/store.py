@@ -178,12 +178,16 @@ class Library:
 
     def artefact(self, track_id: str, n: int, name: str) -> bytes:
         """One file of a version, verified."""
-        row = self.db.execute(
-            "SELECT sha256 FROM artefacts WHERE track_id = ? AND n = ? AND name = ?", (track_id, n, name)
-        ).fetchone()
-        if row is None:
+        sha256 = self.sha256(track_id, n, name)
+        if sha256 is None:
             raise LibraryError(Code.ARTIFACT_NOT_FOUND, f"version {n} of {track_id} has no {name!r}")
-        return read_verified(self.path(track_id, n, name), row["sha256"])
+        return read_verified(self.path(track_id, n, name), sha256)
+
+    def sha256(self, track_id: str, n: int, name: str = MAP_NAME) -> str | None:
+        """Of one file of a version, as it was written; None if there is none."""
+        sql = "SELECT sha256 FROM artefacts WHERE track_id = ? AND n = ? AND name = ?"
+        row = self.db.execute(sql, (track_id, n, name)).fetchone()
+        return row and row["sha256"]
 
     def _version(self, track_id: str, n: int | None) -> int:
         track = self.get(track_id)

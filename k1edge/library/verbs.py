@@ -101,7 +101,8 @@ class Verbs:
             return {"track": summary, "version": None, "layers": {}}
         if unknown := set(layers) - set(LAYERS):
             raise LibraryError(Code.INVALID_REQUEST, f"there is no layer {sorted(unknown)[0]!r}; there are {', '.join(LAYERS)}")
-        key = (track, n, *sorted(layers), from_ms, to_ms, points)
+        # By what is in it: a track that was purged and came back counts its versions from 1 again.
+        key = (track, n, self._library.sha256(track, n), *sorted(layers), from_ms, to_ms, points)
         if key not in self._kept:
             self._keep(key, *self._excerpt(track, n, tuple(layers), (from_ms, to_ms, min(points, MOST_POINTS))))
         self._kept.move_to_end(key)

@@ -6,6 +6,7 @@ from k1edge.genesis.document import ENGINE, seal
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs, Rules
 from k1edge.library.store import Library, TrackFacts
+from k1edge.library.upkeep import UNDO_S, prune, sweep
 from k1edge.library.verbs import KEPT_BYTES, REPLY_BYTES, Verbs
 from tests.genesis.songs import song_v4
 from tests.library.queue_process import ANALYST
@@ -63,6 +64,27 @@ def test_answers_are_kept_up_to_a_size_however_many_windows_are_asked_for(verbs)
     sizes = [size for _, size in verbs._kept.values()]
     assert 0.9 * KEPT_BYTES < sum(sizes) == verbs._kept_bytes <= KEPT_BYTES
     assert len(sizes) < 400
+
+
+def test_a_track_that_was_purged_and_came_back_is_not_answered_as_it_was(verbs, clock):
+    asked = {"track": TRACK, "version": 1}
+    assert len(verbs.answer("track.get", asked)["layers"]["rhythm"]["beat_grid_ms"]) == 32
+    verbs.answer("track.delete", {"track": TRACK})
+    clock.now_s += UNDO_S + 1
+    assert sweep(verbs.library) == [TRACK]
+    verbs.library.register(TrackFacts(TRACK + "0" * 48, "night.flac"))
+    verbs.library.add_version(TRACK, song(40), "analysis")
+    assert len(verbs.answer("track.get", asked)["layers"]["rhythm"]["beat_grid_ms"]) == 40
+
+
+def test_a_version_that_was_pruned_is_not_there_although_it_was_asked_for(verbs):
+    verbs.library.add_version(TRACK, song(40), "analysis")
+    asked = {"track": TRACK, "version": 1}
+    verbs.answer("track.get", asked)
+    verbs.library.limit_bytes = 1
+    assert prune(verbs.library)[0] == f"{TRACK} v1"
+    verbs.library.register(TrackFacts(TRACK + "0" * 48, "night.flac"))
+    assert code_of(verbs, "track.get", **asked) is Code.VERSION_NOT_FOUND
 
 
 def test_a_window_of_a_track_holds_only_what_is_inside(verbs):
