@@ -5,12 +5,12 @@ Consumes the pipeline and its frames; writes recordings below the state folder, 
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
 
 from k1edge import checkpoint, recorder
 from k1edge.config import Settings
+from k1edge.errand import Errand
 from k1edge.frames import GenesisFrame
 from k1edge.pipeline import Pipeline
 from k1edge.recorder import Recorder
@@ -47,18 +47,15 @@ class BlackBox:
             self._recorder.add(frame)
 
     def save(self, wait: bool = False) -> str:
-        """Writes all there is, in a thread that only writes, unless `wait`; returns the file, '' if off. Raises OSError."""
+        """Writes all there is, beside the loop unless `wait`; returns the file, '' if off. Raises OSError."""
         if self._recorder is None:
             return ""
         folder = state_folder() / "recordings"
         folder.mkdir(parents=True, exist_ok=True)
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}"
-        contents = self._recorder.contents()
-        writer = threading.Thread(target=recorder.save, args=(contents, folder, name), name="recorder", daemon=True)
-        try:
-            writer.start()
-        except RuntimeError as fault:
-            raise OSError(f"{fault}: the machine refuses another thread") from fault
+        write = partial(recorder.save, self._recorder.contents(), folder, name)
         if wait:
-            writer.join()
+            write()
+        else:
+            Errand(write)
         return str(folder / f"{name}.k1rec")

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 import statistics
-import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from k1edge.analysis.recording import Recorder
 from k1edge.beat.observation import Heard
+from k1edge.errand import Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 from k1edge.library.files import write_whole
 from k1edge.library.jobs import HEARD_SUFFIX
@@ -56,7 +57,7 @@ class SongCatcher:
         self._day: date | None = None
         self._recorder: Recorder | None = None
         self._fmt: StreamFormat | None = None
-        self._writer: threading.Thread | None = None
+        self._writer: Errand | None = None
         self._tempi: deque[tuple[int, float]] = deque(maxlen=2 * STEADY_BEATS + CHANGING_BEATS)
 
     def begin(self, fmt: StreamFormat) -> None:
@@ -110,19 +111,16 @@ class SongCatcher:
             return
         self._left_hops -= len(recorder)
         name = f"heard-{now:%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
-        work = (self._inbox / name, recorder)
-        writer = threading.Thread(target=_write, args=work, name="catcher", daemon=True)
         try:
-            writer.start()
-            self._writer = writer
-        except RuntimeError as fault:
+            self._writer = Errand(partial(_write, self._inbox / name, recorder))
+        except OSError as fault:
             log.warning("a song that was heard cannot be kept: %s", fault)
 
     def close(self) -> None:
         """Ends the song that is playing, and waits a moment until it is written."""
         self.end()
         if self._writer is not None:
-            self._writer.join(GOODBYE_S)
+            self._writer.wait(GOODBYE_S)
 
 
 def _write(path: Path, recorder: Recorder) -> None:

@@ -158,6 +158,14 @@ class Daemon:
 class StuckError(Exception):
     """The sound library does not return from closing a dead card: only a new process helps."""
 
+    @property
+    def before(self) -> BaseException | None:
+        """What the loop had died of already, if not of the sound."""
+        fault = self.__cause__
+        while isinstance(fault, AudioError):
+            fault = fault.__context__
+        return fault
+
 
 def _let_go(source: Source) -> None:
     try:
@@ -295,6 +303,6 @@ def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
         log.error("%s", error)
         return EX_UNAVAILABLE, ""
     except StuckError as error:
-        log.error("ending so that systemd starts afresh: %s", error)
+        log.error("ending so that systemd starts afresh: %s", error, exc_info=error.before)
         return EX_TEMPFAIL, ""
     return 0, restart

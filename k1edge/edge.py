@@ -183,7 +183,7 @@ class Edge:
     @property
     def restart(self) -> str:
         """Why the daemon must start anew; '' while it need not."""
-        return self._configuration.restart
+        return "because the link to the broker has died" if self._link.died else self._configuration.restart
 
     @property
     def headline(self) -> str:

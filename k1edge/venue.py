@@ -11,15 +11,18 @@ import contextlib
 import json
 import math
 import os
-import threading
+from functools import partial
 from pathlib import Path
 
 from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior
 from k1edge.config import BeatSettings
+from k1edge.errand import Errand
 
 NAME = "venue.json"
 WRITE_EVERY_S = 60.0
 """A person who taps writes once a minute, not once a tap: an SD card wears."""
+GOODBYE_S = 0.7
+"""A stop takes less than two seconds."""
 
 
 class Venue:
@@ -30,7 +33,7 @@ class Venue:
         self.prior = self._kept = _prior(settings, _lessons(self._path))
         """What a new stream begins with."""
         self._next_s = 0.0
-        self._writer: threading.Thread | None = None
+        self._writer: Errand | None = None
 
     def process(self, prior: TempoPrior, now_s: float) -> None:
         """What the tracker believes of the room by now."""
@@ -41,21 +44,20 @@ class Venue:
 
     def close(self) -> None:
         """The last lesson is kept, too."""
-        if self.prior != self._kept:
+        if self._is_at_rest(GOODBYE_S) and self.prior != self._kept:
             self._save()
-        if self._writer is not None:
-            self._writer.join()
+        self._is_at_rest(GOODBYE_S)
+
+    def _is_at_rest(self, limit_s: float) -> bool:
+        return self._writer is None or self._writer.wait(limit_s)
 
     def _save(self) -> None:
-        if self._writer is not None:
-            self._writer.join()
+        if not self._is_at_rest(0):
+            return  # a card that takes a minute for the last one: another time
         self._kept = self.prior
         content = json.dumps({"lessons": self.prior.components[1:]})
-        self._writer = threading.Thread(target=_write, args=(self._path, content), name="venue", daemon=True)
-        try:
-            self._writer.start()
-        except RuntimeError:  # the machine refuses another thread
-            self._writer = None
+        with contextlib.suppress(OSError):  # the machine refuses another thread
+            self._writer = Errand(partial(_write, self._path, content))
 
 
 def _write(path: Path, content: str) -> None:

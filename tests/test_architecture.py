@@ -1,6 +1,6 @@
 """The house keeps to its plan: imports go down only, each library has one door, and rooms stay small.
 
-The layers, from the top: door (`__main__`), programs, composition, edges, pure, facts. What stands in the package's top
+The layers, from the top: door (`__main__`), programs, composition, edges, pure, facts, ground. What stands in the package's top
 folder and is not named below is a program.
 """
 
@@ -20,6 +20,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
            for path in sorted(ROOT.rglob("*.py"))}  # fmt: skip
 
 LAYERS = {
+    "ground": ("errand",),
     "facts": ("frames", "device_facts", "config"),
     "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "driver", "publisher", "hands", "checkpoint", "selfscore", "health_gate", "guard"),
@@ -27,11 +28,12 @@ LAYERS = {
     "door": ("__main__",),
 }
 MAY_IMPORT = {
+    "ground": set(),
     "facts": {"facts"},
     "pure": {"facts", "pure"},
     "composition": {"facts", "pure", "composition"},
-    "edges": {"facts", "pure"},
-    "programs": {"facts", "pure", "composition", "edges", "programs"},
+    "edges": {"ground", "facts", "pure"},
+    "programs": {"ground", "facts", "pure", "composition", "edges", "programs"},
     "door": set(),
 }
 NEVER = {"dsp": ("beat", "genesis", "k1"), "beat": ("genesis", "k1"), "genesis": ("beat", "k1"), "k1": ("beat", "genesis")}
@@ -59,8 +61,8 @@ DOORS = {
     "sqlite3": ("library",),
     "prometheus_client": ("metrics",),
 }
-IMPURE = {"time", "threading", "multiprocessing", "concurrent", "asyncio", "queue", "socket", "select", "ssl", "signal",
-          "subprocess", "os", "pathlib", "shutil", "tempfile", "sqlite3", "logging", "random"}  # fmt: skip
+IMPURE = {"time", "_thread", "threading", "multiprocessing", "concurrent", "asyncio", "queue", "socket", "select", "ssl",
+          "signal", "subprocess", "os", "pathlib", "shutil", "tempfile", "sqlite3", "logging", "random"}  # fmt: skip
 """What the pure layer would do with the world: read its clock, wait for it, write to it, or be surprised by it."""
 
 MODULE_LIMIT = 320

@@ -29,7 +29,7 @@ def ended(catcher: SongCatcher) -> None:
     """Closed, and written however long a busy machine takes."""
     catcher.close()
     if catcher._writer is not None:
-        catcher._writer.join()
+        assert catcher._writer.wait(10)
 
 
 @pytest.fixture(scope="module")

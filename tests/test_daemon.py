@@ -20,11 +20,11 @@ class Card:
 
     fmt = FMT
 
-    def __init__(self, told, stuck=False):
-        self._told, self._stuck = told, stuck
+    def __init__(self, told, stuck=False, fault=GONE):
+        self._told, self._stuck, self._fault = told, stuck, fault
 
     def __iter__(self):
-        raise GONE
+        raise self._fault
         yield
 
     def close(self):
@@ -76,11 +76,18 @@ def test_the_k1s_are_released_before_a_dead_card_is_closed_and_told_once(edge, m
 
 
 def test_a_close_that_hangs_ends_the_process_after_everyone_was_told(edge):
-    with pytest.raises(StuckError):
+    with pytest.raises(StuckError) as ended:
         loop(edge, [Card(edge.told, stuck=True)]).follow_line()
+    assert ended.value.before is None
     assert edge.told == ["listens", "was disconnected", "closed"]
 
 
 def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
     assert max(BACKOFF_S) <= 3.0
     assert list(BACKOFF_S) == sorted(BACKOFF_S)
+
+
+def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(edge):
+    with pytest.raises(StuckError) as ended:
+        loop(edge, [Card(edge.told, stuck=True, fault=MemoryError())]).follow_line()
+    assert isinstance(ended.value.before, MemoryError)

@@ -41,6 +41,12 @@ def edge(link, monkeypatch, tmp_path):
     return edge
 
 
+def test_an_edge_whose_link_has_died_wants_to_start_anew(edge, monkeypatch):
+    assert not edge.restart
+    monkeypatch.setattr(Link, "died", True)
+    assert edge.restart == "because the link to the broker has died"
+
+
 def topics_of(pattern):
     """Those a stranger could use below one subscription: known ones, unknown ones, and what no sender should."""
     if not pattern.endswith("/+") and "/+/" not in pattern:

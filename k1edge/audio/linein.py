@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
 from k1edge.audio.holes import HoleFinder
+from k1edge.errand import Errand
 from k1edge.frames import AudioBlock, StreamFormat
 
 if TYPE_CHECKING:
@@ -241,10 +241,11 @@ def within(limit_s: float, action: Any, device: str) -> None:
         except Exception as error:
             failures.append(error)
 
-    thread = threading.Thread(target=run, name="audio close", daemon=True)
-    thread.start()
-    thread.join(limit_s)
-    if thread.is_alive():
+    try:
+        over = Errand(run).wait(limit_s)
+    except OSError as error:
+        raise AudioError(device, f"cannot be asked ({error})", "restart this process") from error
+    if not over:
         raise AudioError(device, f"does not respond within {limit_s:g} s", "restart this process")
     if failures:
         raise failures[0]

@@ -112,6 +112,11 @@ class Link:
         return session is not None and session.connected
 
     @property
+    def died(self) -> bool:
+        """Its thread has ended although nobody closed it (no memory was left, say): nothing will be sent any more."""
+        return self._thread.ident is not None and not self._closing and not self._thread.is_alive()
+
+    @property
     def protocol(self) -> str:
         """MQTT version spoken or tried."""
         return "5" if self._five else "3.1.1"

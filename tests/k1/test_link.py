@@ -121,6 +121,20 @@ def test_whatever_a_session_dies_of_the_link_goes_on(mosquitto, monkeypatch):
         assert link.parting == "the broker's words cannot be read (TypeError: an answer nobody has foreseen)"
 
 
+def test_a_link_whose_thread_has_died_says_so(monkeypatch):
+    def no_memory(*_args, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr("k1edge.k1.link.Session", no_memory)
+    monkeypatch.setattr(threading, "excepthook", lambda fault: None)
+    link = Link(MqttSettings(url="mqtt://127.0.0.1:1"), Identity("edge-a"))
+    assert not link.died
+    link.start()
+    eventually(lambda: link.died)
+    link.close()
+    assert not link.died
+
+
 def test_why_a_broker_sent_us_away_is_kept():
     accepted_then_taken_over = b"\x20\x03\x00\x00\x00\xe0\x02\x8e\x00"
     with scripted_broker(accepted_then_taken_over) as url, linked(MqttSettings(url=url)) as link:
