@@ -47,6 +47,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=0.0, help="of audio at the highest speed (the acceptance: 24)")
     parser.add_argument("--live-minutes", type=float, default=0.0, help="through the real daemon at real time (60)")
+    parser.add_argument("--through", choices=sorted(_soak_live.WAYS), default="server",
+                        help="what the daemon listens to: PulseAudio, or an ALSA card (default: %(default)s)")
     parser.add_argument("--report", type=Path, help="write the figures there, too, as they come")
     parser.add_argument("--songs", type=Path, help="a folder to keep the rendered songs in, for the next time")
     parser.add_argument("--seed", type=int, default=100, help="of the first song; 100-149 are nobody's to tune on")
@@ -57,7 +59,7 @@ def main() -> int:
         if args.hours:
             fast(songs, args.hours, report)
         if args.live_minutes:
-            _soak_live.run(Path(name), songs, args.live_minutes, report)
+            _soak_live.run(Path(name), songs, args.live_minutes, report, args.through)
     return 0
 
 
