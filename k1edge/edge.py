@@ -67,9 +67,7 @@ def subscriptions(site: str, edge: str) -> list[str]:
 class Edge:
     """The parts of one edge, joined."""
 
-    def __init__(
-        self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, score: Score | None = None
-    ) -> None:
+    def __init__(self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, score: Score | None = None) -> None:
         """`score`: of the stored map of the first stream."""
         settings = self._settings = start.settings
         self._link, self._scribe = link, scribe
@@ -101,6 +99,7 @@ class Edge:
         self._end = 0
         self._next_second_ns = self._next_telemetry_ns = 0
         self._seconds = 0
+        self._link_died = False
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
         self._send(self._discovery())
@@ -183,7 +182,7 @@ class Edge:
     @property
     def restart(self) -> str:
         """Why the daemon must start anew; '' while it need not."""
-        return "because the link to the broker has died" if self._link.died else self._configuration.restart
+        return "because the link to the broker has died" if self._link_died else self._configuration.restart
 
     @property
     def headline(self) -> str:
@@ -276,6 +275,7 @@ class Edge:
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
         step_s = self._wall.update(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self._seconds += 1
+        self._link_died = self._link.died
         stopped = self._driver.stopped
         if self._seconds % HOUR_S == 0:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))

@@ -44,6 +44,7 @@ def edge(link, monkeypatch, tmp_path):
 def test_an_edge_whose_link_has_died_wants_to_start_anew(edge, monkeypatch):
     assert not edge.restart
     monkeypatch.setattr(Link, "died", True)
+    edge.attend()
     assert edge.restart == "because the link to the broker has died"
 
 
