@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ from tests.end_to_end.k1 import K1OnTheWall
 from tests.sound import PCM, PulseLine, WireLine, as_pcm16, build_plugin
 
 LOOK_S, TELL_S, DAY_S = 10.0, 300.0, 86_400.0
-HOP_S = 0.01
+HOP_S, PATIENCE_S = 0.01, 10.0
 WARM_UP_S = 900.0
 """Ten minutes fill the flight recorder, and its oldest stretch of two and a half may be kept on top."""
 PAUSE_S = 4.0
@@ -43,33 +45,91 @@ def evening(wav: Path, songs: list[tuple[Path, np.ndarray]]) -> np.ndarray:
     return np.concatenate(beats)
 
 
-Begun = Callable[[], float]
-"""When the first sample was at the plug, s monotonic: to be asked once there is sound."""
+When = Callable[[np.ndarray], np.ndarray]
+"""When what is so many s into the evening was at the plug, s monotonic: to be asked once it has been there."""
+
+
+class Ear:
+    """Hears the line of a sound server beside the daemon, and knows when: a server has a start and a clock of its own.
+
+    A null sink was seen to begin 1.9 s after its player and to run 600 ppm fast: an hour's beats are two seconds out.
+    """
+
+    EVERY_S = 10.0
+    """The promptest delivery in so long tells how the clocks lie to each other."""
+
+    def __init__(self, line: PulseLine, wav: Path) -> None:
+        rate = f"--rate={line.rate_hz}"
+        command = ["parec", "--device=linein.monitor", rate, "--channels=1", "--format=s16le", "--latency-msec=20", "--raw"]
+        self._process = subprocess.Popen(command, env=line.env, stdout=subprocess.PIPE)
+        with soundfile.SoundFile(wav) as file:
+            self._first_in_wav = _first_sound(file.read(round(PAUSE_S) * RATE_HZ, dtype="int16"))
+        self._first: int | None = None
+        self._behind: list[tuple[float, float]] = []
+        """Position in s, and the least s by which the clock was ahead of it, in each stretch of EVERY_S."""
+        self._listens = threading.Event()
+        self._thread = threading.Thread(target=self._hear)
+        self._thread.start()
+        if not self._listens.wait(PATIENCE_S):
+            raise RuntimeError("parec hears nothing of the server, not even silence")
+
+    def _hear(self) -> None:
+        frames = 0
+        while data := os.read(self._process.stdout.fileno(), 1 << 16):
+            self._listens.set()
+            samples = np.frombuffer(data, np.int16)
+            if self._first is None and samples.any():
+                self._first = frames + _first_sound(samples)
+            frames += len(samples)
+            at_s = frames / RATE_HZ
+            behind_s = time.monotonic() - at_s
+            if not self._behind or at_s >= self._behind[-1][0] + self.EVERY_S:
+                self._behind.append((at_s, behind_s))
+            else:
+                self._behind[-1] = (self._behind[-1][0], min(behind_s, self._behind[-1][1]))
+
+    def when_s(self, evening_s: np.ndarray) -> np.ndarray:
+        """A `When`."""
+        if self._first is None:
+            raise RuntimeError("nothing was heard on the line")
+        at_s = evening_s + (self._first - self._first_in_wav) / RATE_HZ
+        begins_s, behind_s = np.array(self._behind).T
+        return at_s + np.interp(at_s, begins_s + self.EVERY_S / 2, behind_s)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._thread.join()
+
+
+def _first_sound(samples: np.ndarray) -> int:
+    return int(np.flatnonzero(samples)[0])
 
 
 @contextlib.contextmanager
-def through_server(wav: Path, _root: Path) -> Iterator[tuple[dict[str, str], Begun]]:
+def through_server(wav: Path, _root: Path) -> Iterator[tuple[dict[str, str], When]]:
     """Another program plays it into PulseAudio, which the daemon captures from; the environment for that."""
-    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as line:
-        player, began_s = line.play(wav), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as line, \
+            contextlib.closing(Ear(line, wav)) as ear:
+        player = line.play(wav)
         try:
-            yield {name: line.env[name] for name in ("HOME", "XDG_RUNTIME_DIR")}, lambda: began_s
+            yield {name: line.env[name] for name in ("HOME", "XDG_RUNTIME_DIR")}, ear.when_s
         finally:
             player.kill()
             player.wait()
 
 
 @contextlib.contextmanager
-def through_card(wav: Path, root: Path) -> Iterator[tuple[dict[str, str], Begun]]:
+def through_card(wav: Path, root: Path) -> Iterator[tuple[dict[str, str], When]]:
     """The same from an ALSA card that plays it."""
     line = WireLine(wav.parent / "wire", build_plugin(root))
     line.plug(as_pcm16(soundfile.read(wav, dtype="float32")[0]))
 
-    def begun_s() -> float:
+    def when_s(evening_s: np.ndarray) -> np.ndarray:
         start = line.starts()[0]
-        return start.monotonic_ns / 1e9 - start.position / RATE_HZ
+        return evening_s + start.monotonic_ns / 1e9 - start.position / RATE_HZ
 
-    yield line.env, begun_s
+    yield line.env, when_s
 
 
 WAYS = {"server": through_server, "card": through_card}
@@ -84,7 +144,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
         wav = Path(wire) / "evening.wav"
         truth_s = evening(wav, songs)
         with Control() as control, Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
-                WAYS[way](wav, root) as (env, begun_s):
+                WAYS[way](wav, root) as (env, when_s):
             witness = Witness(broker.port)
             sound = f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\n'
             config = write_config(folder, f'{sound}[mqtt]\nurl = "{broker.url}"\n')
@@ -94,11 +154,12 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
                 watch.follow(minutes * 60)
             finally:
                 told = watch.line()
-                flashes_s = wall.flashes_s() - begun_s()
+                shown_s, played_s = wall.flashes_s(), when_s(truth_s)
                 edge.close()
                 witness.close()
-        length_s = minutes * 60
-        sixth = [_f_between(truth_s, flashes_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
+        first_s, length_s = float(when_s(np.zeros(1))[0]), minutes * 60
+        played_s, shown_s = played_s - first_s, shown_s - first_s
+        sixth = [_f_between(played_s, shown_s, part) for part in ((0, length_s / 6), (length_s * 5 / 6, length_s))]
         report.write(
             f"LIVE through the {way}, END: {told}; light F first sixth {sixth[0]:.3f}, last sixth {sixth[1]:.3f}; restarts "
             f"{edge.starts - 1}; events lost, twice {witness.durable()}"
@@ -106,7 +167,7 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
 
 
 def _f_between(truth_s: np.ndarray, heard_s: np.ndarray, part: tuple[float, float]) -> float:
-    """What is constant in the way of capture is taken out first: the shift, of a player's start as well, that fits best."""
+    """What is constant in the way of capture is taken out first: the shift that fits best."""
     truth_s, heard_s = (each[(each >= part[0]) & (each < part[1])] for each in (truth_s, heard_s))
     if not len(truth_s) or not len(heard_s):
         return float("nan")
