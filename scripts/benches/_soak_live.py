@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from _control import Control, between
+from _ear import Ear
 from _soak_figures import Report, descriptors, f_measure, own_mb, written_mb
 from _venue import EDGE, RATE_HZ, Kept, Witness, children
 
@@ -23,7 +22,7 @@ from tests.end_to_end.k1 import K1OnTheWall
 from tests.sound import PCM, PulseLine, WireLine, as_pcm16, build_plugin
 
 LOOK_S, TELL_S, DAY_S = 10.0, 300.0, 86_400.0
-HOP_S, PATIENCE_S = 0.01, 10.0
+HOP_S = 0.01
 WARM_UP_S = 900.0
 """Ten minutes fill the flight recorder, and its oldest stretch of two and a half may be kept on top."""
 PAUSE_S = 4.0
@@ -47,63 +46,6 @@ def evening(wav: Path, songs: list[tuple[Path, np.ndarray]]) -> np.ndarray:
 
 When = Callable[[np.ndarray], np.ndarray]
 """When what is so many s into the evening was at the plug, s monotonic: to be asked once it has been there."""
-
-
-class Ear:
-    """Hears the line of a sound server beside the daemon, and knows when: a server has a start and a clock of its own.
-
-    A null sink was seen to begin 1.9 s after its player and to run 600 ppm fast: an hour's beats are two seconds out.
-    """
-
-    EVERY_S = 10.0
-    """The promptest delivery in so long tells how the clocks lie to each other."""
-
-    def __init__(self, line: PulseLine, wav: Path) -> None:
-        rate = f"--rate={line.rate_hz}"
-        command = ["parec", "--device=linein.monitor", rate, "--channels=1", "--format=s16le", "--latency-msec=20", "--raw"]
-        self._process = subprocess.Popen(command, env=line.env, stdout=subprocess.PIPE)
-        with soundfile.SoundFile(wav) as file:
-            self._first_in_wav = _first_sound(file.read(round(PAUSE_S) * RATE_HZ, dtype="int16"))
-        self._first: int | None = None
-        self._behind: list[tuple[float, float]] = []
-        """Position in s, and the least s by which the clock was ahead of it, in each stretch of EVERY_S."""
-        self._listens = threading.Event()
-        self._thread = threading.Thread(target=self._hear)
-        self._thread.start()
-        if not self._listens.wait(PATIENCE_S):
-            raise RuntimeError("parec hears nothing of the server, not even silence")
-
-    def _hear(self) -> None:
-        frames = 0
-        while data := os.read(self._process.stdout.fileno(), 1 << 16):
-            self._listens.set()
-            samples = np.frombuffer(data, np.int16)
-            if self._first is None and samples.any():
-                self._first = frames + _first_sound(samples)
-            frames += len(samples)
-            at_s = frames / RATE_HZ
-            behind_s = time.monotonic() - at_s
-            if not self._behind or at_s >= self._behind[-1][0] + self.EVERY_S:
-                self._behind.append((at_s, behind_s))
-            else:
-                self._behind[-1] = (self._behind[-1][0], min(behind_s, self._behind[-1][1]))
-
-    def when_s(self, evening_s: np.ndarray) -> np.ndarray:
-        """A `When`."""
-        if self._first is None:
-            raise RuntimeError("nothing was heard on the line")
-        at_s = evening_s + (self._first - self._first_in_wav) / RATE_HZ
-        begins_s, behind_s = np.array(self._behind).T
-        return at_s + np.interp(at_s, begins_s + self.EVERY_S / 2, behind_s)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._thread.join()
-
-
-def _first_sound(samples: np.ndarray) -> int:
-    return int(np.flatnonzero(samples)[0])
 
 
 @contextlib.contextmanager

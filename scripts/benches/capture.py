@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -14,6 +15,8 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from _ear import Ear  # noqa: E402
+
 from k1edge.audio.demo import demo_song  # noqa: E402
 from tests.brokers import Mosquitto, eventually  # noqa: E402
 from tests.end_to_end.daemon import DaemonProcess  # noqa: E402
@@ -23,45 +26,45 @@ from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin  # noqa: E40
 
 DATA = ROOT.parent / "shared/bench/beats/data"
 EXCERPTS = ("loops/sp_safari_120", "lmms/Thomasso-AxeFromThe80s")
-LEAD_IN_S = 0.5
+RATE_HZ, LEAD_IN_S = 44_100, 0.5
 
 
 def pieces(data: Path, names: list[str]):
-    """(name, samples at 44.1 kHz, true beats in s)."""
+    """(name, samples at RATE_HZ, true beats in s)."""
     song = demo_song()
     yield "the demo song", song.samples, song.truth.beats_s
     for name in names:
         samples, rate_hz = soundfile.read(data / f"{name}.ogg", dtype="float32")
-        if rate_hz != song.rate_hz:
-            sys.exit(f"{name}: {rate_hz} Hz; this bench plays {song.rate_hz} Hz")
+        if rate_hz != RATE_HZ:
+            sys.exit(f"{name}: {rate_hz} Hz; this bench plays {RATE_HZ} Hz")
         yield name, samples, np.loadtxt(data / f"{name}.beats", ndmin=2)[:, 0]
 
 
-def through_alsa(folder: Path, library: Path, samples: np.ndarray, rate_hz: int) -> tuple[np.ndarray, float]:
-    """Flashes, and when the piece's first sample was at the plug: s, monotonic."""
+def through_alsa(folder: Path, library: Path, samples: np.ndarray, beats_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flashes, and when the piece's beats were at the plug: s, monotonic."""
     line = WireLine(folder / "wire", library)
     line.plug(as_pcm16(samples), once=True)
     with Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
-            DaemonProcess(*listening(folder, broker, rate_hz), env=line.env) as daemon:
+            DaemonProcess(*listening(folder, broker, RATE_HZ), env=line.env) as daemon:
         eventually(line.starts, "capture runs")
-        time.sleep(len(samples) / rate_hz + 0.5)
+        time.sleep(len(samples) / RATE_HZ + 0.5)
         daemon.stop()
         start = line.starts()[-1]
-        return wall.flashes_s(), start.monotonic_ns / 1e9 - start.position / rate_hz
+        return wall.flashes_s(), beats_s + start.monotonic_ns / 1e9 - start.position / RATE_HZ
 
 
-def through_pulse(folder: Path, samples: np.ndarray, rate_hz: int) -> tuple[np.ndarray, float]:
-    """The same, with another program playing; when its first sample came out is only known roughly."""
+def through_pulse(folder: Path, samples: np.ndarray, beats_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same, with another program playing, on the server's own clock."""
     piece = folder / "piece.wav"
-    soundfile.write(piece, np.r_[np.zeros(round(LEAD_IN_S * rate_hz), np.float32), samples], rate_hz)
-    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), rate_hz).running() as line, \
+    soundfile.write(piece, np.r_[np.zeros(round(LEAD_IN_S * RATE_HZ), np.float32), samples], RATE_HZ)
+    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as line, \
             Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
-            DaemonProcess(*listening(folder, broker, rate_hz), env=line.env) as daemon:
+            DaemonProcess(*listening(folder, broker, RATE_HZ), env=line.env) as daemon:
         eventually(lambda: "listening" in daemon.stderr, "capture runs")
-        player, began_s = line.play(piece), time.monotonic()
-        player.wait()
-        daemon.stop()
-        return wall.flashes_s(), began_s + LEAD_IN_S
+        with contextlib.closing(Ear(line, piece)) as ear:
+            line.play(piece).wait()
+            daemon.stop()
+            return wall.flashes_s(), ear.when_s(LEAD_IN_S + beats_s)
 
 
 def main() -> int:
@@ -74,11 +77,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as root:
         library = build_plugin(Path(root))
         for number, (name, samples, beats_s) in enumerate(pieces(args.data, args.excerpts)):
-            for way, capture in (("ALSA", lambda f, s, r: through_alsa(f, library, s, r)), ("PulseAudio", through_pulse)):
+            for way, capture in (("ALSA", lambda f, s, b: through_alsa(f, library, s, b)), ("PulseAudio", through_pulse)):
                 folder = Path(root) / f"{number}-{way}"
                 folder.mkdir()
-                flashes_s, began_s = capture(folder, samples, 44_100)
-                errors_s = on_the_beat(flashes_s, began_s + beats_s)
+                errors_s = on_the_beat(*capture(folder, samples, beats_s))
                 offset_s = np.median(errors_s)
                 share = np.mean(np.abs(errors_s - offset_s) <= TOLERANCE_S)
                 print(f"{name:<30} {way:<11} {len(errors_s):>5}  {offset_s * 1000:>+8.1f}   {share:7.1%}", flush=True)
