@@ -38,6 +38,7 @@ class Ear:
         self._thread = threading.Thread(target=self._hear)
         self._thread.start()
         if not self._listens.wait(PATIENCE_S):
+            self.close()
             raise RuntimeError("parec hears nothing of the server, not even silence")
 
     def _hear(self) -> None:

@@ -27,8 +27,6 @@ WARM_UP_S = 900.0
 """Ten minutes fill the flight recorder, and its oldest stretch of two and a half may be kept on top."""
 PAUSE_S = 4.0
 """A song ends with silence: then it is caught, and analysed."""
-SHIFTS_S = np.arange(-0.05, 0.3, 0.01)
-"""Less than half a beat apart from end to end, but for the fastest music."""
 
 
 def evening(wav: Path, songs: list[tuple[Path, np.ndarray]]) -> np.ndarray:
@@ -109,11 +107,12 @@ def run(root: Path, songs: list[tuple[Path, np.ndarray]], minutes: float, report
 
 
 def _f_between(truth_s: np.ndarray, heard_s: np.ndarray, part: tuple[float, float]) -> float:
-    """What is constant in the way of capture is taken out first: the shift that fits best."""
+    """What is constant in the way of capture is taken out first."""
     truth_s, heard_s = (each[(each >= part[0]) & (each < part[1])] for each in (truth_s, heard_s))
     if not len(truth_s) or not len(heard_s):
         return float("nan")
-    return max(f_measure(truth_s, heard_s - shift_s) for shift_s in SHIFTS_S)
+    nearest = heard_s[np.abs(truth_s[:, None] - heard_s[None, :]).argmin(axis=1)] - truth_s
+    return f_measure(truth_s, heard_s - np.median(nearest[np.abs(nearest) < 0.1]))
 
 
 class Late:
