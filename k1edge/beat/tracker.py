@@ -2,8 +2,8 @@
 
 Consumes `AudioBlock` and `FeatureFrame`, emits `BeatState`, 100 a second. `bar_pointer` holds the model and its equations,
 `observation` and `network` what is heard, `belief` reads the answer, `lock` says how sure it is, `announcer` keeps the
-promise of one announcement a beat, `bars` counts. Times are hops unless they are said to be steps of the bar pointer.
-Nothing happens before the first sound, so that the silence before it changes nothing.
+promise of one announcement a beat, `changes` hears where bars begin, `bars` counts. Times are hops unless they are said to be
+steps of the bar pointer. Nothing happens before the first sound, so that the silence before it changes nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Protocol
 import numpy as np
 
 from k1edge.beat.accents import Accents
-from k1edge.beat.announcer import Announcer
+from k1edge.beat.announcer import Announcement, Announcer
 from k1edge.beat.bar_pointer import STEP_HOPS, STEPS_PER_S, BarPointer
 from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
+from k1edge.beat.changes import Changes
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
@@ -62,6 +63,7 @@ class BarPointerTracker:
         self._reader = Reader(self._pointer)
         self._hands = Hands(self._pointer, self._reader)
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
+        self._changes = Changes(self._pointer.per_bar, self._pointer.position)
         self._accents = Accents(self._latency)
         self._lock = Lock()
         self._announcer = Announcer(settings.lead_ms)
@@ -79,6 +81,7 @@ class BarPointerTracker:
         self.heard = heard = self._ears.process(features)
         self._lock.hear(features.silent, heard.activation, sum(features.novelty.tolist()) / N_NOVELTY)
         self._accents.hear(now, heard.activation.beat)
+        self._changes.hear(now, features.bands)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
@@ -193,19 +196,25 @@ class BarPointerTracker:
         if announced is None:
             return None
         if not announced.corrections:
-            self._count(announced.due, now)
+            self._count(announced, now)
             self._lock.announced()
+        self._changes.expect(announced.number, announced.due, self._period)
         in_bar, _ = self._bars.shown
         strength = self._accents.expect(announced.due, self._period, in_bar)
         due = round(announced.due * self._fmt.hop)
         return BeatEvent(announced.number, due, in_bar, in_bar == 1, strength, self._lock.confidence)
 
-    def _count(self, due: float, now: float) -> None:
+    def _count(self, announced: Announcement, now: float) -> None:
+        beats_on = 1 + round((announced.due - self._target) / self._period)
+        changed = self._changes.evidence(announced.number - beats_on)
+        if changed is not None:
+            self._pointer.weigh_beats(changed)
         if self._lock.coasting:
             self._bars.count_on()
-            self._pointer.plant(self._period / STEP_HOPS, (due - now + self._latency) / STEP_HOPS, COAST_HOLD)
+            due = (announced.due - now + self._latency) / STEP_HOPS
+            self._pointer.plant(self._period / STEP_HOPS, due, COAST_HOLD)
         else:
-            self._bars.next(self._reader.beats(), 1 + round((due - self._target) / self._period))
+            self._bars.next(self._reader.beats(), beats_on)
 
     def _state(self, now: float, announced: BeatEvent | None) -> BeatState:
         if not self._period:

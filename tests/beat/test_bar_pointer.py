@@ -1,5 +1,7 @@
 """The state space: mass is kept, periods are exact, evidence wins."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,3 +156,16 @@ def test_weak_beats_half_way_do_not_double_the_tempo():
         masses, bpm = space.tempo_masses(), 60 * STEPS_PER_S / period
         shares.append(masses[np.abs(np.log2(space.tempi_bpm / bpm / 2)) < 0.1].sum())
     assert shares[1] < 0.5 * shares[0] + 1e-6
+
+
+def test_what_is_said_of_the_bar_says_nothing_of_tempo_and_phase():
+    space = pointer()
+    pulse(space, 25, 200, downbeat_every=4)
+    told, untold = copy.deepcopy(space), space
+    told.weigh_beats(np.where((space.per_bar == 4) & (space.position == 2), 30.0, 0.0))
+    for each in (told, untold):
+        each.age()
+    assert told.tempo_masses() == pytest.approx(untold.tempo_masses(), abs=1e-5)
+    assert told.recent() == pytest.approx(untold.recent(), rel=1e-5)
+    told = told.beats(slice(None), np.ones((len(space.ages), len(space.periods)), np.float32))
+    assert told.argmax() == np.flatnonzero((space.per_bar == 4) & (space.position == 2))[0]
