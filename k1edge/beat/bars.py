@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 2.5
+MARGIN = 6.0
 """How many times as probable another count must be to get a vote."""
 METRE_MARGIN = 8.0
 """The same for one of another metre: songs seldom change theirs, and half a bar of four looks much like a bar of two."""

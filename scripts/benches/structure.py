@@ -169,7 +169,7 @@ def downbeats(items: list[tuple[Heard, np.ndarray]]) -> tuple[float, float]:
         pairs = matched([t for t, _ in after], list(rows[:, 0]), 0.1)
         good = [after[i][1] == rows[j, 1] for i, j in pairs]
         right.append(bool(good) and np.mean(good) > 0.5)
-        places = np.array([n for _, n in heard.beats])
+        places = np.array([n for _, n in heard.beats if n])  # 0 = not known yet, which is no place to move from
         moves.append(int(np.sum(np.diff(places) % BAR != 1)))
     return (float(np.mean(right)), float(np.median(moves))) if right else (float("nan"), float("nan"))
 
