@@ -217,17 +217,15 @@ class BarPointer:
         self._marginal[row, tempo] = self._masses[row, :, tempo].sum() * self._gains[row, tempo]
         self._normalise()
 
-    def seat(self) -> None:
-        """The beat nearest to now is a downbeat, whatever the tempo and metre."""
+    def seat(self, ago: float) -> None:
+        """The beat nearest to `ago` steps before now (after it when negative) is a downbeat, whatever the tempo and metre."""
         self._settle_all()
         recent = self._masses[self._recent]
-        next_is_nearer = (self.ages[:, None] - BEAT_AGE > self.periods / 2)[:, None, :]
+        beats_on = np.rint((ago - (self.ages[:, None] - BEAT_AGE)) / self.periods).astype(int)[:, None, :]
         for metre in np.unique(self.per_bar):
             members = self.per_bar == metre
             total = recent[:, members].sum(axis=1, keepdims=True)
-            place = self.position[members][:, None]
-            seated = np.where(next_is_nearer, place == metre - 1, place == 0)
-            recent[:, members] = total * seated
+            recent[:, members] = total * (self.position[members][:, None] == beats_on % metre)
         self._normalise()
 
     def _tempo_news(self, tempo: np.ndarray) -> np.ndarray:

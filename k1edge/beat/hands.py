@@ -93,9 +93,9 @@ class Hands:
         """The grid moves later by `steps`."""
         self._plant(belief.period, belief.due + steps, CERTAINTY, self._reader.beats())
 
-    def this_is_one(self) -> None:
-        """The beat nearest to now begins a bar."""
-        self._pointer.seat()
+    def this_is_one(self, ago: float) -> None:
+        """The beat nearest to `ago` steps before now begins a bar."""
+        self._pointer.seat(ago)
 
     def tap(self, at: float, now: float, belief: Belief | None) -> float | None:
         """A beat was felt at step `at`. Returns the tempo in bpm when the taps say one."""

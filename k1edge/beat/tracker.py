@@ -111,8 +111,10 @@ class BarPointerTracker:
         last = self._announcer.last
         if self._belief is None or last is None:
             return
-        self._hands.this_is_one()
-        self._bars.seat(round((last.due - self._now) / self._period))
+        beats_on = round((last.due - self._now) / self._period)
+        one = last.due - beats_on * self._period
+        self._hands.this_is_one((self._now - self._latency - one) / STEP_HOPS)
+        self._bars.seat(beats_on)
 
     def tap(self, index: int) -> None:
         """A person felt a beat at sample `index`, now or a moment ago."""

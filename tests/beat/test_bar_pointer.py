@@ -90,15 +90,16 @@ def test_ageing_alone_keeps_time():
     assert belief.due == pytest.approx(exact, abs=1.5)
 
 
-def test_seating_makes_the_nearest_beat_a_downbeat():
-    space = pointer()
-    since = pulse(space, 25.0, 600)
-    space.seat()
+@pytest.mark.parametrize("beats_ago", [-2, -1, 0, 1, 3])
+@pytest.mark.parametrize("off", [-0.4, 0.0, 0.4])
+def test_seating_makes_the_nearest_beat_a_downbeat(beats_ago, off):
+    space, period = pointer(), 25.0
+    since = pulse(space, period, 600)
+    space.seat(since + (beats_ago + off) * period)
     reader = Reader(space)
     belief = reader.read(None)
     beats = reader.beats()
-    last_passed_is_nearest = since < 12.5
-    wanted = space.position == 0 if last_passed_is_nearest else space.position == space.per_bar - 1
+    wanted = space.position == beats_ago % space.per_bar
     assert beats[wanted].sum() > 0.95 * beats.sum()
     assert belief.due > BEAT_AGE
 
