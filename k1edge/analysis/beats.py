@@ -8,7 +8,7 @@ before. Here one path is chosen for the whole track, twice by dynamic programmin
             score[t, j] = E[t] + max over i, d of score[t - P_i - d, i] + O[t, i] + log T[i, j] J_i[d]
             with E the evidence of a beat and O that of the onsets and of the tempo in the beat before. A stretch without
             a pulse is a path through state N, as in the live model
-    bars    of the chain's beats, over (metre, position), with the live model's slips and its ear for changes
+    bars    of the chain's beats, over (metre, position), with the live model's slips and its ear for them
 
 A step is 20 ms; each beat is then moved to the centre of the evidence near it. Cost: 40 us a step, 150 bytes a step.
 """
@@ -29,9 +29,10 @@ from k1edge.beat.bar_pointer import (
     bar_steps,
     metre_table,
 )
-from k1edge.beat.changes import AHEAD_HOPS, Comparison
+from k1edge.beat.downbeats import LAG, LONGEST_GAP, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
 from k1edge.beat.prior import TempoPrior
+from k1edge.beat.sounds import PARTS, START_HOPS
 from k1edge.frames import HOPS_PER_S
 
 __all__ = ["BeatGrid", "Evidence", "decode", "weigh"]
@@ -40,6 +41,8 @@ PER_BAR, POSITION, METRE_MASS = metre_table()
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
 ONSET_BUMP = np.exp(-0.5 * (np.arange(-3, 4) / ONSET_WIDTH) ** 2)
 EPSILON = 1e-30
+EAR_WEIGHT = 0.2
+"""Of what the ear says at each beat: it concludes from all before, so a chain of its words says the same many times over."""
 
 
 def _zone(llr: np.ndarray) -> np.ndarray:
@@ -87,7 +90,7 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), spans), int)
     if not len(steps):
         return BeatGrid(np.zeros(0), steps, steps)
-    in_bar, per_bar = _bars(_bar_weights(evidence, steps) + _changes(evidence, steps))
+    in_bar, per_bar = _bars(_bar_weights(evidence, steps) + _heard_bars(evidence, steps))
     sharp = worth + ONSET_WEIGHT * np.convolve(evidence.onset, ONSET_BUMP, "same")
     times_s = (steps + 1 + _centred(sharp, steps)) / STEPS_PER_S - evidence.latency_s
     times_s = _steadied(times_s)
@@ -101,18 +104,21 @@ def _bar_weights(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
     return sum(weight * padded[steps + age] for age, weight in enumerate(ZONE_WEIGHTS))
 
 
-def _changes(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
-    """(beats, B) what the changes of the sound say, as in the live tracker."""
-    weights = np.zeros(len(steps))
-    if evidence.bands is not None:
-        ahead = (AHEAD_HOPS / HOPS_PER_S - evidence.latency_s) * STEPS_PER_S
-        begun = np.clip(np.round(steps + 1 + ahead).astype(int), 0, len(evidence.bands))
-        compare = Comparison()
-        for n, (first, last) in enumerate(pairwise(begun.tolist()), 1):
-            sound = evidence.bands[first : max(last, first + 1)].astype(np.float32).mean(axis=0)
-            for ago, weight in compare.process(sound):
-                weights[n - ago] += weight
-    return weights[:, None] * (POSITION == 0)
+def _heard_bars(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
+    """(beats, B) what the sound of the beats says of their places in the bar, as the live tracker's ear."""
+    weights = np.zeros((len(steps), len(POSITION)))
+    if evidence.rows is None:
+        return weights
+    begin_s = (steps + 1) / STEPS_PER_S - evidence.latency_s
+    begin = np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(evidence.rows))
+    ear, before = BarEar(), len(evidence.rows)
+    for n, (first, last) in enumerate(pairwise(begin.tolist())):
+        if not PARTS <= last - first <= LONGEST_GAP * before:
+            ear.begin()
+        elif (said := ear.process(evidence.rows[first:last])) is not None:
+            weights[n - LAG] = EAR_WEIGHT * said
+        before = last - first
+    return weights
 
 
 def _centred(worth: np.ndarray, steps: np.ndarray) -> np.ndarray:

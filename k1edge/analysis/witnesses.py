@@ -50,8 +50,8 @@ class Evidence:
     """How long before the end of its step the sound was."""
     opinion: np.ndarray | None = None
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
-    bands: np.ndarray | None = None
-    """(steps, N_BANDS) what sounded at the end of each step, without any latency."""
+    rows: np.ndarray | None = None
+    """(hops, N_COLUMNS) as `k1edge.beat.sounds` reads them, without any latency."""
 
 
 def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
@@ -68,7 +68,7 @@ def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
     return Evidence(
         BEAT_WEIGHT * llr * sounding, none * sounding, rows["onset"] * sounding,
         _bars(said, rows["kick"]) * sounding[:, None], latency_s, said[:, MUSIC + 1 :] * sounding[:, None],
-        recording["bands"][STEP_HOPS - 1 :: STEP_HOPS],
+        np.hstack([recording["bands"], recording["heard"][:, : DOWNBEAT + 1].astype(np.float16)]),
     )  # fmt: skip
 
 

@@ -25,8 +25,7 @@ said again at TEMPO_RATE a step: what is said once is forgotten through rebirth,
 with each of them. It decides on the metrical level where onsets cannot, and never for good.
 
 **Evidence of bars** redistributes mass among the beats b at each age and tempo and never between ages or tempi: what is
-known of bars is too weak to decide on tempo or phase (measured: joint inference cost 5 points of F70 and gave none). So does,
-once a beat, what has changed in the sound.
+known of bars is too weak to decide on tempo or phase (measured: joint inference cost 5 points of F70 and gave none).
 
 **The cost.** Ageing is free: rows of one age lie in a long buffer whose head moves by one row a step, and is moved back
 once in some hundred. A step touches one element per (b, i) that ends, the three rows that are entered, and the row that
@@ -160,13 +159,6 @@ class BarPointer:
         self._settle(ZONE - 1)
         self.none *= math.exp(none_llr)
         self._normalise()
-
-    def weigh_beats(self, weights: np.ndarray) -> None:
-        """(B,) log-weights of the beat last passed: move mass among the beats, at each age and tempo."""
-        recent = self._masses[self._recent]
-        before = recent.sum(axis=1)
-        recent *= np.exp(weights).astype(np.float32)[:, None]
-        recent *= (before / np.maximum(recent.sum(axis=1), 1e-30))[:, None]
 
     def age(self) -> None:
         """One step without evidence."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 6.0
+MARGIN = 10.0
 """How many times as probable another count must be to get a vote."""
-METRE_MARGIN = 8.0
-"""The same for one of another metre: songs seldom change theirs, and half a bar of four looks much like a bar of two."""
 VOTES = 5
 """Beats in a row that must vote for the same count before it is taken."""
 FIRST_AT = 0.35
@@ -65,8 +63,7 @@ class BarCount:
         self._now, self._rival, self._votes = state, None, 0
 
     def _vote(self, believed: np.ndarray, best: int) -> None:
-        other = self._per_bar[best] != self._per_bar[self._now]
-        if best == self._now or believed[best] < (METRE_MARGIN if other else MARGIN) * believed[self._now]:
+        if best == self._now or believed[best] < MARGIN * believed[self._now]:
             self._rival, self._votes = None, 0
             return
         same = self._rival is not None and best == self._next[self._rival]

@@ -66,7 +66,7 @@ def side_by_side(nets: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]
     return {name: np.stack([net[name] for net in nets]) for name in nets[0]}
 
 
-class _Gru:
+class Gru:
     """One recurrent layer of all nets. Its input, the number 1 and its state (H, nets) are the rows of one array.
 
     As logistic(x) = (1 + tanh(x / 2)) / 2, the candidate tanh(a + logistic(r) b) is tanh(a + b / 2 + tanh(r / 2) b / 2): one
@@ -121,13 +121,13 @@ class BeatNetwork:
         size = weights["gru1.again"].shape[2]
         rows = np.zeros((local + 1 + size + 1 + size, nets), np.float32)  # features, 1, first layer's state, 1, second's
         rows[[local, -size - 1]] = 1.0
-        self._layers = _Gru(weights, "gru1", rows[: -size - 1]), _Gru(weights, "gru2", rows[local + 1 :])
+        self._layers = Gru(weights, "gru1", rows[: -size - 1]), Gru(weights, "gru2", rows[local + 1 :])
         self._rows, self._features = rows.reshape(-1), rows[:local].reshape(-1)
         self._front = weights["front"].swapaxes(0, 1).reshape(local * nets, -1)
         self._front_bias, self._zero = weights["front_bias"].T.reshape(-1), np.zeros(local * nets, np.float32)
         head = np.zeros((3 + N_TEMPI, *rows.shape), np.float32)
         head[:, -size - 1 :] = np.dstack([weights["head_bias"], weights["head"]]).transpose(1, 2, 0) / nets
-        head[:3] *= 0.5  # the logistic as in _Gru
+        head[:3] *= 0.5  # the logistic as in Gru
         self._head = head.reshape(len(head), -1)
         # Each frame is written twice, CONTEXT slots apart, so that the last CONTEXT frames always lie in one piece, in order.
         self._recent = np.zeros((2 * CONTEXT, N_BANDS), np.float32)

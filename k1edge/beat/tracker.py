@@ -2,8 +2,8 @@
 
 Consumes `AudioBlock` and `FeatureFrame`, emits `BeatState`, 100 a second. `bar_pointer` holds the model and its equations,
 `observation` and `network` what is heard, `belief` reads the answer, `lock` says how sure it is, `announcer` keeps the
-promise of one announcement a beat, `changes` hears where bars begin, `bars` counts. Times are hops unless they are said to be
-steps of the bar pointer. Nothing happens before the first sound, so that the silence before it changes nothing.
+promise of one announcement a beat, `downbeats` hears where in the bar it is, `bars` counts. Times are hops unless they are said
+to be steps of the bar pointer. Nothing happens before the first sound, so that the silence before it changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from k1edge.beat.announcer import Announcement, Announcer
 from k1edge.beat.bar_pointer import STEP_HOPS, STEPS_PER_S, BarPointer
 from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
-from k1edge.beat.changes import Changes
+from k1edge.beat.downbeats import Downbeats
 from k1edge.beat.hands import Hands
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
@@ -31,6 +31,8 @@ __all__ = ["BarPointerTracker", "BeatTracker", "TempoPrior", "make_tracker"]
 
 COAST_HOLD = 0.05
 """Share of the belief that is put back on the grid at every beat coasted over."""
+LEAST_BEAT = 1e-4
+"""Probability of a place in the bar that the state space has ruled out: the ear may know better."""
 READ_EVERY, NEAR = 4, 3
 """Hops between looks at the posterior; each step within NEAR hops of the next announcement."""
 
@@ -63,7 +65,7 @@ class BarPointerTracker:
         self._reader = Reader(self._pointer)
         self._hands = Hands(self._pointer, self._reader)
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
-        self._changes = Changes(self._pointer.per_bar, self._pointer.position)
+        self._downbeats = Downbeats()
         self._accents = Accents(self._latency)
         self._lock = Lock()
         self._announcer = Announcer(settings.lead_ms)
@@ -81,7 +83,7 @@ class BarPointerTracker:
         self.heard = heard = self._ears.process(features)
         self._lock.hear(features.silent, heard.activation, sum(features.novelty.tolist()) / N_NOVELTY)
         self._accents.hear(now, heard.activation.beat)
-        self._changes.hear(now, features.bands)
+        self._downbeats.hear(now, features.bands, heard.activation[:2])
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
@@ -115,6 +117,7 @@ class BarPointerTracker:
         one = last.due - beats_on * self._period
         self._hands.this_is_one((self._now - self._latency - one) / STEP_HOPS)
         self._bars.seat(beats_on)
+        self._downbeats.hush(last.number)
 
     def tap(self, index: int) -> None:
         """A person felt a beat at sample `index`, now or a moment ago."""
@@ -200,7 +203,7 @@ class BarPointerTracker:
         if not announced.corrections:
             self._count(announced, now)
             self._lock.announced()
-        self._changes.expect(announced.number, announced.due, self._period)
+        self._downbeats.expect(announced.number, announced.due, self._period)
         in_bar, _ = self._bars.shown
         strength = self._accents.expect(announced.due, self._period, in_bar)
         due = round(announced.due * self._fmt.hop)
@@ -208,15 +211,19 @@ class BarPointerTracker:
 
     def _count(self, announced: Announcement, now: float) -> None:
         beats_on = 1 + round((announced.due - self._target) / self._period)
-        changed = self._changes.evidence(announced.number - beats_on)
-        if changed is not None:
-            self._pointer.weigh_beats(changed)
         if self._lock.coasting:
             self._bars.count_on()
             due = (announced.due - now + self._latency) / STEP_HOPS
             self._pointer.plant(self._period / STEP_HOPS, due, COAST_HOLD)
         else:
-            self._bars.next(self._reader.beats(), beats_on)
+            self._bars.next(self._beats(announced.number - beats_on), beats_on)
+
+    def _beats(self, last_passed: int) -> np.ndarray:
+        """(B,) odds of what the beat last passed, of this number, is in its bar: the state space's times the ear's."""
+        believed, opinion = self._reader.beats(), self._downbeats.opinion(last_passed)
+        if opinion is None:
+            return believed
+        return (believed + LEAST_BEAT * believed.sum()) * np.exp(opinion)
 
     def _state(self, now: float, announced: BeatEvent | None) -> BeatState:
         if not self._period:

@@ -161,3 +161,42 @@ def test_a_project_without_a_constant_tempo_is_refused(tmp_path):
     (tmp_path / "song.head").write_text('<head timesig_numerator="4" timesig_denominator="4">')
     with pytest.raises(ValueError, match="no constant tempo"):
         project(tmp_path / "song.ogg")
+
+
+def test_places_are_read_from_the_downbeats_and_go_on_beyond_them():
+    from bar_crops import PER_BAR, POSITION, places
+
+    found = places(np.array([0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0], float))
+    assert list(PER_BAR[found]) == [4] * 6 + [3] * 5
+    assert list(POSITION[found]) == [2, 3, 0, 1, 2, 3, 0, 1, 2, 0, 1]
+
+
+def test_places_in_bars_that_are_not_followed_are_not_known():
+    from bar_crops import places
+
+    assert (places(np.array([1, 0, 0, 0, 0, 0, 0, 1, 0, 0], float))[:7] == -1).all()
+    assert (places(np.array([1.0, 0, 0, 0])) == -1).all()
+
+
+def test_errors_of_a_tracker_leave_each_downbeat_with_its_time():
+    from bar_crops import with_errors
+
+    beats = np.stack([0.5 * np.arange(64), np.arange(64) % 4 == 0], axis=1)
+    for seed in range(60):
+        told = with_errors(np.random.default_rng(seed), beats)
+        ones = told[told[:, 1] > 0.5, 0]
+        late = (ones - np.round(ones / 2) * 2) % 2
+        assert len(told) > 20 and (np.diff(told[:, 0]) > 0).all()
+        # On time or, where all beats are between, half a beat late.
+        assert (np.minimum(late, 2 - late) < 0.1).all() or (np.abs(late - 0.25) < 0.1).all()
+
+
+def test_a_crop_tells_of_each_beat_what_the_daemon_would_hear_of_it():
+    from bar_crops import N_PLACES, Piece, crop
+
+    rng = np.random.default_rng(2)
+    rows = rng.uniform(0, 4, (3_000, N_BANDS + 2)).astype(np.float16)
+    beats = np.stack([0.5 * np.arange(58), np.arange(58) % 3 == 0], axis=1)
+    x, y = crop(rng, Piece(rows, beats), 32)
+    assert x.shape[0] == len(y) == 32 and np.isfinite(x).all() and np.abs(x).max() < 20
+    assert (y >= -1).all() and (y < N_PLACES).all()
