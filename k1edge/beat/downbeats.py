@@ -4,7 +4,7 @@ Consumes what every hop said, and the announced beats; emits an opinion: log-wei
 is over is described (`sounds`) and heard by a small recurrent network, one step a beat (after Krebs, Boeck, Dorfer & Widmer,
 ISMIR 2016):
 
-    N_INPUTS -> 48 rectified features -> GRU 64 -> softmax over the places in bars of 2, 3, 4 and 5, of the beat LAG before
+    N_INPUTS -> 48 rectified features -> GRU 48 -> softmax over the places in bars of 2, 3, 4 and 5, of the beat LAG before
 
 What the network says it has concluded from all beats so far, so an opinion replaces the one before and is never added to it:
 it is one witness, the state space the other, and the count believes their product. The network was trained on beats with the
@@ -21,7 +21,7 @@ from importlib import resources
 import numpy as np
 
 from k1edge.beat.bar_pointer import metre_table
-from k1edge.beat.network import Gru, load_weights, side_by_side
+from k1edge.beat.network import Gru, load_weights
 from k1edge.beat.sounds import N_COLUMNS, PARTS, START_HOPS, BeatSounds
 from k1edge.dsp.features import N_BANDS
 from k1edge.frames import HOPS_PER_S
@@ -43,8 +43,7 @@ KEPT = 4 * HOPS_PER_S
 
 @cache
 def _weights() -> dict[str, np.ndarray]:
-    weights = load_weights(resources.files(__package__).joinpath(WEIGHTS))
-    return side_by_side([weights]) if weights["front"].ndim == 2 else weights
+    return load_weights(resources.files(__package__).joinpath(WEIGHTS))
 
 
 PER_BAR, POSITION, USUAL = metre_table()
@@ -69,6 +68,8 @@ class DownbeatNetwork:
 
     def __setstate__(self, rows: np.ndarray) -> None:
         self.__init__()
+        if rows.shape != self._rows.shape:
+            raise ValueError("it was made with another network for bars")
         self._rows[:] = rows
 
     def begin(self) -> None:

@@ -1,7 +1,7 @@
 """Trains the network that hears where in the bar each beat is, on cached items, and writes the weights that the package ships.
 
 Consumes folders of items (render.py); what the beat network says of them is heard first. Emits after every epoch OUT.npz
-(float16, what `k1edge.beat.downbeats` loads). Repeats for the same seed and items.
+(float16; stack.py makes of several what `k1edge.beat.downbeats` loads). Repeats for the same seed and items.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def main(options: argparse.Namespace) -> None:
         crops = [crop(rng, among[rng.integers(len(among))], options.beats) for _ in range(options.batch)]
         return torch.from_numpy(np.stack([x for x, _ in crops])), torch.from_numpy(np.stack([y for _, y in crops]))
 
-    unheard = [batch(np.random.default_rng(0), held_out) for _ in range(16)]
+    alike = np.random.default_rng(0)
+    unheard = [batch(alike, held_out) for _ in range(16)]
     for epoch in range(options.epochs):
         began, losses = time.time(), []
         for _ in range(options.steps):

@@ -179,6 +179,12 @@ def test_an_ear_that_was_put_away_goes_on_as_if_it_had_not_been():
         assert (again.process(beat) == ear.process(beat)).all()
 
 
+def test_the_state_of_another_network_is_refused():
+    network = DownbeatNetwork()
+    with pytest.raises(ValueError, match="another network"):
+        network.__setstate__(network.__getstate__()[:-1])
+
+
 @given(st.floats(0, 5), st.integers(LAG + 1, 40))
 @settings(max_examples=20, deadline=None)
 def test_no_place_is_ever_ruled_out_and_none_is_certain(loud, beats):

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from k1edge.analysis.hindsight import Hindsight
-from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork
+from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork, load_weights, side_by_side
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
@@ -200,3 +200,23 @@ def test_a_crop_tells_of_each_beat_what_the_daemon_would_hear_of_it():
     x, y = crop(rng, Piece(rows, beats), 32)
     assert x.shape[0] == len(y) == 32 and np.isfinite(x).all() and np.abs(x).max() < 20
     assert (y >= -1).all() and (y < N_PLACES).all()
+
+
+def test_numpy_and_torch_agree_on_the_network_for_bars(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="only where networks are trained")
+    from bars import N_INPUTS, Model, export
+
+    from k1edge.beat import downbeats
+
+    torch.manual_seed(0)
+    models = [Model().eval() for _ in range(2)]
+    for n, model in enumerate(models):
+        export(model, tmp_path / f"{n}.npz")
+    nets = side_by_side([load_weights(tmp_path / f"{n}.npz") for n in range(2)])
+    monkeypatch.setattr(downbeats, "_weights", lambda: nets)
+    inputs = np.random.default_rng(0).normal(0, 1, (40, N_INPUTS)).astype(np.float32)
+    network = downbeats.DownbeatNetwork()
+    heard = np.array([network.process(row) for row in inputs])
+    with torch.no_grad():
+        expected = torch.softmax(sum(model(torch.from_numpy(inputs[None]))[0] for model in models) / 2, -1).numpy()
+    assert np.abs(heard - expected).max() < 2e-3
