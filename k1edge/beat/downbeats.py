@@ -9,7 +9,7 @@ ISMIR 2016):
 What the network says it has concluded from all beats so far, so an opinion replaces the one before and is never added to it:
 it is one witness, the state space the other, and the count believes their product. The network was trained on beats with the
 errors of a tracker, from any beat of a bar on (scripts/train/bars.py, MODEL_CARD.md): what it says of the place it has heard,
-not counted from the beginning. Cost: 2 us a hop, 0.3 ms a beat.
+not counted from the beginning. Cost: 1 us a hop, 70 us a beat, where nothing else uses the caches.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Downbeats:
     def __init__(self) -> None:
         self._ear = BarEar()
         # Each row is written twice, KEPT apart, so that any beat lies in one piece.
-        self._rows, self._row = np.zeros((2 * KEPT, N_COLUMNS), np.float32), 0
+        self._rows, self._row = np.zeros((2, KEPT, N_COLUMNS), np.float32), 0
+        self._new = np.zeros(N_COLUMNS, np.float32)
         self._waiting: deque[tuple[int, float, float]] = deque()
         self._last: tuple[int, float, int] | None = None
         """Of the beat that sounds: number, due, and which row it begins with."""
@@ -126,10 +127,10 @@ class Downbeats:
         """Every hop, at its end `now`: its bands, and what the network says of a beat and a downbeat."""
         while self._waiting and self._waiting[0][1] + START_HOPS <= now - 0.5:
             self._begin(*self._waiting.popleft())
-        slot = self._row % KEPT
-        for row in (self._rows[slot], self._rows[slot + KEPT]):
-            row[:N_BANDS] = bands
-            row[N_BANDS:] = said
+        new = self._new
+        new[:N_BANDS] = bands
+        new[N_BANDS], new[N_BANDS + 1] = said
+        self._rows[:, self._row % KEPT] = new
         self._row += 1
 
     def expect(self, number: int, due: float, period: float) -> None:
@@ -158,5 +159,5 @@ class Downbeats:
             self._said, self._hushed_until = None, 0
             return
         first = last[2] % KEPT
-        weights = self._ear.process(self._rows[first : first + hops])
+        weights = self._ear.process(self._rows.reshape(-1, N_COLUMNS)[first : first + hops])
         self._said = None if weights is None else (last[0] - LAG, weights)
