@@ -71,31 +71,36 @@ class Heard(NamedTuple):
     """(N_TEMPI,) the network's probabilities of its tempo classes; overwritten by the next hop."""
 
 
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-3), 1 - 1e-3)
+def logit(p: float, low: float = 1e-3, high: float = 1 - 1e-3) -> float:
+    """Of a probability, which is taken to lie between `low` and `high`."""
+    p = min(max(p, low), high)
     return math.log(p / (1 - p))
 
 
-BEAT_LOGIT, HALF_LOGIT = _logit(BEAT_SHARE), _logit(HALF_SHARE)
+def downbeat_logit(beat: float, downbeat: float) -> float:
+    """Probabilities of both -> of a downbeat, given that there is a beat."""
+    return logit(downbeat / max(beat, 1e-3), 0.02, 0.95)
+
+
+BEAT_LOGIT, HALF_LOGIT = logit(BEAT_SHARE), logit(HALF_SHARE)
 
 
 def evidence(heard: Activation) -> tuple[float, float]:
     """Probabilities -> log-likelihood ratios of a beat (Bayes, with BEAT_SHARE as prior), and of N."""
-    llr = min(max(_logit(heard.beat) - BEAT_LOGIT, LLR_LIMITS[0]), LLR_LIMITS[1])
-    none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * _logit(heard.music)
+    llr = min(max(logit(heard.beat) - BEAT_LOGIT, LLR_LIMITS[0]), LLR_LIMITS[1])
+    none = BEAT_WEIGHT * math.log1p(ONSET_SHARE * math.expm1(llr)) - MUSIC_WEIGHT * logit(heard.music)
     return BEAT_WEIGHT * llr, none
 
 
 def half_evidence(heard: Activation) -> float:
     """How much likelier it is to hear this half way between two beats than anywhere else between them, as a log-ratio."""
-    llr = HALF_SLOPE * (_logit(heard.beat) - HALF_LOGIT)
+    llr = HALF_SLOPE * (logit(heard.beat) - HALF_LOGIT)
     return HALF_WEIGHT * min(max(llr, HALF_LIMITS[0]), HALF_LIMITS[1])
 
 
 def bar_evidence(heard: Activation, kick: float) -> np.ndarray:
     """(B,) log-weights of the beats of every metre: the network's downbeats, and where kicks are usual."""
-    share = min(max(heard.downbeat / max(heard.beat, 1e-3), 0.02), 0.95)
-    off = math.log(share / (1 - share)) - EXPECTED
+    off = downbeat_logit(heard.beat, heard.downbeat) - EXPECTED
     off *= off
     off *= -DOWNBEAT_WEIGHT * heard.beat / (2 * DOWNBEAT_SPREAD**2)
     off += KICK_WEIGHT * kick * KICKS

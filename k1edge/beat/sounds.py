@@ -18,6 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from k1edge.beat.observation import downbeat_logit, logit
 from k1edge.dsp.features import N_BANDS
 
 PARTS, GROUPS, SPAN = 4, 10, 17
@@ -32,7 +33,6 @@ START_HOPS = 2
 """From when a beat is to when its sound begins in the bands, whose window is 50 ms."""
 NEAR_HOPS = 9
 """From there on: where the network, 60 ms late, speaks of the beat's onset."""
-SHARE_LIMITS, LIMITS = (0.02, 0.95), (1e-3, 1 - 1e-3)
 SHARE_SCALE, BEAT_SCALE = 0.5, 0.25
 LEAST = 1e-3
 
@@ -64,8 +64,7 @@ class BeatSounds:
         _likeness(self._whole[:count], out[WHOLE])
         _likeness(self._parts.reshape(SPAN, -1)[:count], out[BY_PARTS])
         beat, downbeat = np.maximum.reduce(rows[:NEAR_HOPS, N_BANDS:]).tolist()
-        out[-2] = SHARE_SCALE * _logit(downbeat / max(beat, LIMITS[0]), *SHARE_LIMITS)
-        out[-1] = BEAT_SCALE * _logit(beat, *LIMITS)
+        out[-2:] = SHARE_SCALE * downbeat_logit(beat, downbeat), BEAT_SCALE * logit(beat)
         return out
 
 
@@ -77,8 +76,3 @@ def _likeness(sounds: np.ndarray, out: np.ndarray) -> None:
     np.divide(far, mean, out=out[: len(far)])
     out[: len(far)] -= 1.0
     out[-1] = 1.0 + math.log(mean)
-
-
-def _logit(p: float, low: float, high: float) -> float:
-    p = min(max(p, low), high)
-    return math.log(p / (1 - p))
