@@ -8,7 +8,8 @@ before. Here one path is chosen for the whole track, twice by dynamic programmin
             score[t, j] = E[t] + max over i, d of score[t - P_i - d, i] + O[t, i] + log T[i, j] J_i[d]
             with E the evidence of a beat and O that of the onsets and of the tempo in the beat before. A stretch without
             a pulse is a path through state N, as in the live model
-    bars    of the chain's beats, over (metre, position), with the live model's slips and its ear for them
+    bars    of the beats that a listener would tap (`tapping`), over (metre, position), with the live model's slips and its
+            ear for them
 
 A step is 20 ms; each beat is then moved to the centre of the evidence near it. Cost: 40 us a step, 150 bytes a step.
 """
@@ -21,6 +22,7 @@ from itertools import pairwise
 import numpy as np
 
 from k1edge.analysis.path import Path, Tempi
+from k1edge.analysis.tapping import tapped
 from k1edge.analysis.witnesses import Evidence, weigh
 from k1edge.beat.bar_pointer import (
     BEAT_AGE,
@@ -29,10 +31,11 @@ from k1edge.beat.bar_pointer import (
     bar_steps,
     metre_table,
 )
-from k1edge.beat.downbeats import LAG, LONGEST_GAP, BarEar
+from k1edge.beat.downbeats import LAG, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
 from k1edge.beat.prior import TempoPrior
-from k1edge.beat.sounds import PARTS, START_HOPS
+from k1edge.beat.rows import in_a_row
+from k1edge.beat.sounds import START_HOPS
 from k1edge.frames import HOPS_PER_S
 
 __all__ = ["BeatGrid", "Evidence", "decode", "weigh"]
@@ -84,12 +87,15 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     worth = _zone(evidence.beat)
     tempi = Tempi(prior, *tempo_range_bpm)
     spans = tempi.spans(evidence.onset)
-    if evidence.opinion is not None:
-        spans += tempi.opinions(evidence.opinion)
+    views = None if evidence.opinion is None else tempi.views(evidence.opinion)
+    if views is not None:
+        spans += tempi.opinions(views)
     path = Path(tempi, len(worth))
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), spans), int)
     if not len(steps):
         return BeatGrid(np.zeros(0), steps, steps)
+    if views is not None:
+        steps = tapped(steps, evidence, tempi, views)
     in_bar, per_bar = _bars(_bar_weights(evidence, steps) + _heard_bars(evidence, steps))
     sharp = worth + ONSET_WEIGHT * np.convolve(evidence.onset, ONSET_BUMP, "same")
     times_s = (steps + 1 + _centred(sharp, steps)) / STEPS_PER_S - evidence.latency_s
@@ -113,7 +119,7 @@ def _heard_bars(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
     begin = np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(evidence.rows))
     ear, before = BarEar(), len(evidence.rows)
     for n, (first, last) in enumerate(pairwise(begin.tolist())):
-        if not PARTS <= last - first <= LONGEST_GAP * before:
+        if not in_a_row(last - first, last - first, before):
             ear.begin()
         elif (said := ear.process(evidence.rows[first:last])) is not None:
             weights[n - LAG] = EAR_WEIGHT * said

@@ -59,10 +59,10 @@ class Tempi:
         self.back = self.whole + np.array(DELAYS)[:, None]
         self._template, self._each_age = onset_template(np.arange(self.longest), periods)
 
-    def opinions(self, said: np.ndarray) -> np.ndarray:
-        """(steps, N_TEMPI) the network's view of the tempo -> (steps, TEMPI) what a beat of each tempo gains by it.
+    def views(self, said: np.ndarray) -> np.ndarray:
+        """(steps, N_TEMPI) the network's probabilities of the tempo -> (steps, TEMPI) their mean logarithms.
 
-        The view of the whole neighbourhood, OPINION_S to either side: it is one of the style, which changes with the song.
+        Of the whole neighbourhood, OPINION_S to either side: a view is one of the style, which changes with the song.
         """
         low, high = np.log(TEMPO_RANGE_BPM)
         place = (np.log(60 * STEPS_PER_S / self.periods) - low) / (high - low) * N_TEMPI - 0.5
@@ -73,10 +73,13 @@ class Tempi:
         first, last = np.maximum(n - reach, 0), np.minimum(n + reach + 1, len(said))
         sums = np.concatenate([np.zeros((1, views.shape[1])), np.cumsum(views, axis=0)])
         counts = np.concatenate([[0], np.cumsum(sounding)])
-        mean = (sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1)[:, None]
+        return (sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1)[:, None]
+
+    def opinions(self, views: np.ndarray) -> np.ndarray:
+        """(steps, TEMPI) views -> (steps, TEMPI) what a beat of each tempo gains by them."""
         # Counted from half way between the usual tempo and the best, an opinion speaks for a tempo more than against any beat.
-        usual = (mean.mean(axis=1, keepdims=True) + mean.max(axis=1, keepdims=True)) / 2
-        return (OPINION_WEIGHT * (mean - usual) * self.periods / STEPS_PER_S).astype(np.float32)
+        usual = (views.mean(axis=1, keepdims=True) + views.max(axis=1, keepdims=True)) / 2
+        return (OPINION_WEIGHT * (views - usual) * self.periods / STEPS_PER_S).astype(np.float32)
 
     def spans(self, onset: np.ndarray) -> np.ndarray:
         """(steps,) z -> (steps, TEMPI) O: what the onsets say of a beat of each tempo that ends in each step."""

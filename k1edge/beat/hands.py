@@ -24,6 +24,8 @@ REFUSED = 20.0
 """Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.6 a step, more than beats argue."""
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
+AWAY = 6.0
+"""The same against all other tempi, when the ear for levels has chosen one: weak enough for another song."""
 FOLLOWS = 0.02
 """Share by which the held tempo follows the one that is heard, each step: a song may drift."""
 RELEASED_AFTER_S = 8.0
@@ -48,7 +50,8 @@ class Hands:
         """Octaves: the tempo that a person chose, and the level left for it, from there; steps spent elsewhere."""
         self._place = 0
         self.refused: np.ndarray | None = None
-        """(I,) log-weights against the level that a person has left; None when no one has, or it is over."""
+        """(I,) log-weights against the level that was left; None when none was, or it is over."""
+        self._by_person = False
 
     def look(self, belief: Belief | None) -> None:
         """Each step, what is believed, None while nothing is followed: the level left stays refused, or is forgiven."""
@@ -73,19 +76,27 @@ class Hands:
         place = int(np.abs(self._octaves - self._held).argmin())
         if place != self._place:
             self._place = place
-            off = np.abs(self._octaves - self._octaves[place] - self._left)
-            self.refused = np.where(off < REFUSED_OCTAVES, -REFUSED, 0.0)
+            off = self._octaves - self._octaves[place]
+            elsewhere = 0.0 if self._by_person else np.where(np.abs(off) < REFUSED_OCTAVES, 0.0, -AWAY)
+            self.refused = np.where(np.abs(off - self._left) < REFUSED_OCTAVES, -REFUSED, elsewhere)
+
+    @property
+    def person_holds(self) -> bool:
+        """A person has said which level it is, and the tempo goes on."""
+        return self.refused is not None and self._by_person
 
     def release(self) -> None:
         """The level that a person has left may be taken again."""
         self.refused = None
 
-    def change_level(self, belief: Belief, factor: float) -> float | None:
-        """`factor` 2 doubles the tempo, 0.5 halves it. Returns the new tempo in bpm, or None beyond the tempo range."""
+    def change_level(self, belief: Belief, factor: float, later: float = 0.0, *, person: bool = True) -> float | None:
+        """`factor` 2 doubles the tempo, 0.5 halves it, from the next beat on or `later`. Returns the new tempo in bpm, or None
+        beyond the tempo range. `person`: it is one who says so, and not the ear for levels (`levels`), which thinks again."""
         period = belief.period / factor
         if not self._pointer.periods[0] * 0.97 <= period <= self._pointer.periods[-1] * 1.03:
             return None
-        self._plant(period, belief.due, CERTAINTY)
+        self._plant(period, belief.due + later, CERTAINTY)
+        self._by_person = person
         self._hold(60 * STEPS_PER_S / period, -math.log2(factor))
         return 60 * STEPS_PER_S / period
 
@@ -108,6 +119,7 @@ class Hands:
             elsewhere = abs(left) > SAME_TEMPO_OCTAVES
             self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
             if elsewhere:
+                self._by_person = True
                 self._hold(60 * STEPS_PER_S / period, left)
             return 60 * STEPS_PER_S / period
         if belief is not None and len(self._taps) == 1:

@@ -2,8 +2,9 @@
 
 Consumes `AudioBlock` and `FeatureFrame`, emits `BeatState`, 100 a second. `bar_pointer` holds the model and its equations,
 `observation` and `network` what is heard, `belief` reads the answer, `lock` says how sure it is, `announcer` keeps the
-promise of one announcement a beat, `downbeats` hears where in the bar it is, `bars` counts. Times are hops unless they are said
-to be steps of the bar pointer. Nothing happens before the first sound, so that the silence before it changes nothing.
+promise of one announcement a beat. `rows` cuts what was heard into beats, by which `downbeats` hears where in the bar one is
+and `levels` whether they are the beats to tap; `bars` counts. Times are hops unless they are said to be steps of the bar
+pointer. Nothing happens before the first sound, so that the silence before it changes nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.downbeats import Downbeats
 from k1edge.beat.hands import Hands
+from k1edge.beat.levels import HYPOTHESES, Levels
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
 from k1edge.beat.prior import TempoPrior
+from k1edge.beat.rows import BeatRows
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -65,7 +68,8 @@ class BarPointerTracker:
         self._reader = Reader(self._pointer)
         self._hands = Hands(self._pointer, self._reader)
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
-        self._downbeats = Downbeats()
+        self._rows, self._downbeats = BeatRows(), Downbeats()
+        self._levels = Levels(settings.tempo_min_bpm, settings.tempo_max_bpm)
         self._accents = Accents(self._latency)
         self._lock = Lock()
         self._announcer = Announcer(settings.lead_ms)
@@ -83,7 +87,10 @@ class BarPointerTracker:
         self.heard = heard = self._ears.process(features)
         self._lock.hear(features.silent, heard.activation, sum(features.novelty.tolist()) / N_NOVELTY)
         self._accents.hear(now, heard.activation.beat)
-        self._downbeats.hear(now, features.bands, heard.activation[:2])
+        begun = self._rows.hear(now, features.bands, heard.activation[:2])
+        if begun is not None:
+            self._downbeats.hear(begun, self._rows)
+            self._levels.hear(begun, self._rows)
         if self._hops % STEP_HOPS == 0:
             if self._lock.coasting or self._lock.quiet_hops > RESTS_UP_TO:
                 self._pointer.age()
@@ -203,11 +210,27 @@ class BarPointerTracker:
         if not announced.corrections:
             self._count(announced, now)
             self._lock.announced()
-        self._downbeats.expect(announced.number, announced.due, self._period)
+        self._rows.expect(announced.number, announced.due, self._period)
+        if not announced.corrections:
+            self._tap_as_listeners_do(announced)
         in_bar, _ = self._bars.shown
         strength = self._accents.expect(announced.due, self._period, in_bar)
         due = round(announced.due * self._fmt.hop)
         return BeatEvent(announced.number, due, in_bar, in_bar == 1, strength, self._lock.confidence)
+
+    def _tap_as_listeners_do(self, announced: Announcement) -> None:
+        """The beats go on at another level if the ear is sure that it is the one to tap, and no person has said otherwise."""
+        if self._belief is None or self._lock.coasting or self._hands.person_holds:
+            return
+        name = self._levels.verdict(lambda bpm: -self._tempo.doubt(bpm))
+        if HYPOTHESES[name] == 1.0:
+            return
+        due_next = announced.number - round((announced.due - self._target) / self._period)
+        skips = name in ("even", "odd") and (due_next % 2 == 1) != (name == "odd")
+        later = self._belief.period if skips else 0.0
+        if self._hands.change_level(self._belief, HYPOTHESES[name], later, person=False) is not None:
+            self._levels.take(name)
+            self._look_afresh()
 
     def _count(self, announced: Announcement, now: float) -> None:
         beats_on = 1 + round((announced.due - self._target) / self._period)

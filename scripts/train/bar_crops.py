@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from k1edge.beat.bar_pointer import metre_table
+from k1edge.beat.levels import LevelSounds
 from k1edge.beat.sounds import N_INPUTS, PARTS, START_HOPS, BeatSounds
 from k1edge.dsp.features import N_BANDS
 from k1edge.frames import HOPS_PER_S
@@ -64,11 +65,11 @@ def coloured(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     return np.hstack([rows[:, :N_BANDS] * np.exp(curve, dtype=np.float32) + noise, rows[:, N_BANDS:]])
 
 
-def inputs(rng: np.random.Generator, piece: Piece, times_s: np.ndarray) -> np.ndarray:
-    """(n,) beats -> (n - 1, N_INPUTS) of all of them but the last."""
+def inputs(rng: np.random.Generator, piece: Piece, times_s: np.ndarray, sounds: BeatSounds | LevelSounds) -> np.ndarray:
+    """(n,) beats -> (n - 1, inputs) of all of them but the last, as `sounds` describes them."""
     edges = np.clip(np.round(times_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(piece.rows) - PARTS)
     rows = coloured(rng, piece.rows[edges[0] : edges[-1] + PARTS].astype(np.float32))
-    sounds, edges = BeatSounds(), edges - edges[0]
+    edges -= edges[0]
     return np.array([sounds.process(rows[a : max(b, a + PARTS)]) for a, b in pairwise(edges)])
 
 
@@ -98,6 +99,6 @@ def crop(rng: np.random.Generator, piece: Piece, beats: int) -> tuple[np.ndarray
     told = told[first : first + beats + 1]
     x, y = np.zeros((beats, N_INPUTS), np.float32), np.full(beats, -1)
     if len(told) > 1:
-        found = inputs(rng, piece, told[:, 0])
+        found = inputs(rng, piece, told[:, 0], BeatSounds())
         x[: len(found)], y[: len(found)] = found, place[first:][: len(found)]
     return x, y

@@ -73,11 +73,11 @@ def test_the_network_s_view_of_the_tempo_decides_between_levels_that_sound_alike
 def test_the_network_s_view_moves_on_with_the_music():
     tempi = Tempi(TempoPrior(), *RANGE_BPM)
     said = np.concatenate([opinion(90.0, 3000), opinion(140.0, 3000)])
-    gains = tempi.opinions(said)
+    gains = tempi.opinions(tempi.views(said))
     for step, bpm in ((500, 90.0), (5500, 140.0)):
         best = 60 * STEPS_PER_S / tempi.periods[gains[step].argmax()]
         assert best == pytest.approx(bpm, rel=0.12)
-    assert not tempi.opinions(np.zeros_like(said)).any()
+    assert not tempi.opinions(tempi.views(np.zeros_like(said))).any()
 
 
 def test_a_tempo_that_wanders_is_followed():

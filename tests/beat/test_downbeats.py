@@ -1,4 +1,4 @@
-"""Bars are heard beat by beat: which beats are a beat's rows, and what is said of which number."""
+"""Bars are heard beat by beat: what is said, and of which number."""
 
 import pickle
 
@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.beat import downbeats
-from k1edge.beat.downbeats import FLOOR, HUSHED_BEATS, LAG, PER_BAR, POSITION, WEIGHT, BarEar, DownbeatNetwork, Downbeats
-from k1edge.beat.sounds import N_COLUMNS, N_INPUTS, START_HOPS
+from k1edge.beat.downbeats import FLOOR, HUSHED_BEATS, LAG, PER_BAR, POSITION, WEIGHT, BarEar, Downbeats
+from k1edge.beat.rows import BeatRows
+from k1edge.beat.sounds import N_COLUMNS
 from k1edge.dsp.features import N_BANDS
+from tests.beat.heard_beats import PERIOD, SOUNDS, hear_beats
 
-PERIOD = 50
-SOUNDS = np.random.default_rng(8).uniform(0.0, 4.0, (16, N_BANDS)).astype(np.float32)
-NOTHING = (0.05, 0.01)
+
+class Ears:
+    """What a tracker has: rows, and what hears them."""
+
+    def __init__(self):
+        self.rows, self.downbeats = BeatRows(), Downbeats()
+        self.opinion, self.hush = self.downbeats.opinion, self.downbeats.hush
 
 
 def hear(ears, sounds, first=1, start=0):
-    """One sound a beat, from hop `start`; the beats are announced 15 hops ahead and numbered from `first`. Returns the last."""
-    for n in range(len(sounds) * PERIOD):
-        if (n + 15) % PERIOD == 0:
-            ears.expect(first + (n + 15) // PERIOD, start + n + 15, PERIOD)
-        ears.hear(start + n + 1, sounds[max(n - START_HOPS, 0) // PERIOD], NOTHING)
-    return first + len(sounds) - 1
+    return hear_beats(ears.rows, sounds, ears.downbeats.hear, first=first, start=start)
 
 
 def chords(beats, metre=4, bars_at=0, seed=5):
@@ -52,14 +52,14 @@ class Listener:
 
 
 def listened():
-    ears = Downbeats()
-    ears._ear = Listener()
-    return ears, ears._ear
+    ears = Ears()
+    ears.downbeats._ear = listener = Listener()
+    return ears, listener
 
 
 @pytest.mark.parametrize("bars_at", [0, 1, 2, 3])
 def test_a_bar_begins_where_chords_change_wherever_one_began_to_listen(bars_at):
-    ears = Downbeats()
+    ears = Ears()
     last = hear(ears, chords(48, bars_at=bars_at))
     weights = places(ears.opinion(last))
     assert weights.argmax() == (last - 1 - bars_at) % 4
@@ -67,17 +67,9 @@ def test_a_bar_begins_where_chords_change_wherever_one_began_to_listen(bars_at):
 
 
 def test_sound_that_never_changes_decides_on_no_beat():
-    ears = Downbeats()
+    ears = Ears()
     weights = places(ears.opinion(hear(ears, [SOUNDS[0]] * 41)))
     assert np.ptp(weights) < 1.5
-
-
-def test_each_beat_is_heard_by_its_own_rows():
-    ears, listener = listened()
-    hear(ears, list(SOUNDS))
-    assert [len(rows) for rows in listener.rows] == [PERIOD] * len(listener.rows)
-    for rows, sound in zip(listener.rows, SOUNDS[1:], strict=False):
-        assert (rows[:, :N_BANDS] == sound).all() and np.allclose(rows[:, N_BANDS:], NOTHING)
 
 
 def test_what_is_said_holds_for_the_beats_that_follow():
@@ -97,7 +89,7 @@ def test_an_opinion_is_the_same_however_often_it_is_asked():
 
 
 def test_of_two_beats_nothing_is_known():
-    ears = Downbeats()
+    ears = Ears()
     assert ears.opinion(hear(ears, list(SOUNDS[:2]))) is None
 
 
@@ -121,51 +113,10 @@ def test_across_a_gap_in_the_beats_one_begins_anew():
     ears, listener = listened()
     last = hear(ears, list(SOUNDS[:6]))
     begun = listener.begun
-    ears.expect(last + 1, 9 * PERIOD, PERIOD)
+    ears.rows.expect(last + 1, 9 * PERIOD, PERIOD)
     hear(ears, [SOUNDS[9]], first=last + 1, start=9 * PERIOD)
     assert listener.begun == begun + 1
     assert ears.opinion(last + 1) is None
-
-
-def test_after_lost_samples_that_held_beats_one_begins_anew():
-    ears, listener = listened()
-    last = hear(ears, list(SOUNDS[:6]))
-    begun = listener.begun
-    for n in (1, 2, 3):
-        ears.expect(last + n, (5 + n) * PERIOD, PERIOD)
-    ears.hear(9 * PERIOD, SOUNDS[9], NOTHING)
-    assert listener.begun > begun
-    assert not listener.rows
-
-
-def test_a_corrected_beat_is_one_beat():
-    heard = []
-    for announced in ([(17, 790)], [(17, 780), (17, 790)]):
-        ears, listener = listened()
-        hear(ears, list(SOUNDS[:15]))
-        for number, due in announced:
-            ears.expect(number, due, PERIOD)
-        for hop in range(15 * PERIOD, 17 * PERIOD):
-            ears.hear(hop + 1, SOUNDS[15], NOTHING)
-        heard.append([len(rows) for rows in listener.rows])
-    assert heard[1] == heard[0]
-
-
-def test_a_stream_that_outlasts_the_buffer_is_heard_like_its_beginning():
-    ears, listener = listened()
-    beats = 3 * downbeats.KEPT // PERIOD
-    hear(ears, [SOUNDS[n % 16] for n in range(beats)])
-    for n, rows in enumerate(listener.rows, 1):
-        assert (rows[:, :N_BANDS] == SOUNDS[n % 16]).all()
-
-
-def test_a_beat_hears_all_of_a_network_anew_after_it_begins():
-    network, fresh = DownbeatNetwork(), DownbeatNetwork()
-    inputs = np.random.default_rng(3).normal(0, 1, (9, N_INPUTS)).astype(np.float32)
-    for row in inputs:
-        network.process(row)
-    network.begin()
-    assert (network.process(inputs[0]) == fresh.process(inputs[0])).all()
 
 
 def test_an_ear_that_was_put_away_goes_on_as_if_it_had_not_been():
@@ -177,12 +128,6 @@ def test_an_ear_that_was_put_away_goes_on_as_if_it_had_not_been():
     again = pickle.loads(packed)
     for beat in rows[20:]:
         assert (again.process(beat) == ear.process(beat)).all()
-
-
-def test_the_state_of_another_network_is_refused():
-    network = DownbeatNetwork()
-    with pytest.raises(ValueError, match="another network"):
-        network.__setstate__(network.__getstate__()[:-1])
 
 
 @given(st.floats(0, 5), st.integers(LAG + 1, 40))

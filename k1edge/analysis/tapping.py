@@ -1,0 +1,83 @@
+"""Which of a track's beats a listener would tap: those of the most probable path, twice as many, or every second.
+
+Consumes evidence and the steps of the path's beats; emits the steps of the beats to tap. As live (`k1edge.beat.levels`),
+several rows of beats are heard at once; with the whole track in view each beat is judged by its neighbourhood, REACH_S to
+either side.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from k1edge.analysis.path import Tempi
+from k1edge.analysis.witnesses import Evidence
+from k1edge.beat.bar_pointer import STEPS_PER_S
+from k1edge.beat.beatwise import BeatwiseNetwork
+from k1edge.beat.levels import HYPOTHESES, WEIGHTS, LevelEar
+from k1edge.beat.rows import in_a_row
+from k1edge.beat.sounds import START_HOPS
+from k1edge.frames import HOPS_PER_S
+
+REACH_S = 40.0
+MARGIN, VIEW_WEIGHT = 1.5, 1.0
+"""Nats a beat by which another level must sound better; what the view of the tempo counts beside the ear."""
+FEWEST = 16
+"""Beats of which a level can be told."""
+
+
+def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarray) -> np.ndarray:
+    """(n,) steps of beats -> (m,) of those to tap. `views`: (steps, TEMPI) of `tempi`."""
+    if evidence.rows is None or len(steps) < FEWEST:
+        return steps
+    worth = np.array([_mean_around(_heard(name, steps, evidence), steps)
+                      + VIEW_WEIGHT * _viewed(steps, faster, tempi, views) for name, faster in HYPOTHESES.items()])  # fmt: skip
+    best = worth.argmax(axis=0)
+    chosen = np.where(worth.max(axis=0) > worth[0] + MARGIN, best, 0)
+    names, after = list(HYPOTHESES), np.append(steps[1:], 2 * steps[-1] - steps[-2])
+    kept = []
+    for n, (step, end) in enumerate(zip(steps.tolist(), after.tolist(), strict=True)):
+        name = names[chosen[n]]
+        if name not in ("even", "odd") or n % 2 == (name == "odd"):
+            kept.append(step)
+        if name == "twice":
+            kept.append((step + end) // 2)
+    return np.array(kept, int)
+
+
+def _viewed(steps: np.ndarray, faster: float, tempi: Tempi, views: np.ndarray) -> np.ndarray:
+    """(beats,) the view of so many times the tempo at each beat; -inf where that is out of the range."""
+    periods = np.gradient(steps) / faster
+    near = np.abs(np.log(periods[:, None] / tempi.periods)).argmin(axis=1)
+    inside = (tempi.periods.min() * 0.97 <= periods) & (periods <= tempi.periods.max() * 1.03)
+    return np.where(inside, views[steps, near], -np.inf)
+
+
+def _heard(name: str, steps: np.ndarray, evidence: Evidence) -> np.ndarray:
+    """(beats,) what the ear says of the hypothesis at each beat of the path; nan where nothing."""
+    at = np.arange(len(steps), dtype=float)
+    told = {"as they are": at, "twice": np.arange(2 * len(steps) - 1) / 2, "even": at[::2], "odd": at[1::2]}[name]
+    begin_s = (np.interp(told, at, steps) + 1) / STEPS_PER_S - evidence.latency_s
+    begin = np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(evidence.rows)).tolist()
+    network = BeatwiseNetwork(WEIGHTS)
+    ear, before, said = LevelEar(network), len(evidence.rows), np.full(len(steps), np.nan)
+    for n, (first, end) in enumerate(pairwise(begin)):
+        if in_a_row(end - first, end - first, before):
+            logarithm = ear.process(evidence.rows[first:end])
+            if logarithm is not None:
+                said[int(told[n]) : int(np.ceil(told[n + 1]))] = logarithm
+        else:
+            ear = LevelEar(network)
+        before = end - first
+    return said
+
+
+def _mean_around(said: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(beats,) mean of what was said within REACH_S; -inf where nothing was."""
+    known = np.isfinite(said)
+    sums, counts = (np.append(0.0, np.cumsum(x)) for x in (np.where(known, said, 0.0), known))
+    reach = REACH_S * STEPS_PER_S
+    first, end = np.searchsorted(steps, steps - reach, "left"), np.searchsorted(steps, steps + reach, "right")
+    count = counts[end] - counts[first]
+    return np.where(count > 0, (sums[end] - sums[first]) / np.maximum(count, 1), -np.inf)

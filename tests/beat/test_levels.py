@@ -1,0 +1,216 @@
+"""Levels are heard by several rows of beats at once: which of them a listener would tap, and when that is said."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from k1edge.audio import instruments
+from k1edge.beat import levels
+from k1edge.beat.beatwise import BeatwiseNetwork
+from k1edge.beat.levels import LEAST_LOG, LEAST_S, MARGIN, UNSURE_BEATS, LevelEar, Levels
+from k1edge.beat.rows import BeatRows
+from k1edge.beat.sounds import N_COLUMNS
+from k1edge.beat.tracker import make_tracker
+from k1edge.config import BeatSettings
+from k1edge.dsp.features import FeatureExtractor
+from k1edge.frames import AudioBlock, StreamFormat
+from tests.beat.heard_beats import PERIOD, SOUNDS, hear_beats
+from tests.beat.streams import RATE_HZ, Player, kit_at
+
+AS_THEY_ARE = "as they are"
+
+
+def no_view(_bpm):
+    return 0.0
+
+
+class Ear:
+    """In place of an ear: likes beats of so many hops, and of them those that begin with sound 0, 2, 4 ... of SOUNDS."""
+
+    likes, sure = PERIOD, -0.1
+
+    def __init__(self, _network):
+        self.sounds, self.beats = levels.LevelSounds(), 0
+
+    def process(self, rows):
+        self.sounds.process(rows)
+        self.beats += 1
+        if self.beats <= UNSURE_BEATS:
+            return None
+        first = int(np.abs(SOUNDS - rows[0, : SOUNDS.shape[1]]).sum(axis=1).argmin())
+        return self.sure if abs(len(rows) - self.likes) < 3 and first % 2 == 0 else -3.0
+
+
+@pytest.fixture
+def ears(monkeypatch):
+    monkeypatch.setattr(levels, "LevelEar", Ear)
+    return Ear
+
+
+def heard(beats, period=PERIOD, first=1):
+    rows, found = BeatRows(), Levels(55.0, 215.0)
+    hear_beats(rows, [SOUNDS[n % 16] for n in range(beats)], found.hear, first=first, period=period)
+    return rows, found
+
+
+def band(bpm, seconds, snare_on=(1, 3)):
+    """Kick, snare and hats of eighths; beats from half a second on."""
+    beats = np.arange(0.5, seconds - 0.5, 60 / bpm)
+    kit = instruments.Kit()
+    kicks = beats[[n % 4 not in snare_on for n in range(len(beats))]]
+    snares = beats[[n % 4 in snare_on for n in range(len(beats))]]
+    hats = np.sort(np.r_[beats, beats + 30 / bpm])
+    return beats, kit_at(seconds, (instruments.kick(kit, RATE_HZ), kicks, 0.8), (instruments.snare(kit, RATE_HZ), snares, 0.6),
+                         (instruments.hat(kit, RATE_HZ), hats, 0.25))  # fmt: skip
+
+
+def told(samples, beats_s):
+    """What is said at the end of a band that is heard by these beats."""
+    fmt = StreamFormat(RATE_HZ)
+    features, tracker = FeatureExtractor(fmt), make_tracker(BeatSettings(), fmt)
+    rows, found, waiting = BeatRows(), Levels(55.0, 215.0), list(enumerate(beats_s, 1))
+    for n, first in enumerate(range(0, len(samples) - fmt.hop + 1, fmt.hop), 1):
+        frame = features.process(AudioBlock(samples[first : first + fmt.hop], first, 0))
+        while waiting and waiting[0][1] * 100 - 15 <= n:
+            number, due_s = waiting.pop(0)
+            rows.expect(number, due_s * 100, 100 * (beats_s[1] - beats_s[0]))
+        begun = rows.hear(n, frame.bands, tracker._ears.process(frame).activation[:2])
+        if begun is not None:
+            found.hear(begun, rows)
+    return found
+
+
+@pytest.mark.parametrize("bpm", [88, 104, 120])
+def test_a_band_is_tapped_at_its_kick_and_snare(bpm):
+    beats, samples = band(bpm, 24)
+    assert told(samples, beats).verdict(no_view) == AS_THEY_ARE
+
+
+@pytest.mark.parametrize(("skip", "taps"), [(0, "odd"), (1, "even")])
+def test_who_taps_a_band_twice_as_fast_is_told_which_half_to_leave_out(skip, taps):
+    beats, samples = band(92, 26)
+    eighths = np.interp(np.arange(2 * len(beats) - 1) / 2, np.arange(len(beats)), beats)
+    assert told(samples, eighths[skip:]).verdict(no_view) == taps
+
+
+def test_beats_that_sound_right_are_left_as_they_are(ears):
+    ears.likes = PERIOD
+    _, found = heard(60)
+    # Every second beat begins with a sound that is not liked, which is no worse at any other level.
+    assert found.verdict(no_view) == AS_THEY_ARE
+
+
+@pytest.mark.parametrize(("first", "taps"), [(1, "odd"), (2, "even")])
+def test_every_second_beat_is_tapped_where_it_sounds_better(ears, first, taps):
+    ears.likes = 2 * PERIOD
+    _, found = heard(60, first=first)
+    assert found.verdict(no_view) == taps
+
+
+def test_between_the_beats_is_tapped_too_where_it_sounds_better(ears):
+    ears.likes = 40
+    _, found = heard(40, period=80)
+    found._rows["as they are"].score = LEAST_LOG
+    assert found.verdict(no_view) == "twice"
+
+
+def test_nothing_is_said_before_all_have_been_heard_for_long_enough(ears):
+    ears.likes = 2 * PERIOD
+    until = next(n for n in range(8, 80, 2) if heard(n)[1].verdict(no_view) != AS_THEY_ARE)
+    assert until * PERIOD / 100 > LEAST_S + 2 * UNSURE_BEATS * PERIOD / 100 - 1
+
+
+def test_what_is_hardly_better_is_no_reason_to_change(ears):
+    ears.likes, ears.sure = 2 * PERIOD, -3.0 + MARGIN - 0.1
+    _, found = heard(80)
+    assert found.verdict(no_view) == AS_THEY_ARE
+    ears.sure = -0.1
+
+
+def test_what_else_is_known_of_the_tempo_counts(ears):
+    ears.likes = 2 * PERIOD
+    _, found = heard(60)
+    assert found.verdict(lambda bpm: -4.0 if bpm < 80 else 0.0) == AS_THEY_ARE
+
+
+@pytest.mark.parametrize("period", [29, 105])
+def test_no_level_beyond_the_range_of_tempi_is_asked_about(ears, period):
+    ears.likes = 2 * period if period > 50 else period // 2
+    _, found = heard(60, period=period)
+    assert found.verdict(no_view) == AS_THEY_ARE
+
+
+def test_a_level_that_was_taken_is_known_to_be_right_at_once_and_the_old_one_to_be_wrong(ears):
+    ears.likes = 2 * PERIOD
+    rows, found = heard(60)
+    found.take("odd")
+    hear_beats(rows, [SOUNDS[2 * n % 16] for n in range(4)], found.hear, first=61, start=60 * PERIOD, period=2 * PERIOD)
+    assert found.verdict(no_view) == AS_THEY_ARE
+    assert found._rows["twice"].seconds > LEAST_S and found._rows["twice"].score < found._rows[AS_THEY_ARE].score
+
+
+def test_beats_of_another_tempo_begin_anew(ears):
+    ears.likes = 2 * PERIOD
+    rows, found = heard(60)
+    hear_beats(rows, [SOUNDS[n % 16] for n in range(6)], found.hear, first=61, start=60 * PERIOD, period=30)
+    assert found.verdict(no_view) == AS_THEY_ARE
+    assert found._rows[AS_THEY_ARE].ear.beats < 6
+
+
+def test_of_no_beats_nothing_is_said():
+    assert Levels(55.0, 215.0).verdict(no_view) == AS_THEY_ARE
+
+
+def test_no_beat_decides_and_what_is_put_away_goes_on_as_if_it_had_not_been():
+    ear, rng = LevelEar(BeatwiseNetwork(levels.WEIGHTS)), np.random.default_rng(4)
+    rows = rng.uniform(0, 4, (40, 40, N_COLUMNS)).astype(np.float32)
+    before = [ear.process(beat) for beat in rows[:20]]
+    assert before[:UNSURE_BEATS] == [None] * UNSURE_BEATS
+    assert all(LEAST_LOG <= said <= 0 for said in before[UNSURE_BEATS:])
+    again = pickle.loads(pickle.dumps(ear))
+    assert [again.process(beat) for beat in rows[20:]] == [ear.process(beat) for beat in rows[20:]]
+
+
+class Told:
+    """In place of levels: says one thing, and keeps what was taken."""
+
+    def __init__(self, says):
+        self.says, self.taken, self.asked = says, [], 0
+
+    def hear(self, begun, rows):
+        pass
+
+    def verdict(self, view):
+        self.asked += 1
+        assert view(100.0) <= 0.0
+        return self.says
+
+    def take(self, name):
+        self.taken.append(name)
+        self.says = AS_THEY_ARE
+
+
+def on_grid(lines):
+    """Number of each beat, and whether it is an odd one of the kicks that are 0.4 s apart."""
+    return [(event.number, round((event.due / RATE_HZ - 0.5) / 0.4) % 2) for _, event in lines]
+
+
+@pytest.mark.parametrize("says", ["even", "odd"])
+def test_the_tracker_goes_on_with_the_beats_it_was_told(says):
+    player, samples = Player(), kit_at(24, (instruments.kick(instruments.Kit(), RATE_HZ), np.arange(0.5, 23, 0.4), 0.8))
+    player.play(samples[: 12 * RATE_HZ])
+    told = {number % 2: odd for number, odd in on_grid(player.heard.lines)}[says == "odd"]
+    player.tracker._levels = levels_told = Told(says)
+    heard = player.play(samples[12 * RATE_HZ :])
+    assert levels_told.taken == [says] and heard.at(16).tempo_bpm == pytest.approx(75, rel=0.02)
+    assert {odd for _, odd in on_grid([line for line in heard.lines if 14 < line[0] < 20])} == {told}
+
+
+def test_a_person_who_holds_a_level_is_not_argued_with():
+    player, samples = Player(), kit_at(30, (instruments.kick(instruments.Kit(), RATE_HZ), np.arange(0.5, 29, 0.4), 0.8))
+    player.play(samples[: 12 * RATE_HZ])
+    player.tracker.halve()
+    player.tracker._levels = told = Told("twice")
+    player.play(samples[12 * RATE_HZ :])
+    assert not told.asked
