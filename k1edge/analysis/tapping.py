@@ -21,7 +21,7 @@ from k1edge.beat.sounds import START_HOPS
 from k1edge.frames import HOPS_PER_S
 
 REACH_S = 40.0
-MARGIN, VIEW_WEIGHT = 1.5, 1.0
+MARGIN, VIEW_WEIGHT = 2.0, 1.0
 """Nats a beat by which another level must sound better; what the view of the tempo counts beside the ear."""
 FEWEST = 16
 """Beats of which a level can be told."""

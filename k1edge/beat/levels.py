@@ -40,7 +40,7 @@ LEAST_LOG = -5.0
 """One beat never decides."""
 MEMORY_S, LEAST_S = 12.0, 8.0
 """Verdicts are means of so long, and of at least so long."""
-MARGIN, VIEW_WEIGHT = 1.5, 0.5
+MARGIN, VIEW_WEIGHT = 1.5, 1.0
 SAME_LENGTH, STRANGE_BEATS = 1.3, 3
 """Ratio of the lengths of two beats of one level, and after how many of another length in a row it is another level."""
 
