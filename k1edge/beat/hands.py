@@ -2,8 +2,8 @@
 
 Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly. The sound goes on arguing as before
 for the metrical level that a person has left, and would win it back within seconds: so that level stays refused as long as
-the tempo goes on that it was left for, which is mostly the song. Corrections of the tempo also teach the prior. Times are
-steps of the bar pointer.
+the tempo goes on that it was left for, which is mostly the song. Corrections of the tempo also teach the prior. The ear for
+levels has the same hand, and gives way to a person. Times are steps of the bar pointer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ REFUSED = 20.0
 """Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.6 a step, more than beats argue."""
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
-AWAY = 6.0
-"""The same against all other tempi, when the ear for levels has chosen one: weak enough for another song."""
+LEFT = 8.0
+"""The same where the ear for levels has left it: weak enough for another song, as songs of the tune half in one stream told
+(with REFUSED they were found later)."""
 FOLLOWS = 0.02
 """Share by which the held tempo follows the one that is heard, each step: a song may drift."""
 RELEASED_AFTER_S = 8.0
@@ -76,9 +77,8 @@ class Hands:
         place = int(np.abs(self._octaves - self._held).argmin())
         if place != self._place:
             self._place = place
-            off = self._octaves - self._octaves[place]
-            elsewhere = 0.0 if self._by_person else np.where(np.abs(off) < REFUSED_OCTAVES, 0.0, -AWAY)
-            self.refused = np.where(np.abs(off - self._left) < REFUSED_OCTAVES, -REFUSED, elsewhere)
+            off = np.abs(self._octaves - self._octaves[place] - self._left)
+            self.refused = np.where(off < REFUSED_OCTAVES, -REFUSED if self._by_person else -LEFT, 0.0)
 
     @property
     def person_holds(self) -> bool:
