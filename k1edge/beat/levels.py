@@ -31,7 +31,8 @@ WEIGHTS = "levels.npz"
 N_LEVEL_INPUTS = N_INPUTS + 1
 RIGHT = 0
 """Of the network's classes; the others say in which way beats are wrong, and nobody asks."""
-HYPOTHESES = {"as they are": 1.0, "twice": 2.0, "even": 0.5, "odd": 0.5}
+AS_THEY_ARE = "as they are"
+HYPOTHESES = {AS_THEY_ARE: 1.0, "twice": 2.0, "even": 0.5, "odd": 0.5}
 """By how much each is faster than the beats that are announced."""
 TEMPO_BEATS, USUAL_BPM, TEMPO_SCALE = 5, 110.0, 1.5
 UNSURE_BEATS = 6
@@ -120,7 +121,7 @@ class Levels:
         length = end - first
         if self._is_strange(length):
             return
-        self._rows["as they are"].hear(rows.between(first, end))
+        self._rows[AS_THEY_ARE].hear(rows.between(first, end))
         bpm = self._bpm
         if length >= 2 * PARTS and self._allows(2 * bpm):
             for half in (rows.between(first, first + length // 2), rows.between(first + length // 2, end)):
@@ -131,27 +132,27 @@ class Levels:
 
     def verdict(self, view: Callable[[float], float]) -> str:
         """The hypothesis by which to go on; `view`: what else is known of a tempo in bpm, as a log-weight."""
-        if not self._rows["as they are"].ear.beats:
-            return "as they are"
+        if not self._rows[AS_THEY_ARE].ear.beats:
+            return AS_THEY_ARE
         bpm = self._bpm
         asked = {name: row for name, row in self._rows.items() if HYPOTHESES[name] == 1 or self._allows(bpm * HYPOTHESES[name])}
         if any(row.seconds < LEAST_S for row in asked.values()):
-            return "as they are"
+            return AS_THEY_ARE
         worth = {name: row.score + VIEW_WEIGHT * view(bpm * HYPOTHESES[name]) for name, row in asked.items()}
         best = max(worth, key=worth.__getitem__)
-        return best if worth[best] > worth["as they are"] + MARGIN else "as they are"
+        return best if worth[best] > worth[AS_THEY_ARE] + MARGIN else AS_THEY_ARE
 
     def take(self, name: str) -> None:
         """From now on the beats of this hypothesis are those that are announced."""
-        before, taken = self._rows["as they are"], self._rows[name]
+        before, taken = self._rows[AS_THEY_ARE], self._rows[name]
         self.begin()
-        self._rows["as they are"] = taken
+        self._rows[AS_THEY_ARE] = taken
         if name != "twice":
             self._rows["twice"] = before
 
     def _is_strange(self, length: int) -> bool:
         """The beat is not of this level: one or two are when another has been taken; of more, all begins anew."""
-        if not self._rows["as they are"].ear.beats:
+        if not self._rows[AS_THEY_ARE].ear.beats:
             return False
         ratio = length * self._bpm / (60 * HOPS_PER_S)
         self._strange = 0 if 1 / SAME_LENGTH < ratio < SAME_LENGTH else self._strange + 1
@@ -163,7 +164,7 @@ class Levels:
 
     @property
     def _bpm(self) -> float:
-        return self._rows["as they are"].ear.sounds.bpm
+        return self._rows[AS_THEY_ARE].ear.sounds.bpm
 
     def _allows(self, bpm: float) -> bool:
         return self._range_bpm[0] <= bpm <= self._range_bpm[1]

@@ -20,7 +20,7 @@ from k1edge.beat.bars import BarCount
 from k1edge.beat.belief import Belief, Reader
 from k1edge.beat.downbeats import Downbeats
 from k1edge.beat.hands import Hands
-from k1edge.beat.levels import HYPOTHESES, Levels
+from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, Levels
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
 from k1edge.beat.prior import TempoPrior
@@ -223,7 +223,7 @@ class BarPointerTracker:
         if self._belief is None or self._lock.coasting or self._hands.person_holds:
             return
         name = self._levels.verdict(lambda bpm: -self._tempo.doubt(bpm))
-        if HYPOTHESES[name] == 1.0:
+        if name == AS_THEY_ARE:
             return
         due_next = announced.number - round((announced.due - self._target) / self._period)
         skips = name in ("even", "odd") and (due_next % 2 == 1) != (name == "odd")
