@@ -25,6 +25,10 @@ class BarCount:
         same = per_bar[:, None] == per_bar
         self._follows = same & (position == (position[:, None] + 1) % per_bar[:, None])
         self._next = self._follows.argmax(axis=1)
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing is known: what was counted were other beats."""
         self._now: int | None = None
         self._rival: int | None = None
         self._votes = 0

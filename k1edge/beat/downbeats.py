@@ -62,6 +62,11 @@ class Downbeats:
 
     def __init__(self) -> None:
         self._ear = BarEar()
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes does not follow what was."""
+        self._ear.begin()
         self._said: tuple[int, np.ndarray] | None = None
         """What the ear said last, and of which beat."""
         self._hushed_until = 0
@@ -69,8 +74,7 @@ class Downbeats:
     def hear(self, begun: Begun, rows: BeatRows) -> None:
         """A beat begins, and the one before it is over."""
         if begun.first < 0:
-            self._ear.begin()
-            self._said, self._hushed_until = None, 0
+            self.begin()
             return
         weights = self._ear.process(rows.between(begun.first, begun.end))
         self._said = None if weights is None else (begun.number - 1 - LAG, weights)

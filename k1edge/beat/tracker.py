@@ -197,7 +197,14 @@ class BarPointerTracker:
         bpm = self._hands.change_level(self._belief, factor)
         if bpm is not None:
             self._learn(bpm)
-            self._look_afresh()
+            self._levels.begin()
+            self._count_anew()
+
+    def _count_anew(self) -> None:
+        """At another level: what was heard of the bar, and counted, were other beats."""
+        self._downbeats.begin()
+        self._bars.begin()
+        self._look_afresh()
 
     def _learn(self, bpm: float) -> None:
         self.tempo_prior = self.tempo_prior.taught(bpm)
@@ -230,7 +237,7 @@ class BarPointerTracker:
         later = self._belief.period if skips else 0.0
         if self._hands.change_level(self._belief, HYPOTHESES[name], later, person=False) is not None:
             self._levels.take(name)
-            self._look_afresh()
+            self._count_anew()
 
     def _count(self, announced: Announcement, now: float) -> None:
         beats_on = 1 + round((announced.due - self._target) / self._period)

@@ -205,6 +205,22 @@ def test_the_tracker_goes_on_with_the_beats_it_was_told(says):
     assert {odd for _, odd in on_grid([line for line in heard.lines if 14 < line[0] < 20])} == {told}
 
 
+def test_what_was_counted_at_a_level_is_forgotten_when_a_person_leaves_it():
+    player, (_, samples) = Player(), band(120, 12)
+    assert player.play(samples).lines[-1][1].in_bar
+    player.tracker.halve()
+    assert player.tracker._bars.shown == (0, 0)
+
+
+def test_what_was_counted_at_a_level_is_forgotten_when_the_ear_leaves_it():
+    player, (_, samples) = Player(), band(120, 14)
+    player.play(samples[: 12 * RATE_HZ])
+    player.tracker._levels = Told("even")
+    before = len(player.heard.lines)
+    events = [event for _, event in player.play(samples[12 * RATE_HZ :]).lines]
+    assert events[before - 1].in_bar and not events[before].in_bar
+
+
 def test_a_person_who_holds_a_level_is_not_argued_with():
     player, samples = Player(), kit_at(30, (instruments.kick(instruments.Kit(), RATE_HZ), np.arange(0.5, 29, 0.4), 0.8))
     player.play(samples[: 12 * RATE_HZ])
