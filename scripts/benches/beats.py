@@ -167,6 +167,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--engine", action="append", choices=(*OURS, *PEERS),
                         help="repeatable; default: bar_pointer and aubio (madmom needs the extra `bench`)")
+    parser.add_argument("--offline", action="store_const", const=["bar_pointer", "offline"], dest="engine",
+                        help="the live engine, and maps beside it")
     parser.add_argument("--split", choices=("tune", "report"), help="only this half of scripts/bench_split.tsv")
     parser.add_argument("--set", action="append", default=[], help="only this set; repeatable")
     parser.add_argument("--items", action="store_true", help="also one line per item")
