@@ -35,14 +35,13 @@ def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarra
                       + VIEW_WEIGHT * _viewed(steps, faster, tempi, views) for name, faster in HYPOTHESES.items()])  # fmt: skip
     best = worth.argmax(axis=0)
     chosen = np.where(worth.max(axis=0) > worth[0] + MARGIN, best, 0)
-    names, after = list(HYPOTHESES), np.append(steps[1:], 2 * steps[-1] - steps[-2])
-    kept = []
-    for n, (step, end) in enumerate(zip(steps.tolist(), after.tolist(), strict=True)):
+    names, kept = list(HYPOTHESES), []
+    for n, (step, end) in enumerate(pairwise([*steps.tolist(), steps[-1]])):
         name = names[chosen[n]]
         if name not in ("even", "odd") or n % 2 == (name == "odd"):
             kept.append(step)
-        if name == "twice":
-            kept.append((step + end) // 2)
+        if name == "twice" and end > step:
+            kept.append(int(step + end) // 2)
     return np.array(kept, int)
 
 
