@@ -34,7 +34,7 @@ def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarra
     worth = np.array([_mean_around(_heard(name, steps, evidence), steps)
                       + VIEW_WEIGHT * _viewed(steps, faster, tempi, views) for name, faster in HYPOTHESES.items()])  # fmt: skip
     best = worth.argmax(axis=0)
-    chosen = np.where(worth.max(axis=0) > worth[0] + MARGIN, best, 0)
+    chosen = np.where(np.isfinite(worth[0]) & (worth.max(axis=0) > worth[0] + MARGIN), best, 0)
     names, kept = list(HYPOTHESES), []
     for n, (step, end) in enumerate(pairwise([*steps.tolist(), steps[-1]])):
         name = names[chosen[n]]

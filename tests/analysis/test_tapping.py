@@ -84,6 +84,13 @@ def test_no_tempo_beyond_the_range_is_tapped():
     assert (tap(steps, evidence) == steps).all()
 
 
+def test_a_beat_that_is_missing_in_slow_music_is_not_put_in():
+    steps, evidence = track(80, [80] * 80)
+    slow = np.delete(steps[::2], [20])
+    views = np.zeros((steps[-1] + 1, len(TEMPI.periods)))
+    assert (tap(slow, evidence, views) == slow).all()
+
+
 def test_of_a_few_beats_nothing_is_concluded():
     steps, evidence = track(12, [80 * (n % 2 == 0) for n in range(12)])
     assert (tap(steps, evidence) == steps).all()
