@@ -35,8 +35,6 @@ from k1edge.beat.downbeats import LAG, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
 from k1edge.beat.prior import TempoPrior
 from k1edge.beat.rows import in_a_row
-from k1edge.beat.sounds import START_HOPS
-from k1edge.frames import HOPS_PER_S
 
 __all__ = ["BeatGrid", "Evidence", "decode", "weigh"]
 
@@ -115,10 +113,8 @@ def _heard_bars(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
     weights = np.zeros((len(steps), len(POSITION)))
     if evidence.rows is None:
         return weights
-    begin_s = (steps + 1) / STEPS_PER_S - evidence.latency_s
-    begin = np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(evidence.rows))
     ear, before = BarEar(), len(evidence.rows)
-    for n, (first, last) in enumerate(pairwise(begin.tolist())):
+    for n, (first, last) in enumerate(pairwise(evidence.rows_at(steps))):
         if not in_a_row(last - first, last - first, before):
             ear.begin()
         elif (said := ear.process(evidence.rows[first:last])) is not None:

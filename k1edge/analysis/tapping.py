@@ -17,8 +17,6 @@ from k1edge.beat.bar_pointer import STEPS_PER_S
 from k1edge.beat.beatwise import BeatwiseNetwork
 from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, WEIGHTS, LevelEar
 from k1edge.beat.rows import in_a_row
-from k1edge.beat.sounds import START_HOPS
-from k1edge.frames import HOPS_PER_S
 
 REACH_S = 40.0
 MARGIN, VIEW_WEIGHT = 2.0, 1.0
@@ -57,11 +55,9 @@ def _heard(name: str, steps: np.ndarray, evidence: Evidence) -> np.ndarray:
     """(beats,) what the ear says of the hypothesis at each beat of the path; nan where nothing."""
     at = np.arange(len(steps), dtype=float)
     told = {AS_THEY_ARE: at, "twice": np.arange(2 * len(steps) - 1) / 2, "even": at[::2], "odd": at[1::2]}[name]
-    begin_s = (np.interp(told, at, steps) + 1) / STEPS_PER_S - evidence.latency_s
-    begin = np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(evidence.rows)).tolist()
     network = BeatwiseNetwork(WEIGHTS)
     ear, before, said = LevelEar(network), len(evidence.rows), np.full(len(steps), np.nan)
-    for n, (first, end) in enumerate(pairwise(begin)):
+    for n, (first, end) in enumerate(pairwise(evidence.rows_at(np.interp(told, at, steps)))):
         if in_a_row(end - first, end - first, before):
             logarithm = ear.process(evidence.rows[first:end])
             if logarithm is not None:

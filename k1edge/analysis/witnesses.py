@@ -13,7 +13,7 @@ import numpy as np
 
 from k1edge.analysis.hindsight import Hindsight
 from k1edge.analysis.recording import Recording
-from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS
+from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS, STEPS_PER_S
 from k1edge.beat.network import BEAT, DOWNBEAT, MUSIC
 from k1edge.beat.observation import (
     DOWNBEAT_SPREAD,
@@ -24,6 +24,7 @@ from k1edge.beat.observation import (
     LLR_LIMITS,
     MUSIC_WEIGHT,
 )
+from k1edge.beat.sounds import START_HOPS
 from k1edge.frames import HOPS_PER_S
 
 LIVE_SHARE = 0.5
@@ -52,6 +53,11 @@ class Evidence:
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
     rows: np.ndarray | None = None
     """(hops, N_COLUMNS) as `k1edge.beat.sounds` reads them, without any latency."""
+
+    def rows_at(self, steps: np.ndarray) -> list[int]:
+        """(n,) steps of beats, or between -> the rows with which their sounds begin."""
+        begin_s = (steps + 1) / STEPS_PER_S - self.latency_s
+        return np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(self.rows)).tolist()
 
 
 def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
