@@ -47,6 +47,24 @@ def test_bands_that_were_not_altered_are_scaled_as_they_were():
     assert np.abs(again - frames)[first_peak:].max() < 0.01
 
 
+def test_weights_in_eight_bits_are_half_a_step_off_at_most(tmp_path):
+    from stack import LARGEST, in_eight_bits
+
+    shapes = {"into": (2, 30, 8), "into_bias": (2, 30), "head": (2, 3, 10)}
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(0, rng.uniform(0.1, 9), shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["head"][0, 1] = 0.0
+    stored = in_eight_bits(weights)
+    assert {stored[name].dtype for name in ("into", "head")} == {np.dtype(np.int8)}
+    np.savez_compressed(tmp_path / "nets.npz", **stored)
+    loaded = load_weights(tmp_path / "nets.npz")
+    assert loaded.keys() == weights.keys()
+    for name, array in weights.items():
+        assert loaded[name].dtype == np.float32
+        step = np.abs(array).max(axis=-1, keepdims=True) / LARGEST
+        assert (np.abs(loaded[name] - array) <= 0.6 * step).all()
+
+
 def test_targets_lie_one_delay_after_the_beats():
     from dataset import targets
 
