@@ -1,4 +1,4 @@
-"""Which of a track's beats a listener would tap: those of the most probable path, twice as many, or every second.
+"""Which of a track's beats a listener would tap: those of the most probable path, or others among their halves.
 
 Consumes evidence and the steps of the path's beats; emits the steps of the beats to tap. As live (`k1edge.beat.levels`),
 several rows of beats are heard at once; with the whole track in view each beat is judged by its neighbourhood, REACH_S to
@@ -13,14 +13,14 @@ import numpy as np
 
 from k1edge.analysis.path import Tempi
 from k1edge.analysis.witnesses import Evidence
-from k1edge.beat.bar_pointer import STEPS_PER_S
+from k1edge.beat.bar_pointer import STEPS_PER_S, within
 from k1edge.beat.beatwise import BeatwiseNetwork
-from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, WEIGHTS, LevelEar
+from k1edge.beat.levels import HYPOTHESES, WEIGHTS, LevelEar, Row
 from k1edge.beat.rows import in_a_row
 
 REACH_S = 40.0
-MARGIN, VIEW_WEIGHT = 2.0, 1.0
-"""Nats a beat by which another level must sound better; what the view of the tempo counts beside the ear."""
+MARGIN, VIEW_WEIGHT = 4.0, 1.0
+"""By how much the log-odds of another level must be better; what the view of the tempo counts beside the ear."""
 FEWEST = 16
 """Beats of which a level can be told."""
 
@@ -29,39 +29,34 @@ def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarra
     """(n,) steps of beats -> (m,) of those to tap. `views`: (steps, TEMPI) of `tempi`."""
     if evidence.rows is None or len(steps) < FEWEST:
         return steps
-    worth = np.array([_mean_around(_heard(name, steps, evidence), steps)
-                      + VIEW_WEIGHT * _viewed(steps, faster, tempi, views) for name, faster in HYPOTHESES.items()])  # fmt: skip
+    worth = np.array([_mean_around(_heard(row, steps, evidence), steps)
+                      + VIEW_WEIGHT * _viewed(steps, row.faster, tempi, views) for row in HYPOTHESES.values()])  # fmt: skip
     best = worth.argmax(axis=0)
     chosen = np.where(np.isfinite(worth[0]) & (worth.max(axis=0) > worth[0] + MARGIN), best, 0)
-    names, kept = list(HYPOTHESES), []
-    for n, (step, end) in enumerate(pairwise([*steps.tolist(), steps[-1]])):
-        name = names[chosen[n]]
-        if name not in ("even", "odd") or n % 2 == (name == "odd"):
-            kept.append(step)
-        if name == "twice" and end > step:
-            kept.append(int(step + end) // 2)
-    return np.array(kept, int)
+    halves = np.arange(2 * len(steps) - 1)
+    waits = np.array([row.wait(halves) for row in HYPOTHESES.values()])
+    begin = halves[waits[chosen[halves // 2], halves] == 0]
+    return np.interp(begin / 2, np.arange(len(steps)), steps).astype(int)
 
 
 def _viewed(steps: np.ndarray, faster: float, tempi: Tempi, views: np.ndarray) -> np.ndarray:
     """(beats,) the view of so many times the tempo at each beat; -inf where that is out of the range."""
     periods = np.gradient(steps) / faster
     near = np.abs(np.log(periods[:, None] / tempi.periods)).argmin(axis=1)
-    inside = (tempi.periods.min() * 0.97 <= periods) & (periods <= tempi.periods.max() * 1.03)
+    inside = within(periods, tempi.periods.min(), tempi.periods.max())
     return np.where(inside, views[steps, near], -np.inf)
 
 
-def _heard(name: str, steps: np.ndarray, evidence: Evidence) -> np.ndarray:
+def _heard(row: Row, steps: np.ndarray, evidence: Evidence) -> np.ndarray:
     """(beats,) what the ear says of the hypothesis at each beat of the path; nan where nothing."""
-    at = np.arange(len(steps), dtype=float)
-    told = {AS_THEY_ARE: at, "twice": np.arange(2 * len(steps) - 1) / 2, "even": at[::2], "odd": at[1::2]}[name]
+    at, told = np.arange(len(steps)), np.arange(row.first, 2 * len(steps) - 1, row.halves) / 2
     network = BeatwiseNetwork(WEIGHTS)
     ear, before, said = LevelEar(network), len(evidence.rows), np.full(len(steps), np.nan)
     for n, (first, end) in enumerate(pairwise(evidence.rows_at(np.interp(told, at, steps)))):
         if in_a_row(end - first, end - first, before):
-            logarithm = ear.process(evidence.rows[first:end])
-            if logarithm is not None:
-                said[int(told[n]) : int(np.ceil(told[n + 1]))] = logarithm
+            odds = ear.process(evidence.rows[first:end])
+            if odds is not None:
+                said[int(told[n]) : int(np.ceil(told[n + 1]))] = odds
         else:
             ear = LevelEar(network)
         before = end - first

@@ -64,6 +64,13 @@ ONSET_SHARE = 0.10
 SLIP, NEW_METRE = 0.001, 0.0005
 """Per bar: the bar begins anew on another beat; the metre changes."""
 BUFFER_TURNS = 4
+TOLERANCE = 1.03
+"""A tempo so far beyond either end of the range is within it: what is measured is not exact."""
+
+
+def within(tempo: float | np.ndarray, low: float, high: float) -> bool | np.ndarray:
+    """Whether tempi, or periods, are within a range of them."""
+    return (tempo >= low / TOLERANCE) & (tempo <= high * TOLERANCE)
 
 
 def metre_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -196,13 +203,13 @@ class BarPointer:
     def plant(self, period: float, due: float, share: float, beats: np.ndarray | None = None) -> None:
         """`share` of all mass moves to one tempo and phase: period and time to the next beat in steps.
 
-        `beats`: (B,) how it is spread over the beat last passed; None: as common as metres are.
+        `beats`: (B,) how it is spread over the beat last passed; None, or nothing: as common as metres are.
         """
         self._settle_all()
         tempo = int(np.abs(np.log(self.periods / period)).argmin())
         age = round(BEAT_AGE + self.periods[tempo] - due % self.periods[tempo])
         row = self._head - min(age, self.oldest)
-        spread = self._metre_mass if beats is None else beats / beats.sum()
+        spread = self._metre_mass if beats is None or not beats.any() else beats / beats.sum()
         self.scale *= 1 - share
         self.none *= 1 - share
         self._masses[row, :, tempo] += (spread * (share / self.scale / self._gains[row, tempo])).astype(np.float32)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from k1edge.beat.bar_pointer import STEPS_PER_S, BarPointer
+from k1edge.beat.bar_pointer import STEPS_PER_S, BarPointer, within
 from k1edge.beat.belief import Belief, Reader
 
 CERTAINTY = 1 - 1e-6
@@ -23,7 +23,8 @@ bare clicks are after two beats (one is worth e ** 8) and music after some bars.
 REFUSED = 20.0
 """Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.6 a step, more than beats argue."""
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
-"""+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place."""
+"""+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place, but
+no nearer to what is held than to what was left. An octave beyond it is refused, too: who left 94 for 63 does not want 189."""
 LEFT = 8.0
 """The same where the ear for levels has left it: weak enough for another song, as songs of the tune half in one stream told
 (with REFUSED they were found later)."""
@@ -77,8 +78,10 @@ class Hands:
         place = int(np.abs(self._octaves - self._held).argmin())
         if place != self._place:
             self._place = place
-            off = np.abs(self._octaves - self._octaves[place] - self._left)
-            self.refused = np.where(off < REFUSED_OCTAVES, -REFUSED if self._by_person else -LEFT, 0.0)
+            beyond = np.sign(self._left) * (self._octaves - self._octaves[place]) - abs(self._left)
+            off = np.minimum(np.abs(beyond), np.abs(beyond - 1))
+            reach = min(REFUSED_OCTAVES, abs(self._left) / 2)
+            self.refused = np.where(off < reach, -REFUSED if self._by_person else -LEFT, 0.0)
 
     @property
     def person_holds(self) -> bool:
@@ -93,7 +96,7 @@ class Hands:
         """`factor` 2 doubles the tempo, 0.5 halves it, from the next beat on or `later`. Returns the new tempo in bpm, or None
         beyond the tempo range. `person`: it is one who says so, and not the ear for levels (`levels`), which thinks again."""
         period = belief.period / factor
-        if not self._pointer.periods[0] * 0.97 <= period <= self._pointer.periods[-1] * 1.03:
+        if not self._allows(period):
             return None
         self._plant(period, belief.due + later, CERTAINTY)
         self._by_person = person
@@ -133,8 +136,10 @@ class Hands:
         period = float(np.median(intervals))
         if np.abs(intervals / period - 1).max() > TAPS_WITHIN:
             return None
-        inside = self._pointer.periods[0] * 0.97 <= period <= self._pointer.periods[-1] * 1.03
-        return period if inside else None
+        return period if self._allows(period) else None
+
+    def _allows(self, period: float) -> bool:
+        return within(period, self._pointer.periods[0], self._pointer.periods[-1])
 
     def _plant(self, period: float, due: float, share: float, beats: np.ndarray | None = None) -> None:
         self._pointer.plant(period, due % period, share, beats)

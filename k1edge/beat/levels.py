@@ -1,15 +1,16 @@
 """Hears whether beats are at the level that a listener would tap.
 
 Consumes beats that are over (`rows`); emits a verdict: that they are, or that listeners would tap twice as fast, or every
-second of them, and which. A tracker cannot tell by onsets, of which all levels have their share, and what a network of frames
-says of the tempo is a habit of the style. How the sounds of beats follow each other tells more: on the right beats a kick and a
-snare take turns, at half of them all sound alike, and at twice as many every second is empty.
+second of them, or every third half of them (6/8 that is followed as 3/4), and which. A tracker cannot tell by onsets, of which
+all levels have their share, and what a network of frames says of the tempo is a habit of the style. How the sounds of beats
+follow each other tells more: on the right beats a kick and a snare take turns, at half of them all sound alike, and at twice as
+many every second is empty.
 
-So the same music is heard by several rows of beats at once, HYPOTHESES: those that are announced, those and the places half way
-between, and the even and the odd of them alone. For each of them a small recurrent network, one step a beat, says how
-probable it is that these are the beats (scripts/train/levels.py, MODEL_CARD.md): it was trained on true beats, and on beats
-that are too many, too few, between, or somewhere. A level is left only for one that has sounded better for a while by MARGIN
-nats a beat, with what the network of frames says of the tempo. A person who has said which level it is is not argued with.
+So the same music is heard by several rows of beats at once, HYPOTHESES. For each of them a small recurrent network, one step a
+beat, says how probable it is that these are the beats (scripts/train/levels.py, MODEL_CARD.md): it was trained on true beats,
+and on beats that are too many, too few, between, or somewhere. A level is left only for one whose log-odds have been better
+for a while by MARGIN, with what the network of frames says of the tempo: where one is sure and the other is not likely. A
+person who has said which level it is is not argued with.
 
 Cost: 80 us for each beat of each hypothesis, where nothing else uses the caches.
 """
@@ -19,29 +20,55 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from k1edge.beat.bar_pointer import within
 from k1edge.beat.beatwise import BeatwiseNetwork
+from k1edge.beat.observation import logit
 from k1edge.beat.rows import BeatRows, Begun
-from k1edge.beat.sounds import N_INPUTS, PARTS, BeatSounds
+from k1edge.beat.sounds import N_INPUTS, BeatSounds
 from k1edge.frames import HOPS_PER_S
 
 WEIGHTS = "levels.npz"
 N_LEVEL_INPUTS = N_INPUTS + 1
 RIGHT = 0
 """Of the network's classes; the others say in which way beats are wrong, and nobody asks."""
+
+
+class Row(NamedTuple):
+    """Beats among the halves of those that are announced; half 2 n is the beat number n itself."""
+
+    halves: int
+    """That each of its beats lasts."""
+    first: int
+    """One of its beats begins with this half."""
+
+    @property
+    def faster(self) -> float:
+        """Than the beats that are announced."""
+        return 2 / self.halves
+
+    def wait(self, half: int | np.ndarray) -> int | np.ndarray:
+        """Halves from this one to the next with which a beat of the row begins."""
+        return (self.first - half) % self.halves
+
+
 AS_THEY_ARE = "as they are"
-HYPOTHESES = {AS_THEY_ARE: 1.0, "twice": 2.0, "even": 0.5, "odd": 0.5}
-"""By how much each is faster than the beats that are announced."""
+HYPOTHESES = {AS_THEY_ARE: Row(2, 0), "twice": Row(1, 0), "even": Row(4, 0), "odd": Row(4, 2),
+              "thirds": Row(3, 0), "thirds from 1": Row(3, 1), "thirds from 2": Row(3, 2)}  # fmt: skip
 TEMPO_BEATS, USUAL_BPM, TEMPO_SCALE = 5, 110.0, 1.5
 UNSURE_BEATS = 6
 """From so few nothing is concluded."""
-LEAST_LOG = -5.0
-"""One beat never decides."""
+SUREST = 0.982
+"""No row is believed more than this of one beat, nor less than the rest: one never decides."""
 MEMORY_S, LEAST_S = 12.0, 8.0
 """Verdicts are means of so long, and of at least so long."""
-MARGIN, VIEW_WEIGHT = 1.5, 1.0
+MARGIN, VIEW_WEIGHT = 3.5, 1.0
+"""Of log-odds; what the network of frames says counts once."""
+LONGEST = 4
+"""Halves of the longest row."""
 SAME_LENGTH, STRANGE_BEATS = 1.3, 3
 """Ratio of the lengths of two beats of one level, and after how many of another length in a row it is another level."""
 
@@ -72,13 +99,13 @@ class LevelEar:
         self.sounds, self.beats = LevelSounds(), 0
 
     def process(self, rows: np.ndarray) -> float | None:
-        """(hops, N_COLUMNS) of the next beat, now that it is over -> log-probability that these are the beats, if known."""
+        """(hops, N_COLUMNS) of the next beat, now that it is over -> log-odds that these are the beats, if known."""
         said = self._network.process(self.sounds.process(rows), self._state)
         self.beats += 1
         if self.beats <= UNSURE_BEATS:
             return None
-        said = said - said.max()
-        return max(float(said[RIGHT]) - math.log(float(np.exp(said).sum())), LEAST_LOG)
+        odds = np.exp(said - said.max())
+        return logit(float(odds[RIGHT] / odds.sum()), 1 - SUREST, SUREST)
 
 
 class Hypothesis:
@@ -87,7 +114,7 @@ class Hypothesis:
     def __init__(self, network: BeatwiseNetwork) -> None:
         self.ear = LevelEar(network)
         self.score = self.seconds = 0.0
-        """Mean logarithm of its probability, and of how long that is the mean."""
+        """Mean log-odds that these are the beats, and of how long that is the mean."""
 
     def hear(self, rows: np.ndarray) -> None:
         """A beat of it is over."""
@@ -97,20 +124,21 @@ class Hypothesis:
             self.seconds += length_s
             self.score += (said - self.score) * length_s / min(self.seconds, MEMORY_S)
 
-
 class Levels:
     """Of one stream; beats are known by their numbers."""
 
     def __init__(self, tempo_min_bpm: float, tempo_max_bpm: float) -> None:
-        self._range_bpm = tempo_min_bpm * 0.97, tempo_max_bpm * 1.03
+        self._range_bpm = tempo_min_bpm, tempo_max_bpm
         self._network = BeatwiseNetwork(WEIGHTS)
         self.begin()
 
     def begin(self) -> None:
         """What comes does not follow what was."""
         self._rows = {name: Hypothesis(self._network) for name in HYPOTHESES}
-        self._first, self._strange = -1, 0
-        """The row with which the beat before the last began; beats in a row that are too long or too short."""
+        self._edges: dict[int, int] = {}
+        """The row with which each of the last halves begins."""
+        self._strange = 0
+        """Beats in a row that are too long or too short."""
 
     def hear(self, begun: Begun, rows: BeatRows) -> None:
         """A beat begins, and the one before it is over."""
@@ -118,27 +146,27 @@ class Levels:
         if first < 0:
             self.begin()
             return
-        length = end - first
-        if self._is_strange(length):
+        if self._is_strange(end - first):
             return
         self._rows[AS_THEY_ARE].hear(rows.between(first, end))
-        bpm = self._bpm
-        if length >= 2 * PARTS and self._allows(2 * bpm):
-            for half in (rows.between(first, first + length // 2), rows.between(first + length // 2, end)):
-                self._rows["twice"].hear(half)
-        if self._first >= 0 and self._allows(bpm / 2):
-            self._rows["odd" if begun.number % 2 else "even"].hear(rows.between(self._first, end))
-        self._first = first
+        last = 2 * begun.number
+        self._edges |= {last - 2: first, last - 1: (first + end) // 2, last: end}
+        for half in (last - 1, last):
+            for name, row in HYPOTHESES.items():
+                before = self._edges.get(half - row.halves)
+                if name != AS_THEY_ARE and before is not None and not row.wait(half) and self._asks_about(row):
+                    self._rows[name].hear(rows.between(before, self._edges[half]))
+        self._edges = {half: at for half, at in self._edges.items() if half > last - LONGEST}
 
     def verdict(self, view: Callable[[float], float]) -> str:
         """The hypothesis by which to go on; `view`: what else is known of a tempo in bpm, as a log-weight."""
         if not self._rows[AS_THEY_ARE].ear.beats:
             return AS_THEY_ARE
-        bpm = self._bpm
-        asked = {name: row for name, row in self._rows.items() if HYPOTHESES[name] == 1 or self._allows(bpm * HYPOTHESES[name])}
-        if any(row.seconds < LEAST_S for row in asked.values()):
+        asked = {name: row for name, row in HYPOTHESES.items() if name == AS_THEY_ARE or self._asks_about(row)}
+        if any(self._rows[name].seconds < LEAST_S for name in asked):
             return AS_THEY_ARE
-        worth = {name: row.score + VIEW_WEIGHT * view(bpm * HYPOTHESES[name]) for name, row in asked.items()}
+        bpm = self._bpm
+        worth = {name: self._rows[name].score + VIEW_WEIGHT * view(bpm * row.faster) for name, row in asked.items()}
         best = max(worth, key=worth.__getitem__)
         return best if worth[best] > worth[AS_THEY_ARE] + MARGIN else AS_THEY_ARE
 
@@ -147,7 +175,7 @@ class Levels:
         before, taken = self._rows[AS_THEY_ARE], self._rows[name]
         self.begin()
         self._rows[AS_THEY_ARE] = taken
-        if name != "twice":
+        if name in ("even", "odd"):
             self._rows["twice"] = before
 
     def _is_strange(self, length: int) -> bool:
@@ -157,7 +185,7 @@ class Levels:
         ratio = length * self._bpm / (60 * HOPS_PER_S)
         self._strange = 0 if 1 / SAME_LENGTH < ratio < SAME_LENGTH else self._strange + 1
         if self._strange:
-            self._first = -1
+            self._edges = {}
         if self._strange >= STRANGE_BEATS:
             self.begin()
         return self._strange > 0
@@ -166,5 +194,5 @@ class Levels:
     def _bpm(self) -> float:
         return self._rows[AS_THEY_ARE].ear.sounds.bpm
 
-    def _allows(self, bpm: float) -> bool:
-        return self._range_bpm[0] <= bpm <= self._range_bpm[1]
+    def _asks_about(self, row: Row) -> bool:
+        return within(self._bpm * row.faster, *self._range_bpm)

@@ -232,10 +232,10 @@ class BarPointerTracker:
         name = self._levels.verdict(lambda bpm: -self._tempo.doubt(bpm))
         if name == AS_THEY_ARE:
             return
+        row = HYPOTHESES[name]
         due_next = announced.number - round((announced.due - self._target) / self._period)
-        skips = name in ("even", "odd") and (due_next % 2 == 1) != (name == "odd")
-        later = self._belief.period if skips else 0.0
-        if self._hands.change_level(self._belief, HYPOTHESES[name], later, person=False) is not None:
+        later = row.wait(2 * due_next) / 2 * self._belief.period
+        if self._hands.change_level(self._belief, row.faster, later, person=False) is not None:
             self._levels.take(name)
             self._count_anew()
 

@@ -23,7 +23,7 @@ class Ear:
         pass
 
     def process(self, rows):
-        return -0.1 if abs(len(rows) - rows[0, 0]) < 3 else -4.0
+        return 3.0 if abs(len(rows) - rows[0, 0]) < 3 else -3.0
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,16 @@ def test_every_second_beat_is_tapped_where_those_sound_right(odd):
     assert (tap(steps, evidence) == steps[odd::2]).all()
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_every_third_half_of_a_beat_is_tapped_where_those_sound_right(first):
+    steps, evidence = track(80, [0] * 80)
+    halves = np.arange(first, 2 * len(steps) - 1, 3)
+    wanted = np.interp(halves / 2, np.arange(len(steps)), steps).astype(int)
+    for edge in evidence.rows_at(wanted.astype(float)):
+        evidence.rows[edge, 0] = 60
+    assert (tap(steps, evidence) == wanted).all()
+
+
 def test_places_between_are_tapped_where_that_sounds_right():
     steps, evidence = track(80, [40] * 80)
     # Behind the last beat of the path there is none: nothing may be heard there.
@@ -75,7 +85,7 @@ def test_a_set_of_songs_is_tapped_song_by_song():
 def test_the_view_of_the_tempo_counts():
     steps, evidence = track(80, [80 * (n % 2 == 0) for n in range(80)])
     views = np.zeros((steps[-1] + 1, len(TEMPI.periods)))
-    views[:, TEMPI.periods > 1.5 * PERIOD] = -3.0
+    views[:, TEMPI.periods > 1.2 * PERIOD] = -6.0
     assert (tap(steps, evidence, views) == steps).all()
 
 

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from k1edge.audio import synth
+from k1edge.beat.bar_pointer import STEPS_PER_S, BarPointer
+from k1edge.beat.belief import Belief, Reader
+from k1edge.beat.hands import Hands
+from k1edge.beat.prior import TempoPrior
 from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, kick, kit_at
 
 CUT = 12 * RATE_HZ
@@ -64,6 +68,33 @@ def test_taps_at_another_level_are_kept_to():
         player.tracker.tap(player.at)
     heard = player.play(sound.samples[player.at :])
     assert heard.states[-1].tempo_bpm == pytest.approx(70, rel=0.05)
+
+
+def hands_at(bpm):
+    """Hands over a state space, what is believed there, and what is refused at a tempo."""
+    pointer = BarPointer(TempoPrior(), 55.0, 215.0)
+    hands = Hands(pointer, Reader(pointer))
+
+    def refused(bpm):
+        return bool(hands.refused[np.abs(np.log(pointer.tempi_bpm / bpm)).argmin()])
+
+    return hands, Belief(60 * STEPS_PER_S / bpm, 3.0, 0.9, 0.0), refused
+
+
+def test_with_a_level_its_double_is_left_and_nothing_beside():
+    hands, belief, refused = hands_at(94)
+    hands.change_level(belief, 2 / 3)
+    assert all(map(refused, (88, 94, 102, 175, 189, 205)))
+    assert not any(map(refused, (58, 63, 70, 126)))
+
+
+@pytest.mark.parametrize("faster", [0.86, 0.9, 1.1, 1.16, 1.3])
+def test_what_was_tapped_is_never_refused(faster):
+    hands, belief, refused = hands_at(110)
+    for n in range(4):
+        tapped = hands.tap(200 + n * belief.period / faster, 200 + n * belief.period / faster, belief)
+    assert tapped == pytest.approx(110 * faster)
+    assert hands.person_holds and refused(110) and not refused(110 * faster)
 
 
 def test_a_level_beyond_the_range_is_refused():

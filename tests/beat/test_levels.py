@@ -8,7 +8,8 @@ import pytest
 from k1edge.audio import instruments
 from k1edge.beat import levels
 from k1edge.beat.beatwise import BeatwiseNetwork
-from k1edge.beat.levels import AS_THEY_ARE, LEAST_LOG, LEAST_S, MARGIN, UNSURE_BEATS, LevelEar, Levels
+from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, LEAST_S, MARGIN, SUREST, UNSURE_BEATS, LevelEar, Levels
+from k1edge.beat.observation import logit
 from k1edge.beat.rows import BeatRows
 from k1edge.beat.sounds import N_COLUMNS
 from k1edge.beat.tracker import make_tracker
@@ -24,9 +25,9 @@ def no_view(_bpm):
 
 
 class Ear:
-    """In place of an ear: likes beats of so many hops, and of them those that begin with sound 0, 2, 4 ... of SOUNDS."""
+    """In place of an ear: likes beats of so many hops, and of them those that begin with these of SOUNDS."""
 
-    likes, sure = PERIOD, -0.1
+    likes, sounding, sure = PERIOD, range(0, 16, 2), 2.5
 
     def __init__(self, _network):
         self.sounds, self.beats = levels.LevelSounds(), 0
@@ -37,7 +38,7 @@ class Ear:
         if self.beats <= UNSURE_BEATS:
             return None
         first = int(np.abs(SOUNDS - rows[0, : SOUNDS.shape[1]]).sum(axis=1).argmin())
-        return self.sure if abs(len(rows) - self.likes) < 3 and first % 2 == 0 else -3.0
+        return self.sure if abs(len(rows) - self.likes) < 3 and first in self.sounding else -2.5
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def ears(monkeypatch):
     return own
 
 
-def heard(beats, period=PERIOD, first=1):
+def heard(beats, period=PERIOD, first=1, cycle=16):
     rows, found = BeatRows(), Levels(55.0, 215.0)
-    hear_beats(rows, [SOUNDS[n % 16] for n in range(beats)], found.hear, first=first, period=period)
+    hear_beats(rows, [SOUNDS[n % cycle] for n in range(beats)], found.hear, first=first, period=period)
     return rows, found
 
 
@@ -108,10 +109,23 @@ def test_every_second_beat_is_tapped_where_it_sounds_better(ears, first, taps):
 
 
 def test_between_the_beats_is_tapped_too_where_it_sounds_better(ears):
-    ears.likes = 40
+    ears.likes, ears.sounding = 40, range(16)
     _, found = heard(40, period=80)
-    found._rows[AS_THEY_ARE].score = LEAST_LOG
     assert found.verdict(no_view) == "twice"
+
+
+@pytest.mark.parametrize(("sounding", "taps"), [({0, 1}, "thirds from 2"), ({0, 2}, "thirds"), ({1, 2}, "thirds from 1")])
+def test_every_third_half_of_a_beat_is_tapped_where_it_sounds_better(ears, sounding, taps):
+    # Half 2 n is the beat n, and the first beat is number 1: a row from half 2 on begins in the beats 0 and 1 of each three.
+    ears.likes, ears.sounding = 1.5 * PERIOD, sounding
+    _, found = heard(60, cycle=3)
+    assert found.verdict(no_view) == taps
+
+
+def test_a_row_waits_for_its_next_beat():
+    assert [HYPOTHESES["odd"].wait(half) for half in (2, 3, 4, 5, 6)] == [0, 3, 2, 1, 0]
+    assert [HYPOTHESES["thirds from 1"].wait(half) for half in (1, 2, 3, 4)] == [0, 2, 1, 0]
+    assert HYPOTHESES["twice"].wait(7) == 0 and HYPOTHESES[AS_THEY_ARE].wait(8) == 0
 
 
 def test_nothing_is_said_before_all_have_been_heard_for_long_enough(ears):
@@ -121,7 +135,7 @@ def test_nothing_is_said_before_all_have_been_heard_for_long_enough(ears):
 
 
 def test_what_is_hardly_better_is_no_reason_to_change(ears):
-    ears.likes, ears.sure = 2 * PERIOD, -3.0 + MARGIN - 0.1
+    ears.likes, ears.sure = 2 * PERIOD, -2.5 + MARGIN - 0.1
     _, found = heard(80)
     assert found.verdict(no_view) == AS_THEY_ARE
 
@@ -129,7 +143,7 @@ def test_what_is_hardly_better_is_no_reason_to_change(ears):
 def test_what_else_is_known_of_the_tempo_counts(ears):
     ears.likes = 2 * PERIOD
     _, found = heard(60)
-    assert found.verdict(lambda bpm: -4.0 if bpm < 80 else 0.0) == AS_THEY_ARE
+    assert found.verdict(lambda bpm: -6.0 if bpm < 80 else 0.0) == AS_THEY_ARE
 
 
 @pytest.mark.parametrize("period", [29, 105])
@@ -165,7 +179,7 @@ def test_no_beat_decides_and_what_is_put_away_goes_on_as_if_it_had_not_been():
     rows = rng.uniform(0, 4, (40, 40, N_COLUMNS)).astype(np.float32)
     before = [ear.process(beat) for beat in rows[:20]]
     assert before[:UNSURE_BEATS] == [None] * UNSURE_BEATS
-    assert all(LEAST_LOG <= said <= 0 for said in before[UNSURE_BEATS:])
+    assert all(abs(said) <= logit(SUREST) + 1e-9 for said in before[UNSURE_BEATS:])
     again = pickle.loads(pickle.dumps(ear))
     assert [again.process(beat) for beat in rows[20:]] == [ear.process(beat) for beat in rows[20:]]
 
