@@ -153,13 +153,29 @@ def test_no_level_beyond_the_range_of_tempi_is_asked_about(ears, period):
     assert found.verdict(no_view) == AS_THEY_ARE
 
 
-def test_a_level_that_was_taken_is_known_to_be_right_at_once_and_the_old_one_to_be_wrong(ears):
-    ears.likes = 2 * PERIOD
+def test_a_level_that_was_taken_goes_on_as_what_was_heard_of_it(ears):
+    ears.likes, ears.sure = 2 * PERIOD, 1.5
     rows, found = heard(60)
+    score = found._rows["odd"].score
     found.take("odd")
+    assert found.verdict(no_view) == AS_THEY_ARE
     hear_beats(rows, [SOUNDS[2 * n % 16] for n in range(4)], found.hear, first=61, start=60 * PERIOD, period=2 * PERIOD)
     assert found.verdict(no_view) == AS_THEY_ARE
-    assert found._rows["twice"].seconds > LEAST_S and found._rows["twice"].score < found._rows[AS_THEY_ARE].score
+    assert found._rows[AS_THEY_ARE].score == pytest.approx(score)
+
+
+def test_of_beats_that_are_sure_to_be_right_no_others_are_heard(ears):
+    ears.likes, ears.sounding = PERIOD, range(16)
+    _, found = heard(60)
+    assert set(found._rows) == {AS_THEY_ARE}
+
+
+def test_others_are_heard_as_soon_as_beats_are_no_longer_sure_to_be_right(ears):
+    ears.likes, ears.sounding = PERIOD, range(16)
+    rows, found = heard(60)
+    ears.likes = 2 * PERIOD
+    hear_beats(rows, [SOUNDS[n % 16] for n in range(60)], found.hear, first=61, start=60 * PERIOD)
+    assert found.verdict(no_view) in ("even", "odd")
 
 
 def test_beats_of_another_tempo_begin_anew(ears):
