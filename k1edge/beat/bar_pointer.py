@@ -116,7 +116,7 @@ class BarPointer:
         steps = np.column_stack([steps, self._metre_mass])
         self._begin = np.vstack([steps, steps.sum(axis=0)]).astype(np.float32)
         self._tempo_steps = _tempo_steps(self.periods)
-        last_age = np.round(self.periods).astype(int) - 1
+        self._last_age = last_age = np.round(self.periods).astype(int) - 1
         self._entry = _entry_weights(self.periods - last_age).astype(np.float32)
         self.oldest = int(last_age.max())
         rows, beats = BUFFER_TURNS * (self.oldest + 1), len(self.per_bar)
@@ -207,9 +207,12 @@ class BarPointer:
         """
         self._settle_all()
         tempo = int(np.abs(np.log(self.periods / period)).argmin())
-        age = round(BEAT_AGE + self.periods[tempo] - due % self.periods[tempo])
-        row = self._head - min(age, self.oldest)
         spread = self._metre_mass if beats is None or not beats.any() else beats / beats.sum()
+        due %= self.periods[tempo]
+        age = round(BEAT_AGE + self.periods[tempo] - due)
+        if age >= self._last_age[tempo]:  # the next beat has begun, or is about to
+            age, spread = round(BEAT_AGE - due), self._begin[:-1, :-1] @ spread
+        row = self._head - age
         self.scale *= 1 - share
         self.none *= 1 - share
         self._masses[row, :, tempo] += (spread * (share / self.scale / self._gains[row, tempo])).astype(np.float32)

@@ -68,6 +68,35 @@ def test_downbeats_tell_the_metre(metre):
     assert beats[space.per_bar == metre].sum() > 0.8 * beats.sum()
 
 
+@pytest.mark.parametrize("place", [0, 20, 40, 63])
+@pytest.mark.parametrize("share_of_beat", np.linspace(0, 1, 23))
+def test_wherever_in_the_beat_it_is_planted_it_goes_on_from_there(place, share_of_beat):
+    space = pointer()
+    period = float(space.periods[place])
+    due = share_of_beat * period
+    space.plant(period, due, share=1 - 1e-6)
+    reader = Reader(space)
+    for steps in range(1, round(period) + 5):
+        space.age()
+        belief = reader.read(None)
+        off = (belief.due - (due - steps) + period / 2) % period - period / 2
+        assert abs(off) <= 1.0 and belief.period == pytest.approx(period, rel=0.03)
+        assert belief.mass > 0.9
+
+
+@pytest.mark.parametrize("due", [0.5, 2.0, 10.0])
+def test_a_beat_planted_as_the_one_last_passed_is_followed_by_the_next(due):
+    space = pointer()
+    three_of_four = 1.0 * ((space.per_bar == 4) & (space.position == 2))
+    space.plant(25.0, due, 1 - 1e-6, three_of_four)
+    reader = Reader(space)
+    for _ in range(int(due) + 4):
+        space.age()
+    reader.read(None)
+    passed = reader.beats()
+    assert (space.per_bar[passed.argmax()], space.position[passed.argmax()]) == (4, 3)
+
+
 def test_a_planted_beat_comes_when_it_was_planted():
     space = pointer()
     space.plant(period=25.0, due=11.0, share=0.9)

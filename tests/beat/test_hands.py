@@ -126,6 +126,20 @@ def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at):
         assert event.in_bar == beat % 4 + 1
 
 
+@pytest.mark.parametrize("moment_s", np.arange(0, 0.6, 0.05))
+@pytest.mark.parametrize("act", ["double", "halve", "nudge", "tap"])
+def test_whenever_a_hand_acts_no_beat_is_left_out(act, moment_s):
+    floor, player = synth.four_on_the_floor(100, 9), Player()
+    beat_s = floor.truth.beats_s[8]
+    player.play(floor.samples[: round((beat_s + moment_s) * RATE_HZ)])
+    said = {"nudge": (20.0,), "tap": (round(beat_s * RATE_HZ),)}.get(act, ())
+    getattr(player.tracker, act)(*said)
+    due = player.play(floor.samples[player.at :]).due_between(beat_s - 0.1, 8.5)
+    period = {"double": 0.3, "halve": 1.2}.get(act, 0.6)
+    assert np.diff(due[due > beat_s + moment_s - 0.1]).max() < 1.6 * period
+    assert len(due) >= 3
+
+
 def test_taps_set_tempo_and_phase_before_anything_is_heard():
     player = Player()
     noise = synth.noise(30, -45).samples

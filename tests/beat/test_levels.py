@@ -235,6 +235,22 @@ def test_the_tracker_goes_on_with_the_beats_it_was_told(says):
     assert {odd for _, odd in on_grid([line for line in heard.lines if 14 < line[0] < 20])} == {told}
 
 
+@pytest.mark.parametrize("says", ["thirds", "thirds from 1", "thirds from 2"])
+def test_the_tracker_goes_on_with_the_third_halves_it_was_told(says):
+    kit, player = instruments.Kit(), Player()
+    kick, hat = instruments.kick(kit, RATE_HZ), instruments.hat(kit, RATE_HZ)
+    eighths = np.arange(0.5, 11.5, 0.2)
+    _, told = player.play(kit_at(12, (kick, eighths[::2], 0.8), (hat, eighths, 0.3))).lines[-1]
+    player.tracker._levels = levels_told = Told(says)
+    eighths = np.arange(0.1, 8, 0.2)  # from second 12 on
+    first = round((told.due / RATE_HZ - 12.1) / 0.2) + HYPOTHESES[says].wait(2 * told.number)
+    kicks = eighths[first % 3 :: 3]
+    heard = player.play(kit_at(8, (kick, kicks, 0.8), (hat, eighths, 0.3)))
+    assert levels_told.taken == [says]
+    found = heard.due_between(13, 19)
+    assert len(found) == 10 and max(np.abs(12 + kicks - due).min() for due in found) < 0.05
+
+
 def test_what_was_counted_at_a_level_is_forgotten_when_a_person_leaves_it():
     player, (_, samples) = Player(), band(120, 12)
     assert player.play(samples).lines[-1][1].in_bar
