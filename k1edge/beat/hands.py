@@ -117,17 +117,22 @@ class Hands:
             self._taps.clear()
         self._taps.append(at)
         period = self._tapped_period()
-        if period is not None:
-            left = 0.0 if belief is None else math.log2(period / belief.period)
-            elsewhere = abs(left) > SAME_TEMPO_OCTAVES
-            self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
-            if elsewhere:
-                self._by_person = True
-                self._hold(60 * STEPS_PER_S / period, left)
-            return 60 * STEPS_PER_S / period
-        if belief is not None and len(self._taps) == 1:
-            self._plant(belief.period, at - now, TAP_CERTAINTY, self._reader.beats())
-        return None
+        if period is None:
+            if belief is not None and len(self._taps) == 1:
+                self._plant(belief.period, at - now, TAP_CERTAINTY, self._reader.beats())
+            return None
+        bpm = 60 * STEPS_PER_S / period
+        elsewhere = self.is_elsewhere(bpm, belief)
+        self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
+        if elsewhere:
+            self._by_person = True
+            self._hold(bpm, math.log2(belief.tempo_bpm / bpm))
+        return bpm
+
+    @staticmethod
+    def is_elsewhere(bpm: float, belief: Belief | None) -> bool:
+        """It is another tempo than is believed."""
+        return belief is not None and abs(math.log2(belief.tempo_bpm / bpm)) > SAME_TEMPO_OCTAVES
 
     def _tapped_period(self) -> float | None:
         if len(self._taps) < TAPS_FOR_TEMPO:

@@ -128,10 +128,12 @@ class BarPointerTracker:
 
     def tap(self, index: int) -> None:
         """A person felt a beat at sample `index`, now or a moment ago."""
-        at, now = index / self._fmt.hop, self._now - self._latency
-        bpm = self._hands.tap(at / STEP_HOPS, now / STEP_HOPS, self._belief)
+        at, now, before = index / self._fmt.hop, self._now - self._latency, self._belief
+        bpm = self._hands.tap(at / STEP_HOPS, now / STEP_HOPS, before)
         if bpm is not None:
             self._learn(bpm)
+            if self._hands.is_elsewhere(bpm, before):
+                self._leave_level()
         self._look_afresh()
 
     def release(self) -> None:
@@ -197,8 +199,12 @@ class BarPointerTracker:
         bpm = self._hands.change_level(self._belief, factor)
         if bpm is not None:
             self._learn(bpm)
-            self._levels.begin()
-            self._count_anew()
+            self._leave_level()
+
+    def _leave_level(self) -> None:
+        """A person has chosen another: what was heard of this one is worth nothing."""
+        self._levels.begin()
+        self._count_anew()
 
     def _count_anew(self) -> None:
         """At another level: what was heard of the bar, and counted, were other beats."""

@@ -258,6 +258,28 @@ def test_what_was_counted_at_a_level_is_forgotten_when_a_person_leaves_it():
     assert player.tracker._bars.shown == (0, 0)
 
 
+def test_what_was_counted_at_a_level_is_forgotten_when_a_person_taps_another():
+    player, (_, samples) = Player(), band(120, 18)
+    player.play(samples[: 12 * RATE_HZ])
+    for n in range(3):
+        tap_s = 12.5 + n  # every second beat
+        player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
+        assert player.tracker._bars.shown != (0, 0)
+        player.tracker.tap(round(tap_s * RATE_HZ))
+    assert player.tracker._bars.shown == (0, 0)
+    assert player.play(samples[player.at : player.at + RATE_HZ // 5]).states[-1].tempo_bpm == pytest.approx(60, rel=0.03)
+
+
+def test_taps_at_the_tempo_that_is_followed_leave_the_count_as_it_is():
+    player, (_, samples) = Player(), band(120, 18)
+    player.play(samples[: 12 * RATE_HZ])
+    for n in range(5):
+        tap_s = 12.5 + n / 2
+        player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
+        player.tracker.tap(round(tap_s * RATE_HZ))
+        assert player.tracker._bars.shown != (0, 0)
+
+
 def test_what_was_counted_at_a_level_is_forgotten_when_the_ear_leaves_it():
     player, (_, samples) = Player(), band(120, 14)
     player.play(samples[: 12 * RATE_HZ])
