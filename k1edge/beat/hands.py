@@ -49,7 +49,7 @@ class Hands:
         self._taps: deque[float] = deque(maxlen=TAPS_KEPT)
         self._octaves = np.log2(pointer.tempi_bpm)
         self._held, self._left, self._away = 0.0, 0.0, 0
-        """Octaves: the tempo that a person chose, and the level left for it, from there; steps spent elsewhere."""
+        """Octaves: the tempo that was chosen, and the level left for it, from there; steps spent elsewhere."""
         self._place = 0
         self.refused: np.ndarray | None = None
         """(I,) log-weights against the level that was left; None when none was, or it is over."""
@@ -70,7 +70,7 @@ class Hands:
         self._refuse()
 
     def _hold(self, bpm: float, left: float) -> None:
-        """From now on `bpm`, and not what is `left` octaves from it."""
+        """From now on `bpm`, and not what is `left` octaves from it; 0: nothing was left."""
         self._held, self._left, self._away, self._place = math.log2(bpm), left, 0, -1
         self._refuse()
 
@@ -124,9 +124,11 @@ class Hands:
         bpm = 60 * STEPS_PER_S / period
         elsewhere = self.is_elsewhere(bpm, belief)
         self._plant(period, at - now, CERTAINTY if elsewhere else TAP_CERTAINTY)
+        self._by_person = True
         if elsewhere:
-            self._by_person = True
             self._hold(bpm, math.log2(belief.tempo_bpm / bpm))
+        else:
+            self._hold(bpm, 0.0 if self.refused is None else self._left)
         return bpm
 
     @staticmethod

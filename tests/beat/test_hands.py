@@ -88,6 +88,13 @@ def test_with_a_level_its_double_is_left_and_nothing_beside():
     assert not any(map(refused, (58, 63, 70, 126)))
 
 
+def test_who_goes_on_tapping_goes_on_refusing_what_was_left():
+    hands, belief, refused = hands_at(160)
+    for n in range(8):
+        tapped = hands.tap(200 + 2 * n * belief.period, 200 + 2 * n * belief.period, belief if n < 3 else hands_at(80)[1])
+    assert tapped == pytest.approx(80) and refused(160) and not refused(80)
+
+
 @pytest.mark.parametrize("faster", [0.86, 0.9, 1.1, 1.16, 1.3])
 def test_what_was_tapped_is_never_refused(faster):
     hands, belief, refused = hands_at(110)

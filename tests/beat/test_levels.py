@@ -280,6 +280,18 @@ def test_taps_at_the_tempo_that_is_followed_leave_the_count_as_it_is():
         assert player.tracker._bars.shown != (0, 0)
 
 
+def test_who_taps_along_has_said_which_level_it_is():
+    player, (_, samples) = Player(), band(120, 20)
+    player.play(samples[: 12 * RATE_HZ])
+    for n in range(4):
+        tap_s = 12.5 + n / 2
+        player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
+        player.tracker.tap(round(tap_s * RATE_HZ))
+    player.tracker._levels = told = Told("even")
+    assert player.play(samples[player.at :]).states[-1].tempo_bpm == pytest.approx(120, rel=0.02)
+    assert not told.asked
+
+
 def test_what_was_counted_at_a_level_is_forgotten_when_the_ear_leaves_it():
     player, (_, samples) = Player(), band(120, 14)
     player.play(samples[: 12 * RATE_HZ])
