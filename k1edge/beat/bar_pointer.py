@@ -289,4 +289,5 @@ class BarPointer:
         first, past = self._head - self.oldest, self._head + PENDING + 1
         for rows in (self._masses, self._marginal, self._gains):
             rows[: past - first] = rows[first:past].copy()
+        self._marginal[past - first :] = 0.0  # of the other two a row is cleared when it is entered
         self._head = self.oldest

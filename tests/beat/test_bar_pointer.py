@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, BarPointer
+from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, TEMPI, BarPointer
 from k1edge.beat.belief import Reader
 from k1edge.beat.prior import TempoPrior
 
@@ -35,6 +35,15 @@ def test_mass_is_neither_made_nor_lost(evidence):
         space.step(*llr)
     assert space.tempo_masses().sum() + space.none == pytest.approx(1.0, abs=1e-4)
     assert (space.recent() >= 0).all() and 0 <= space.none <= 1
+
+
+def test_the_marginal_is_the_sum_over_the_beats_however_long_it_goes_on():
+    space, rng = pointer(), np.random.default_rng(0)
+    for step in range(1000):
+        bar = 0.1 * rng.normal(size=len(space.per_bar))
+        space.step(1.0 if step % 25 < 2 else -0.5, 0.0, 0.3 * rng.normal(), bar, tempo=np.zeros(TEMPI))
+        summed = np.einsum("abi,ai->ai", space._masses[space._recent], space._gains[space._recent])
+        assert np.abs(summed - space.recent()).sum() < 1e-4 * summed.sum()
 
 
 @given(st.lists(st.sampled_from([0.0, 6.0, -6.0]), min_size=1, max_size=300))
