@@ -8,6 +8,7 @@ worse than light that does not come.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -55,10 +56,8 @@ class Announcer:
         """The next beat on the present grid that is not yet past, hops."""
         if self.last is None:
             return None
-        due = self.last.due
-        while due < now and self._period:
-            due += self._period
-        return due
+        due, period = self.last.due, self._period
+        return due + period * math.ceil((now - due) / period) if due < now and period else due
 
     def process(self, now: float, target: float, period: float) -> Announcement | None:
         """`target`: any beat on the believed grid. Returns what is to be announced at this hop, if anything."""
