@@ -258,35 +258,33 @@ def test_what_was_counted_at_a_level_is_forgotten_when_a_person_leaves_it():
     assert player.tracker._bars.shown == (0, 0)
 
 
-def test_what_was_counted_at_a_level_is_forgotten_when_a_person_taps_another():
-    player, (_, samples) = Player(), band(120, 18)
+def tapped_along(samples, taps, every_s):
+    """A player whom somebody taps so many beats from second 12.5 on, and the bar shown before the first and after each."""
+    player = Player()
     player.play(samples[: 12 * RATE_HZ])
-    for n in range(3):
-        tap_s = 12.5 + n  # every second beat
+    shown = [player.tracker._bars.shown]
+    for tap_s in 12.5 + every_s * np.arange(taps):
         player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
-        assert player.tracker._bars.shown != (0, 0)
         player.tracker.tap(round(tap_s * RATE_HZ))
-    assert player.tracker._bars.shown == (0, 0)
+        shown.append(player.tracker._bars.shown)
+    return player, shown
+
+
+def test_what_was_counted_at_a_level_is_forgotten_when_a_person_taps_another():
+    _, samples = band(120, 18)
+    player, shown = tapped_along(samples, taps=3, every_s=1.0)
+    assert [bar == (0, 0) for bar in shown] == [False, False, False, True]
     assert player.play(samples[player.at : player.at + RATE_HZ // 5]).states[-1].tempo_bpm == pytest.approx(60, rel=0.03)
 
 
 def test_taps_at_the_tempo_that_is_followed_leave_the_count_as_it_is():
-    player, (_, samples) = Player(), band(120, 18)
-    player.play(samples[: 12 * RATE_HZ])
-    for n in range(5):
-        tap_s = 12.5 + n / 2
-        player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
-        player.tracker.tap(round(tap_s * RATE_HZ))
-        assert player.tracker._bars.shown != (0, 0)
+    _, shown = tapped_along(band(120, 18)[1], taps=5, every_s=0.5)
+    assert (0, 0) not in shown
 
 
 def test_who_taps_along_has_said_which_level_it_is():
-    player, (_, samples) = Player(), band(120, 20)
-    player.play(samples[: 12 * RATE_HZ])
-    for n in range(4):
-        tap_s = 12.5 + n / 2
-        player.play(samples[player.at : round((tap_s + 0.05) * RATE_HZ)])
-        player.tracker.tap(round(tap_s * RATE_HZ))
+    _, samples = band(120, 20)
+    player, _ = tapped_along(samples, taps=4, every_s=0.5)
     player.tracker._levels = told = Told("even")
     assert player.play(samples[player.at :]).states[-1].tempo_bpm == pytest.approx(120, rel=0.02)
     assert not told.asked

@@ -65,6 +65,18 @@ def test_weights_in_eight_bits_are_half_a_step_off_at_most(tmp_path):
         assert (np.abs(loaded[name] - array) <= 0.6 * step).all()
 
 
+def test_a_network_in_eight_bits_says_nearly_what_it_said(tmp_path):
+    from stack import in_eight_bits
+
+    rng = np.random.default_rng(7)
+    weights = {name: (array * rng.normal(1.0, 0.3, array.shape)).astype(np.float32) for name, array in load_weights().items()}
+    np.savez_compressed(tmp_path / "nets.npz", **in_eight_bits(weights))
+    before, after = BeatNetwork(weights), BeatNetwork(load_weights(tmp_path / "nets.npz"))
+    bands = rng.uniform(0, 4, (100, N_BANDS)).astype(np.float32)
+    off = [np.abs(after.process(hop) - before.process(hop)).max() for hop in bands]
+    assert 0 < max(off) < 0.1
+
+
 def test_targets_lie_one_delay_after_the_beats():
     from dataset import targets
 
