@@ -143,11 +143,15 @@ class Decision:
         """A section began `age` beats ago."""
         dues = self._dues[self._phase.off]
         name, at = LABELS[label], dues[-1 - min(age, len(dues) - 1)]
+        known = self.section.label in LABELS and abs(age - self._age) <= 1
+        self._age = age
+        if known and label != DROP and self.section.label in (name, "drop"):
+            return ()  # it was entered already: the row beside it has heard the same
         if label == DROP:
             self._since_drop = age
-        if abs(age - self._age) > 1 or self.section.label not in LABELS:
-            self._index += 1
-            self._age = age
+        elif known:
+            at = self.section.since
+        self._index += not known
         self.section = Section(name, at, confidence, confidence < SURE_AT, self._index)
         return (Moment(name if name in MOMENTS else "change", at, confidence),)
 

@@ -66,6 +66,16 @@ def test_sections_are_canonical_and_counted(follow, song, heard):
     assert all(form.section.since <= (i + 1) * 441 for i, form in enumerate(forms))
 
 
+def test_a_section_is_entered_once_and_a_drop_stays_one(follow, song, heard):
+    forms = _demo(follow, song, heard)
+    entered = [(i, m) for i, form in enumerate(forms) for m in form.moments]
+    assert len(entered) <= 2 * len(song.truth.sections)
+    assert len({m.due for _, m in entered}) >= len(entered) - 2
+    called, _ = next((i, m) for i, m in _moments(forms, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1)
+    drop = forms[called].section
+    assert {form.section.label for form in forms if form.section.index == drop.index} == {"drop"}
+
+
 def test_bars_are_counted_from_the_sections_own_beginning(follow, song, heard):
     forms = _demo(follow, song, heard)
     (start,) = {m.due for _, m in _moments(forms, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1}
