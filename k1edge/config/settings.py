@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -31,6 +32,7 @@ from k1edge.config.strict import REFUSED, STRICT, refusal
 
 MAX_DEVICES = 16
 MAX_CHANNELS = 32
+LONGEST_LEAD_MS = 400
 ID_LIMIT = 63
 """Characters of a topic level; also the longest host name."""
 
@@ -46,12 +48,12 @@ def host_slug() -> str:
 
 
 def _checked_id(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9-]{1,63}", value):
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise refusal(f"{value[:60]!r} cannot be part of a topic", f"{ID_WORDS}, for example {slug(value)!r}")
     return value
 
 
-ID_WORDS = f"use 1 to {ID_LIMIT} of the characters a-z 0-9 -"
+ID_WORDS = f"use 1 to {ID_LIMIT} of the characters a-z 0-9 -, with a letter or digit at either end"
 Id = Annotated[str, AfterValidator(_checked_id)]
 
 
@@ -89,11 +91,11 @@ class BeatSettings(BaseModel):
     model_config = STRICT
 
     engine: Literal["bar_pointer", "aubio"] = "bar_pointer"
-    lead_ms: int = Field(150, ge=100, le=400)
+    lead_ms: int = Field(150, ge=100, le=LONGEST_LEAD_MS)
     """How long before it is due a beat is announced."""
     tempo_min_bpm: float = Field(55.0, ge=30, le=150)
-    tempo_max_bpm: float = Field(215.0, ge=60, le=300)
-    prior_bpm: float = Field(120.0, ge=40, le=240)
+    tempo_max_bpm: float = Field(215.0, ge=60, le=300, validate_default=True)
+    prior_bpm: float = Field(120.0, ge=40, le=240, validate_default=True)
     """Centre of the log-Gaussian that is believed before anything has been heard."""
     prior_octaves: float = Field(1.0, ge=0.1, le=4)
     """Its standard deviation."""
@@ -175,6 +177,12 @@ class K1Settings(BaseModel):
     """Latency, as in `DeviceSettings`, of K1s found by 'auto'; 0 for those not named."""
     macro_rate_hz: int = Field(20, ge=10, le=30)
 
+    @property
+    def slowest(self) -> tuple[str, float]:
+        """The K1 with the most latency, '' one that is not named, and its ms."""
+        named = {device.id: device.latency_ms for device in self.devices} if self.devices != "auto" else {"": 0.0}
+        return max((named | self.auto_latency_ms).items(), key=lambda each: each[1])
+
 
 class TelemetrySettings(BaseModel):
     """How often the edge tells about itself."""
@@ -255,7 +263,7 @@ class Settings(BaseModel):
     rules: RulesSettings = RulesSettings()
     looks: Looks = Field(default_factory=dict, validate_default=True)
     mqtt: MqttSettings = Field(default_factory=dict, validate_default=True)
-    k1: K1Settings = K1Settings()
+    k1: K1Settings = Field(K1Settings(), validate_default=True)
     telemetry: TelemetrySettings = TelemetrySettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     recorder: RecorderSettings = RecorderSettings()
@@ -267,3 +275,21 @@ class Settings(BaseModel):
     @classmethod
     def _named_after_the_machine(cls, value: Any) -> Any:
         return host_slug() if value == "" else value
+
+    @field_validator("k1")
+    @classmethod
+    def _told_in_time(cls, value: K1Settings, info: ValidationInfo) -> K1Settings:
+        """A K1 drops the beats that come too late: it would stay dark, and nothing would be wrong."""
+        if "audio" not in info.data or "beat" not in info.data:
+            return value
+        heard_ms, lead_ms = info.data["audio"].input_latency_ms, info.data["beat"].lead_ms
+        name, light_ms = value.slowest
+        if heard_ms + light_ms <= lead_ms:
+            return value
+        parts = {"audio.input_latency_ms": heard_ms, f"latency_ms of {name!r}": light_ms}
+        sum_of = " and ".join(each for each, ms in parts.items() if ms > 0)
+        raise refusal(
+            f"beats would come {heard_ms + light_ms - lead_ms:g} ms too late: {sum_of} make {heard_ms + light_ms:g} ms, and "
+            f"beats are announced beat.lead_ms = {lead_ms} ms ahead",
+            f"give a beat.lead_ms of at least {math.ceil(heard_ms + light_ms)} (it goes to {LONGEST_LEAD_MS}), or less latency",
+        )
