@@ -21,7 +21,7 @@ from k1edge.frames import GenesisFrame
 from k1edge.guard import DriftGuard
 from k1edge.hands import Hands
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, Scribe, Stamp
+from k1edge.k1.contract import Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
@@ -56,6 +56,7 @@ class Bulletin:
         self._boot_id = boot_id
         self._began_s = time.monotonic()
         self._status = ("", "", "")
+        self._introduced: tuple | None = None
         self._audio = Gate()
         self._limited: dict[str, int] = {}
         self._limits_due_ns = 0
@@ -72,9 +73,20 @@ class Bulletin:
             yield self._scribe.write(contract.Status, stamp, state=state, code=code, reason=reason[:TEXT_LIMIT],
                                      boot_id=self._boot_id, insecure=insecure)
 
-    def introduction(self, stamp: Stamp, source: Input, config_hash: str, k1s: tuple[str, ...]) -> Publication:
-        """What this edge is and runs with."""
-        return self._scribe.write(
+    def discovery(self) -> Iterator[Publication]:
+        """What Home Assistant is told of this edge, if it is to be told."""
+        settings = self._settings
+        if settings.home_assistant.discovery:
+            palettes = {look.pattern: look.palette for look in settings.looks.values()}
+            yield home_assistant.discovery(settings.site, settings.edge, __version__, palettes)
+
+    def introduction(self, stamp: Stamp, source: Input, config_hash: str, k1s: tuple[str, ...]) -> Iterator[Publication]:
+        """What this edge is and runs with, when that has changed."""
+        news = (source.device, source.rate_hz, config_hash, k1s)
+        if news == self._introduced:
+            return
+        self._introduced = news
+        yield self._scribe.write(
             contract.Info, stamp, version=__version__, contract=contract.VERSION, config_hash=config_hash,
             schema_hash=digest(committed(JSON_SCHEMA)), boot_id=self._boot_id, engine=self._settings.beat.engine,
             audio_device=source.device[:TEXT_LIMIT], audio_rate_hz=source.rate_hz, devices=k1s,

@@ -8,7 +8,7 @@ macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no f
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from k1edge.clock import Timeline
@@ -43,8 +43,8 @@ class Device:
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
     limiter: Limiter = field(default_factory=Limiter)
-    scenes: deque[bytes] = field(default_factory=lambda: deque(maxlen=8))
-    """The last scenes sent to it: any other on its topic is someone else's."""
+    ours: bool = True
+    """Nobody else has set a scene on it since our last."""
 
 
 class Driver:
@@ -85,9 +85,12 @@ class Driver:
         return gone is not None and self.devices.pop(gone.id) is gone
 
     def is_foreign(self, device: str, scene: bytes) -> bool:
-        """Whether a scene seen on a device's topic is not one of ours; an empty one only clears the topic."""
+        """Whether a scene seen on a device's topic was set by someone else; an empty one only clears the topic."""
         known = self.devices.get(device)
-        return known is not None and bool(scene) and scene not in known.scenes
+        if known is None or not scene or contract.sender(scene) == self._scribe.node:
+            return False
+        known.ours = False
+        return True
 
     def process(
         self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
@@ -107,7 +110,7 @@ class Driver:
         if frame.section is not self._section or fresh:
             self._section = frame.section
             yield from self._segment(frame.section, timeline, stamp)
-        yield from self._scene(look, fresh, stamp)
+        yield from self.scene(look, fresh, stamp)
 
     def release(self, stamp: Stamp) -> Iterator[Publication]:
         """Gives every K1 back to its own microphone."""
@@ -194,17 +197,23 @@ class Driver:
                 confidence=round(section.confidence, 3), provisional=section.provisional,
             )  # fmt: skip
 
-    def _scene(self, look: Look | None, fresh: list[Device], stamp: Stamp) -> Iterator[Publication]:
+    def scene(self, look: Look | None, fresh: Sequence[Device], stamp: Stamp) -> Iterator[Publication]:
+        """The look that is wanted now, when the K1s may have it; at once for those that are `fresh`. None = hands off: what
+        stands there is kept alive where it is ours."""
+        now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
+        renew = now_ms >= self._renew_ms and self.shown is not None
         if look is None:
             self._wanted = None
+            if renew:
+                self._renew_ms = now_ms + SCENE_RENEWED_MS
+                yield from self._show(self.shown, [device for device in self._driven() if device.ours], stamp)
             return
-        now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
         if look is not self._wanted and look != self._wanted:
             due = self._window.offer(look, now_ms)
         else:
             due = self._window.due(now_ms)
         self._wanted = look
-        if due is not None or (now_ms >= self._renew_ms and self.shown is not None):
+        if due is not None or renew:
             self.shown = due or look
             self._renew_ms = now_ms + SCENE_RENEWED_MS
             fresh = self._driven()
@@ -218,7 +227,7 @@ class Driver:
         self.clamped += changed
         for device in devices:
             yield from self._command(
-                device, contract.SceneCommand, stamp,
+                device, contract.SceneCommand, stamp, sender=self._scribe.node,
                 pattern=look.pattern, palette_id=look.palette, parameters=parameters, transition=look.transition,
                 transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
             )  # fmt: skip
@@ -228,7 +237,5 @@ class Driver:
     ) -> Iterator[Publication]:
         """The only way to a K1: what is sent is what the limiter lets through."""
         for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
-            publication = self._scribe.post(device.id, safe, stamp)
-            if isinstance(safe, contract.SceneCommand):
-                device.scenes.append(publication.payload)
-            yield publication
+            device.ours |= isinstance(safe, contract.SceneCommand)
+            yield self._scribe.post(device.id, safe, stamp)

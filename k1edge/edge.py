@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
 from k1edge.bulletin import Bulletin, Input
@@ -102,14 +101,13 @@ class Edge:
         self._link_died = False
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
-        self._send(self._discovery())
+        self._send(self._bulletin.discovery())
 
     def listen(self, source: Source, name: str) -> None:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
         self._source, self._device = source, name
         self._begin_stream(source.fmt)
-        config_hash, k1s = self._configuration.hash, tuple(self._driver.devices)
-        self._link.send(self._bulletin.introduction(self._now(), self._input, config_hash, k1s))
+        self._send(self._introduction(self._now()))
 
     def hear(self, block: AudioBlock) -> None:
         """One hop of audio, from samples to messages."""
@@ -141,6 +139,8 @@ class Edge:
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
         self._send(self._hands.process(now))
+        if self._frame is None or self._guard.off_beat:
+            self._send(self._driver.scene(self._hands.look(None), (), stamp))
         if self._lending is not None:
             self._send(self._lending.process(stamp))
         if stamp.monotonic_ns >= self._next_second_ns:
@@ -225,25 +225,18 @@ class Edge:
         ready = {device.id: device.ready for device in self._driver.devices.values()}
         return self._deployment.ask(asked, self._pipeline, self._timeline, ready)
 
-    def _discovery(self) -> Iterator[Publication]:
-        """What Home Assistant is told of this edge, if it is to be told."""
-        settings = self._settings
-        if settings.home_assistant.discovery:
-            palettes = {look.pattern: look.palette for look in settings.looks.values()}
-            yield home_assistant.discovery(settings.site, settings.edge, __version__, palettes)
-
     def _neighbours(self, received: Received) -> Iterator[Publication]:
         """What is said outside the contract: Home Assistant has started, the broker counts its clients."""
         if received.topic == BROKER_CLIENTS and received.payload.isdigit():
             self.telemetry.broker_clients = int(received.payload)
         elif received.topic == home_assistant.BIRTH_TOPIC and received.payload == home_assistant.BIRTH:
-            yield from self._discovery()
+            yield from self._bulletin.discovery()
 
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
         if received.topic in (BROKER_CLIENTS, home_assistant.BIRTH_TOPIC):
             yield from self._neighbours(received)
             return
-        if "/request/" in received.topic:
+        if "/request/" in received.topic and not received.arrival.retained:  # what the broker kept was asked long ago
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
             lent = self._lending is not None and received.topic.rpartition("/")[2] in LENT
             if lent:
@@ -263,6 +256,7 @@ class Edge:
         if where.model is contract.SceneCommand:
             if not received.arrival.retained and self._driver.is_foreign(where.node, received.payload):
                 self._hands.foreign_scene(where.node, now.stamp.monotonic_ns)
+                self._link.forget(received.topic)
             return
         message = contract.decode(received.topic, received.payload) if received.payload else None
         if isinstance(message, contract.Pong):
@@ -292,12 +286,16 @@ class Edge:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)
             yield from self._bulletin.limits(stamp, stopped)
+            yield from self._introduction(stamp)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
 
     @property
     def _input(self) -> Input:
         lost = getattr(self._source, "lost_samples", 0)  # only a line can lose any
         return Input(self._device, self._pipeline.fmt.rate_hz, lost)
+
+    def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
+        return self._bulletin.introduction(stamp, self._input, self._configuration.hash, tuple(self._driver.devices))
 
     def _heard(self) -> dict[str, object]:
         """What the last hop says for telemetry; nothing without audio."""

@@ -20,6 +20,11 @@ from k1edge.pipeline import Pipeline
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
+NO_TOPIC = frozenset("+#\0")
+MEANT_WITHIN_MS = 10_000
+"""A moment further off was told by a clock that is wrong."""
+PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
+"""Refusals that are of their moment: who asks again with the same id may have more luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,10 @@ class Override:
     def scenes(self) -> bool:
         """Whether the scenes are theirs. Who puts the beat right leaves them to the choreography."""
         return self.scope not in contract.CORRECTED
+
+
+UNTOLD = Override("", "", 0)
+"""What was told before the first word: the broker may still keep what another process held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,9 @@ class ReplyTo(NamedTuple):
     correlation: bytes = b""
 
     def copies(self, answer: Publication) -> Iterator[Publication]:
-        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1."""
-        if self.topic and not self.topic.startswith(CONTRACT_TOPICS):
+        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1. A pattern
+        is no topic: a broker passes one on, and hangs up on who then publishes there."""
+        if self.topic and not self.topic.startswith(CONTRACT_TOPICS) and not NO_TOPIC.intersection(self.topic):
             yield replace(answer, topic=self.topic, correlation=self.correlation)
 
 
@@ -79,7 +89,7 @@ class Hands:
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self.override: Override | None = None
-        self._told: Override | None = None
+        self._told: Override | None = UNTOLD
         self._verbs: dict[str, Callable[[Request, Situation], dict]] = {
             "scene.apply": self._apply,
             "scene.hold": self._hold,
@@ -88,14 +98,14 @@ class Hands:
             "tempo.halve": lambda request, now: self._correct(request, now, lambda tracker: tracker.halve()),
             "tempo.tap": self._tap,
             "beat.nudge": lambda request, now: self._correct(request, now, lambda tracker: tracker.nudge(request.args.ms)),
-            "beat.this_is_one": lambda request, now: self._correct(request, now, lambda tracker: tracker.this_is_one()),
+            "beat.this_is_one": self._this_is_one,
             "recorder.save": self._save,
         }
         self.ok = 0
         self.rejected: dict[str, int] = {}
         """Requests refused, by code."""
 
-    def look(self, choreographed: Look) -> Look | None:
+    def look(self, choreographed: Look | None) -> Look | None:
         """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
         held = self.override
         return choreographed if held is None or not held.scenes else held.look
@@ -112,8 +122,9 @@ class Hands:
             return
         answer = self._answers.get(request.caller, request.id)
         if answer is None:
-            answer = self._answer(request, now)
-            self._answers.put(request.caller, request.id, answer)
+            answer, code = self._answer(request, now)
+            if code not in PASSING:
+                self._answers.put(request.caller, request.id, answer)
             yield answer
             yield self._audit(request, now)
         else:
@@ -121,8 +132,13 @@ class Hands:
         yield from reply_to.copies(answer)
 
     def foreign_scene(self, device: str, now_ns: int) -> None:
-        """Someone else has set a scene on a K1: hold back for a while."""
-        self.override = Override("unknown", f"device {device}", now_ns + round(FOREIGN_LEASE_S * 1e9))
+        """Someone else has set a scene on a K1: hold back for a while, or for as long as somebody wished anyway."""
+        until_ns = now_ns + round(FOREIGN_LEASE_S * 1e9)
+        held = self.override
+        if held is not None and held.scenes:
+            self.override = replace(held, look=None, until_ns=max(held.until_ns, until_ns))
+        else:
+            self.override = Override("unknown", f"device {device}", until_ns)
 
     def process(self, now: Situation) -> Iterator[Publication]:
         """Ends leases that have run out, and tells of any change."""
@@ -137,7 +153,8 @@ class Hands:
             }  # fmt: skip
             yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
 
-    def _answer(self, request: Request, now: Situation) -> Publication:
+    def _answer(self, request: Request, now: Situation) -> tuple[Publication, str]:
+        """The answer, and its code; '' = it was done."""
         try:
             self._admit(request, now)
             if request.verb not in self._verbs:
@@ -145,10 +162,10 @@ class Hands:
             data = self._verbs[request.verb](request, now)
         except RefusedError as refused:
             return self._refusal(now, verb=request.verb, request_id=request.id, caller=request.caller, code=refused.code,
-                                 reason=str(refused))
+                                 reason=str(refused)), refused.code
         self.ok += 1
         return self._scribe.write(contract.Response, now.stamp, id=request.id, verb=request.verb, caller=request.caller,
-                                  result="ok", data=data)
+                                  result="ok", data=data), ""
 
     def _admit(self, request: Request, now: Situation) -> None:
         if request.expires_at_ms is not None and request.expires_at_ms < now.stamp.ts_ms:
@@ -158,7 +175,7 @@ class Hands:
 
     def _refusal(self, now: Situation, *, verb: str, request_id: str, caller: str, code: str, reason: str) -> Publication:
         self.rejected[code] = self.rejected.get(code, 0) + 1
-        verb = verb if verb in self._verbs else "unknown"
+        verb = verb if verb in contract.VERBS else "unknown"
         return self._scribe.write(contract.Response, now.stamp, id=request_id, verb=verb, caller=caller,
                                   result="rejected", code=code, reason=reason[:512])
 
@@ -190,8 +207,10 @@ class Hands:
         return {"released": held is not None}
 
     def _tap(self, request: Request, now: Situation) -> dict:
-        at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
-        return self._correct(request, now, lambda tracker: tracker.tap(now.timeline.index(at_ms)))
+        return self._correct(request, now, lambda tracker: tracker.tap(_meant(request, now)))
+
+    def _this_is_one(self, request: Request, now: Situation) -> dict:
+        return self._correct(request, now, lambda tracker: tracker.this_is_one(_meant(request, now)))
 
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
@@ -208,3 +227,12 @@ class Hands:
         if self.override is not None and self.override.scenes:
             return {}  # who holds the scenes keeps them, and the name on them
         return self._lease(request, now, request.verb.partition(".")[0])
+
+
+def _meant(request: Request, now: Situation) -> int:
+    """The sample index of the moment that a request is about."""
+    at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
+    if abs(at_ms - now.stamp.ts_ms) > MEANT_WITHIN_MS:
+        off_s = (at_ms - now.stamp.ts_ms) / 1000
+        raise RefusedError("INVALID_REQUEST", f"at_ms is {off_s:+.0f} s from now by the clock of this edge; leave it out")
+    return now.timeline.index(at_ms)

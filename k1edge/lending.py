@@ -182,7 +182,10 @@ class Lending:
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         if request.verb in EDGE_VERBS and news["result"] == "ok":
             news = self._carried_out(request, news)
-        answer = self._written(stamp, said, news["result"], news)
+        try:
+            answer = self._written(stamp, said, news["result"], news)
+        except ContractError as error:  # more than a message holds
+            answer = self._written(stamp, said, "failed", {"code": error.code, "reason": error.reason})
         if news.get("code") != "NOT_READY":
             self._answers.put(*asker, answer)
         yield from _with_copies(answer, waiting.reply_to)
@@ -211,6 +214,7 @@ class Lending:
         )  # fmt: skip
         ended = job["state"] in ("completed", "failed")
         yield replace(published, expiry_s=JOB_TTL_S) if ended else published
+        self._ended_jobs.pop(job["id"], None)  # it may have been tried again
         if not ended:
             self._jobs[job["id"]] = job["track_id"]
         else:

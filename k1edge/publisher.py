@@ -7,6 +7,7 @@ Consumes `GenesisFrame`s with the time line; emits `Publication`s at the edge's 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from k1edge.clock import Timeline
 from k1edge.config import TelemetrySettings
@@ -38,6 +39,14 @@ class Gate:
         return True
 
 
+class _Anchor(NamedTuple):
+    """What the last tempo map went by."""
+
+    event: BeatEvent
+    beats_per_bar: int
+    period_ms: float
+
+
 class Publisher:
     """The edge's own topics."""
 
@@ -50,7 +59,7 @@ class Publisher:
         self._hops = 0
         self._tempo, self._section, self._scene = Gate(), Gate(), Gate()
         self._announced_section: Section | None = None
-        self._anchor: tuple[int, int, float] | None = None
+        self._anchor: _Anchor | None = None
         self.beats = 0
         """Announced since the start, corrections counted."""
         self.last_number = 0
@@ -89,10 +98,10 @@ class Publisher:
         )  # fmt: skip
 
     def _tempo_map(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
-        if beat.tempo_bpm <= 0 or (self._anchor is not None and self._still_true(event, timeline)):
+        if beat.tempo_bpm <= 0 or (self._anchor is not None and self._still_true(beat, event, timeline)):
             return
         period_ms = 60_000 / beat.tempo_bpm
-        self._anchor = (event.number, event.due, period_ms)
+        self._anchor = _Anchor(event, beat.beats_per_bar, period_ms)
         yield self._scribe.write(
             contract.TempoMap, stamp,
             anchor_ms=timeline.utc_ms(event.due), anchor_monotonic_ms=timeline.stream.monotonic_ns(event.due) // 1_000_000,
@@ -101,11 +110,14 @@ class Publisher:
             valid_until_ms=stamp.ts_ms + round(MAP_LIFE_S * 1000),
         )  # fmt: skip
 
-    def _still_true(self, event: BeatEvent, timeline: Timeline) -> bool:
-        number, due, period_ms = self._anchor
-        passed_ms = (timeline.stream.monotonic_ns(event.due) - timeline.stream.monotonic_ns(due)) / 1e6
-        error_ms = passed_ms - (event.number - number) * period_ms
-        return abs(error_ms) < MAP_ERROR_MS and passed_ms < MAP_RENEWED_S * 1000
+    def _still_true(self, beat: BeatState, event: BeatEvent, timeline: Timeline) -> bool:
+        first, beats_per_bar, period_ms = self._anchor
+        passed = event.number - first.number
+        in_bar = (first.in_bar - 1 + passed) % beats_per_bar + 1 if first.in_bar and beats_per_bar else 0
+        if (in_bar, beats_per_bar) != (event.in_bar, beat.beats_per_bar):
+            return False
+        passed_ms = (timeline.stream.monotonic_ns(event.due) - timeline.stream.monotonic_ns(first.due)) / 1e6
+        return abs(passed_ms - passed * period_ms) < MAP_ERROR_MS and passed_ms < MAP_RENEWED_S * 1000
 
     def _section_event(self, section: Section, timeline: Timeline, stamp: Stamp) -> Publication:
         self._announced_section = section

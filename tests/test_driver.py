@@ -87,13 +87,26 @@ def test_hands_off_means_no_scene_and_hands_on_sends_it_again():
     assert messages(run(driver, 100), "cmd/scene")
 
 
-def test_a_scene_of_our_own_is_not_foreign_and_any_other_is():
+def test_a_scene_of_our_own_is_not_foreign_however_late_it_comes_back_and_any_other_is():
     driver = driver_of()
-    ours = [p.payload for p in driver.process(frame(1), BRIGHT, timeline(), at(1)) if p.topic.endswith("scene")]
-    assert not driver.is_foreign("porch", ours[0])
+    ours = [p.payload for hop in range(1, 2_000, 40) for p in
+            driver.process(frame(hop), BRIGHT if hop % 80 == 1 else DARK, timeline(), at(hop)) if p.topic.endswith("scene")]
+    assert len(ours) > 40
+    assert not any(driver.is_foreign("porch", scene) for scene in ours)
     assert driver.is_foreign("porch", b'{"pattern":"lava"}')
+    assert driver.is_foreign("porch", b'{"pattern":"lava","sender":"ann"}')
+    assert driver.is_foreign("porch", b"\xff")
     assert not driver.is_foreign("porch", b""), "clearing the topic is nobody's wish"
     assert not driver.is_foreign("elsewhere", b'{"pattern":"lava"}')
+
+
+def test_a_standing_scene_is_renewed_while_somebody_holds_it_and_not_over_a_foreign_one():
+    driver = driver_of()
+    run(driver, 1)
+    held = [messages(run(driver, hop, look=None), "cmd/scene") for hop in (60_000, 121_000, 122_000, 242_000)]
+    assert [len(each) for each in held] == [0, 1, 0, 1]
+    driver.is_foreign("porch", b'{"pattern":"lava"}')
+    assert not messages(run(driver, 363_000, look=None), "cmd/scene")
 
 
 def test_a_standing_scene_is_renewed_before_it_expires():

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from k1edge.audio import AudioError
 from k1edge.audio.synth import SynthSource
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
@@ -96,3 +97,56 @@ def test_ten_thousand_hostile_messages_are_answered_or_counted_and_cost_a_share_
     assert len(edge._driver.devices) <= MAX_DEVICES
     edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
     assert edge.telemetry.hops == 1, "the music goes on"
+
+
+def deliver(edge, link, leaf, body, **arrival):
+    link._deliver(Received(f"k1/v1/{SITE}/{leaf}", json.dumps(body).encode(), Arrival(time.monotonic_ns(), **arrival)))
+    edge.attend()
+
+
+def sent(link, leaf):
+    """What went out to topics with this end, and is forgotten."""
+    found = [json.loads(each.payload) for each in link.sent if each.topic.endswith(leaf)]
+    link.sent.clear()
+    return found
+
+
+HOLD = {"id": "1", "caller": "ann", "args": {"lease_s": 60.0}}
+APPLY = {"id": "2", "caller": "ann", "args": {"pattern": "bloom", "palette": "Lava"}}
+STATUS = {"seq": 0, "ts_ms": 1_700_000_000_000, "state": "ready", "firmware": "1", "capabilities": []}
+
+
+def test_a_request_that_the_broker_kept_is_not_done_again(edge, link):
+    deliver(edge, link, f"edge/{EDGE}/request/scene.hold", HOLD, retained=True)
+    assert not [each for each in link.sent if "/response/" in each.topic]
+    assert edge._hands.override is None
+    deliver(edge, link, f"edge/{EDGE}/request/scene.hold", HOLD)
+    assert edge._hands.override.owner == "ann"
+
+
+def test_a_scene_by_hand_is_shown_without_audio(edge, link):
+    deliver(edge, link, "device/porch/status", STATUS)
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    sent(link, "")
+    deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)
+    assert [scene["pattern"] for scene in sent(link, "device/porch/cmd/scene")] == ["bloom"]
+
+
+def test_who_joins_is_in_the_introduction(edge, link):
+    assert [info["devices"] for info in sent(link, "/info")] == [[]]
+    deliver(edge, link, "device/porch/status", STATUS)
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    edge._next_second_ns = 0
+    edge.attend()
+    assert [info["devices"] for info in sent(link, "/info")] == [["porch"]]
+
+
+def test_a_scene_that_somebody_else_has_set_is_not_ours_to_send_again(edge, link, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(link, "forget", forgotten.append)
+    deliver(edge, link, "device/porch/status", STATUS)
+    deliver(edge, link, "device/porch/cmd/scene", {"pattern": "lava", "sender": EDGE})
+    assert not forgotten and edge._hands.override is None
+    deliver(edge, link, "device/porch/cmd/scene", {"pattern": "lava"})
+    assert forgotten == [f"k1/v1/{SITE}/device/porch/cmd/scene"]
+    assert edge._hands.override.owner == "unknown"

@@ -67,7 +67,9 @@ def test_hold_leaves_the_k1s_alone_and_release_gives_them_back(hands):
 
 
 def test_everyone_sees_who_holds_the_light_and_until_when(hands):
-    assert list(hands.process(when(1))) == []
+    (told,) = (json.loads(p.payload) for p in hands.process(when(1)))
+    assert told["active"] is False, "the broker may still keep what another process held"
+    assert list(hands.process(when(2))) == []
     answer(hands, "scene.hold", args={"lease_s": 8.0})
     (held,) = (json.loads(p.payload) for p in hands.process(when(100)))
     assert (held["active"], held["owner"], held["scope"]) == (True, "alice", "scene")
@@ -90,7 +92,8 @@ def test_a_scene_set_by_someone_else_holds_the_edge_off_for_eight_seconds(hands)
     ("tempo.double", {}, ("double",)),
     ("tempo.halve", {}, ("halve",)),
     ("beat.nudge", {"ms": -12.5}, ("nudge", -12.5)),
-    ("beat.this_is_one", {}, ("this_is_one",)),
+    ("beat.this_is_one", {"at_ms": EPOCH_MS + 500.0}, ("this_is_one", 24_000)),
+    ("beat.this_is_one", {}, ("this_is_one", 48_000)),
     ("tempo.tap", {"at_ms": EPOCH_MS + 500.0}, ("tap", 24_000)),
     ("tempo.tap", {}, ("tap", 48_000)),
 ])  # fmt: skip
@@ -98,6 +101,50 @@ def test_corrections_reach_the_tracker(hands, verb, args, asked):
     tracker = Tracker()
     assert answer(hands, verb, now=when(100, tracker), args=args)["result"] == "ok"
     assert tracker.asked == [asked]
+
+
+@pytest.mark.parametrize("verb", ["tempo.tap", "beat.this_is_one"])
+@pytest.mark.parametrize("off_ms", [-11_000.0, 11_000.0])
+def test_a_moment_told_by_a_wrong_clock_is_refused(hands, verb, off_ms):
+    tracker = Tracker()
+    said = answer(hands, verb, now=when(100, tracker), args={"at_ms": EPOCH_MS + 1000 + off_ms})
+    assert (said["code"], tracker.asked) == ("INVALID_REQUEST", [])
+    assert "11 s" in said["reason"]
+
+
+def test_a_scene_set_by_someone_else_shortens_no_hold(hands):
+    answer(hands, "scene.apply", args={"pattern": "bloom", "lease_s": 3600.0})
+    hands.foreign_scene("porch", at(100).monotonic_ns)
+    list(hands.process(when(100_000)))
+    assert hands.look(BRIGHT) is None
+    assert hands.override.owner == "alice"
+    list(hands.process(when(360_100)))
+    assert hands.look(BRIGHT) is BRIGHT
+
+
+def test_a_scene_set_by_someone_else_near_the_end_of_a_hold_has_its_eight_seconds(hands):
+    answer(hands, "scene.hold", args={"lease_s": 3.0})
+    hands.foreign_scene("porch", at(350).monotonic_ns)
+    list(hands.process(when(1149)))
+    assert hands.look(BRIGHT) is None
+    list(hands.process(when(1150)))
+    assert hands.look(BRIGHT) is BRIGHT
+
+
+def test_who_asks_again_when_there_is_audio_is_not_told_that_there_is_none(hands):
+    assert answer(hands, "tempo.halve")["code"] == "NOT_READY"
+    assert answer(hands, "tempo.halve", now=when(200, Tracker()))["result"] == "ok"
+
+
+def test_a_verb_of_a_library_that_is_off_is_answered_under_its_name(hands):
+    (answered, *_) = ask(hands, "track.list")
+    assert answered.topic.endswith("/response/track.list")
+    assert json.loads(answered.payload)["code"] == "NOT_READY"
+
+
+@pytest.mark.parametrize("pattern", ["answers/#", "a/+/b", "a\0b"])
+def test_no_answer_goes_to_a_pattern(hands, pattern):
+    assert {p.topic for p in ask(hands, "scene.hold", reply_to=pattern) if not p.topic.startswith("k1/")} == set()
 
 
 def test_a_correction_is_leased_for_eight_seconds_and_leaves_the_scenes_to_the_edge(hands):

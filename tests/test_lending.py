@@ -153,6 +153,23 @@ def test_a_job_is_retained_until_a_minute_after_its_end(lending):
     assert (cleared.topic, cleared.payload, cleared.retain) == (topic, b"", True)
 
 
+def test_a_job_that_is_tried_again_is_not_cleared(lending):
+    said(lending, {"job": JOB | {"state": "failed", "code": "NO_MUSIC", "reason": "silence", "eta_s": None}})
+    said(lending, {"job": JOB | {"state": "queued"}}, second=3.0)
+    assert list(lending.process(at(JOB_TTL_S + 1))) == []
+    said(lending, {"job": JOB | {"state": "completed"}}, second=70.0)
+    assert list(lending.process(at(JOB_TTL_S + 69))) == []
+    (cleared,) = lending.process(at(JOB_TTL_S + 71))
+    assert cleared.payload == b""
+
+
+def test_an_answer_that_no_message_holds_is_told_as_a_failure(lending):
+    ask(lending, "log.tail")
+    (number, *_) = lending.door.asked[-1]
+    ((_, answer),) = said(lending, {"answer": number, "result": "ok", "data": {"entries": ["\u0430" * 400] * 200}})
+    assert (answer.result, answer.code, answer.data) == ("failed", "TOO_LARGE", {})
+
+
 def test_a_track_is_retained_until_it_is_gone(lending):
     ((topic, track),) = said(lending, {"track": TRACK})
     assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and track.version == 2 and track.detail["override_by"] == "ana"

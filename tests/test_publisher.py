@@ -88,9 +88,16 @@ def test_the_tempo_map_alone_lets_a_subscriber_compute_every_beat(publisher):
 
 
 def test_the_tempo_map_is_told_anew_when_it_would_mislead(publisher):
-    run(publisher, 35, announced=announcement(1, 0.5))
-    assert not of(run(publisher, 85, announced=announcement(2, 1.0)), "tempo-map")
-    assert of(run(publisher, 140, announced=announcement(3, 1.55)), "tempo-map")
+    run(publisher, 35, announced=announcement(1, 0.5, 1))
+    assert not of(run(publisher, 85, announced=announcement(2, 1.0, 2)), "tempo-map")
+    assert of(run(publisher, 140, announced=announcement(3, 1.55, 3)), "tempo-map")
+
+
+def test_the_tempo_map_is_told_anew_when_the_bar_begins_elsewhere(publisher):
+    run(publisher, 35, announced=announcement(1, 0.5, 1))
+    (told,) = of(run(publisher, 85, announced=announcement(2, 1.0, 1)), "tempo-map")
+    assert (told["number"], told["beat_in_bar"]) == (2, 1)
+    assert not of(run(publisher, 135, announced=announcement(3, 1.5, 2)), "tempo-map")
 
 
 def test_the_tempo_map_is_told_anew_when_the_wall_clock_has_stepped(publisher):

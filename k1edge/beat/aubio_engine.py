@@ -77,10 +77,11 @@ class AubioTracker:
         """All beats later by `ms` (earlier when negative)."""
         self._nudge += ms / 1000 * HOPS_PER_S
 
-    def this_is_one(self) -> None:
-        """The announced beat nearest to now is a downbeat."""
+    def this_is_one(self, index: int) -> None:
+        """The announced beat nearest to sample `index` is a downbeat."""
         last = self._announcer.last
-        self._first_of_bar = last.number if last else 1
+        beats_on = round((last.due - index / self._fmt.hop) / self._period) if last and self._period else 0
+        self._first_of_bar = last.number - beats_on if last else 1
 
     def tap(self, index: int) -> None:
         """A beat is at sample `index`: the grid moves there."""
@@ -137,6 +138,6 @@ class AubioTracker:
         if not self._period:
             return BeatState(end, 0.0, 0.0, 0.0, False)
         phase = (now - self._grid()) / self._period % 1.0
-        per_bar = BEATS_PER_BAR if self._first_of_bar else 0
+        per_bar = 0 if self._first_of_bar is None else BEATS_PER_BAR
         bpm = 60 * HOPS_PER_S / self._period
         return BeatState(end, bpm, phase, confidence, self._lock, (), announced, per_bar)

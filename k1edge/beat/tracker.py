@@ -48,7 +48,7 @@ class BeatTracker(Protocol):
     def double(self) -> None: ...
     def halve(self) -> None: ...
     def nudge(self, ms: float) -> None: ...
-    def this_is_one(self) -> None: ...
+    def this_is_one(self, index: int) -> None: ...
     def tap(self, index: int) -> None: ...
     def release(self) -> None: ...
 
@@ -115,12 +115,12 @@ class BarPointerTracker:
             self._hands.nudge(self._belief, ms / 1000 * STEPS_PER_S)
             self._look_afresh()
 
-    def this_is_one(self) -> None:
-        """The beat nearest to now is a downbeat."""
+    def this_is_one(self, index: int) -> None:
+        """The beat nearest to sample `index`, now or a moment ago, is a downbeat."""
         last = self._announcer.last
         if self._belief is None or last is None:
             return
-        beats_on = round((last.due - self._now) / self._period)
+        beats_on = round((last.due - index / self._fmt.hop) / self._period)
         one = last.due - beats_on * self._period
         self._hands.this_is_one((self._now - self._latency - one) / STEP_HOPS)
         self._bars.seat(beats_on)

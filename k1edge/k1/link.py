@@ -62,6 +62,7 @@ class Link:
         self._session: Session | None = None
         self._outbox = Outbox(settings.outbox_limit)
         self._posted: deque[Publication] = deque()
+        self._forgotten: deque[str] = deque()
         self._inbox: deque[Received] = deque()
         self._dropped_live = 0
         self._dropped_durable = 0
@@ -88,6 +89,11 @@ class Link:
                 self._posted.popleft()
                 self._dropped_durable += 1
         self._posted.append(publication)
+        self._wake()
+
+    def forget(self, topic: str) -> None:
+        """What was sent to this topic holds no longer: it is not sent again after the next connection."""
+        self._forgotten.append(topic)
         self._wake()
 
     def receive(self) -> Iterator[Received]:
@@ -223,6 +229,8 @@ class Link:
         for _ in range(len(self._posted)):
             with contextlib.suppress(IndexError):
                 self._outbox.put(self._posted.popleft(), now_s, self.connected)
+        while self._forgotten:
+            self._outbox.forget(self._forgotten.popleft())
 
     def _deliver(self, received: Received) -> None:
         if len(self._inbox) >= INBOX_LIMIT:

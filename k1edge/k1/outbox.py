@@ -87,6 +87,11 @@ class Outbox:
         ahead = {first_topic: self._truths[first_topic]} if first_topic in self._truths else {}
         self._states = ahead | self._truths | self._states
 
+    def forget(self, topic: str) -> None:
+        """Its state is no longer what was said of it."""
+        self._truths.pop(topic, None)
+        self._states.pop(topic, None)
+
     def disconnected(self) -> None:
         """What was live is late by now."""
         self.counters.dropped_live += len(self._live)

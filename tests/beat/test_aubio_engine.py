@@ -28,7 +28,7 @@ def test_hands_change_what_follows():
     player = Player(engine="aubio")
     player.play(sound[: 15 * RATE_HZ])
     player.tracker.halve()
-    player.tracker.this_is_one()
+    player.tracker.this_is_one(player.at)
     heard = player.play(sound[15 * RATE_HZ : 20 * RATE_HZ])
     assert heard.states[-1].tempo_bpm == pytest.approx(60, rel=0.03)
     assert heard.lines[-1][1].in_bar in (1, 2, 3, 4)

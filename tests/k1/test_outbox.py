@@ -88,6 +88,16 @@ def test_every_state_is_sent_again_after_a_reconnection_status_first():
     assert again[-1].payload == b"newer"
 
 
+def test_a_state_that_somebody_else_has_replaced_is_not_sent_again():
+    outbox = Outbox(10)
+    for topic in ("scene", "tempo"):
+        outbox.put(state(topic), 0.0, online=True)
+    drain(outbox)
+    outbox.forget("scene")
+    outbox.reconnected("status")
+    assert [publication.topic for publication in drain(outbox)] == ["tempo"]
+
+
 def test_a_state_that_was_cleared_stays_cleared():
     outbox = Outbox(10)
     outbox.put(state("job/1"), 0.0, online=True)

@@ -58,7 +58,7 @@ from k1edge.k1.contract.requests import (
     SceneArguments,
     SimulateArguments,
 )
-from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, decode, encode, topic
+from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, decode, encode, sender, topic
 
 __all__ = [
     "CODES", "COMMANDS", "CORRECTED", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LEASE_S", "LIBRARY_CODES", "LIBRARY_VERBS",
@@ -68,5 +68,5 @@ __all__ = [
     "MomentArguments", "NoArguments", "NudgeArguments", "OverrideState", "PingCommand", "Pong", "Publication", "Request",
     "Response", "SceneArguments", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand",
     "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState", "TokenBucket", "Track",
-    "address", "clock_offset_ms", "decode", "encode", "topic",
+    "address", "clock_offset_ms", "decode", "encode", "sender", "topic",
 ]

@@ -120,13 +120,13 @@ class Scribe:
     """Writes the publications of one node: counts `seq`, fills in the stamp, finds topic, QoS and retain."""
 
     def __init__(self, site: str, node: str) -> None:
+        self.node = node
         self._site = site
-        self._node = node
         self._seq: dict[str, int] = {}
 
     def write(self, model: type[Message], stamp: Stamp, **fields: object) -> Publication:
         """A message at this node's own level; the fields are trusted, not validated. Raises as `encode` does."""
-        return self.write_to(self._node, model, stamp, **fields)
+        return self.write_to(self.node, model, stamp, **fields)
 
     def write_to(self, to: str, model: type[Message], stamp: Stamp, **fields: object) -> Publication:
         """A message at another node's level: a command to a K1, a request to an edge."""
@@ -143,7 +143,7 @@ class Scribe:
 
     def cleared(self, model: type[Message], last: str) -> Publication:
         """What makes a broker forget this node's retained message; its topic begins anew, should there be another."""
-        where = topic(model, self._site, self._node, last)
+        where = topic(model, self._site, self.node, last)
         self._seq.pop(where, None)
         return Publication(where, b"", model.QOS, True)
 
@@ -154,12 +154,22 @@ def _told(fault: ErrorDetails) -> str:
     return (f"{place}: {said}" if place else said)[:160]
 
 
+def sender(payload: bytes) -> str:
+    """The node that a command says it comes from; '' where none can be made out."""
+    return _word(payload, "sender")
+
+
 def _readable_id(payload: bytes) -> str:
+    found = _word(payload, "id")
+    return found if _REQUEST_ID.fullmatch(found) else ""
+
+
+def _word(payload: bytes, key: str) -> str:
     try:
-        found = from_json(payload).get("id", "")
+        found = from_json(payload).get(key, "")
     except (ValueError, AttributeError):
         return ""
-    return found if isinstance(found, str) and _REQUEST_ID.fullmatch(found) else ""
+    return found if isinstance(found, str) else ""
 
 
 def _plain(value: object) -> object:
