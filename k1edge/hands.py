@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from k1edge.beat.tracker import BeatTracker
 from k1edge.clock import Timeline
 from k1edge.frames import Look
 from k1edge.k1 import contract
@@ -220,10 +221,11 @@ class Hands:
         except OSError as error:
             raise RefusedError("INTERNAL_ERROR", f"the recording cannot be saved: {error}") from error
 
-    def _correct(self, request: Request, now: Situation, act: Callable[[object], None]) -> dict:
+    def _correct(self, request: Request, now: Situation, act: Callable[[BeatTracker], bool]) -> dict:
         if now.pipeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to correct")
-        act(now.pipeline.tracker)
+        if not act(now.pipeline.tracker):
+            raise RefusedError("NOT_READY", "no beat is followed yet, or the tempo would leave the range of [beat]")
         if self.override is not None and self.override.scenes:
             return {}  # who holds the scenes keeps them, and the name on them
         return self._lease(request, now, request.verb.partition(".")[0])

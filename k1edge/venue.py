@@ -75,7 +75,7 @@ def _lessons(path: Path) -> list[tuple[float, float, float]]:
     """(bpm, octaves, weight) of each; none where the file is missing or holds anything else."""
     try:
         found = [tuple(map(float, lesson)) for lesson in json.loads(path.read_bytes())["lessons"]]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return []
     sound = all(len(lesson) == 3 and all(math.isfinite(x) and x > 0 for x in lesson) for lesson in found)
     return found[: MOST_COMPONENTS - 1] if sound and sum(weight for *_, weight in found) < 1 else []

@@ -16,11 +16,11 @@ from tests.music import BRIGHT, EPOCH_MS, at, timeline
 class Tracker:
     """Writes down the corrections it is asked for."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, acts=True):
+        self.asked, self.acts = [], acts
 
     def __getattr__(self, name):
-        return lambda *args: self.asked.append((name, *args))
+        return lambda *args: self.asked.append((name, *args)) or self.acts
 
 
 @pytest.fixture
@@ -145,6 +145,13 @@ def test_a_verb_of_a_library_that_is_off_is_answered_under_its_name(hands):
 @pytest.mark.parametrize("pattern", ["answers/#", "a/+/b", "a\0b"])
 def test_no_answer_goes_to_a_pattern(hands, pattern):
     assert {p.topic for p in ask(hands, "scene.hold", reply_to=pattern) if not p.topic.startswith("k1/")} == set()
+
+
+@pytest.mark.parametrize("verb", ["tempo.double", "tempo.halve", "beat.this_is_one"])
+def test_what_could_not_be_done_is_not_said_to_be(hands, verb):
+    said = answer(hands, verb, now=when(100, Tracker(acts=False)))
+    assert (said["result"], said["code"]) == ("rejected", "NOT_READY")
+    assert hands.override is None
 
 
 def test_a_correction_is_leased_for_eight_seconds_and_leaves_the_scenes_to_the_edge(hands):

@@ -8,7 +8,6 @@ worse than light that does not come.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ CORRECT_WITHIN = 0.25
 MOST_CORRECTIONS = 2
 STEADY_BEATS = 32
 """Over which the steady grid is fitted: 8 bars."""
+LEAST_RUN = 3
 STEADY_WITHIN = 0.08
 """Of a period: a beat further from the last one's grid begins a new fit."""
 
@@ -52,13 +52,6 @@ class Announcer:
         self._period = 0.0
         self._run: deque[float] = deque(maxlen=STEADY_BEATS)
 
-    def expected(self, now: float) -> float | None:
-        """The next beat on the present grid that is not yet past, hops."""
-        if self.last is None:
-            return None
-        due, period = self.last.due, self._period
-        return due + period * math.ceil((now - due) / period) if due < now and period else due
-
     def process(self, now: float, target: float, period: float) -> Announcement | None:
         """`target`: any beat on the believed grid. Returns what is to be announced at this hop, if anything."""
         self._period = period
@@ -75,11 +68,15 @@ class Announcer:
         self.last = Announcement(number, due)
         return self.last
 
-    def steady(self) -> tuple[float, float]:
-        """(time of the last beat, period) of the straight line through the latest regular beats."""
+    def begin_run(self) -> None:
+        """The beats so far are on another grid than those to come."""
+        self._run.clear()
+
+    def steady(self) -> tuple[float, float] | None:
+        """(time of the last beat, period) of the straight line through the latest regular beats; None of too few."""
         count = len(self._run)
-        if count < 3:
-            return self.last.due, self._period
+        if count < LEAST_RUN:
+            return None
         number = np.arange(count) - (count - 1) / 2
         due = np.array(self._run)
         period = float(number @ due / (number @ number))
@@ -92,6 +89,8 @@ class Announcer:
         due = target + period * round((last.due - target) / period)
         if not CORRECT_FROM < abs(due - last.due) < CORRECT_WITHIN * period or due < now + CORRECT_UNTIL:
             return None
-        last.due = self._run[-1] = due
+        last.due = due
+        if self._run:
+            self._run[-1] = due
         last.corrections += 1
         return last

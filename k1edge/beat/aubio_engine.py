@@ -15,6 +15,7 @@ import aubio
 import numpy as np
 
 from k1edge.beat.announcer import Announcement, Announcer
+from k1edge.beat.bar_pointer import within
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
@@ -29,6 +30,8 @@ CONFIDENCE_AT_LOCK, CONFIDENCE_AT_UNLOCK = 0.15, 0.05
 REGULAR_BEATS, REGULAR_WITHIN = 4, 0.12
 QUIET_FADE_S = 2.0
 LATENCY_MS = 0.0
+SAMPLES_COUNTED = 2**32
+"""aubio counts samples in 32 bits: it begins anew after a day."""
 BEATS_PER_BAR = 4
 
 
@@ -40,10 +43,11 @@ class AubioTracker:
         self._fmt = fmt
         self._tempo = aubio.tempo(METHOD, WINDOW, fmt.hop, fmt.rate_hz)
         self._tempo.set_silence(SILENCE_DB)
+        self._range_bpm = settings.tempo_min_bpm, settings.tempo_max_bpm
         self._announcer = Announcer(settings.lead_ms)
         self._beats: deque[float] = deque(maxlen=REGULAR_BEATS + 1)
         self._fed = 0
-        self._offset = self._nudge = 0.0
+        self._nudge = 0.0
         self._factor = 1.0
         self._period = 0.0
         self._lock, self._loudness = False, 1.0
@@ -54,48 +58,56 @@ class AubioTracker:
         now = features.end / self._fmt.hop
         heard = self._tempo(np.ascontiguousarray(block.samples, np.float32))[0]
         self._fed += 1
-        self._offset = now - self._fed
         if heard:
-            self._take_beat()
+            self._take_beat(now)
         self._loudness = self._faded(features.silent)
         confidence = self._confidence()
         self._lock = confidence > (CONFIDENCE_AT_UNLOCK if self._lock else CONFIDENCE_AT_LOCK)
         announced = self._announce(now, confidence) if self._lock else None
         return self._state(features.end, now, confidence, announced)
 
-    def double(self) -> None:
-        """Twice the beats from now on."""
-        self._factor *= 2
-        self._period /= 2
+    def double(self) -> bool:
+        """Twice the beats from now on, if that is within the range."""
+        return self._change_level(2.0)
 
-    def halve(self) -> None:
-        """Half the beats from now on."""
-        self._factor /= 2
-        self._period *= 2
+    def halve(self) -> bool:
+        """Half the beats from now on, if that is within the range."""
+        return self._change_level(0.5)
 
-    def nudge(self, ms: float) -> None:
+    def nudge(self, ms: float) -> bool:
         """All beats later by `ms` (earlier when negative)."""
         self._nudge += ms / 1000 * HOPS_PER_S
+        return bool(self._period)
 
-    def this_is_one(self, index: int) -> None:
+    def this_is_one(self, index: int) -> bool:
         """The announced beat nearest to sample `index` is a downbeat."""
         last = self._announcer.last
         beats_on = round((last.due - index / self._fmt.hop) / self._period) if last and self._period else 0
         self._first_of_bar = last.number - beats_on if last else 1
+        return last is not None
 
-    def tap(self, index: int) -> None:
+    def tap(self, index: int) -> bool:
         """A beat is at sample `index`: the grid moves there."""
         if self._period and self._beats:
             off = (index / self._fmt.hop - self._grid()) % self._period
             self._nudge += off - self._period if off > self._period / 2 else off
+        return True
 
     def release(self) -> None:
         """The level is aubio's own again, and so is the grid."""
         self._period *= self._factor
         self._factor, self._nudge = 1.0, 0.0
 
-    def _take_beat(self) -> None:
-        self._beats.append(self._tempo.get_last_s() * HOPS_PER_S + self._offset - LATENCY_MS / 1000 * HOPS_PER_S)
+    def _change_level(self, factor: float) -> bool:
+        if not self._period or not within(60 * HOPS_PER_S / self._period * factor, *self._range_bpm):
+            return False
+        self._factor *= factor
+        self._period /= factor
+        return True
+
+    def _take_beat(self, now: float) -> None:
+        ago = (self._fed * self._fmt.hop - self._tempo.get_last()) % SAMPLES_COUNTED
+        self._beats.append(now - ago / self._fmt.hop - LATENCY_MS / 1000 * HOPS_PER_S)
         bpm = float(self._tempo.get_bpm()) * self._factor
         self._period = 60 * HOPS_PER_S / bpm if bpm > 0 else 0.0
 

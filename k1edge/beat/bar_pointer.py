@@ -129,6 +129,8 @@ class BarPointer:
         self._ending = np.arange(beats)[:, None] * TEMPI + column + (self.oldest - last_age) * beats * TEMPI
         self._head = self.oldest
         self.none, self.scale = 1.0, 1.0
+        self.steps = 0
+        """Since the start."""
         self.ages = np.arange(self.oldest, -PENDING - 1, -1)
         self._worth = Gains(self.ages, self.periods)
         self._zone_weights = np.array(ZONE_WEIGHTS)[:, None]
@@ -174,6 +176,7 @@ class BarPointer:
         self._normalise()
 
     def _advance(self) -> None:
+        self.steps += 1
         if self._head + PENDING + 1 >= len(self._masses):
             self._move_back()
         self._head = head = self._head + 1
@@ -215,8 +218,11 @@ class BarPointer:
         row = self._head - age
         self.scale *= 1 - share
         self.none *= 1 - share
-        self._masses[row, :, tempo] += (spread * (share / self.scale / self._gains[row, tempo])).astype(np.float32)
-        self._marginal[row, tempo] = self._masses[row, :, tempo].sum() * self._gains[row, tempo]
+        # Settled, not divided by its gain: that of a level which was refused for a while is next to nothing.
+        kept = self._masses[row, :, tempo] * self._gains[row, tempo]
+        self._masses[row, :, tempo] = kept + spread * (share / self.scale)
+        self._gains[row, tempo] = 1.0
+        self._marginal[row, tempo] = self._masses[row, :, tempo].sum()
         self._normalise()
 
     def seat(self, ago: float) -> None:

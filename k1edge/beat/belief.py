@@ -6,6 +6,7 @@ changes only when another is clearly more probable (hysteresis), so that light d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,10 @@ NEIGHBOURS = 4
 """Tempi on either side that count as the same: +-9 %."""
 LEVEL_MARGIN = 6.0
 """Another tempo must be this many times as probable before it is followed."""
-PHASE_MARGIN = 2.0
+PHASE_MARGIN, FAR, MOST_NEWS = 2.0, 0.2, 5.0
+"""The same for where the beats are: at once for a place near the one that is held, and for one further off than FAR of a
+period by the log-ratio's mean over a beat. Where every second pulse is followed, each speaks for its own phase when it sounds:
+who went with the last one would always wait for the other, and announce neither."""
 WITHIN = 2.5
 """Steps round a peak that belong to the same predicted beat: +-50 ms."""
 SMOOTHING = np.ones(3)
@@ -53,20 +57,24 @@ class Reader:
         self._tempo: int | None = None
         self._tempi = np.zeros(TEMPI)
         self._near, self._inside = slice(0), np.empty(0)
+        self._places = np.arange(self._bins)
+        self._rival, self._read_at = 0.0, 0
+        """How much more probable a phase far from the held one is, as a log-ratio, and the step of the last reading."""
 
     def follow(self, period: float | None) -> None:
         """Follow the level of this period from now on, in steps; None: whichever is most probable."""
         self._tempo = None if period is None else int(np.abs(self._log_periods - np.log(period)).argmin())
 
     def read(self, expected: float | None) -> Belief | None:
-        """`expected`: time to the next beat of the present grid, if there is one. None when all mass is on "no beat"."""
+        """`expected`: time to the next beat as it was read last, if it is to be held. None when all mass is on "no beat"."""
         pointer = self._pointer
         self._tempi = tempi = pointer.tempo_masses()
         if pointer.none > 1 - 1e-6:
             return None
         self._near = near = self._level(tempi)
         masses, left = pointer.recent()[:, near], self._left[:, near]
-        centre = self._peak(np.bincount(self._bin[:, near].ravel(), masses.ravel(), self._bins), expected)
+        smooth = np.convolve(np.bincount(self._bin[:, near].ravel(), masses.ravel(), self._bins), SMOOTHING, "same")
+        centre = float(smooth.argmax()) if expected is None else self._peak(smooth, expected, pointer.periods[self._tempo])
         # A beat that some states have just passed and others have not yet is one beat.
         off = left - centre
         off -= pointer.periods[near] * np.round(off / pointer.periods[near])
@@ -106,13 +114,18 @@ class Reader:
         self._tempo = best
         return slice(max(best - NEIGHBOURS, 0), min(best + NEIGHBOURS + 1, TEMPI))
 
-    def _peak(self, left: np.ndarray, expected: float | None) -> float:
-        smooth = np.convolve(left, SMOOTHING, "same")
-        best = int(smooth.argmax())
-        if expected is not None:
-            held = min(max(round(expected), 0), self._bins - 1)
-            low = max(held - 2, 0)
-            local = low + int(smooth[low : held + 3].argmax())
-            if smooth[best] < PHASE_MARGIN * smooth[local]:
-                best = local
+    def _peak(self, smooth: np.ndarray, expected: float, period: float) -> float:
+        held = min(max(round(expected), 0), self._bins - 1)
+        low, best = max(held - 2, 0), int(smooth.argmax())
+        held = low + int(smooth[low : held + 3].argmax())
+        off = (self._places - held) / period
+        far = np.abs(off - np.rint(off)) > FAR
+        news = math.log((smooth[far].max(initial=0.0) + 1e-30) / (smooth[held] + 1e-30))
+        steps, self._read_at = self._pointer.steps - self._read_at, self._pointer.steps
+        self._rival += (min(max(news, -MOST_NEWS), MOST_NEWS) - self._rival) * min(steps / period, 1.0)
+        if not far[best]:
+            return float(best if smooth[best] >= PHASE_MARGIN * smooth[held] else held)
+        if self._rival < math.log(PHASE_MARGIN):
+            return float(held)
+        self._rival = -self._rival
         return float(best)

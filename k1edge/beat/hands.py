@@ -84,6 +84,11 @@ class Hands:
             self.refused = np.where(off < reach, -REFUSED if self._by_person else -LEFT, 0.0)
 
     @property
+    def taps(self) -> int:
+        """Of the present series, at most TAPS_KEPT."""
+        return len(self._taps)
+
+    @property
     def person_holds(self) -> bool:
         """A person has said which level it is, and the tempo goes on."""
         return self.refused is not None and self._by_person

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 
+from k1edge.beat.bar_pointer import STEP_HOPS
 from k1edge.beat.belief import Belief
 from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.60, 0.12
-"""Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network."""
+"""Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network. It is
+left when it was less for a whole beat: where every second pulse is followed, the one between takes what the next gives back."""
 NONE_AT_UNLOCK = 0.90
 RESTS_UP_TO = 150
 """Hops of silence that are part of the music; in longer ones the confidence fades."""
@@ -56,12 +58,15 @@ class Lock:
         self._loudness, self._peak = 1.0, 0.0
         self._music, self._novelty, self._heard_hops = 0.0, 0.0, 0
         self._beats_left = 0
+        self._weak_hops = 0
+        """Since the mass on the followed beat was last enough to stay locked."""
         self.signs = (1.0, -6.0, 0.5, 0.5, 0.0)
         """What the confidence was computed from, as CALIBRATION."""
 
     def hear(self, silent: bool, heard: Activation, novelty: float = 0.0) -> None:
         """Every hop; `novelty`: the mean over the bands of `FeatureFrame.novelty`."""
         self.quiet_hops = self.quiet_hops + 1 if silent else 0
+        self._weak_hops += 1
         if self.quiet_hops > RESTS_UP_TO:
             self._loudness *= math.exp(-1 / (QUIET_FADE_S * HOPS_PER_S))
         else:
@@ -90,8 +95,11 @@ class Lock:
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
         self.confidence = odds / (1 + odds) * self._loudness * min(self._music / MUSIC_TO_LOCK, 1.0)
         mass = belief.mass * self._loudness
+        if mass > UNLOCK_AT:
+            self._weak_hops = 0
         if self.locked:
-            self.locked = mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK and self._music > MUSIC_TO_STAY
+            there = self._weak_hops <= belief.period * STEP_HOPS and belief.none < NONE_AT_UNLOCK
+            self.locked = there and self._music > MUSIC_TO_STAY
         else:
             self.locked = mass > LOCK_AT and self._music > MUSIC_TO_LOCK
 

@@ -40,16 +40,17 @@ READ_EVERY, NEAR = 4, 3
 """Hops between looks at the posterior; each step within NEAR hops of the next announcement."""
 
 class BeatTracker(Protocol):
-    """What every engine does. The hands act on what the engine believes, so later beats follow from them."""
+    """What every engine does. The hands act on what the engine believes, so later beats follow from them; they say whether
+    there was anything to act on."""
 
     tempo_prior: TempoPrior
 
     def process(self, block: AudioBlock, features: FeatureFrame) -> BeatState: ...
-    def double(self) -> None: ...
-    def halve(self) -> None: ...
-    def nudge(self, ms: float) -> None: ...
-    def this_is_one(self, index: int) -> None: ...
-    def tap(self, index: int) -> None: ...
+    def double(self) -> bool: ...
+    def halve(self) -> bool: ...
+    def nudge(self, ms: float) -> bool: ...
+    def this_is_one(self, index: int) -> bool: ...
+    def tap(self, index: int) -> bool: ...
     def release(self) -> None: ...
 
 
@@ -57,7 +58,7 @@ class BarPointerTracker:
     """`engine = "bar_pointer"`."""
 
     def __init__(self, settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior) -> None:
-        self.tempo_prior = prior
+        self.tempo_prior = self._untapped = prior
         self._fmt = fmt
         self._ears = Ears()
         self._latency = self.latency_hops = self._ears.LATENCY_HOPS
@@ -101,40 +102,47 @@ class BarPointerTracker:
             self._hands.look(self._belief if self._lock.locked else None)
         return self._state(now, self._announce(now) if self._lock.locked else None)
 
-    def double(self) -> None:
+    def double(self) -> bool:
         """Twice the tempo, if that is within the range; the prior learns it."""
-        self._change_level(2.0)
+        return self._change_level(2.0)
 
-    def halve(self) -> None:
+    def halve(self) -> bool:
         """Half the tempo, if that is within the range; the prior learns it."""
-        self._change_level(0.5)
+        return self._change_level(0.5)
 
-    def nudge(self, ms: float) -> None:
+    def nudge(self, ms: float) -> bool:
         """All beats later by `ms` (earlier when negative)."""
-        if self._belief is not None:
-            self._hands.nudge(self._belief, ms / 1000 * STEPS_PER_S)
-            self._look_afresh()
+        belief = self._believed_now()
+        if belief is None:
+            return False
+        self._hands.nudge(belief, ms / 1000 * STEPS_PER_S)
+        self._look_afresh()
+        return True
 
-    def this_is_one(self, index: int) -> None:
+    def this_is_one(self, index: int) -> bool:
         """The beat nearest to sample `index`, now or a moment ago, is a downbeat."""
         last = self._announcer.last
         if self._belief is None or last is None:
-            return
+            return False
         beats_on = round((last.due - index / self._fmt.hop) / self._period)
         one = last.due - beats_on * self._period
         self._hands.this_is_one((self._now - self._latency - one) / STEP_HOPS)
         self._bars.seat(beats_on)
         self._downbeats.hush(last.number)
+        return True
 
-    def tap(self, index: int) -> None:
+    def tap(self, index: int) -> bool:
         """A person felt a beat at sample `index`, now or a moment ago."""
         at, now, before = index / self._fmt.hop, self._now - self._latency, self._belief
         bpm = self._hands.tap(at / STEP_HOPS, now / STEP_HOPS, before)
+        if self._hands.taps == 1:
+            self._untapped = self.tempo_prior
         if bpm is not None:
-            self._learn(bpm)
+            self._learn(bpm, self._untapped)  # a series is one lesson
             if self._hands.is_elsewhere(bpm, before):
                 self._leave_level()
         self._look_afresh()
+        return True
 
     def release(self) -> None:
         """Nothing that a person has said of the level holds any longer; the beats go on as they are."""
@@ -173,33 +181,41 @@ class BarPointerTracker:
         self._hops += 1 + lost
 
     def _near(self, now: float) -> bool:
-        expected = self._announcer.expected(now)
-        return expected is not None and abs(expected - now - self._lead) < NEAR
+        """A beat is about to be announced."""
+        return self._lock.locked and (self._target - now - self._lead + NEAR) % self._period < 2 * NEAR
 
     def _look(self, now: float, held: bool = True) -> None:
         sounding = now - self._latency
-        expected = self._announcer.expected(sounding) if held else None
-        self._belief = self._reader.read(None if expected is None else (expected - sounding) / STEP_HOPS)
+        hold = held and self._period > 0
+        self._belief = self._reader.read((self._target - sounding) % self._period / STEP_HOPS if hold else None)
         doubt = 0.0 if self._belief is None else self._tempo.doubt(self._belief.tempo_bpm)
         self._lock.judge(self._belief, self._accents.on, self._accents.between, doubt)
-        if self._lock.coasting:
-            self._target, self._period = self._announcer.steady()
+        if self._lock.coasting and held:
+            self._target, self._period = self._announcer.steady() or (self._target, self._period)
         elif self._belief is not None:
             self._target = sounding + self._belief.due * STEP_HOPS
             self._period = self._belief.period * STEP_HOPS
 
     def _look_afresh(self) -> None:
         """After a person's correction: the grid of before counts for nothing."""
+        self._announcer.begin_run()
         if self._belief is not None:
             self._look(self._now, held=False)
 
-    def _change_level(self, factor: float) -> None:
-        if self._belief is None:
-            return
-        bpm = self._hands.change_level(self._belief, factor)
-        if bpm is not None:
-            self._learn(bpm)
-            self._leave_level()
+    def _believed_now(self) -> Belief | None:
+        """The last look may have been a step ago, and a person who nudges by 20 ms means 20."""
+        if self._belief is not None:
+            self._look(self._now)
+        return self._belief
+
+    def _change_level(self, factor: float) -> bool:
+        belief = self._believed_now()
+        bpm = None if belief is None else self._hands.change_level(belief, factor)
+        if bpm is None:
+            return False
+        self._learn(bpm, self.tempo_prior)
+        self._leave_level()
+        return True
 
     def _leave_level(self) -> None:
         """A person has chosen another: what was heard of this one is worth nothing."""
@@ -212,8 +228,8 @@ class BarPointerTracker:
         self._bars.begin()
         self._look_afresh()
 
-    def _learn(self, bpm: float) -> None:
-        self.tempo_prior = self.tempo_prior.taught(bpm)
+    def _learn(self, bpm: float, prior: TempoPrior) -> None:
+        self.tempo_prior = prior.taught(bpm)
         self._pointer.believe(self.tempo_prior)
 
     def _announce(self, now: float) -> BeatEvent | None:

@@ -55,3 +55,45 @@ def test_released_it_beats_as_it_would_have():
 def test_its_state_is_within_range():
     heard = play(synth.four_on_the_floor(124, 12).samples, engine="aubio")
     assert all(0 <= s.phase < 1 and 0 <= s.confidence <= 1 for s in heard.states)
+
+
+class DayLater:
+    """aubio after so many samples: it counts them in 32 bits."""
+
+    def __init__(self, tempo, samples):
+        self._tempo, self._samples = tempo, samples
+
+    def __call__(self, samples):
+        return self._tempo(samples)
+
+    def __getattr__(self, name):
+        return getattr(self._tempo, name)
+
+    def get_last(self):
+        return (self._tempo.get_last() + self._samples) % 2**32
+
+
+def test_a_day_of_music_leaves_it_on_the_beat():
+    sound = synth.four_on_the_floor(120, 25)
+    player = Player(engine="aubio")
+    fed = 2**32 // player.fmt.hop - 1_500
+    player.tracker._fed, player.tracker._tempo = fed, DayLater(player.tracker._tempo, fed * player.fmt.hop)
+    heard = player.play(sound.samples)
+    assert np.abs(errors_s(heard.due_between(16, 24.5), sound.truth.beats_s)).max() < 0.05
+
+
+def test_hands_stay_within_the_range():
+    player = Player(engine="aubio")
+    player.play(synth.four_on_the_floor(120, 12).samples)
+    assert [player.tracker.halve() for _ in range(4)] == [True, False, False, False]
+    assert [player.tracker.double() for _ in range(4)] == [True, False, False, False]
+
+
+def test_this_is_one_is_the_beat_nearest_to_the_moment_that_was_meant():
+    sound = synth.four_on_the_floor(120, 25)
+    player = Player(engine="aubio", lead_ms=400)
+    player.play(sound.samples[: 15 * RATE_HZ])
+    one = sound.truth.beats_s[np.abs(sound.truth.beats_s - 14.9).argmin()]
+    player.tracker.this_is_one(round((one + 0.05) * RATE_HZ))
+    heard = player.play(sound.samples[player.at :])
+    assert {round((event.due / RATE_HZ - one) * 2) % 4 + 1 - event.in_bar for _, event in heard.lines[-12:]} == {0}

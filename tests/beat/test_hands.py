@@ -1,5 +1,7 @@
 """Double, halve, nudge, this-is-one and tap act on the state space: later beats follow from them."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,79 @@ def test_a_level_beyond_the_range_is_refused():
     assert heard.at(13).tempo_bpm == pytest.approx(150, rel=0.02)
 
 
+def test_what_was_refused_and_wanted_again_breaks_nothing():
+    player, sound = Player(), synth.four_on_the_floor(118, 20).samples
+    for act, until_s in (("halve", 10), ("double", 13), ("halve", 13.68)):
+        player.play(sound[player.at : round(until_s * RATE_HZ)])
+        assert getattr(player.tracker, act)()
+    assert player.play(sound[player.at :]).states[-1].tempo_bpm == pytest.approx(59, rel=0.03)
+
+
+def test_a_nudge_is_as_much_at_every_hop():
+    """The posterior is looked at on every fourth, and goes on in between."""
+    sound, moved = synth.clicks(120, 15).samples, []
+    for hop in range(4):
+        players = Player(), Player()
+        for player, ms in zip(players, (0, 40), strict=True):
+            player.play(sound[: (1200 + hop) * player.fmt.hop])
+            assert player.tracker.nudge(ms)
+            player.play(sound[player.at :])
+        still, nudged = (player.heard.due_between(12.3, 12.9)[0] for player in players)
+        moved.append(nudged - still)
+    assert max(moved) - min(moved) < 0.005
+    assert moved[0] == pytest.approx(0.03, abs=0.012), "the clicks have already begun to argue"
+
+
+BREAKDOWN_S, BREAKDOWN_BPM = (20.5, 36.0), 120
+
+
+def in_a_breakdown(act):
+    """Drums, then chords alone; a hand after some seconds of them. The tracker that coasts, and what it announced."""
+    drums = synth.four_on_the_floor(BREAKDOWN_BPM, BREAKDOWN_S[0]).samples
+    player, samples = Player(), chords(*BREAKDOWN_S)
+    samples[: len(drums)] += drums
+    player.play(samples[: 26 * RATE_HZ])
+    assert player.tracker._lock.coasting
+    act(player.tracker)
+    return player.play(samples[player.at :])
+
+
+def chords(begin_s, end_s):
+    """Held from one moment on, their tones beating with each other, without an attack."""
+    rng, at = np.random.default_rng(1), np.arange(round(end_s * RATE_HZ)) / RATE_HZ
+    out = np.zeros(len(at))
+    for root, detuned, harmonic in itertools.product((220, 277.2, 329.6, 440), (0.994, 1, 1.005), range(1, 7)):
+        wander = 1.5 * np.sin(2 * np.pi * rng.uniform(4, 6) * at)
+        out += np.exp(-0.45 * harmonic) * np.sin(2 * np.pi * root * harmonic * detuned * at + rng.uniform(0, 6) + wander)
+    return (0.25 * np.clip((at - begin_s) / 2.5, 0, 1) * out / np.abs(out).max()).astype(np.float32)
+
+
+def test_a_breakdown_is_halved_when_somebody_says_so():
+    heard = in_a_breakdown(lambda tracker: tracker.halve())
+    assert heard.states[-1].tempo_bpm == pytest.approx(BREAKDOWN_BPM / 2, rel=0.03)
+    assert np.diff(heard.due_between(28, 36)) == pytest.approx(120 / BREAKDOWN_BPM, abs=0.05)
+
+
+def test_a_breakdown_is_nudged_and_stays_so():
+    grids = [in_a_breakdown(lambda tracker, ms=ms: tracker.nudge(ms)).due_between(28, 36) for ms in (0, 120)]
+    off = (grids[1][:, None] - grids[0] + 0.25) % 0.5 - 0.25
+    assert off == pytest.approx(0.12, abs=0.03)
+
+
+def test_a_series_of_taps_is_one_lesson():
+    player = Player()
+    for bpm in (96, 96, 96):
+        player.tracker._learn(bpm, player.tracker.tempo_prior)
+    known = player.tracker.tempo_prior.density(96)
+    player.play(synth.four_on_the_floor(128, 12).samples)
+    for _ in range(20):
+        player.tracker.tap(player.at)
+        player.play(np.zeros(round(60 / 128 * 100) * player.fmt.hop, np.float32))
+    once = player.tracker.tempo_prior.density(96)
+    assert once > 0.5 * known
+    assert player.tracker.tempo_prior.density(128) > 0
+
+
 def test_nudge_moves_the_grid():
     sound = synth.clicks(120, 14)
     heard = cut_at(Player(), sound.samples, lambda t: t.nudge(120))
@@ -165,12 +240,12 @@ def test_taps_set_tempo_and_phase_before_anything_is_heard():
     assert player.tracker.tempo_prior.density(125) > 0
 
 
-def test_hands_before_the_first_beat_do_nothing():
+def test_hands_before_the_first_beat_do_nothing_and_say_so():
     player = Player()
     for act in ("double", "halve"):
-        getattr(player.tracker, act)()
-    player.tracker.this_is_one(0)
-    player.tracker.nudge(30)
+        assert not getattr(player.tracker, act)()
+    assert not player.tracker.this_is_one(0)
+    assert not player.tracker.nudge(30)
     player.tracker.tap(0)
     assert not player.play(synth.silence(2).samples).lines
 

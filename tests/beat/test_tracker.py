@@ -213,3 +213,14 @@ def test_strength_tells_strong_beats_from_weak():
     samples = kit_at(30, (kick(), beats[::2], 0.8), (hat(), beats[1::2], 0.12))
     events = [e for _, e in play(samples).lines]
     assert all(0 <= e.strength <= 1 for e in events)
+
+
+@pytest.mark.parametrize(("bpm", "settings"), [
+    (120, {}), (140, {"tempo_max_bpm": 120, "prior_bpm": 90}), (175, {"tempo_max_bpm": 120, "prior_bpm": 90}),
+], ids=["kicks alone", "every second of 140", "every second of 175"])  # fmt: skip
+def test_where_every_second_pulse_may_be_followed_it_is_never_dark_for_long(bpm, settings):
+    """Both phases explain the sound, and each pulse speaks for its own."""
+    heard = play(kit_at(40, (kick(), np.arange(0.5, 39.9, 60 / bpm), 0.8)), **settings)
+    due = heard.due_between(8, 39)
+    assert np.diff(due).max() < 2.5 * 120 / bpm
+    assert len(due) > 31 * bpm / 60 / 2 * 0.9
