@@ -31,6 +31,7 @@ from k1edge.genesis.score import Score, score_of
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
+from k1edge.options import when_ended
 from k1edge.sources import SOURCES, Opened, Source, opener
 from k1edge.startup import Start, begin, counted
 from k1edge.system.memory import give_back_large_blocks, stay_in_memory
@@ -192,8 +193,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score)
         daemon = Daemon(edge, open_source, notifier, upkeep)
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, daemon.stop)
+        when_ended(daemon.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()  # 20 ms: now, and not between two hops
         try:

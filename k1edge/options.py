@@ -9,6 +9,7 @@ import argparse
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
@@ -67,14 +68,20 @@ def broker_settings(args: argparse.Namespace) -> MqttSettings:
         raise ValueError(f"{args.password_file}: {error.strerror}") from None
 
 
+def when_ended(tell: Callable[..., object]) -> None:
+    """Has `tell` called in place of an end by Ctrl-C, `kill`, or a terminal that is closed, which `nohup` outlives."""
+    hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    for number in (signal.SIGINT, signal.SIGTERM, *hung_up):
+        signal.signal(number, tell)
+
+
 class Stop:
-    """True once interrupted, terminated or out of time."""
+    """True once interrupted, terminated, left by its terminal or out of time."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self._until_s = time.monotonic() + (seconds if seconds is not None else float("inf"))
         self._told = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._tell)
+        when_ended(self._tell)
 
     def __call__(self) -> bool:
         return self._told or time.monotonic() >= self._until_s

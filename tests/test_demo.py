@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -61,6 +62,16 @@ def test_a_virtual_k1_is_led_and_ctrl_c_ends_everything_with_0(tmp_path):
     assert program.screen.endswith(b"\x1b[?25h\x1b[?1049l"), "the terminal is given back"
     eventually(lambda: not processes_of(mark), "nothing runs on")
     assert not [*home.iterdir(), *temporary.iterdir()], "nothing is kept"
+
+
+def test_a_terminal_that_is_closed_leaves_nothing_running(tmp_path):
+    mark = uuid.uuid4().hex
+    with InTerminal(100, 20, "demo", "--song", TMPDIR=str(tmp_path), K1EDGE_TEST=mark) as program:
+        eventually(lambda: any("run" in words.split() for words in processes_of(mark)), "the daemon runs", 4 * PATIENCE_S)
+        program.process.send_signal(signal.SIGHUP)
+        program.process.wait(PATIENCE_S)
+    eventually(lambda: not processes_of(mark), "nothing runs on")
+    assert not [*tmp_path.iterdir()], "nothing is kept"
 
 
 def test_the_demo_song_is_on_the_beat_within_ten_seconds():

@@ -84,6 +84,19 @@ def test_pings_are_answered_and_beats_acknowledged_over_the_broker(mosquitto, ed
     assert process.wait(PATIENCE_S) == 0
 
 
+def test_what_nohup_began_outlives_its_terminal(mosquitto, edge):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process = simulate(mosquitto.url, "--view", "off")
+    signal.signal(signal.SIGHUP, before)
+    heard = []
+    eventually(lambda: "ready" in statuses(edge, heard))
+    process.send_signal(signal.SIGHUP)
+    edge.command(contract.PingCommand, id="p1", sent_ms=1e6)
+    eventually(lambda: any(isinstance(message, contract.Pong) for message in edge.heard()), "it answers")
+    process.terminate()
+    assert process.wait(PATIENCE_S) == 0
+
+
 def test_the_will_tells_that_a_k1_was_unplugged(mosquitto, edge):
     process = simulate(mosquitto.url, "--view", "off")
     heard = []

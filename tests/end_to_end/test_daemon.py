@@ -54,7 +54,7 @@ def a_k1(ear, device="porch"):
     ear.send(Scribe("hall", device).write(contract.DeviceStatus, Stamp(0, False), state="ready"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song, how):
     a_k1(ear)
     with run("--source", str(song)) as daemon:
