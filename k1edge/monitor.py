@@ -7,6 +7,7 @@ at 15 Hz, or lines where there is no terminal. It knows no more than any other s
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -27,6 +28,8 @@ POLL_S = 0.01
 KEPT_EVENTS = 8
 STALE_S = 5.0
 """Telemetry older than this is marked: an edge sends it at least every 5 s."""
+GONE_S = 10.0
+"""So long after another one was heard, an edge is shown no longer."""
 MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
 HEALTH = (
     ("cpu", "cpu_pct", "{:.0f} %"), ("temperature", "temp_c", "{:.0f} °C"), ("memory", "rss_mb", "{:.0f} MB"),
@@ -47,47 +50,31 @@ STATE_COLOURS = {"ready": GOOD, "init": WARN, "degraded": WARN, "stopping": WARN
 
 @dataclass(slots=True)
 class EdgeView:
-    """The last of everything that one edge has said. Pure: told the time, draws text."""
+    """The last of everything that one edge has said."""
 
     edge: str
+    devices: dict[str, str]
+    """The state of each K1 of the site."""
     last: dict[type[contract.Message], contract.Message] = field(default_factory=dict)
-    devices: dict[str, str] = field(default_factory=dict)
     events: deque[contract.Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
     score: dict[str, float] = field(default_factory=dict)
     """Of the last hour, as the edge told it."""
-    rejected: int = 0
-    _telemetry_s: float | None = None
+    telemetry_s: float = -math.inf
 
-    def take(self, topic: str, payload: bytes, now_s: float) -> contract.Message | None:
-        """Take a message in; returns it, or None when it is not one (counted)."""
-        try:
-            where = contract.address(topic)
-            message = contract.decode(topic, payload) if payload else None
-        except ContractError:
-            self.rejected += 1
-            return None
-        if where.role == "device":
-            if isinstance(message, contract.DeviceStatus):
-                self.devices[where.node] = message.state
-            return message
-        self.edge = where.node
+    def take(self, model: type[contract.Message], message: contract.Message | None, now_s: float) -> None:
+        """Take a message in, or that there is none any more."""
         if isinstance(message, contract.Event):
             self.events.append(message)
             self.score = message.data if message.kind == "score" else self.score
         elif isinstance(message, contract.Telemetry):
-            self._telemetry_s = now_s
+            self.telemetry_s = now_s
         if message is None:
-            self.last.pop(where.model, None)
+            self.last.pop(model, None)
         else:
-            self.last[where.model] = message
-        return message
+            self.last[model] = message
 
-    def lines(self, columns: int, now_s: float) -> Iterator[tuple[str, str]]:
-        """(text, colour) of each line of the screen, at most `columns` wide."""
-        for text, colour in self._all(max(8, columns - LABEL - 12), now_s):
-            yield text[:columns], colour
-
-    def _all(self, wide: int, now_s: float) -> Iterator[tuple[str, str]]:
+    def lines(self, wide: int, now_s: float) -> Iterator[tuple[str, str]]:
+        """(text, colour) of each line about this edge."""
         yield self._status()
         yield from self._rhythm(min(wide, 48))
         yield "", ""
@@ -160,7 +147,7 @@ class EdgeView:
         telemetry = self.last.get(contract.Telemetry)
         if telemetry is None:
             return
-        old_s = now_s - (self._telemetry_s or now_s)
+        old_s = now_s - self.telemetry_s
         if old_s > STALE_S:
             yield _labelled("health", f"last heard {old_s:.0f} s ago"), WARN
         told = [(label, form, getattr(telemetry, key)) for label, key, form in HEALTH]
@@ -168,6 +155,45 @@ class EdgeView:
         for first in range(0, len(facts), 4):
             yield _labelled("" if first else "health", "   ".join(facts[first : first + 4])), ""
 
+
+@dataclass(slots=True)
+class SiteView:
+    """Every edge that is heard, and one of them on the screen. Pure: told the time, draws text."""
+
+    edge: str
+    """The one that is shown: the first that lives, for as long as it does."""
+    edges: dict[str, EdgeView] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    rejected: int = 0
+
+    def take(self, topic: str, payload: bytes, now_s: float) -> contract.Message | None:
+        """Take a message in; returns it, or None when it is not one (counted)."""
+        try:
+            where = contract.address(topic)
+            message = contract.decode(topic, payload) if payload else None
+        except ContractError:
+            self.rejected += 1
+            return None
+        if where.role == "device":
+            if isinstance(message, contract.DeviceStatus):
+                self.devices[where.node] = message.state
+            return message
+        self.edges.setdefault(where.node, EdgeView(where.node, self.devices)).take(where.model, message, now_s)
+        liveliest = max(self.edges.values(), key=lambda view: view.telemetry_s)
+        shown = self.edges.get(self.edge)
+        if shown is None or liveliest.telemetry_s - shown.telemetry_s > GONE_S:
+            self.edge = liveliest.edge
+        return message
+
+    def lines(self, columns: int, now_s: float) -> Iterator[tuple[str, str]]:
+        """(text, colour) of each line of the screen, at most `columns` wide."""
+        shown = self.edges.get(self.edge) or EdgeView(self.edge, self.devices)
+        others = [f"{view.edge} {status.state}" for view in self.edges.values()
+                  if view is not shown and (status := view.last.get(contract.Status))]  # fmt: skip
+        told = [(_labelled("also here", "  ".join([*others, "(--edge NAME shows one)"])), DIM)] if others else []
+        state, *rest = shown.lines(max(8, columns - LABEL - 12), now_s)
+        for text, colour in (state, *told, *rest):
+            yield text[:columns], colour
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge monitor`."""
@@ -179,7 +205,7 @@ examples:
 
 exit code: 0 done, 1 no broker was reached"""
     add_broker_arguments(parser)
-    parser.add_argument("--edge", default="+", metavar="NAME", help="id of the edge (default: whichever is heard)")
+    parser.add_argument("--edge", default="+", metavar="NAME", help="id of the edge (default: the first that is heard)")
     add_seconds(parser)
     parser.add_argument("--lines", action="store_true", help="print lines even where there is a terminal")
 
@@ -198,7 +224,7 @@ def main(args: argparse.Namespace) -> int:
     filters = (everything, contract.topic(contract.DeviceStatus, args.site, "+"))
     link = Link(settings, Identity(f"monitor-{os.getpid()}", filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
-    view, stop = EdgeView(args.edge), Stop(args.seconds)
+    view, stop = SiteView(args.edge), Stop(args.seconds)
     colours = Depth.LINES if args.lines else terminal.depth(sys.stdout)
     try:
         if colours is Depth.LINES:
@@ -213,7 +239,7 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
-def _keep_screen(link: Link, view: EdgeView, stop: Stop, colours: Depth) -> None:
+def _keep_screen(link: Link, view: SiteView, stop: Stop, colours: Depth) -> None:
     with Screen(sys.stdout) as screen:
         while not stop():
             now_s = time.monotonic()
@@ -225,7 +251,7 @@ def _keep_screen(link: Link, view: EdgeView, stop: Stop, colours: Depth) -> None
             time.sleep(VIEW_S)
 
 
-def _print_lines(link: Link, view: EdgeView, stop: Stop) -> None:
+def _print_lines(link: Link, view: SiteView, stop: Stop) -> None:
     reason = ""
     while not stop():
         if link.last_reason and link.last_reason != reason:

@@ -10,7 +10,7 @@ import pytest
 
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
-from k1edge.monitor import STALE_S, EdgeView
+from k1edge.monitor import GONE_S, STALE_S, SiteView
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 from tests.k1.examples import EXAMPLES
@@ -21,7 +21,7 @@ STAMP = Stamp(1_700_000_000_000, True)
 
 @pytest.fixture
 def view():
-    view, scribe = EdgeView("+"), Scribe("club", "pi-1")
+    view, scribe = SiteView("+"), Scribe("club", "pi-1")
     for model in contract.EDGE_MESSAGES:
         said = scribe.write(model, STAMP, **EXAMPLES[model])
         view.take(said.topic, said.payload, 100.0)
@@ -64,7 +64,43 @@ def test_the_edges_account_of_its_last_hour_stays_on_the_screen(view):
 
 
 def test_an_edge_that_was_not_heard_is_said_to_be_silent():
-    assert "nothing heard yet" in screen(EdgeView("pi-1"))
+    assert "nothing heard yet" in screen(SiteView("pi-1"))
+
+
+def heard(view, edge, at_s, *, state="ready"):
+    """An edge says how it is and how it fares."""
+    for model, facts in ((contract.Status, {"state": state}), (contract.Telemetry, {"cpu_pct": 5.0})):
+        said = Scribe("club", edge).write(model, STAMP, **facts)
+        view.take(said.topic, said.payload, at_s)
+
+
+def test_of_two_edges_one_is_shown_and_never_what_the_other_says():
+    view = SiteView("+")
+    for at_s in range(60):
+        heard(view, "pi-1", at_s)
+        heard(view, "pi-2", at_s + 0.5, state="degraded")
+        lines = screen(view, now_s=at_s + 0.6).splitlines()
+        assert lines[0].split() == ["pi-1", "ready"]
+    assert lines[1] == "also here   pi-2 degraded  (--edge NAME shows one)"
+
+
+def test_an_edge_that_was_lost_long_ago_does_not_stand_for_one_that_lives():
+    view = SiteView("+")
+    lost = Scribe("club", "old").write(contract.Status, STAMP, state="lost")  # retained
+    view.take(lost.topic, lost.payload, 0.0)
+    assert screen(view).startswith("old  lost")
+    heard(view, "pi-1", 1.0)
+    view.take(lost.topic, lost.payload, 2.0)
+    assert screen(view).startswith("pi-1  ready")
+
+
+def test_an_edge_that_dies_while_it_is_watched_makes_room_for_one_that_lives():
+    view = SiteView("+")
+    heard(view, "pi-1", 0.0)
+    heard(view, "pi-2", GONE_S - 1)
+    assert screen(view).startswith("pi-1")
+    heard(view, "pi-2", GONE_S + 1)
+    assert screen(view).startswith("pi-2")
 
 
 def test_a_cleared_state_disappears(view):

@@ -13,7 +13,7 @@ from k1edge.k1.contract import ContractError
 from k1edge.k1.contract.message import LATEST_MS
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import VirtualK1
-from k1edge.monitor import EdgeView
+from k1edge.monitor import SiteView
 from tests.k1.hostile import NODE, SITE, strangers
 
 EXAMPLES, PER_EXAMPLE = 50, 200
@@ -52,7 +52,7 @@ def test_a_virtual_k1_obeys_or_refuses_and_goes_on_shining(seed):
 @settings(max_examples=10, deadline=None)
 @given(seeds, st.integers(1, 120))
 def test_a_monitor_never_puts_a_strangers_control_characters_on_the_screen(seed, columns):
-    view = EdgeView("+")
+    view = SiteView("+")
     for topic, payload in strangers(seed, PER_EXAMPLE):
         view.take(topic, payload, 0.0)
     for text, _ in view.lines(columns, 1.0):
