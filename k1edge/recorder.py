@@ -21,7 +21,7 @@ from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 
 MAGIC = b"K1REC2\n"
 STRETCHES = 4
-"""The recording is kept in this many pieces; the oldest is dropped whole, so up to a quarter more than asked for is there."""
+"""The recording is kept in this many pieces and the one being written: they are dropped whole."""
 FEATURES = np.dtype([
     ("end", "<i8"), ("bands", "<f4", 40), ("novelty", "<f4", 4), ("level_dbfs", "<f8"), ("noise_floor_dbfs", "<f8"),
     ("centroid_hz", "<f8"), ("chroma", "<f4", 12), ("silent", "?"),
@@ -69,10 +69,17 @@ class Stretch:
     features: np.ndarray
     decisions: np.ndarray
     used: int = 0
+    began: int = 0
+    """Hops that had been recorded before."""
 
     @property
     def full(self) -> bool:
         return self.used == len(self.features)
+
+    @property
+    def end(self) -> int:
+        """Hops that had been recorded after it."""
+        return self.began + self.used
 
 
 class Recorder:
@@ -80,7 +87,7 @@ class Recorder:
 
     def __init__(self, minutes: float) -> None:
         self._hops = max(1, round(minutes * 60 * HOPS_PER_S / STRETCHES))
-        self._stretches: deque[Stretch] = deque(maxlen=STRETCHES + 1)
+        self._stretches: deque[Stretch] = deque()
         self._readings: WeakSet[Iterator[bytes | memoryview]] = WeakSet()
 
     @property
@@ -90,14 +97,24 @@ class Recorder:
 
     def begin(self, dump: Callable[[bytearray], bytes | memoryview]) -> None:
         """A new stretch; `dump` makes a checkpoint of the pipeline as it is now, or of a new one, in memory it may use."""
-        # The oldest stretch's memory is used again: nothing is allocated in steady running.
-        old = self._stretches.popleft() if len(self._stretches) == self._stretches.maxlen else None
+        # The memory of the stretch that is dropped is used again: nothing is allocated in steady running.
+        began = self._stretches[-1].end if self._stretches else 0
+        old = self._drop() if len(self._stretches) > STRETCHES else None
         if old is None or self._readings:
             features, decisions = np.empty(self._hops, FEATURES), np.empty(self._hops, DECISIONS)
             memory = bytearray(len(self._stretches[-1].checkpoint) * 9 // 8 if self._stretches else 0)
         else:
             features, decisions, memory = old.features, old.decisions, getattr(old.checkpoint, "obj", bytearray())
-        self._stretches.append(Stretch(dump(memory), features, decisions))
+        self._stretches.append(Stretch(dump(memory), features, decisions, began=began))
+
+    def _drop(self) -> Stretch:
+        """The oldest goes once all that is to be kept came after it; before that the shortest, which is missed least."""
+        since = self._stretches[-1].end - self._stretches[0].end
+        lengths = [stretch.used for stretch in self._stretches]
+        place = 0 if since >= STRETCHES * self._hops else lengths.index(min(lengths))
+        old = self._stretches[place]
+        del self._stretches[place]
+        return old
 
     def add(self, frame: GenesisFrame) -> None:
         """One hop."""

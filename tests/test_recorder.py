@@ -72,6 +72,35 @@ def test_only_the_last_minutes_are_kept_and_never_less():
     assert hops <= 600 + 600 // STRETCHES
 
 
+def hear(box, hops, name=b"state"):
+    """A new stream, for so long."""
+    box.begin(lambda memory: name)
+    for hop in range(hops):
+        if box.wants_checkpoint:
+            box.begin(lambda memory: name)
+        box.add(frame(hop))
+
+
+def kept(box):
+    return sum(stretch.used for stretch in box._stretches)
+
+
+def test_streams_that_break_off_at_once_do_not_cost_the_minutes_before_them():
+    box = Recorder(minutes=0.1)
+    hear(box, 600)
+    for _ in range(14):
+        hear(box, 10)
+        assert kept(box) >= 600
+
+
+def test_what_was_heard_longer_ago_than_is_kept_goes_however_short_the_streams_since():
+    box = Recorder(minutes=0.1)
+    hear(box, 600, b"yesterday")
+    for _ in range(130):
+        hear(box, 10, b"today")
+    assert {stretch.checkpoint for stretch in box._stretches} == {b"today"}
+
+
 def test_a_row_is_the_frame_it_was():
     original = frame(3, announced=announcement(4, 0.5))
     box = Recorder(minutes=0.01)
