@@ -2,7 +2,7 @@
 
 Consumes `GenesisFrame`s; emits files that `k1edge replay` decides anew, bit for bit. Recorded are the features (what the
 decisions were made of, never the audio), a few numbers of every decision, and at the start of each stretch a checkpoint of
-the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 430 bytes of memory.
+the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 470 bytes of memory.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class RecorderSettings(BaseModel):
     model_config = STRICT
 
     minutes: float = Field(10.0, ge=0, le=60)
-    """Kept in memory, 2 MB a minute; 0 = off."""
+    """Kept in memory, 4 MB a minute; 0 = off."""
 
 
 class LibrarySettings(BaseModel):
