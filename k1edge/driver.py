@@ -7,6 +7,7 @@ macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no f
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Driver:
         self._auto_latency_ms = settings.auto_latency_ms
         listed = () if self._auto else settings.devices
         self.devices = {d.id: Device(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
-        self._macro_every = HOPS_PER_S // settings.macro_rate_hz
+        self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
         self.macro_at_least = 1
         """Hops from one macro to the next while the edge must spare itself."""
         self._hops = 0

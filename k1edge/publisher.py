@@ -6,6 +6,7 @@ Consumes `GenesisFrame`s with the time line; emits `Publication`s at the edge's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ class Publisher:
     def __init__(self, settings: TelemetrySettings, scribe: Scribe, boot_id: str) -> None:
         self._scribe = scribe
         self._boot_id = boot_id
-        self._frame_every = HOPS_PER_S // settings.frame_rate_hz
+        self._frame_every = math.ceil(HOPS_PER_S / settings.frame_rate_hz)
         self.frame_at_least = 1
         """Hops from one frame to the next while the edge must spare itself; 0 = no frames, their states once a second."""
         self._hops = 0

@@ -54,10 +54,11 @@ def test_every_beat_command_is_within_the_contract(bpm, in_bar, phase):
         contract.decode(p.topic, p.payload)
 
 
-def test_macros_are_sent_at_their_rate():
-    driver = driver_of(macro_rate_hz=20)
+@pytest.mark.parametrize(("asked_hz", "sent"), [(10, 10), (15, 14), (20, 20), (30, 25)])
+def test_macros_are_sent_at_their_rate_and_never_faster(asked_hz, sent):
+    driver = driver_of(macro_rate_hz=asked_hz)
     macros = [body for hop in range(1, 101) for topic, body in run(driver, hop) if topic.endswith("cmd/macro")]
-    assert len(macros) == 20
+    assert len(macros) == sent
     assert macros[0]["energy"] == 0.5
 
 

@@ -53,9 +53,11 @@ def test_a_beat_is_told_when_it_is_announced_with_the_time_left(publisher):
     assert publisher.last_number == 3
 
 
-def test_features_are_told_at_their_rate(publisher):
+@pytest.mark.parametrize(("asked_hz", "told"), [(10, 10), (15, 14), (20, 20), (30, 25)])
+def test_features_are_told_at_their_rate_and_never_faster(asked_hz, told):
+    publisher = Publisher(TelemetrySettings(frame_rate_hz=asked_hz), Scribe("hall", "pi"), "boot")
     frames = of(through(publisher, range(1, 101)), "frame")
-    assert len(frames) == 20
+    assert len(frames) == told
     assert frames[0]["energy"] == 0.5
     assert len(frames[0]["bands"]) == 8
 
