@@ -1,12 +1,13 @@
 """`k1edge ask VERB key=value ...`: a request to an edge from a shell, and its answer for a person.
 
-Consumes a verb and its arguments (numbers, true, false, null and JSON lists as such, all else as text), emits the answer as
-an outline or as JSON.
+Consumes a verb and its arguments (numbers, true, false, null and JSON lists as such where the verb takes them, all else as
+text), emits the answer as an outline or as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -15,12 +16,11 @@ import time
 from typing import Any
 
 from k1edge.config import MqttSettings
-from k1edge.config.settings import host_slug
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
-from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings
+from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, this_machine
 
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge ask`."""
     parser.add_argument("verb", help=f"one of: {', '.join(sorted(contract.VERBS))}")
     parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
-    parser.add_argument("--edge", default=None, help="which edge (default: this machine's)")
+    parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
     parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="for the answer (default: %(default)s)")
     add_broker_arguments(parser)
@@ -39,12 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """0 = done; 1 = refused or failed; 2 = wrong usage; 3 = no answer."""
-    edge = args.edge or host_slug()
     caller = f"ask-{secrets.token_hex(4)}"
     try:
         broker = broker_settings(args)
-        payload = {"id": caller, "caller": os.environ.get("USER", "")[:64], "args": _arguments(args.args)}
-        asked = contract.topic(contract.Request, args.site, edge, "+")[:-1] + args.verb
+        payload = {"id": caller, "caller": os.environ.get("USER", "")[:64], "args": _arguments(args.verb, args.args)}
+        asked = contract.topic(contract.Request, args.site, args.edge, "+")[:-1] + args.verb
         text = json.dumps(payload).encode()
         contract.decode(asked, text)
     except ContractError as error:
@@ -53,9 +52,10 @@ def main(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"k1edge ask: {error}", file=sys.stderr)
         return EXIT_USAGE
-    answer = _exchange(broker, asked, text, args.wait)
-    if answer is None:
-        print(f"k1edge ask: no answer from {args.site}/{edge} within {args.wait:g} s", file=sys.stderr)
+    try:
+        answer = _exchange(broker, asked, text, args.wait)
+    except TimeoutError as silence:
+        print(f"k1edge ask: {silence}", file=sys.stderr)
         return EXIT_SILENT
     if args.json:
         print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
@@ -76,21 +76,29 @@ def _takes(verb: str) -> str:
     return f"\n{verb}: {' '.join((arguments.__doc__ or '').split())} Takes {', '.join(words) or 'nothing'}"
 
 
-def _arguments(given: list[str]) -> dict[str, Any]:
-    """`key=value` words as arguments. Raises ValueError."""
-    found = {}
+def _arguments(verb: str, given: list[str]) -> dict[str, Any]:
+    """`key=value` words as arguments of a verb. Raises ValueError."""
+    found, texts = {}, _texts(verb)
     for word in given:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"{word!r} is not key=value")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
+        found[key] = value
+        with contextlib.suppress(ValueError):
+            meant = json.loads(value)
+            found[key] = value if key in texts and not isinstance(meant, str) else meant  # an id of digits is no number
     return found
 
 
-def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> contract.Response | None:
+def _texts(verb: str) -> set[str]:
+    """What a verb takes as text and nothing else."""
+    fields = contract.VERBS[verb].model_json_schema()["properties"] if verb in contract.VERBS else {}
+    kinds = {key: {one.get("type") for one in field.get("anyOf", [field])} for key, field in fields.items()}
+    return {key for key, kind in kinds.items() if kind <= {"string", "null"}}
+
+
+def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> contract.Response:
+    """The answer. Raises TimeoutError with what is known of why there is none."""
     response = asked.replace("/request/", "/response/")
     name = json.loads(text)["id"]
     link = Link(broker, Identity(f"k1edge-{name}", [response], payload_limit=EDGE_LIMIT_BYTES))
@@ -106,9 +114,12 @@ def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> c
                 if isinstance(answer, contract.Response) and answer.id == name:
                     return answer
             time.sleep(POLL_S)
+        if trouble := link.last_reason or ("" if link.connected else "no answer"):
+            raise TimeoutError(f"{broker.url}: {trouble}; --url and --username say where and as whom to ask")
+        where = contract.address(asked)
+        raise TimeoutError(f"no answer from {where.site}/{where.node} within {wait_s:g} s")
     finally:
         link.close((), 0.2)
-    return None
 
 
 def outline(value: Any, indent: str = "") -> list[str]:

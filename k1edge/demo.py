@@ -21,10 +21,10 @@ from typing import IO
 
 from k1edge.audio import AudioError
 from k1edge.check import as_toml
-from k1edge.config import AudioSettings, ConfigError, LibrarySettings, Settings, find, load
+from k1edge.config import AudioSettings, LibrarySettings, Settings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.simulator import VirtualK1
-from k1edge.options import add_seconds
+from k1edge.options import add_seconds, this_machine
 from k1edge.simulate import Stop, play, view_for
 from k1edge.system.broker import BrokerError, EmbeddedBroker
 
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     """0 when it was watched to the end or left with Ctrl-C."""
     if args.write:
         return write_song(args.write)
-    audio = audio_settings()
+    audio = this_machine().audio
     try:
         source, name = chosen(args, audio)
     except AudioError as error:
@@ -92,14 +92,6 @@ def write_song(path: Path) -> int:
         return EX_CANTCREAT
     print(f"{path}: {song.duration_s:.0f} s, {song.truth.bpm:g} BPM", file=sys.stderr)
     return 0
-
-
-def audio_settings() -> AudioSettings:
-    """How this machine listens, if it has been told."""
-    try:
-        return load(find(None)).audio
-    except ConfigError:
-        return AudioSettings()
 
 
 def chosen(args: argparse.Namespace, audio: AudioSettings) -> tuple[str, str]:

@@ -14,21 +14,29 @@ from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
-from k1edge.config.mqtt import MqttSettings
-from k1edge.config.settings import host_slug, slug
+from k1edge.config import ConfigError, MqttSettings, Settings, find, load
+from k1edge.config.settings import slug
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say where the broker is and who asks."""
+    """The options that say where the broker is, which site is meant and who asks."""
     parser.add_argument("--url", default=DEFAULT_URL, help="the broker: mqtt://host:port or mqtts://... (%(default)s)")
-    parser.add_argument("--site", default=host_slug(), metavar="NAME", help="site (default: %(default)s)")
+    parser.add_argument("--site", default=this_machine().site, metavar="NAME", help="site (default: %(default)s)")
     parser.add_argument("--username", default="", metavar="NAME", help="where the broker asks who you are")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="a file that holds the password and nothing else")
     parser.add_argument("--ca-file", default="", metavar="FILE",
                         help="certificate authority of the broker, if it is one of your own")
+
+
+def this_machine() -> Settings:
+    """Its configuration but for the broker, whose password not everyone may read; defaults where that cannot be had."""
+    try:
+        return load(find(), instead={"mqtt": {}})
+    except ConfigError:
+        return Settings()
 
 
 def add_seconds(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,66 @@
+import json
+import threading
+
 import pytest
 
 from k1edge.__main__ import main
 from k1edge.ask import outline
+from k1edge.config.settings import host_slug
+from k1edge.k1 import contract
+from k1edge.k1.contract import Scribe
+from k1edge.k1.link import Identity, Link
+from tests.brokers import PATIENCE_S, eventually
+from tests.k1.fake_edge import now
+
+
+@pytest.fixture
+def edge(mosquitto):
+    """An edge `bar/pi-1` that answers the first request with what it was asked; `asked` has its arguments."""
+    link = Link(mosquitto.settings(), Identity("edge-bar", ["k1/v1/bar/edge/pi-1/request/#"]))
+    link.start()
+    eventually(lambda: link.connected)
+    asked = []
+
+    def answer():
+        eventually(lambda: asked.extend(link.receive()) or asked, "it is asked")
+        request = json.loads(asked[0].payload)
+        link.send(Scribe("bar", "pi-1").write(contract.Response, now(), verb=asked[0].topic.rpartition("/")[2],
+                                              id=request["id"], result="ok", data=request["args"]))  # fmt: skip
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield
+    thread.join(PATIENCE_S)
+    link.close()
+
+
+def test_the_edge_of_this_machines_configuration_is_asked_whoever_may_read_its_password(
+    mosquitto, edge, tmp_path, monkeypatch, capsys
+):
+    config = tmp_path / "k1edge.toml"
+    config.write_text('site = "bar"\nedge = "pi-1"\n[mqtt]\nusername = "pi"\npassword_file = "not-for-everyone"\n')
+    monkeypatch.setenv("K1EDGE_CONFIG", str(config))
+    assert main(["ask", "storage.usage", "--url", mosquitto.url]) == 0
+
+
+@pytest.mark.parametrize(("given", "heard"), [
+    ("text=1999", "1999"), ("text=12e4567890123456", "12e4567890123456"), ("text=true", "true"), ('text="[]"', "[]"),
+    ("limit=7", 7), ("pinned=true", True),
+])  # fmt: skip
+def test_what_a_verb_takes_as_text_is_text_whatever_it_looks_like(mosquitto, edge, capsys, given, heard):
+    assert main(["ask", "track.list", given, "--json", "--url", mosquitto.url, "--site", "bar", "--edge", "pi-1"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"][given.partition("=")[0]] == heard
+
+
+def test_an_edge_that_is_silent_is_named(mosquitto, capsys):
+    assert main(["ask", "storage.usage", "--url", mosquitto.url, "--wait", "0.5"]) == 3
+    assert capsys.readouterr().err == f"k1edge ask: no answer from {host_slug()}/{host_slug()} within 0.5 s\n"
+
+
+def test_a_broker_that_is_not_there_is_not_called_a_silent_edge(capsys):
+    assert main(["ask", "storage.usage", "--url", "mqtt://127.0.0.1:1", "--wait", "0.5"]) == 3
+    said = capsys.readouterr().err
+    assert "mqtt://127.0.0.1:1: Connection refused; --url" in said and "no answer" not in said
 
 
 def test_an_answer_is_an_outline_in_which_nothing_is_said_as_nothing():

@@ -21,6 +21,7 @@ from k1edge.audio.cards import Device
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import AudioSettings, Settings
+from k1edge.options import this_machine
 from k1edge.portrait import perform
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
@@ -104,10 +105,10 @@ def test_the_sound_card_is_heard_or_it_is_told_why_not(monkeypatch, cards, devic
 def test_the_installed_configuration_says_how_to_listen_unless_it_is_broken(monkeypatch, tmp_path):
     config = tmp_path / "k1edge.toml"
     monkeypatch.setenv("K1EDGE_CONFIG", str(config))
-    config.write_text('[audio]\ndevice = "CODEC"\n')
-    assert demo.audio_settings().device == "CODEC"
+    config.write_text('[audio]\ndevice = "CODEC"\n[mqtt]\nusername = "pi"\npassword_file = "not-for-everyone"\n')
+    assert this_machine().audio.device == "CODEC"
     config.write_text('[audio]\ndevise = "CODEC"\n')
-    assert demo.audio_settings() == AudioSettings()
+    assert this_machine().audio == AudioSettings()
 
 
 def test_a_file_that_is_no_sound_is_named(tmp_path, capsys):
