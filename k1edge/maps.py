@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 done; 1 a map is invalid or unreadable."""
+    """0 done; 1 a map is invalid or unreadable; 2 the picture cannot be written."""
     verbs = {"validate": _validate, "show": _show, "convert": _convert, "diff": _diff, "schema": _schema}
     try:
         return verbs[args.verb](args)
@@ -113,6 +113,12 @@ def _s(at_ms: float) -> float:
 
 
 def _show(args: argparse.Namespace) -> int:
+    if args.plot:
+        from k1edge.simulate import picture_fault
+
+        if fault := picture_fault(args.plot):
+            print(f"k1edge map: {fault}", file=sys.stderr)
+            return EXIT_USAGE
     song = _read(args.map).song
     facts = _facts(song)
     if args.json:

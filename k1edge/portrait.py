@@ -29,7 +29,7 @@ from k1edge.k1.simulator import VirtualK1
 from k1edge.pipeline import Pipeline
 from k1edge.sources import Source
 
-EX_USAGE, EX_NOINPUT, EX_CANTCREAT = 2, 66, 73
+EX_NOINPUT, EX_CANTCREAT = 66, 73
 SITE, EDGE, DEVICE = "studio", "edge", "k1"
 FRAMES_PER_S = 50
 EPOCH_MS = 1_700_000_000_000
@@ -58,10 +58,7 @@ class Performance:
 
 
 def portray(song: str, png: Path | None, gif: Path | None) -> int:
-    """The pictures wanted of a file, or of `demo`; 0, or 66 when it cannot be heard, 2 without a wish, 73 unwritten."""
-    if not (png or gif):
-        print("k1edge simulate: --file makes pictures; say where with --png or --gif", file=sys.stderr)
-        return EX_USAGE
+    """The pictures wanted of a file, or of `demo`; 0, or 66 when it cannot be heard, 73 unwritten."""
     try:
         shown = perform(_source(song), Settings())
         if png:

@@ -81,6 +81,9 @@ def main(args: argparse.Namespace) -> int:
     if fault := picture_fault(args.png, args.gif):
         print(f"k1edge simulate: {fault}", file=sys.stderr)
         return EX_CANTCREAT
+    if args.file and not (args.png or args.gif):
+        print("k1edge simulate: --file makes pictures; say where with --png or --gif", file=sys.stderr)
+        return EXIT_USAGE
     if args.file:
         from k1edge.portrait import portray  # the engines, which a K1 on a broker does not need
 

@@ -51,6 +51,15 @@ def test_a_map_is_shown_and_drawn(files, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["beats"] == 3
 
 
+def test_a_picture_that_cannot_be_made_is_refused_in_words(files, tmp_path, monkeypatch, capsys):
+    assert door.main(["map", "show", files["v3"], "--plot", str(tmp_path / "no" / "song.png")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "k1edge.plot", raising=False)
+    assert door.main(["map", "show", files["v3"], "--plot", str(tmp_path / "song.png")]) == 2
+    assert "pip install pillow" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["v3", "v3-advanced", "v4-flat", "v4-camel"])
 def test_a_map_is_converted_up_and_down_again(files, tmp_path, capsys, name):
     up, down = tmp_path / "up.json", tmp_path / "down.json"

@@ -1,5 +1,7 @@
 """A song as a picture."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -44,3 +46,11 @@ def test_what_cannot_be_heard_or_written_is_said_in_words(song, tmp_path, capsys
     soundfile.write(wav, song.samples[: song.rate_hz], song.rate_hz)
     assert main(["simulate", "--file", str(wav), "--png", str(tmp_path / "no" / "such" / "folder.png")]) == 73
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("wanted", "code", "told"), [((), 2, "--png or --gif"), (("--png", "x.png"), 73, "pip install pillow")])
+def test_without_pillow_a_picture_is_refused_in_words(monkeypatch, capsys, wanted, code, told):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "k1edge.portrait", raising=False)
+    assert main(["simulate", "--file", "demo", *wanted]) == code
+    assert told in capsys.readouterr().err

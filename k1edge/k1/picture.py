@@ -1,4 +1,4 @@
-"""The virtual K1's light as picture files. Alone imports Pillow (the extra `picture`).
+"""The virtual K1's light as picture files. Needs Pillow (the extra `picture`).
 
 Consumes frames (N, 160, 3) uint8 at a steady rate; writes a PNG of space and time (a line per frame, time downwards, beats
 ticked at both edges) or an animated GIF of the plate, where light rises from the strip at its foot.
@@ -40,12 +40,12 @@ def save_gif(path: Path, frames: np.ndarray, rate_hz: float) -> None:
     images[0].save(path, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
 
 
-def plate(frames: np.ndarray, step: int = 1, lines: int = PLATE_LINES) -> np.ndarray:
-    """(lines, 160, 3): the newest frame at the foot, older ones above it, fading as they rise."""
-    past = frames[::-step][:lines][::-1].astype(np.float32)
+def plate(frames: np.ndarray, step: int = 1) -> np.ndarray:
+    """(PLATE_LINES, 160, 3): the newest frame at the foot, older ones above it, fading as they rise."""
+    past = frames[::-step][:PLATE_LINES][::-1].astype(np.float32)
     fading = FADE ** np.arange(len(past) - 1, -1, -1)
-    picture = np.zeros((lines, *past.shape[1:]), np.float32)
-    picture[lines - len(past) :] = past * fading[:, None, None]
+    picture = np.zeros((PLATE_LINES, *past.shape[1:]), np.float32)
+    picture[PLATE_LINES - len(past) :] = past * fading[:, None, None]
     return picture.astype(np.uint8)
 
 
