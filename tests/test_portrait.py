@@ -48,7 +48,9 @@ def test_what_cannot_be_heard_or_written_is_said_in_words(song, tmp_path, capsys
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("wanted", "code", "told"), [((), 2, "--png or --gif"), (("--png", "x.png"), 73, "pip install pillow")])
+@pytest.mark.parametrize(
+    ("wanted", "code", "told"), [((), 2, "--png or --gif"), (("--png", "x.png"), 73, "pip install pillow")]
+)
 def test_without_pillow_a_picture_is_refused_in_words(monkeypatch, capsys, wanted, code, told):
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.delitem(sys.modules, "k1edge.portrait", raising=False)

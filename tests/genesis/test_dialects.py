@@ -53,8 +53,19 @@ def test_v4_survives_the_way_through_its_camel_case_twin():
 
 def test_what_v3_cannot_say_is_listed():
     lost = losses(seal(song_v4()), Dialect.V3)
-    assert "$.layers.annotations.sections" in lost
+    assert {"$.layers.annotations.sections", "$.layers.rhythm.downbeat_ms", "$.metadata.hashes.audio_sha256"} <= set(lost)
     assert "$.layers.rhythm.beat_grid_ms" not in lost
+
+
+def test_what_was_never_known_is_not_lost():
+    silent = changed(song_v4(), ("layers", "rhythm", "downbeat_ms"), [])
+    lost = losses(seal(changed(silent, ("metadata", "hashes", "audio_sha256"), "0" * 64)), Dialect.V3)
+    assert not {"$.layers.rhythm.downbeat_ms", "$.metadata.hashes.audio_sha256"} & set(lost)
+
+
+def test_the_flat_form_is_said_to_have_no_bands():
+    assert "$.layers.frequency.bass" in losses(seal(song_v4()), Dialect.FLAT)
+    assert not [path for path in losses(read(FLAT).song, Dialect.FLAT) if "frequency" in path]
 
 
 def test_no_accuracy_is_invented():

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from k1edge.genesis.codec import MAX_BYTES, MAX_INTEGER, Document
 from k1edge.genesis.dialects import camel, flat, v3
-from k1edge.genesis.document import GenesisMap, is_in_seconds, plain, seal, validate
+from k1edge.genesis.document import UNKNOWN_SHA256, GenesisMap, is_in_seconds, plain, seal, validate
 from k1edge.genesis.faults import MapError, MapFault, json_path
 
 
@@ -46,6 +46,9 @@ _FROM_V4 = {
     Dialect.FLAT: flat.from_v4,
     Dialect.CAMEL: camel.from_v4,
 }
+
+NOTHING = ([], UNKNOWN_SHA256, flat.UNKNOWN_BAND)
+"""What stands in a map where something is not known."""
 
 
 def detect(document: Any) -> Dialect:
@@ -121,9 +124,10 @@ def convert(song: GenesisMap, dialect: Dialect) -> Document:
 
 
 def _leaves(value: Any, path: str = "$") -> set[str]:
+    """Where something is said."""
     if isinstance(value, dict):
         return set().union(*(_leaves(item, f"{path}.{key}") for key, item in value.items()))
-    return {path}
+    return set() if value in NOTHING else {path}
 
 
 def losses(song: GenesisMap, dialect: Dialect) -> list[str]:

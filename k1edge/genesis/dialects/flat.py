@@ -17,6 +17,7 @@ KEPT_BLOCKS = ("harmony", "structure", "emotion", "stems", "effects")
 SPAN_KEYS = ("label", "start_ms", "end_ms")
 MS_DIGITS = 3
 SECONDS_DIGITS = 6
+UNKNOWN_BAND = [{"time_ms": 0.0, "intensity": 0.0}]
 SHARP = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E", "E#": "F", "B#": "C"}
 
 
@@ -161,7 +162,7 @@ def to_v4(document: Document) -> Document:
         "global_metrics": {"duration_ms": duration_ms, "bpm": beats["tempo"], "f_measure": 0.0, "cemgil": 0.0},
         "layers": {
             "rhythm": {"beat_grid_ms": beats["beat_times_ms"], "downbeat_ms": beats["downbeat_times_ms"]},
-            "frequency": {band: [{"time_ms": 0.0, "intensity": 0.0}] for band in BANDS},
+            "frequency": dict.fromkeys(BANDS, UNKNOWN_BAND),
             "annotations": annotations,
         },
     }
