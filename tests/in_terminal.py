@@ -1,4 +1,4 @@
-"""A program of k1edge in a terminal of its own, which is read as fast as it writes; left with the keys Ctrl-C."""
+"""A program of k1edge in a terminal of its own, which is read as fast as it writes, or before a reader that has left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -25,8 +26,17 @@ os.execv(sys.argv[1], sys.argv[1:])
 """Takes the terminal as its own, as a shell's child has it: only then are the keys Ctrl-C a signal."""
 
 
+@contextlib.contextmanager
+def no_reader() -> Iterator[None]:
+    """Standard output is a pipe whose reader (`head`) has left."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "w", buffering=1) as pipe, contextlib.redirect_stdout(pipe):
+        yield
+
+
 class InTerminal:
-    """`screen` holds all that the program has written so far."""
+    """`screen` holds all that the program has written so far; it is left with the keys Ctrl-C."""
 
     def __init__(self, columns: int, lines: int, *command: str, **environ: str) -> None:
         self.screen = b""

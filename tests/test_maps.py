@@ -8,6 +8,7 @@ from PIL import Image
 from k1edge import __main__ as door
 from k1edge.genesis.document import encode, seal
 from tests.genesis.songs import DIALECTS, changed, song_v4
+from tests.in_terminal import no_reader
 
 
 @pytest.fixture
@@ -83,6 +84,12 @@ def test_a_dialect_that_is_not_known_is_answered_with_those_that_are(files, caps
     with pytest.raises(SystemExit):
         door.main(["map", "convert", files["v4.0.0"], "--to", "v5"])
     assert "'v3', 'v3-advanced', 'v4.0.0'" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_fault_of_a_map(files, capsys):
+    with no_reader():
+        assert door.main(["map", "show", files["v4.0.0"]]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_maps_after_one_that_is_not_there_are_validated_all_the_same(files, tmp_path, capsys):

@@ -14,6 +14,7 @@ from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.pipeline import Pipeline
 from k1edge.recorder import STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
+from tests.in_terminal import no_reader
 from tests.music import announcement, frame
 
 
@@ -57,6 +58,12 @@ def test_a_replay_tells_when_the_decisions_differ(flight, tmp_path, capsys):
 def test_what_was_recorded_can_be_shown_without_deciding(saved, capsys):
     assert main(["replay", str(saved), "--recorded"]) == 0
     assert "look" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_early_is_no_fault_of_a_recording(saved, capsys):
+    with no_reader():
+        assert main(["replay", str(saved), "--recorded"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_only_the_last_minutes_are_kept_and_never_less():
