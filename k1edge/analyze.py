@@ -74,6 +74,12 @@ class Song:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge analyze night.flac                     writes night.flac.genesis.json beside it
+  k1edge analyze ~/music -o maps --plot pictures
+
+exit code: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted"""
     parser.add_argument("songs", nargs="+", type=Path, metavar="FILE|DIR", help="sound files, or directories of them")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the maps go (default: beside each song)")
     parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="songs at a time (default: %(default)s)")

@@ -29,6 +29,13 @@ ROWS_SHOWN = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge ask`."""
+    parser.epilog = """\
+examples:
+  k1edge ask track.list text=night
+  k1edge ask scene.apply pattern=bloom palette=Rivendell lease_s=30
+  k1edge ask tempo.halve --site blue-room --edge pi-1 --url mqtts://broker.local:8883 --username ann --password-file password
+
+exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
     parser.add_argument("verb", help=f"one of: {', '.join(sorted(contract.VERBS))}")
     parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
     parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")

@@ -28,7 +28,9 @@ One line for each announcement, tab-separated: announced_s (the end of the audio
 repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence.
 
 example:
-  k1edge beats song.mp3 | cut -f 2 > beats.txt"""
+  k1edge beats song.mp3 | cut -f 2 > beats.txt
+
+exit code: 0 done, 1 the file cannot be read, 2 wrong usage"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer", help="default: %(default)s")
     parser.add_argument("--lead-ms", type=int, default=150, metavar="MS",

@@ -32,6 +32,13 @@ class NothingError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge config history                         what did well here, and what the next start will run
+  k1edge config diff                            the file against what did well last
+  k1edge config rollback --to 2
+
+exit code: 0 done, 1 what was compared differs, 66 it is not there, 73 it cannot be written, 78 it has faults"""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     show = _verb(verbs, "show", "print what did well last, or another generation")
     show.add_argument("which", nargs="?", metavar="N", help=f"{ONE} (default: the newest)")

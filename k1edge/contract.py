@@ -14,6 +14,12 @@ ASYNCAPI = "asyncapi.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge contract`."""
+    parser.epilog = """\
+examples:
+  k1edge contract --asyncapi > k1edge.asyncapi.json
+  k1edge contract | less
+
+exit code: 0 done"""
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON Schema (the default)")
     form.add_argument("--asyncapi", action="store_true", help="AsyncAPI 3")

@@ -43,7 +43,9 @@ examples:
   k1edge demo --file song.mp3    a song of yours
   k1edge demo --write song.wav   the demo song as a file
 
-Above the strip, at the foot of the picture, is what it showed a moment ago. Nothing needs to be configured or is kept."""
+Above the strip, at the foot of the picture, is what it showed a moment ago. Nothing needs to be configured or is kept.
+
+exit code: 0 watched to the end or left, 1 it could not begin, 66 the sound cannot be read, 73 the song cannot be written"""
     sound = parser.add_mutually_exclusive_group()
     sound.add_argument("--song", action="store_true", help="the demo song, even where there is a sound card")
     sound.add_argument("--file", metavar="FILE", help="an audio file of your own")

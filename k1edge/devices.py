@@ -18,6 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
 
+examples:
+  k1edge devices
+  k1edge devices --json | jq -r '.[].setting'
+
 exit code: 0 there is one, 69 there is none"""
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 

@@ -49,6 +49,12 @@ MARKS = {"ok": "  ok   ", "warning": "WARNING", "fault": " FAULT "}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge doctor                                 this installation: what is wrong with it, and what to do
+  k1edge doctor --config new.toml --seconds 10
+
+exit code: 0 nothing is at fault (there may be warnings), 1 something is"""
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: as `k1edge run`)")
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
     parser.add_argument("--seconds", type=float, default=LISTEN_S, help="how long to listen to the input (%(default)s)")

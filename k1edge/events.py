@@ -41,7 +41,9 @@ One line for each decision, tab-separated: time_s (where in the song), kind, lab
 audio heard by then).
 
 example:
-  k1edge events song.mp3 | grep drop"""
+  k1edge events song.mp3 | grep drop
+
+exit code: 0 done, 1 the file cannot be read"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer",
                         help="who finds the beat (default: %(default)s)")

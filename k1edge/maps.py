@@ -23,6 +23,14 @@ FAULTS_SHOWN = 50
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge map show song.wav.genesis.json --plot song.png
+  k1edge map convert old.json -o new.json       any dialect to the one of today; --to another
+  k1edge map diff before.json after.json
+k1edge map VERB --help explains one verb
+
+exit code: 0 done, 1 a map is invalid or cannot be read, 2 wrong usage"""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     check = verbs.add_parser("validate", help="say whether maps are valid, and every fault of those that are not")
     check.add_argument("maps", nargs="+", metavar="MAP")

@@ -203,7 +203,7 @@ examples:
   k1edge monitor --url mqtts://broker.local:8883 --ca-file ca.crt --username ann --password-file password
   k1edge monitor --lines | grep event/           a line for each message but the frames
 
-exit code: 0 done, 1 no broker was reached"""
+exit code: 0 done, 1 no broker was reached, 2 wrong usage"""
     add_broker_arguments(parser)
     parser.add_argument("--edge", default="+", metavar="NAME", help="id of the edge (default: the first that is heard)")
     add_seconds(parser)

@@ -24,6 +24,12 @@ EX_DIFFERENT, EX_DATAERR = 1, 65
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
+    parser.epilog = """\
+examples:
+  k1edge replay flight.k1rec                    what happened, and whether it would be decided so again
+  k1edge replay flight.k1rec --recorded --beats
+
+exit code: 0 decided the same, 1 differently, 65 the file is no recording"""
     parser.add_argument("file", type=Path, metavar="FILE", help="a .k1rec file, as the request recorder.save wrote it")
     parser.add_argument("--beats", action="store_true", help="show every announced beat, too")
     parser.add_argument("--recorded", action="store_true", help="show what was recorded, without deciding anew")

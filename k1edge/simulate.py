@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge simulate`."""
     parser.epilog = """\
 examples:
-  k1edge simulate --site blue-room               in this terminal, led by the edge of that site
+  k1edge simulate --site blue-room                 in this terminal, led by the edge of that site
   k1edge simulate --url mqtts://broker.local:8883 --ca-file ca.crt --username k1-bar --password-file password
-  k1edge simulate --file song.wav --png song.png what the whole song would look like, without a broker
+  k1edge simulate --file song.wav --png song.png   what the whole song would look like, without a broker
 
-exit code: 0 done, 1 no broker was reached, 66 the song cannot be read, 73 the picture cannot be written"""
+exit code: 0 done, 1 no broker was reached, 2 wrong usage, 66 the song cannot be read, 73 the picture cannot be written"""
     add_broker_arguments(parser)
     parser.add_argument("--device", default="k1-virtual", metavar="NAME", help="id of this K1 (default: %(default)s)")
     parser.add_argument("--latency-ms", type=float, default=0.0, metavar="MS",

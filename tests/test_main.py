@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import re
+import shlex
 import subprocess
 import sys
 
@@ -35,6 +39,17 @@ def test_every_program_explains_itself_in_a_terminal_of_any_width(capsys, monkey
         code, out, _ = told(capsys, program, "--help")
         assert code == 0
         assert out.startswith(f"usage: k1edge {program}")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_shows_examples_that_it_takes_and_says_what_its_exit_code_means(program):
+    parser = argparse.ArgumentParser(f"k1edge {program}")
+    importlib.import_module(PROGRAMS[program][0]).add_arguments(parser)
+    assert re.search(r"^exit code: 0 ", parser.epilog, re.MULTILINE)
+    examples = re.findall(rf"^  k1edge {program}(?: ([^ |>&].*?)|)(?:  +.*| [|>&].*)?$", parser.epilog, re.MULTILINE)
+    assert examples
+    for words in examples:
+        parser.parse_args(shlex.split(words))
 
 
 @pytest.mark.parametrize("program", ["beats", "check", "devices", "run"])

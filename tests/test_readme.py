@@ -32,6 +32,12 @@ def test_every_program_is_in_it_and_it_has_no_other():
     assert named == set(PROGRAMS)
 
 
+def test_every_topic_of_an_edge_is_in_it():
+    (topics,) = re.findall(r"^## Topics\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    leaves = {model.LEAF.partition("/")[0] for model in contract.EDGE_MESSAGES}
+    assert not [leaf for leaf in leaves if f"`{leaf}" not in topics]
+
+
 def test_its_configuration_has_no_fault(tmp_path):
     (tmp_path / "password").write_text("secret")
     (text,) = (block for language, block in BLOCKS if language == "toml")
