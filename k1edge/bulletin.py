@@ -5,7 +5,6 @@ Consumes the state of the edge's parts; emits `Publication`s: each truth when it
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from k1edge.k1.contract import Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
+from k1edge.system.generations import digest
 from k1edge.telemetry import HOP_NS, Telemetry
 
 TEXT_LIMIT = 512
@@ -32,11 +32,6 @@ LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000
 DOUBT = "there is music, and its beat has been uncertain for ten seconds"
-
-
-def digest(text: str) -> str:
-    """A short name for a text: equal only if the text is."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Input(NamedTuple):
@@ -88,7 +83,7 @@ class Bulletin:
         self._introduced = news
         yield self._scribe.write(
             contract.Info, stamp, version=__version__, contract=contract.VERSION, config_hash=config_hash,
-            schema_hash=digest(committed(JSON_SCHEMA)), boot_id=self._boot_id, engine=self._settings.beat.engine,
+            schema_hash=digest(committed(JSON_SCHEMA).encode()), boot_id=self._boot_id, engine=self._settings.beat.engine,
             audio_device=source.device[:TEXT_LIMIT], audio_rate_hz=source.rate_hz, devices=k1s,
             capabilities=tuple(contract.VERBS),
         )  # fmt: skip

@@ -28,7 +28,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.system.state import state_folder
-from k1edge.system.timesync import is_synchronised
+from k1edge.system.timesync import WRITTEN_S, is_synchronised
 from k1edge.telemetry import temperature_c
 
 LISTEN_S = 3.0
@@ -36,8 +36,6 @@ CONNECT_S = 10.0
 ANSWER_S = 3.0
 POLL_S = 0.05
 SILENT_DBFS = -180.0
-WRITTEN_S = 1_790_000_000
-"""A clock that shows an earlier time than this program was written has not been set."""
 PACKAGES = ("numpy", "aubio-ledfx", "sounddevice", "paho-mqtt", "pydantic")
 SYSTEMD = Path("/run/systemd/system")
 STATE = Path("/var/lib/k1edge")

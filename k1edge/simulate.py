@@ -27,6 +27,7 @@ from k1edge.k1.render import frame
 from k1edge.k1.simulator import LED_COUNT, Light, VirtualK1
 from k1edge.k1.terminal import Depth, Screen
 from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
+from k1edge.system.timesync import WRITTEN_S
 
 STEP_S = 0.004
 """Longest sleep: what a command waits at most before it is heard."""
@@ -36,8 +37,6 @@ FADE = 0.96
 """Light kept per line of the plate, upwards."""
 RECORD_HZ = 50
 RECORD_LIMIT_S = 120
-WRITTEN_S = 1_700_000_000
-"""A wall clock that shows an earlier time than this program was written has not been set."""
 LATENCY_LIMIT_MS = 500.0
 EX_CANTCREAT = 73
 

@@ -40,11 +40,6 @@ class Levels:
     rms: np.ndarray
     rolloff_hz: np.ndarray
 
-    @property
-    def group_dbfs(self) -> np.ndarray:
-        """(hops, 3)."""
-        return 10 * np.log10(self.powers + 1e-12)
-
 
 def _widths() -> np.ndarray:
     """(bands,) a band is a mean magnitude, so its energy grows with its width."""

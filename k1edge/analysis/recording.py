@@ -55,10 +55,10 @@ class Recording:
     def duration_s(self) -> float:
         return len(self.rows) / HOPS_PER_S
 
-    def chunks(self, hops: int = CHUNK):
-        """Pieces of at most `hops`, so that wide columns need not be widened all at once."""
-        for first in range(0, len(self.rows), hops):
-            yield self.rows[first : first + hops]
+    def chunks(self):
+        """Pieces of at most CHUNK hops, so that wide columns need not be widened all at once."""
+        for first in range(0, len(self.rows), CHUNK):
+            yield self.rows[first : first + CHUNK]
 
 
 def unpack(content: bytes) -> tuple[Recording, int]:

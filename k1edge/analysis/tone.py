@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from k1edge.genesis.mood import MAJOR, MINOR
+
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 TRIADS = {"": (0, 4, 7), "m": (0, 3, 7)}
 HOME_WEIGHT, FIRST_WEIGHT = 0.5, 0.15
 """What a key gains, beside the correlation of its profile, by its triad sounding all the time, and by its sounding first."""
-NO_CHORD = "N"
 STAY = 0.80
 """Probability that a chord goes on over the next beat: chords last some four beats."""
 SHARPNESS = 12.0

@@ -15,6 +15,7 @@ TABLE = 4096
 """Samples in one drawn cycle: linear reading between them keeps errors below -80 dB."""
 FADE_S = 0.003
 """Ends of every note: short enough to stay crisp, long enough not to click."""
+IMPACT_SEED, RISER_SEED = 5, 6
 RISER_HZ = (350.0, 800.0, 1_800.0, 4_000.0, 8_500.0)
 RISER_LOOP = 2**17
 
@@ -142,23 +143,23 @@ def tom(pitch_hz: float, rate_hz: int) -> np.ndarray:
     return faded(peaked(np.sin(2 * np.pi * phase) * np.exp(-t / 0.09) * (1 - np.exp(-t / 0.001))), rate_hz)
 
 
-def impact(rate_hz: int, seed: int = 5) -> np.ndarray:
+def impact(rate_hz: int) -> np.ndarray:
     """The boom under the first beat of a drop."""
     t = _time(2.0, rate_hz)
     phase = 36 * t + 60 * 0.12 * (1 - np.exp(-t / 0.12))
     boom = np.sin(2 * np.pi * phase) * np.exp(-t / 0.55)
-    dust = shaped_noise(2.0, rate_hz, _band(200, 2_500), seed) * np.exp(-t / 0.3)
+    dust = shaped_noise(2.0, rate_hz, _band(200, 2_500), IMPACT_SEED) * np.exp(-t / 0.3)
     return faded(peaked(boom + 0.16 * dust), rate_hz)
 
 
-def riser(seconds: float, rate_hz: int, seed: int = 6) -> np.ndarray:
+def riser(seconds: float, rate_hz: int) -> np.ndarray:
     """Noise that climbs from dark to bright and from nothing to loud: tension before a drop."""
     t = _time(seconds, rate_hz) / np.float32(seconds)
     at = t * (len(RISER_HZ) - 1)
     rising = np.zeros_like(t)
     for number, centre_hz in enumerate(RISER_HZ):
         # Noise of this length ends where it began, so it can be repeated without a seam.
-        loop = shaped_noise(RISER_LOOP / rate_hz, rate_hz, _band(centre_hz / 1.6, centre_hz * 1.6), seed + number)
+        loop = shaped_noise(RISER_LOOP / rate_hz, rate_hz, _band(centre_hz / 1.6, centre_hz * 1.6), RISER_SEED + number)
         rising += np.resize(loop, len(t)) * np.exp(-((at - number) ** 2) / 0.9)
     return faded(peaked(rising * t**1.7), rate_hz)
 

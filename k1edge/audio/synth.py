@@ -77,8 +77,8 @@ def _grid(bpm: float, seconds: float) -> np.ndarray:
     return np.arange(LEAD_IN_S, seconds - 0.05, 60 / bpm)
 
 
-def _metrical(beats_s: np.ndarray, bpm: float, beats_per_bar: int = 4) -> Truth:
-    return Truth(beats_s=beats_s, downbeats_s=beats_s[::beats_per_bar], bpm=bpm)
+def _metrical(beats_s: np.ndarray, bpm: float) -> Truth:
+    return Truth(beats_s=beats_s, downbeats_s=beats_s[::4], bpm=bpm)
 
 
 def clicks_at(beats_s: np.ndarray, seconds: float, rate_hz: int = RATE_HZ) -> Sound:

@@ -18,7 +18,6 @@ FREE_PULSE_S = 0.5
 PATIENCE_PERIODS = 1.6
 """A beat this late is not coming: the free pulse takes over."""
 BEATS_PER_BAR = 4
-PHRASE_BARS = (4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,9 @@ class BarGrid:
         self._pending: dict[int, BeatEvent] = {}
         self._last_number = 0
         self._last: Beat | None = None
-        self._end = 0
 
     def process(self, state: BeatState) -> Beat | None:
         """The beat that became due within this hop, if any; also takes in what the tracker announced."""
-        self._end = state.end
         event = state.announced
         if event is not None and event.number > self._last_number:
             self._pending[event.number] = event
@@ -69,18 +66,6 @@ class BarGrid:
     def last(self) -> Beat | None:
         """The newest beat that has passed."""
         return self._last
-
-    def next_due(self) -> tuple[int, int] | None:
-        """(due, in_bar) of the next announced beat, or of the extrapolated one; None before the first beat."""
-        if self._pending:
-            event = self._pending[min(self._pending)]
-            return event.due, event.in_bar or self._after(self._last)
-        if self._last is None:
-            return None
-        return self._last.due + self._last.period, self._after(self._last)
-
-    def _after(self, beat: Beat | None) -> int:
-        return 1 if beat is None else beat.in_bar % BEATS_PER_BAR + 1
 
     def _free(self, state: BeatState) -> Beat | None:
         period = round(self._rate_hz * (60 / state.tempo_bpm if state.tempo_bpm > 0 else FREE_PULSE_S))
@@ -98,7 +83,7 @@ class BarGrid:
         if last is None:
             beat = Beat(0, due, in_bar or 1, 0, round(self._rate_hz * FREE_PULSE_S), scheduled)
         else:
-            in_bar = in_bar or self._after(last)
+            in_bar = in_bar or last.in_bar % BEATS_PER_BAR + 1
             period = due - last.due if due > last.due else last.period
             beat = Beat(last.index + 1, due, in_bar, last.bar + (in_bar == 1), period, scheduled)
         self._last = beat

@@ -44,7 +44,6 @@ BEAT_WEIGHT = 1.2
 """Of a beat that is locked and believed: enough against dense metal, not against speech that happens to pulse."""
 CONFIDENCE_STEP = 0.1
 N_COLUMNS = 1 + N_GROUPS + 12 + 3
-N_CLUES = 11
 
 
 @cache
@@ -60,7 +59,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def clues(rows: np.ndarray) -> np.ndarray:
-    """(N_CLUES,) measures of (n, N_COLUMNS) rows of level, groups in dB, chroma, percussive share, voiced dB, novelty."""
+    """(11,) measures of (n, N_COLUMNS) rows of level, groups in dB, chroma, percussive share, voiced dB, novelty."""
     level, groups, chroma = rows[:, 0], rows[:, 1 : 1 + N_GROUPS], rows[:, 1 + N_GROUPS : 13 + N_GROUPS]
     mean = level.mean()
     window, bins = _syllable_filter(len(level))

@@ -29,7 +29,7 @@ _NAME = re.compile(r"generation-(\d{6,})\.toml")
 
 
 def digest(content: bytes) -> str:
-    """The name of a configuration: equal only if its bytes are; the beginning of what `sha256sum` prints."""
+    """A short name for a text: equal only if its bytes are; the beginning of what `sha256sum` prints."""
     return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
 
 

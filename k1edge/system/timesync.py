@@ -13,6 +13,8 @@ TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
 TIMEX_BYTES = 208
 """sizeof(struct timex) on 64-bit Linux; all zeros = read only."""
+WRITTEN_S = 1_790_000_000
+"""A wall clock that shows an earlier time than this was written has not been set."""
 
 
 def is_synchronised() -> bool:

@@ -18,22 +18,6 @@ from scipy.signal import butter, resample_poly, sosfilt
 
 LONGEST_S = 1.6
 
-ROLES = (
-    "kick",
-    "snare",
-    "rim",
-    "clap",
-    "hat",
-    "open",
-    "ride",
-    "crash",
-    "tom_hi",
-    "tom_lo",
-    "shaker",
-    "bell",
-    "conga_hi",
-    "conga_lo",
-)
 _NAMES = (
     ("rim", r"rim|side.?stick|stick|click"),
     ("clap", r"clap|snap"),

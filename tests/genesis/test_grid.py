@@ -48,9 +48,3 @@ def test_the_pulse_goes_on_in_time_when_the_tracker_stops(fmt, metronome):
     gaps = np.diff([b.due for b in passed if b.due >= 22_050])
     assert np.all(np.abs(gaps - 22_050) <= 1)
     assert [b.in_bar for b in passed][-4:] in ([1, 2, 3, 4], [2, 3, 4, 1], [3, 4, 1, 2], [4, 1, 2, 3])
-
-
-def test_what_is_next_is_known_ahead(fmt, metronome):
-    grid = BarGrid(fmt)
-    _passed(grid, metronome([1.0, 1.5, 2.0, 2.5], [1.0]), 1.4)
-    assert grid.next_due() == (fmt.index(1.5), 2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
-from k1edge.k1.contract.parameters import clamp, palette_id, parameter_faults, pattern_fault, transition_fault
+from k1edge.k1.contract.parameters import clamp, palette_id, pattern_fault, transition_fault
 
 tables = st.dictionaries(st.sampled_from([*PARAMETERS, "unknown"]), st.floats(), max_size=24)
 
@@ -18,17 +18,22 @@ def test_the_device_has_46_patterns_33_palettes_and_23_parameters():
     assert (len(set(PATTERNS)), len(set(PALETTES)), len(PARAMETERS)) == (46, 33, 23)
 
 
+def acceptable(name, value):
+    limits = PARAMETERS.get(name)
+    return limits is not None and limits.low <= value <= limits.high and (not limits.integer or value == int(value))
+
+
 @given(tables)
 def test_whatever_is_clamped_is_acceptable(table):
     mended, _ = clamp(table)
-    assert parameter_faults(mended) == []
+    assert all(acceptable(name, value) for name, value in mended.items())
 
 
 @given(tables)
 def test_every_change_is_counted_and_nothing_else(table):
     mended, changed = clamp(table)
-    assert changed == sum(name not in mended or abs(mended[name] - value) > 1e-4 or value != value or bool(
-        parameter_faults({name: value})) for name, value in table.items())  # fmt: skip
+    assert changed == sum(name not in mended or abs(mended[name] - value) > 1e-4 or value != value or not acceptable(
+        name, value) for name, value in table.items())  # fmt: skip
 
 
 @given(tables)
@@ -41,29 +46,8 @@ def test_nan_becomes_the_default():
     assert clamp({"dithering": math.nan, "speed": math.nan}) == ({"dithering": 1.0, "speed": 0.5}, 2)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("speed", 1.01, "0..1"),
-        ("brightness_floor", 0.31, "0..0.3"),
-        ("beat_squash_power", 0.1, "0.2..1"),
-        ("bass_treble_balance", -1.5, "-1..1"),
-        ("audio_sensitivity", 0.0, "0.1..4"),
-        ("frame_min_period_ms", 3.9, "4..20"),
-        ("palette_id", 1.5, "whole number"),
-        ("speed", math.nan, "finite"),
-        ("speed", "fast", "finite number"),
-        ("sped", 0.5, 'did you mean "speed"'),
-    ],
-)
-def test_a_fault_names_the_parameter_and_what_is_allowed(name, value, told):
-    (fault,) = parameter_faults({name: value})
-    assert name in fault
-    assert told in fault
-
-
 def test_every_default_is_in_its_own_range():
-    assert parameter_faults({name: limits.default for name, limits in PARAMETERS.items()}) == []
+    assert all(acceptable(name, limits.default) for name, limits in PARAMETERS.items())
 
 
 def test_names_that_do_not_exist_are_told_with_the_nearest():

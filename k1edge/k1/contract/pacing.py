@@ -23,13 +23,11 @@ class SceneWindow(Generic[T]):
     """Lets one offer pass per window; of those that come meanwhile only the newest survives."""
 
     window_ms: float = SCENE_WINDOW_MS
-    coalesced: int = 0
     _waiting: T | None = None
     _free_at_ms: float = float("-inf")
 
     def offer(self, scene: T, now_ms: float) -> T | None:
         """The scene itself when it may go now, else None: it will be `due` later unless a newer one replaces it."""
-        self.coalesced += self._waiting is not None
         self._waiting = scene
         return self.due(now_ms)
 

@@ -38,11 +38,6 @@ def palette_id(palette: int | str) -> int:
     return folded.index(palette.casefold())
 
 
-def parameter_faults(parameters: Mapping[str, object]) -> list[str]:
-    """Every fault of a parameter table, in its order."""
-    return [fault for name, value in parameters.items() if (fault := _parameter_fault(name, value))]
-
-
 def clamp(parameters: Mapping[str, float]) -> tuple[dict[str, float], int]:
     """What a K1 will accept, and how many values had to be changed or left out to get there.
 
@@ -59,19 +54,6 @@ def clamp(parameters: Mapping[str, float]) -> tuple[dict[str, float], int]:
         changed += number != value
         mended[name] = round(number, DECIMALS)
     return mended, changed
-
-
-def _parameter_fault(name: str, value: object) -> str | None:
-    limits = PARAMETERS.get(name)
-    if limits is None:
-        return _unknown("parameter", name, tuple(PARAMETERS))
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return f"{name} must be a finite number, not {value!r}"
-    if not limits.low <= value <= limits.high:
-        return f"{name} = {value} is outside {limits.low:g}..{limits.high:g}"
-    if limits.integer and value != int(value):
-        return f"{name} = {value} must be a whole number in {limits.low:g}..{limits.high:g}"
-    return None
 
 
 def _within(limits: ParameterRange, value: float) -> float:

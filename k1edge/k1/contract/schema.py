@@ -7,7 +7,6 @@ receives as it may come (keys with a default may be missing).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -79,11 +78,6 @@ def asyncapi() -> dict[str, Any]:
 def text(document: dict[str, Any]) -> str:
     """A document as it is committed and printed."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def schema_hash() -> str:
-    """Twelve characters that change when the contract does."""
-    return hashlib.sha256(text(json_schema()).encode()).hexdigest()[:12]
 
 
 def _address(model: type[Message]) -> str:
