@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterable
@@ -72,3 +73,14 @@ def remove_tree(directory: Path) -> None:
         hidden.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         directory.rmdir()
+
+
+def locked(path: Path) -> int:
+    """A handle that keeps this file, the queue's, from every other process; raises `LibraryError`."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise LibraryError(Code.INTERNAL_ERROR, f"another process works off the queue ({path} is locked)") from None
+    return handle

@@ -7,7 +7,6 @@ when everything stopped is queued again, and its map is stored in the same trans
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -22,7 +21,7 @@ from k1edge.genesis.faults import MapError
 from k1edge.library.admission import MAX_FILE_BYTES, admit, shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import file_sha256, remove_tree
+from k1edge.library.files import file_sha256, locked, remove_tree
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.worker import Failure, Limits, Worker
 
@@ -66,7 +65,7 @@ class Jobs:
     def __init__(self, library: Library, rules: Rules, report: Callable[[dict[str, Any]], None]) -> None:
         """`report` gets a job's description whenever it changes. Raises `LibraryError` when the queue is held already."""
         self._library, self._db, self._rules, self._report = library, library.db, rules, report
-        self._lock = _locked(library.root / "jobs.lock")
+        self._lock = locked(library.root / "jobs.lock")
         self._work = rules.work or library.root / "work"
         remove_tree(self._work)
         self._work.mkdir(parents=True)
@@ -80,11 +79,15 @@ class Jobs:
     def close(self) -> None:
         """Ends the running analysis; its job waits for the next start."""
         if self._worker:
-            self._worker.close()
-            self._worker = None
+            self._stop()
             undone = "UPDATE jobs SET state = 'queued', started_ms = NULL, attempts = attempts - 1 WHERE id = ?"
             self._db.execute(undone, (self._job,))
         os.close(self._lock)
+
+    def _stop(self) -> None:
+        worker, self._worker = self._worker, None
+        worker.close()
+        worker.output.unlink(missing_ok=True)
 
     def _resume(self) -> None:
         """After a power cut: what was being done is to be done, unless it seems to be the cause."""
@@ -124,10 +127,13 @@ class Jobs:
 
     def get(self, job: str) -> dict[str, Any]:
         """One job as it is reported."""
-        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._row(job)
         if row is None:
             raise LibraryError(Code.JOB_NOT_FOUND, f"there is no job {job!r}")
         return self._described(row)
+
+    def _row(self, job: str) -> sqlite3.Row | None:
+        return self._db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
 
     def list(self, state: str | None = None, limit: int = 50, offset: int = 0) -> list[dict[str, Any]]:
         """Jobs: those under way first, then the waiting in their order, then the ended, newest first."""
@@ -165,8 +171,7 @@ class Jobs:
         if self.get(job)["state"] not in ("queued", "processing"):
             raise LibraryError(Code.INVALID_REQUEST, f"{job} has ended already")
         if job == self._job and self._worker:
-            self._worker.close()
-            self._worker = None
+            self._stop()
         self._fail(job, Failure(Code.CANCELLED, "was cancelled"), "")
         return self.get(job)
 
@@ -180,7 +185,10 @@ class Jobs:
             worker.close()
             worker.output.unlink(missing_ok=True)
         elif (self._job, self._worker.stage) != self._told:
-            self._tell(self._job)
+            if self._row(self._job):
+                self._tell(self._job)
+            else:  # its track was purged meanwhile
+                self._stop()
 
     def _start_next(self) -> None:
         first = "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
@@ -219,7 +227,7 @@ class Jobs:
             self._complete(job, song, log)
 
     def _complete(self, job: str, song: Any, log: str) -> None:
-        row = self._db.execute("SELECT track_id, path FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._row(job)
         if row is None:  # its track was purged meanwhile
             return
         path = Path(os.fsdecode(row["path"]))
@@ -232,7 +240,7 @@ class Jobs:
         self._tell(job)
 
     def _fail(self, job: str, failure: Failure, log: str) -> None:
-        row = self._db.execute("SELECT track_id, path FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._row(job)
         if row is None:
             return
         with transaction(self._db):
@@ -245,13 +253,12 @@ class Jobs:
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
         self._db.execute(
-            "UPDATE jobs SET state = ?, code = ?, reason = ?, log = ?, finished_ms = ? WHERE id = ?",
+            "UPDATE jobs SET key = (SELECT max(key) + 1 FROM jobs), state = ?, code = ?, reason = ?, log = ?, finished_ms = ?"
+            " WHERE id = ?",
             (state, *outcome, self._library.now_ms(), job),
         )
-        self._db.execute(
-            "DELETE FROM jobs WHERE state IN ('completed', 'failed') AND key <= (SELECT max(key) FROM jobs) - ?",
-            (KEPT_JOBS,),
-        )
+        ended = "FROM jobs WHERE state IN ('completed', 'failed')"
+        self._db.execute(f"DELETE {ended} AND key <= (SELECT key {ended} ORDER BY key DESC LIMIT 1 OFFSET ?)", (KEPT_JOBS,))
 
     def _tell(self, job: str) -> None:
         described = self.get(job)
@@ -307,13 +314,3 @@ def _hash(path: Path) -> str:
         return file_sha256(path)
     except OSError as fault:
         raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
-
-
-def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise LibraryError(Code.INTERNAL_ERROR, f"another process works off the queue ({path} is locked)") from None
-    return handle

@@ -46,7 +46,7 @@ CREATE TABLE artefacts (
 );
 
 CREATE TABLE jobs (
-    key          INTEGER PRIMARY KEY,           -- order of arrival
+    key          INTEGER PRIMARY KEY,           -- order of arrival; of the ended, of their ends
     id           TEXT NOT NULL UNIQUE,
     track_id     TEXT NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
     path         TEXT NOT NULL,

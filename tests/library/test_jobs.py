@@ -177,6 +177,26 @@ def test_a_track_deleted_during_its_analysis_does_no_harm(queue):
     assert queue.run(job)["state"] == "completed"
 
 
+def test_a_track_purged_during_its_analysis_ends_it(queue):
+    queue.song("hang", "hang")
+    queue.song("ok")
+    job = queue.jobs.submit("hang")
+    queue.until(lambda: queue.jobs.get(job["id"])["state"] == "processing")
+    queue.library.db.execute("DELETE FROM tracks")
+    assert queue.run(queue.jobs.submit("ok"))["state"] == "completed"
+
+
+def test_the_last_that_ended_stay_on_the_list_however_many_wait(queue, monkeypatch):
+    monkeypatch.setattr("k1edge.library.jobs.KEPT_JOBS", 3)
+    names = [f"song {n}" for n in range(6)]
+    for name in names:
+        queue.song(name)
+        queue.jobs.submit(name)
+    queue.until(lambda: not queue.jobs.list("queued") and not queue.jobs.list("processing"))
+    assert [report["file"] for report in queue.reports if report["state"] == "completed"] == names
+    assert [job["file"] for job in queue.jobs.list()] == ["song 5", "song 4", "song 3"]
+
+
 def test_a_queue_is_worked_off_by_one_process_only(queue):
     with pytest.raises(LibraryError, match="another process"):
         Jobs(queue.library, Rules(queue.music, ANALYST), print)
