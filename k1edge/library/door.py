@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Door:
         self._process: subprocess.Popen | None = None
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()
+        self._news: deque[dict[str, Any]] = deque()
         self._failures, self._retry_s = 0, time.monotonic() + delay_s
         self._ending = ""
         self.ready = self._resting = False
@@ -83,30 +85,38 @@ class Door:
                 self._wire.send(json.dumps({"rest": self._resting}).encode())
 
     def heard(self) -> Iterator[dict[str, Any]]:
-        """What the librarian has said since; starts it when there is none."""
+        """What the librarian has said since; starts it when there is none. What is not taken now is there the next time."""
+        while self._news or self._listen():
+            yield self._news.popleft()
+
+    def _listen(self) -> bool:
+        """Whether there is more news."""
         if self._wire is None:
-            yield from self._start()
-            return
-        while True:
+            self._start()
+            return bool(self._news)
+        while not self._news:
             try:
                 said = self._wire.recv(DATAGRAM_BYTES)
             except BlockingIOError:
-                return
+                return False
             except ConnectionError:
                 said = b""
-            if not said:
-                yield from self._lost()
-                return
-            news = json.loads(said)
-            if "ending" in news:
-                self._ending = news["ending"]
-                continue
-            self.ready = self.ready or "ready" in news
-            if "ready" in news:
-                self._failures = 0
-                self._tell_rest()
-            self._asked.discard(news.get("answer"))
-            yield news
+            if said:
+                self._take_in(json.loads(said))
+            else:
+                self._lost()
+        return True
+
+    def _take_in(self, news: dict[str, Any]) -> None:
+        if "ending" in news:
+            self._ending = news["ending"]
+            return
+        if "ready" in news:
+            self.ready = True
+            self._failures = 0
+            self._tell_rest()
+        self._asked.discard(news.get("answer"))
+        self._news.append(news)
 
     def close(self) -> None:
         """Ends the librarian in order: a running analysis waits for the next start."""
@@ -120,7 +130,7 @@ class Door:
             self._wire = self._process = None
         self.ready = False
 
-    def _start(self) -> Iterator[dict[str, Any]]:
+    def _start(self) -> None:
         now_s = time.monotonic()
         if now_s < self._retry_s:
             return
@@ -136,13 +146,13 @@ class Door:
         except OSError as fault:
             ours.close()
             self._failures += 1
-            yield {"lost": f"the librarian cannot be started: {fault.strerror}"}
+            self._news.append({"lost": f"the librarian cannot be started: {fault.strerror}"})
             return
         finally:
             theirs.close()
         self._wire = ours
 
-    def _lost(self) -> Iterator[dict[str, Any]]:
+    def _lost(self) -> None:
         self._wire.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.01)
@@ -151,8 +161,8 @@ class Door:
             self._process.kill()
         self._wire, self.ready = None, False
         self._failures += 1
-        for number in sorted(self._asked):
-            yield {"answer": number, "result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
+        again = {"result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
+        self._news.extend({"answer": number} | again for number in sorted(self._asked))
+        self._news.append({"lost": self._ending or f"the librarian ended with {status}"})
         self._asked.clear()
-        reason, self._ending = self._ending or f"the librarian ended with {status}", ""
-        yield {"lost": reason}
+        self._ending = ""

@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 
 import pytest
 
 from k1edge.config import LibrarySettings
 from k1edge.library.door import Door
+from tests.brokers import eventually
 from tests.library.queue_process import ANALYST
 
 PATIENCE_S = 30.0
@@ -117,6 +119,17 @@ def test_a_librarian_that_cannot_live_is_not_started_in_a_frenzy(tmp_path):
     (lost,) = [news["lost"] for news in visitor.said if "lost" in news]
     assert lost.startswith(f"{tmp_path / 'library'}: ") and "must be able to write to" in lost
     visitor.door.close()
+
+
+def test_every_open_question_is_answered_and_the_loss_told_however_little_is_heard_at_once(visitor):
+    visitor.until(lambda: visitor.door.ready)
+    os.kill(visitor.door._process.pid, signal.SIGSTOP)
+    for number in (77, 78, 79):
+        assert visitor.door.ask(number, "track.list", {}, "ana")
+    os.kill(visitor.door._process.pid, signal.SIGKILL)
+    heard: list[dict] = []
+    eventually(lambda: heard.extend(islice(visitor.door.heard(), 1)) or any("lost" in news for news in heard))
+    assert [(news["answer"], news["code"]) for news in heard[:-1]] == [(n, "NOT_READY") for n in (77, 78, 79)]
 
 
 def test_a_librarian_that_cannot_write_says_so_without_a_traceback(tmp_path, capfd):
