@@ -112,11 +112,12 @@ class Library:
         )
 
     def add_version(self, track_id: str, song: GenesisMap, reason: str, *, job_id: str | None = None) -> int:
-        """Stores a map as the next and current version; returns its number.
+        """Stores a map as the next version; returns its number.
 
-        A job that already made a version makes no second one.
+        It is the current one from now on, unless that holds what a person put right and it does not. A job that already made
+        a version makes no second one.
         """
-        self.get(track_id, deleted=True)
+        corrected = self.get(track_id, deleted=True)["override"]
         with transaction(self.db):
             made = self.db.execute("SELECT n FROM versions WHERE job_id = ?", (job_id,)).fetchone()
             if made:
@@ -124,7 +125,10 @@ class Library:
             newest = "SELECT coalesce(max(n), 0) + 1 FROM versions WHERE track_id = ?"
             n = self.db.execute(newest, (track_id,)).fetchone()[0]
             self._write_version(track_id, n, song, (reason, job_id))
-            self.make_current(track_id, n, song)
+            if corrected and not _override(song):
+                self.set_status(track_id, "ready")
+            else:
+                self.make_current(track_id, n, song)
         return n
 
     def _write_version(self, track_id: str, n: int, song: GenesisMap, origin: tuple[str, str | None]) -> None:
@@ -144,7 +148,7 @@ class Library:
     def make_current(self, track_id: str, n: int, song: GenesisMap) -> None:
         """Serves this version from now on, and copies what lists show of it."""
         metrics, notes = song.global_metrics, song.layers.annotations
-        override = (notes.model_extra or {}).get("override") if notes else None
+        override = _override(song)
         self.db.execute(
             "UPDATE tracks SET version = ?, status = 'ready', bpm = ?, duration_ms = ?, f_measure = ?, override = ?,"
             " updated_ms = ? WHERE id = ?",
@@ -252,3 +256,9 @@ class Library:
         shutil.move(path, target)  # it may come from another file system
         write_whole(target.with_name(target.name + ".faults.txt"), "\n".join(map(str, faults)).encode())
         return target
+
+
+def _override(song: GenesisMap) -> Any:
+    """Who put its beats right, if somebody did."""
+    notes = song.layers.annotations
+    return (notes.model_extra or {}).get("override") if notes else None

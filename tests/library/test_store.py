@@ -147,6 +147,17 @@ def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(li
     assert library.read(track_id, 1) == song()
 
 
+def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(library):
+    track_id = stored(library)
+    override(library, track_id, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
+    library.set_status(track_id, "processing")
+    assert library.add_version(track_id, song(40), "analysis") == 3
+    track = library.get(track_id)
+    assert (track["version"], track["override"]["by"], track["status"]) == (2, "ana", "ready")
+    promote(library, track_id, 3, by="ana")
+    assert library.add_version(track_id, song(48), "analysis") == library.get(track_id)["version"] == 4
+
+
 def test_single_beats_are_added_moved_and_deleted(library):
     track_id = stored(library)
     ops = [
