@@ -103,7 +103,7 @@ class Jobs:
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
         """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
 
-        A track that waits or is being analysed already keeps its job.
+        A track that waits or is being analysed already keeps its job, which goes no later than it is asked for.
         """
         real = self._rules.admit(path)
         if not 1 <= priority <= 10:
@@ -115,11 +115,10 @@ class Jobs:
             waiting = self._db.execute(
                 "SELECT id FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')", (track.id,)
             ).fetchone()
-            if waiting:
-                return self.get(waiting["id"])
-            job = f"job-{secrets.token_hex(6)}"
+            job = waiting["id"] if waiting else f"job-{secrets.token_hex(6)}"
             self._db.execute(
-                "INSERT INTO jobs (id, track_id, path, state, priority, submitted_ms) VALUES (?, ?, ?, 'queued', ?, ?)",
+                "INSERT INTO jobs (id, track_id, path, state, priority, submitted_ms) VALUES (?, ?, ?, 'queued', ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET priority = max(priority, excluded.priority)",
                 (job, track.id, os.fsencode(real), priority, self._library.now_ms()),
             )
         self._tell(job)

@@ -70,15 +70,17 @@ class Library:
         return int(self._clock() * 1000)
 
     def register(self, facts: TrackFacts) -> dict[str, Any]:
-        """The track of this audio, new (`processing`) or as it was; a deleted one comes back."""
-        now_ms, title = self.now_ms(), facts.title or Path(facts.filename).stem
+        """The track of this audio, new (`processing`) or as it was but for what is told of it; a deleted one comes back."""
+        now_ms, title, tags = self.now_ms(), facts.title or Path(facts.filename).stem, json.dumps(facts.tags)
         with transaction(self.db):
             self.db.execute(
                 "INSERT INTO tracks (id, audio_sha256, filename, title, artist, tags, preset, source, status, created_ms,"
                 " updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'processing', ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET deleted_ms = NULL",
-                (facts.id, facts.audio_sha256, facts.filename, title, facts.artist, json.dumps(facts.tags),
-                 facts.preset, facts.source, now_ms, now_ms),
+                " ON CONFLICT (id) DO UPDATE SET deleted_ms = NULL, title = coalesce(nullif(?, ''), title),"
+                " artist = coalesce(nullif(excluded.artist, ''), artist), tags = coalesce(nullif(excluded.tags, '[]'), tags),"
+                " preset = coalesce(nullif(excluded.preset, 'default'), preset)",
+                (facts.id, facts.audio_sha256, facts.filename, title, facts.artist, tags, facts.preset, facts.source,
+                 now_ms, now_ms, facts.title),
             )  # fmt: skip
             self._index_words(facts.id)
         return self.get(facts.id)

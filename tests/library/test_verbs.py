@@ -123,6 +123,15 @@ def test_an_import_returns_track_and_job(verbs):
     assert code_of(verbs, "job.list", state=3, colour="red") is Code.INVALID_REQUEST
 
 
+def test_what_is_told_of_a_song_that_waits_already_is_taken_in(verbs):
+    waiting = verbs.answer("track.import", {"path": "a.flac", "priority": 3, "tags": ["new"]})
+    verbs.answer("track.import", {"path": "a.flac", "title": "Blue Monday", "artist": "New Order", "priority": 10})
+    assert verbs.answer("track.import", {"path": "a.flac", "priority": 1})["job"] == waiting["job"]
+    assert verbs.answer("job.list", {})["jobs"][0]["priority"] == 10
+    (track,) = verbs.answer("track.list", {"text": "blue new"})["tracks"]
+    assert (track["title"], track["artist"], track["tags"]) == ("Blue Monday", "New Order", ["new"])
+
+
 def test_beats_are_overridden_in_seconds_and_the_old_version_can_be_promoted(verbs):
     beats_s = [0.5 * n + 0.54 for n in range(30)]
     asked = {"track": TRACK, "beats": beats_s, "edited_by": "Zoë", "note": "late"}
