@@ -27,7 +27,7 @@ from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import read_verified, write_whole
 from k1edge.library.search import Page, Query, search, searchable, track_of
 
-MAP_NAME = "track.genesis.json"
+INDEX, MAP_NAME = "library.db", "track.genesis.json"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
 
 
@@ -53,11 +53,11 @@ class Library:
     """The maps of one edge. One process writes; others may read."""
 
     def __init__(
-        self, root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Callable[[], float] = time.time
+        self, root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Callable[[], float] = time.time, index: str = INDEX
     ) -> None:
         """Raises `sqlite3.DatabaseError` when the index is damaged."""
         self.root = root
-        self.db = connect(root / "library.db")
+        self.db = connect(root / index)
         self.limit_bytes = limit_bytes
         self._clock = clock
 
@@ -113,8 +113,10 @@ class Library:
             (self.now_ms(), status, status, track_id),
         )
 
-    def add_version(self, track_id: str, song: GenesisMap, reason: str, *, job_id: str | None = None) -> int:
-        """Stores a map as the next version; returns its number.
+    def add_version(
+        self, track_id: str, song: GenesisMap, reason: str, *, job_id: str | None = None, n: int | None = None
+    ) -> int:
+        """Stores a map as version `n` (default: the next); returns its number.
 
         It is the current one from now on, unless that holds what a person put right and it does not. A job that already made
         a version makes no second one.
@@ -125,7 +127,7 @@ class Library:
             if made:
                 return made["n"]
             newest = "SELECT coalesce(max(n), 0) + 1 FROM versions WHERE track_id = ?"
-            n = self.db.execute(newest, (track_id,)).fetchone()[0]
+            n = n or self.db.execute(newest, (track_id,)).fetchone()[0]
             self._write_version(track_id, n, song, (reason, job_id))
             if corrected and not _override(song):
                 self.set_status(track_id, "ready")

@@ -11,14 +11,15 @@ from typing import Any
 
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
-from k1edge.genesis.faults import MapError
+from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import remove_tree
-from k1edge.library.store import DEFAULT_LIMIT_BYTES, MAP_NAME, Library, TrackFacts
+from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, Library, TrackFacts
 
 UNDO_S = 30.0
 WARN_SHARE = 0.8
+REBUILT = "rebuilt.db"
 AUDIT_ROWS = 10_000
 """Kept; about a year of a busy venue."""
 
@@ -116,31 +117,44 @@ def prune(library: Library) -> list[str]:
 
 
 def open_library(root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Library:
-    """The library below `root`; a damaged index is set aside and built anew from the maps."""
-    try:
-        library = Library(root, limit_bytes)
-        if library.db.execute("PRAGMA quick_check").fetchone()[0] == "ok":
-            return library
-        library.close()
-    except sqlite3.DatabaseError as fault:
-        if isinstance(fault, sqlite3.OperationalError):
-            raise
-    return _rebuilt(root, limit_bytes)
+    """The library below `root`; an index that is damaged or lost is set aside and built anew from the maps."""
+    index = root / INDEX
+    if (index.exists() and index.stat().st_size) or not _maps(root):
+        try:
+            library = Library(root, limit_bytes)
+            if library.db.execute("PRAGMA quick_check").fetchone()[0] == "ok":
+                return library
+            library.close()
+        except sqlite3.DatabaseError as fault:
+            if isinstance(fault, sqlite3.OperationalError):
+                raise
+    _rebuild(root)
+    return Library(root, limit_bytes)
 
 
-def _rebuilt(root: Path, limit_bytes: int) -> Library:
-    aside = root / "quarantine"
-    aside.mkdir(parents=True, exist_ok=True)
-    stamp = (root / "library.db").stat().st_mtime_ns
-    for suffix in ("", "-wal", "-shm"):
-        file = root / f"library.db{suffix}"
-        if file.exists():
-            file.rename(aside / f"{stamp}-{file.name}")
-    library = Library(root, limit_bytes)
-    for path in sorted((root / "maps").glob(f"*/v*/{MAP_NAME}"), key=lambda path: (path.parts[-3], int(path.parts[-2][1:]))):
+def _rebuild(root: Path) -> None:
+    """Beside the old index, and in its place only when it is whole: it may be cut short."""
+    for half in root.glob(f"{REBUILT}*"):
+        half.unlink()
+    library, aside = Library(root, index=REBUILT), root / "quarantine"
+    aside.mkdir(exist_ok=True)
+    for path in _maps(root):
         _adopt(library, path)
-    library.audit("k1edge", "library.rebuild", None, f"the damaged index is in {aside}")
-    return library
+    library.audit("k1edge", "library.rebuild", None, f"what was left of the index is in {aside}")
+    stamp = library.now_ms()
+    library.close()
+    for old in root.glob(f"{INDEX}*"):
+        old.rename(aside / f"{stamp}-{old.name}")
+    (root / REBUILT).rename(root / INDEX)
+
+
+def _maps(root: Path) -> list[Path]:
+    """Every version's, the oldest of a track first."""
+    return sorted((root / "maps").glob(f"*/v*/{MAP_NAME}"), key=lambda path: (path.parts[-3], _version(path)))
+
+
+def _version(path: Path) -> int:
+    return int(path.parent.name[1:])
 
 
 def _adopt(library: Library, path: Path) -> None:
@@ -158,5 +172,8 @@ def _adopt(library: Library, path: Path) -> None:
         tags=tuple(map(str, told.get("tags", ()))),
         source=str(told.get("source", "file")),
     )
+    if path != library.path(facts.id, _version(path)):
+        library.quarantine(path, [MapFault("$.metadata.hashes.audio_sha256", "is that of another track")])
+        return
     library.register(facts)
-    library.add_version(facts.id, song, "import")
+    library.add_version(facts.id, song, "import", n=_version(path))

@@ -2,7 +2,9 @@ import pytest
 
 from k1edge.genesis.document import ENGINE, encode, plain, seal
 from k1edge.genesis.faults import MapError
+from k1edge.library import upkeep
 from k1edge.library.errors import Code, LibraryError
+from k1edge.library.files import remove_tree
 from k1edge.library.revisions import diff, override, promote
 from k1edge.library.search import Query
 from k1edge.library.store import Library, TrackFacts
@@ -257,6 +259,51 @@ def test_a_damaged_index_is_built_anew_from_the_maps(tmp_path):
     assert rebuilt.search(Query(text="uberfahrt")).total == 1
     assert len(list((tmp_path / "quarantine").glob("*.faults.txt"))) == 1
     rebuilt.close()
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """A library's folder with two tracks: the first version of one is a map of other audio, that of the other was pruned."""
+    library = open_library(tmp_path)
+    for n in range(2):
+        document = plain(song())
+        document["metadata"]["hashes"]["audio_sha256"] = facts(n).audio_sha256
+        stored(library, n)
+        library.add_version(facts(n).id, seal(document), "analysis")
+    remove_tree(library.path(facts(1).id, 1).parent)
+    library.close()
+    return tmp_path
+
+
+def versions_in(root) -> list[list[int]]:
+    library = open_library(root)
+    found = [[version["n"] for version in library.versions(facts(n).id)] for n in range(2)]
+    library.close()
+    return found
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+def test_an_index_that_is_lost_is_built_anew_with_the_numbers_that_versions_had(indexed, left):
+    (indexed / "library.db").unlink() if left is None else (indexed / "library.db").write_bytes(left)
+    assert versions_in(indexed) == [[2], [2]]
+    maps = sorted(path.parent.name for path in indexed.glob("maps/*/v*/*.json"))
+    assert maps == ["v2", "v2"], "a map of another track is in quarantine"
+
+
+def test_a_rebuilding_that_is_cut_short_is_begun_again(indexed, monkeypatch):
+    (indexed / "library.db").write_bytes(b"x" * 8192)
+    adopt = upkeep._adopt
+
+    def power_cut(library, path):
+        adopt(library, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(upkeep, "_adopt", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        open_library(indexed)
+    monkeypatch.undo()
+    assert versions_in(indexed) == [[2], [2]]
+    assert not list(indexed.glob("rebuilt*"))
 
 
 def test_a_library_of_a_newer_k1edge_is_left_alone(library):
