@@ -57,7 +57,7 @@ class Door:
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()
         self._news: deque[dict[str, Any]] = deque()
-        self._failures, self._retry_s = 0, time.monotonic() + delay_s
+        self._failures, self._started_s, self._retry_s = 0, 0.0, time.monotonic() + delay_s
         self._ending = ""
         self.ready = self._resting = False
 
@@ -113,7 +113,6 @@ class Door:
             return
         if "ready" in news:
             self.ready = True
-            self._failures = 0
             self._tell_rest()
         self._asked.discard(news.get("answer"))
         self._news.append(news)
@@ -134,7 +133,7 @@ class Door:
         now_s = time.monotonic()
         if now_s < self._retry_s:
             return
-        self._retry_s = now_s + AGAIN_S[min(self._failures, len(AGAIN_S) - 1)]
+        self._started_s, self._retry_s = now_s, now_s + AGAIN_S[min(self._failures, len(AGAIN_S) - 1)]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
@@ -160,7 +159,8 @@ class Door:
         if status is None:
             self._process.kill()
         self._wire, self.ready = None, False
-        self._failures += 1
+        lived_s = time.monotonic() - self._started_s
+        self._failures = self._failures + 1 if lived_s < AGAIN_S[-1] else 1
         again = {"result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
         self._news.extend({"answer": number} | again for number in sorted(self._asked))
         self._news.append({"lost": self._ending or f"the librarian ended with {status}"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ HEARD_SUFFIX = ".k1heard"
 """Of what was heard on the line: removed once its map is safe."""
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
+ROOM_BYTES = 10_000_000
+"""Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
 KEPT_JOBS = 1_000
 """Ended ones that stay on the list."""
 
@@ -72,6 +75,7 @@ class Jobs:
         self._worker: Worker | None = None
         self.resting = False
         """Nothing further begins; what runs ends."""
+        self._cramped = False
         self._job = ""
         self._told: tuple[str, str] = ("", "")
         self._resume()
@@ -80,8 +84,8 @@ class Jobs:
         """Ends the running analysis; its job waits for the next start."""
         if self._worker:
             self._stop()
-            undone = "UPDATE jobs SET state = 'queued', started_ms = NULL, attempts = attempts - 1 WHERE id = ?"
-            self._db.execute(undone, (self._job,))
+            undone = "UPDATE jobs SET state = 'queued', started_ms = NULL, attempts = attempts - 1"
+            self._db.execute(f"{undone} WHERE id = ? AND state = 'processing'", (self._job,))
         os.close(self._lock)
 
     def _stop(self) -> None:
@@ -91,14 +95,11 @@ class Jobs:
 
     def _resume(self) -> None:
         """After a power cut: what was being done is to be done, unless it seems to be the cause."""
-        with transaction(self._db):
-            reason = f"was being analysed {MOST_ATTEMPTS} times when everything stopped"
-            self._db.execute(
-                "UPDATE jobs SET state = 'failed', code = ?, reason = ?, finished_ms = ?"
-                " WHERE state = 'processing' AND attempts >= ?",
-                (Code.ANALYSIS_FAILED, reason, self._library.now_ms(), MOST_ATTEMPTS),
-            )
-            self._db.execute("UPDATE jobs SET state = 'queued', started_ms = NULL WHERE state = 'processing'")
+        given_up = Failure(Code.ANALYSIS_FAILED, f"was being analysed {MOST_ATTEMPTS} times when everything stopped")
+        interrupted = "SELECT id FROM jobs WHERE state = 'processing' AND attempts >= ?"
+        for row in self._db.execute(interrupted, (MOST_ATTEMPTS,)).fetchall():
+            self._fail(row["id"], given_up, "")
+        self._db.execute("UPDATE jobs SET state = 'queued', started_ms = NULL WHERE state = 'processing'")
 
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
         """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
@@ -179,10 +180,8 @@ class Jobs:
         if self._worker is None:
             self._start_next()
         elif self._worker.poll():
-            worker, self._worker = self._worker, None
-            self._end(worker)
-            worker.close()
-            worker.output.unlink(missing_ok=True)
+            self._end(self._worker)
+            self._stop()
         elif (self._job, self._worker.stage) != self._told:
             if self._row(self._job):
                 self._tell(self._job)
@@ -192,14 +191,11 @@ class Jobs:
     def _start_next(self) -> None:
         first = "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
         row = None if self.resting else self._db.execute(first).fetchone()
-        if row is None:
+        if row is None or not self._has_room(row["id"]):
             return
         job, path = row["id"], Path(os.fsdecode(row["path"]))
-        with transaction(self._db):
-            self._db.execute(
-                "UPDATE jobs SET state = 'processing', attempts = attempts + 1, started_ms = ? WHERE id = ?",
-                (self._library.now_ms(), job),
-            )
+        begun = "UPDATE jobs SET state = 'processing', attempts = attempts + 1, started_ms = ? WHERE id = ?"
+        self._db.execute(begun, (self._library.now_ms(), job))
         try:
             # Once more: it may have been replaced while it waited.
             real = self._rules.admit(path)
@@ -209,6 +205,13 @@ class Jobs:
         self._job = job
         self._worker = Worker(self._rules.command, real, self._work / f"{job}.json", self._rules.limits)
         self._tell(job)
+
+    def _has_room(self, first: str) -> bool:
+        """Whether a map could be stored; if not, the first job says what it waits for."""
+        before, self._cramped = self._cramped, shutil.disk_usage(self._library.root).free < ROOM_BYTES
+        if self._cramped and not before:
+            self._tell(first)
+        return not self._cramped
 
     def _end(self, worker: Worker) -> None:
         job, log = self._job, "\n".join(worker.log)
@@ -266,7 +269,8 @@ class Jobs:
 
     def _described(self, row: sqlite3.Row) -> dict[str, Any]:
         running = self._worker if row["id"] == self._job and row["state"] == "processing" else None
-        ended = {"queued": "waiting", "processing": "starting"}.get(row["state"], row["state"])
+        waiting = "no room on the disk" if self._cramped else "waiting"
+        ended = {"queued": waiting, "processing": "starting"}.get(row["state"], row["state"])
         position = self._position(row) if row["state"] == "queued" else 0
         return {
             "id": row["id"],

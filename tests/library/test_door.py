@@ -121,6 +121,15 @@ def test_a_librarian_that_cannot_live_is_not_started_in_a_frenzy(tmp_path):
     visitor.door.close()
 
 
+def test_a_librarian_that_dies_soon_after_it_opens_is_waited_for_longer_each_time(visitor, monkeypatch):
+    monkeypatch.setattr("k1edge.library.door.AGAIN_S", (0.0, 0.0, 600.0))
+    for deaths in (1, 2, 3):
+        visitor.until(lambda: visitor.door.ready)
+        os.kill(visitor.door._process.pid, signal.SIGKILL)
+        visitor.until(lambda deaths=deaths: sum("lost" in news for news in visitor.said) == deaths)
+    assert not list(visitor.door.heard()) and visitor.door._wire is None
+
+
 def test_every_open_question_is_answered_and_the_loss_told_however_little_is_heard_at_once(visitor):
     visitor.until(lambda: visitor.door.ready)
     os.kill(visitor.door._process.pid, signal.SIGSTOP)

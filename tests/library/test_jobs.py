@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import signal
@@ -219,7 +220,36 @@ def test_a_song_that_takes_everything_down_is_given_up_in_the_end(tmp_path):
         queue = Queue(tmp_path)
     assert queue.jobs.get(job["id"])["code"] == Code.ANALYSIS_FAILED
     assert f"{MOST_ATTEMPTS} times" in queue.jobs.get(job["id"])["reason"]
+    assert queue.library.get(job["track_id"])["status"] == "failed"
     queue.close()
+
+
+def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
+    queue = Queue(tmp_path)
+    queue.song("ok")
+    job = queue.jobs.submit("ok")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(queue.library, "add_version", full)
+    with pytest.raises(OSError, match="No space"):
+        queue.run(job)
+    queue.close()
+    queue = Queue(tmp_path)
+    assert (queue.jobs.get(job["id"])["state"], queue.jobs.get(job["id"])["attempts"]) == ("queued", 0)
+    queue.close()
+
+
+def test_nothing_is_analysed_while_there_is_no_room_for_its_map(queue, monkeypatch):
+    monkeypatch.setattr("k1edge.library.jobs.ROOM_BYTES", 1 << 62)
+    queue.song("ok")
+    job = queue.jobs.submit("ok")
+    for _ in range(3):
+        queue.jobs.step()
+    assert [report["stage"] for report in queue.reports] == ["waiting", "no room on the disk"]
+    monkeypatch.undo()
+    assert queue.run(job)["state"] == "completed"
 
 
 def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue):
