@@ -1,7 +1,8 @@
 """The drop folder: a file put there is queued once it has stopped growing.
 
 Consumes a directory, emits jobs. Looks when told to; remembers what it has queued or refused, so that a restart repeats
-nothing, and sees a replaced file as a new one. What was taken away it forgets.
+nothing, and sees a replaced file as a new one. What was taken away it forgets. What was heard on the line it removes when its
+job has ended, however it did: the folder may be in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from k1edge.library.admission import shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import LibraryError
-from k1edge.library.jobs import Jobs
+from k1edge.library.jobs import HEARD_SUFFIX, Jobs
 from k1edge.library.store import Library
 
 BATCH_PRIORITY = 3
@@ -41,6 +42,8 @@ class Inbox:
         for name in settled:
             if not self._is_known(name, stamps[name]):
                 self._take(name, stamps[name])
+            elif name.endswith(HEARD_SUFFIX) and not self._jobs.waits(self._folder / name):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _is_known(self, name: str, stamp: str) -> bool:
         known = self._db.execute("SELECT stamp FROM inbox WHERE name = ?", (os.fsencode(name),)).fetchone()

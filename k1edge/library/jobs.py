@@ -32,7 +32,7 @@ MOST_ATTEMPTS = 10
 """A file that takes the whole process down with it does so no more often than this; power cuts hit the innocent, too."""
 ETA_JOBS = 10
 HEARD_SUFFIX = ".k1heard"
-"""Of what was heard on the line: removed once its map is safe."""
+"""Of what was heard on the line: the inbox keeps it while it waits for its map."""
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
 ROOM_BYTES = 10_000_000
@@ -152,6 +152,11 @@ class Jobs:
         queued = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
         return {"active": int(self._worker is not None), "workers": 1, "queued": queued}
 
+    def waits(self, path: Path) -> bool:
+        """Whether this file is yet to be analysed, or is being."""
+        unended = "SELECT 1 FROM jobs WHERE path = ? AND state IN ('queued', 'processing')"
+        return self._db.execute(unended, (os.fsencode(path.resolve()),)).fetchone() is not None
+
     def retry(self, job: str) -> dict[str, Any]:
         """Queues a failed job again."""
         if self.get(job)["state"] != "failed":
@@ -232,13 +237,10 @@ class Jobs:
         row = self._row(job)
         if row is None:  # its track was purged meanwhile
             return
-        path = Path(os.fsdecode(row["path"]))
-        heard = path.suffix == HEARD_SUFFIX
+        heard = Path(os.fsdecode(row["path"])).suffix == HEARD_SUFFIX
         with transaction(self._db):
             self._library.add_version(row["track_id"], song, "live" if heard else "analysis", job_id=job)
             self._ended(job, "completed", (None, None, log))
-        if heard:
-            path.unlink(missing_ok=True)
         self._tell(job)
 
     def _fail(self, job: str, failure: Failure, log: str) -> None:
@@ -248,9 +250,6 @@ class Jobs:
         with transaction(self._db):
             self._ended(job, "failed", (failure.code, failure.reason, log))
             self._library.set_status(row["track_id"], "failed")
-        path = Path(os.fsdecode(row["path"]))
-        if path.suffix == HEARD_SUFFIX and failure.code is Code.NO_MUSIC:
-            path.unlink(missing_ok=True)
         self._tell(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:

@@ -78,7 +78,7 @@ def test_what_was_heard_waits_in_memory_and_becomes_a_map_there(tmp_path, monkey
         song = tmp_path / "run" / "heard" / "heard-1.k1heard"
         song.write_bytes(b"fLaC ok")
         visitor.until(lambda: any(news.get("job", {}).get("state") == "completed" for news in visitor.said))
-        assert not song.exists()
+        visitor.until(lambda: not song.exists())
         assert not list((tmp_path / "music" / "inbox").iterdir())
         assert (tmp_path / "run" / "work").is_dir() and not (tmp_path / "library" / "work").exists(), "drafted in memory, too"
         refused = visitor.ask("track.import", path="/etc/passwd")

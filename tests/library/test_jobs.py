@@ -270,6 +270,23 @@ def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue):
     assert len(queue.jobs.list()) == 1 and not refused
 
 
+@pytest.mark.parametrize("words", ["ok", "silence", "exit 1", "purged", "refused"])
+def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    heard = queue.song("inbox/heard-1.k1heard", words)
+    if words == "refused":
+        heard.write_text("too large, say")
+    for _ in range(2):
+        inbox.look()
+    assert heard.exists()
+    if words == "purged":
+        queue.library.db.execute("DELETE FROM tracks")
+    queue.until(lambda: not queue.jobs.list("queued") and not queue.jobs.list("processing"))
+    kept = queue.song("inbox/heard-2.flac", words)
+    inbox.look()
+    assert not heard.exists() and kept.exists()
+
+
 def test_the_inbox_says_once_what_it_refuses(queue):
     refused: list[dict] = []
     inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
