@@ -22,7 +22,7 @@ from k1edge.beat.observation import Heard
 from k1edge.errand import Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 from k1edge.library.files import write_whole
-from k1edge.library.jobs import HEARD_SUFFIX
+from k1edge.library.rules import HEARD_SUFFIX
 
 SHORTEST_S, FEWEST_BEATS = 45.0, 60
 """Less is a jingle, a sound check, an announcement."""

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from k1edge.analysis import job
 from k1edge.audio.synth import four_on_the_floor
+from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from tests.brokers import eventually
@@ -122,6 +125,21 @@ def test_a_directory_without_songs_is_said(tmp_path):
 
 def children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_path, monkeypatch):
+    song = tmp_path / "song.flac"
+    shutil.copy(music / "deep" / "曲.flac", song)
+    listen = job.listen
+
+    def replaced(*args):
+        recording = listen(*args)
+        shutil.copy(music / "песня один.wav", song)
+        return recording
+
+    monkeypatch.setattr(job, "listen", replaced)
+    with pytest.raises(job.Refused, match="replaced by another file"):
+        job.file_to_map(song, Settings(), lambda stage, share: None)
 
 
 def test_an_interrupt_ends_the_workers_and_leaves_no_half_map(music, tmp_path):

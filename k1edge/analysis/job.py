@@ -43,9 +43,12 @@ def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any)
     """The map of a sound file; raises `Refused`."""
     progress("opening", 0.0)
     try:
+        audio_sha256 = file_sha256(path)
         recording, rate_hz, kind = _recording(path, settings, progress)
+        if file_sha256(path) != audio_sha256:
+            raise Refused(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        origin = Origin(shown(path), file_sha256(path), now, rate_hz, source=kind, **told)
+        origin = Origin(shown(path), audio_sha256, now, rate_hz, source=kind, **told)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
     except AudioError as fault:
         raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault.reason}; {fault.remedy}") from None

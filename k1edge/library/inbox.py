@@ -15,7 +15,8 @@ from typing import Any
 from k1edge.library.admission import shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import LibraryError
-from k1edge.library.jobs import HEARD_SUFFIX, Jobs
+from k1edge.library.jobs import Jobs
+from k1edge.library.rules import HEARD_SUFFIX
 from k1edge.library.store import Library
 
 BATCH_PRIORITY = 3

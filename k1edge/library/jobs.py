@@ -12,54 +12,31 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from k1edge.genesis.faults import MapError
-from k1edge.library.admission import MAX_FILE_BYTES, admit, shown
+from k1edge.library.admission import shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import file_sha256, locked, remove_tree
+from k1edge.library.rules import HEARD_SUFFIX, Rules
 from k1edge.library.store import Library, TrackFacts
-from k1edge.library.worker import Failure, Limits, Worker
+from k1edge.library.worker import Failure, Worker
 
 DEFAULT_PRIORITY = 5
 """1..10; the highest goes first, of equals the oldest, and what was interrupted before waits behind them."""
 MOST_ATTEMPTS = 10
 """A file that takes the whole process down with it does so no more often than this; power cuts hit the innocent, too."""
 ETA_JOBS = 10
-HEARD_SUFFIX = ".k1heard"
-"""Of what was heard on the line: the inbox keeps it while it waits for its map."""
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
 ROOM_BYTES = 10_000_000
 """Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
 KEPT_JOBS = 1_000
 """Ended ones that stay on the list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What may be queued and how it is worked off."""
-
-    folder: Path
-    """Nothing outside is ever opened."""
-    command: list[str]
-    """The analysis, to which the song and `--job OUTPUT` are appended."""
-    max_file_bytes: int = MAX_FILE_BYTES
-    limits: Limits = field(default_factory=Limits)
-    heard: Path | None = None
-    """Besides: where the edge keeps what it heard on its line."""
-    work: Path | None = None
-    """Where a map is drafted; None = beside the maps."""
-
-    def admit(self, path: str | Path) -> Path:
-        """The real path of a file that may be analysed. Raises `LibraryError`."""
-        heard = self.heard and Path(path).is_relative_to(self.heard)
-        return admit(path, self.heard if heard else self.folder, self.max_file_bytes)
 
 
 class Jobs:
@@ -236,6 +213,9 @@ class Jobs:
     def _complete(self, job: str, song: Any, log: str) -> None:
         row = self._row(job)
         if row is None:  # its track was purged meanwhile
+            return
+        if not song.metadata.hashes.audio_sha256.startswith(row["track_id"]):
+            self._fail(job, Failure(Code.FILE_NOT_FOUND, "was replaced by another file while it waited"), log)
             return
         heard = Path(os.fsdecode(row["path"])).suffix == HEARD_SUFFIX
         with transaction(self._db):

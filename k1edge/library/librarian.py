@@ -24,7 +24,8 @@ from k1edge.genesis.codec import Document
 from k1edge.library import upkeep
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
-from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.jobs import Jobs
+from k1edge.library.rules import Rules
 from k1edge.library.verbs import Verbs
 from k1edge.library.worker import Limits
 

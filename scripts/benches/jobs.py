@@ -21,7 +21,8 @@ import soundfile
 
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.library.errors import LibraryError
-from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.jobs import Jobs
+from k1edge.library.rules import Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from k1edge.library.errors import LibraryError
-from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.jobs import Jobs
+from k1edge.library.rules import Rules
 from k1edge.library.store import Library
 
 ANALYST = [sys.executable, "-S", str(Path(__file__).with_name("analyst.py"))]

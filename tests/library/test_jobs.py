@@ -11,7 +11,8 @@ import pytest
 
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
-from k1edge.library.jobs import MOST_ATTEMPTS, Jobs, Rules
+from k1edge.library.jobs import MOST_ATTEMPTS, Jobs
+from k1edge.library.rules import Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 from k1edge.library.upkeep import delete
@@ -168,6 +169,17 @@ def test_a_song_deleted_or_replaced_while_it_waits_fails_by_name(queue):
     (queue.music / "swapped").write_text("not sound")
     assert queue.run(gone)["code"] == Code.FILE_NOT_FOUND
     assert queue.run(swapped)["code"] == Code.INVALID_FILE_FORMAT
+
+
+def test_the_map_of_another_song_is_not_stored_under_the_track_that_waited(queue):
+    queue.song("b")
+    waited = queue.jobs.submit("b")
+    queue.song("b", "ok, but another song")
+    ended = queue.run(waited)
+    assert (ended["code"], "replaced by another file" in ended["reason"]) == (Code.FILE_NOT_FOUND, True)
+    replaced = queue.run(queue.jobs.submit("b"))
+    assert replaced["state"] == "completed"
+    assert [track["id"] for track in queue.library.search(Query(status="ready")).tracks] == [replaced["track_id"]]
 
 
 def test_a_track_deleted_during_its_analysis_does_no_harm(queue):

@@ -4,7 +4,8 @@ import pytest
 
 from k1edge.genesis.document import ENGINE, seal
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.jobs import Jobs, Rules
+from k1edge.library.jobs import Jobs
+from k1edge.library.rules import Rules
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.upkeep import UNDO_S, prune, sweep
 from k1edge.library.verbs import KEPT_BYTES, REPLY_BYTES, Verbs
