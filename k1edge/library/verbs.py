@@ -74,7 +74,7 @@ class Verbs:
             raise LibraryError(Code.INVALID_REQUEST, f"the library has no verb {verb!r}")
         try:
             return self._verbs[verb](caller=caller or "anonymous", **args)
-        except TypeError as fault:
+        except (TypeError, OverflowError) as fault:
             raise LibraryError(Code.INVALID_REQUEST, f"{verb}: {fault}") from None
         except MapError as error:
             raise LibraryError(Code.INVALID_REQUEST, "; ".join(map(str, error.faults[:3]))) from None
@@ -223,7 +223,7 @@ class Verbs:
     def _log_tail(self, caller: str, job: str | None = None, track: str | None = None, limit: int = 50) -> Document:
         if job is not None:
             return {"job": job, "lines": self._jobs.get(job)["log_tail"]}
-        return {"entries": self._library.history(track, min(limit, 200))}
+        return {"entries": _fitting(self._library.history(track, min(limit, 200)))}
 
 
 def _fitting(rows: list[Document]) -> list[Document]:

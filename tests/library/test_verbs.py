@@ -110,6 +110,9 @@ def test_no_answer_is_longer_than_a_message(verbs):
     listed = verbs.answer("track.list", {"limit": 200})
     assert listed["total"] == 401 and 100 < listed["returned"] < 200
     assert len(json.dumps(listed)) < REPLY_BYTES * 1.05
+    for _ in range(200):
+        verbs.library.audit("x" * 64, "track.import", TRACK, "x" * 900)
+    assert len(json.dumps(verbs.answer("log.tail", {"limit": 200}))) < REPLY_BYTES
 
 
 def test_an_import_returns_track_and_job(verbs):
@@ -172,6 +175,8 @@ def test_artefacts_and_bundles_carry_their_hash(verbs):
         ("track.get", {}, Code.INVALID_REQUEST),
         ("job.retry", {"job": "job-0"}, Code.JOB_NOT_FOUND),
         ("track.paint", {}, Code.INVALID_REQUEST),
+        ("beats.override", {"track": TRACK, "ops": [{"op": "add", "at_ms": 10**400}]}, Code.INVALID_REQUEST),
+        ("beats.override", {"track": TRACK, "ops": [{"op": "delete", "at_ms": 10**400}]}, Code.INVALID_REQUEST),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_its_code(verbs, verb, args, code):
