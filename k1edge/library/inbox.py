@@ -8,6 +8,7 @@ job has ended, however it did: the folder may be in memory.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from k1edge.library.store import Library
 
 BATCH_PRIORITY = 3
 """Behind what a person asked for."""
+LOOK_S = 0.2
+"""After which no further file is read: nobody is answered meanwhile. One of 50 MB takes half a second."""
 
 
 class Inbox:
@@ -33,16 +36,19 @@ class Inbox:
         folder.mkdir(parents=True, exist_ok=True)
 
     def look(self) -> None:
-        """Queues what has not changed since the last look."""
+        """Queues what has not changed since the last look, as much of it as there is time for."""
         stamps = {entry.name: _stamp(entry) for entry in os.scandir(self._folder) if not entry.name.startswith(".")}
         settled = [name for name, stamp in stamps.items() if stamp and self._seen.get(name) == stamp]
         gone = self._seen.keys() - stamps.keys()
         self._seen = stamps
         if gone:
             self._db.executemany("DELETE FROM inbox WHERE name = ?", [(os.fsencode(name),) for name in gone])
+        over_s = time.monotonic() + LOOK_S
         for name in settled:
             if not self._is_known(name, stamps[name]):
                 self._take(name, stamps[name])
+                if time.monotonic() >= over_s:
+                    return
             elif name.endswith(HEARD_SUFFIX) and not self._jobs.waits(self._folder / name):
                 (self._folder / name).unlink(missing_ok=True)
 

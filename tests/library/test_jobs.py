@@ -299,6 +299,18 @@ def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
     assert not heard.exists() and kept.exists()
 
 
+def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeypatch):
+    monkeypatch.setattr("k1edge.library.inbox.LOOK_S", 0.0)
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    for name in "abc":
+        queue.song(f"inbox/{name}")
+    queued = []
+    for _ in range(5):
+        inbox.look()
+        queued.append(len(queue.jobs.list()))
+    assert queued == [0, 1, 2, 3, 3]
+
+
 def test_the_inbox_says_once_what_it_refuses(queue):
     refused: list[dict] = []
     inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
