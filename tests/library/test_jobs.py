@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -309,6 +310,25 @@ def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeyp
         inbox.look()
         queued.append(len(queue.jobs.list()))
     assert queued == [0, 1, 2, 3, 3]
+
+
+def test_the_inbox_takes_a_file_once_it_may_be_read(request):
+    # pytest's own folders can be entered by their owner alone.
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        queue, refused = Queue(Path(name)), []
+        inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+        queue.song("inbox/song").chmod(0)
+        request.getfixturevalue("unprivileged")
+        for _ in range(3):
+            inbox.look()
+        os.seteuid(os.getuid())
+        assert [item["code"] for item in refused] == [Code.FILE_NOT_FOUND] and not queue.jobs.list()
+        (queue.music / "inbox/song").chmod(0o644)
+        for _ in range(2):
+            inbox.look()
+        assert len(queue.jobs.list()) == len(refused) == 1
+        queue.close()
 
 
 def test_the_inbox_says_once_what_it_refuses(queue):
