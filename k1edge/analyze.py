@@ -43,6 +43,8 @@ class Song:
 
     path: Path
     output: Path
+    picture: Path
+    """Its name among those of several songs."""
     state: str = "queued"
     """queued, processing, completed, skipped or failed."""
     failure: Failure | None = None
@@ -104,8 +106,8 @@ def main(args: argparse.Namespace) -> int:
         print("k1edge analyze: there is no sound file in there", file=sys.stderr)
         return EXIT_FAILED
     args.many = len(songs) > 1
-    if args.plot and not importlib.util.find_spec("PIL"):
-        print("k1edge analyze: --plot needs Pillow: pip install 'k1edge[picture]'", file=sys.stderr)
+    if problem := _plot_fault(args) or _clash(songs, args):
+        print(f"k1edge analyze: {problem}", file=sys.stderr)
         return EXIT_USAGE
     show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
     # Asked for between songs: an exception that comes anywhere is lost where Python can only ignore it.
@@ -148,7 +150,32 @@ def _songs(given: list[Path], output: Path | None) -> Iterator[Song]:
             seen.add(file)
             within = file.relative_to(path).parent if path.is_dir() else Path()
             folder = output / within if output else file.parent
-            yield Song(file, folder / f"{file.name}{SUFFIX}")
+            yield Song(file, folder / f"{file.name}{SUFFIX}", within / f"{file.name}.png")
+
+
+def _plot_fault(args: argparse.Namespace) -> str:
+    """Why nothing could be drawn, told before minutes are spent on it; '' when nothing is known against it."""
+    if not args.plot:
+        return ""
+    if not importlib.util.find_spec("PIL"):
+        return "--plot needs Pillow: pip install 'k1edge[picture]'"
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(args.plot.suffix.lower())
+    if args.many or args.plot.is_dir() or kind in Image.SAVE:
+        return ""
+    return f"--plot {args.plot}: a picture's name ends in .png; a directory must be there already"
+
+
+def _clash(songs: list[Song], args: argparse.Namespace) -> str:
+    """Which songs would be written to one file; '' when each has its own."""
+    first: dict[Path, Song] = {}
+    for song in songs:
+        for place in (song.output, *([args.plot / song.picture] if args.plot and args.many else [])):
+            other = first.setdefault(place, song)
+            if other is not song:
+                return f"{other.path} and {song.path} would both become {place}: analyse them into different directories"
+    return ""
 
 
 def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, interrupted: threading.Event) -> None:
@@ -203,7 +230,7 @@ def _finish(song: Song, state: str, args: argparse.Namespace, show: Bars | Lines
     if args.plot and song.map:
         from k1edge.plot import draw
 
-        target = args.plot / f"{song.path.name}.png" if args.many or args.plot.is_dir() else args.plot
+        target = args.plot / song.picture if args.many or args.plot.is_dir() else args.plot
         target.parent.mkdir(parents=True, exist_ok=True)
         draw(song.map, song.path.stem).save(target, optimize=True)
     if args.json:

@@ -119,6 +119,26 @@ def test_several_songs_are_drawn_into_a_folder(first_run, music, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{name}.png" for name in drawn}
 
 
+def test_songs_of_one_name_keep_their_pictures_and_maps_apart_or_are_refused(first_run, music, tmp_path):
+    _, maps = first_run
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(music / "deep" / "曲.flac", tmp_path / name)
+        shutil.copy(maps / "deep" / "曲.flac.genesis.json", tmp_path / name)
+    assert analyze(tmp_path, "--plot", tmp_path / "all").returncode == 0
+    assert sorted(path.parent.name for path in (tmp_path / "all").glob("*/曲.flac.png")) == ["a", "b"]
+    for option, target in (("--plot", "曲.flac.png"), ("--output", "曲.flac.genesis.json")):
+        done = analyze(tmp_path / "a", tmp_path / "b", option, tmp_path / "one")
+        assert done.returncode == 2 and f"would both become {tmp_path / 'one' / target}" in done.stderr
+        assert not (tmp_path / "one").exists()
+
+
+def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path):
+    done = analyze(music / "deep" / "曲.flac", "-o", tmp_path / "maps", "--plot", tmp_path / "song.foo")
+    assert (done.returncode, (tmp_path / "maps").exists()) == (2, False)
+    assert done.stderr.startswith(f"k1edge analyze: --plot {tmp_path / 'song.foo'}: a picture's name ends in .png")
+
+
 def test_a_directory_without_songs_is_said(tmp_path):
     assert analyze(tmp_path).returncode == 1
 
