@@ -55,14 +55,14 @@ class Song:
 
     def report(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        common = {"file": os.fspath(self.path), "state": self.state}
+        common = {"file": _text(self.path), "state": self.state}
         if self.failure:
             return common | {"code": self.failure.code, "reason": self.failure.reason}
         if not self.map:
             return common
         metrics, notes = self.map.global_metrics, self.map.layers.annotations
         return common | {
-            "map": os.fspath(self.output),
+            "map": _text(self.output),
             "duration_ms": metrics.duration_ms,
             "bpm": metrics.bpm,
             "beats": len(self.map.layers.rhythm.beat_grid_ms),
@@ -193,6 +193,11 @@ def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, i
             running.remove(song)
             _end(song, args, show)
         show.update(songs)
+
+
+def _text(path: Path) -> str:
+    """For every reader, even where the name is not valid UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _is_done(song: Song) -> bool:

@@ -133,6 +133,13 @@ def test_songs_of_one_name_keep_their_pictures_and_maps_apart_or_are_refused(fir
         assert not (tmp_path / "one").exists()
 
 
+def test_a_name_that_is_not_utf_8_is_analysed_drawn_and_told_in_utf_8(music, tmp_path):
+    shutil.copy(music / "deep" / "曲.flac", tmp_path / os.fsdecode(b"caf\xe9.flac"))
+    done = analyze(tmp_path, "--json", "--plot", tmp_path / "song.png")
+    assert (done.returncode, (tmp_path / "song.png").exists()) == (0, True)
+    assert reports(done)["caf\ufffd.flac"]["state"] == "completed"
+
+
 def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path):
     done = analyze(music / "deep" / "曲.flac", "-o", tmp_path / "maps", "--plot", tmp_path / "song.foo")
     assert (done.returncode, (tmp_path / "maps").exists()) == (2, False)

@@ -6,6 +6,7 @@ otherwise resampled once, here. Samples that are not finite become silence, so t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,8 +64,8 @@ class FileSource:
             raise AudioError(str(path), "is not a file", f"give one {FORMATS} file")
         if not path.stat().st_size:
             raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
-        # Opened here too: the library does not tell what it is refused.
-        file = M4aFile(path) if is_m4a(path) else soundfile.SoundFile(path)
+        # Opened here too: the library does not tell what it is refused. As bytes, since names need not be UTF-8.
+        file = M4aFile(path) if is_m4a(path) else soundfile.SoundFile(os.fsencode(path))
         if not file.frames:
             raise AudioError(str(path), "holds no audio", "record it again")
         if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:

@@ -53,6 +53,12 @@ def test_compressed_files_sound_like_what_was_written(tmp_path, music, ending):
     assert np.corrcoef(heard, music[: len(heard)])[0, 1] > 0.98
 
 
+def test_a_name_need_not_be_utf_8(tmp_path, music):
+    soundfile.write(tmp_path / "a.wav", music, RATE_HZ)
+    named = (tmp_path / "a.wav").rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    assert len(joined(FileSource(named))) == len(music)
+
+
 def test_stereo_is_mixed_to_the_mean(tmp_path, music):
     soundfile.write(tmp_path / "a.wav", np.column_stack((music, -music)), RATE_HZ, subtype="FLOAT")
     assert np.abs(joined(FileSource(tmp_path / "a.wav"))).max() < 1e-6
