@@ -65,11 +65,17 @@ def _strongest(points: list[Document], stride: int) -> list[Document]:
 def _thinned(document: Document, stride: int) -> Document:
     layers = document["layers"]
     bands = {name: _strongest(layers["frequency"][name], stride) for name in BANDS}
-    return document | {"layers": layers | {"frequency": layers["frequency"] | bands}}
+    thinned = {"frequency": layers["frequency"] | bands}
+    match layers.get("dynamics"):
+        case {"rms_curve": {"at_ms": list(at_ms), "level": list(level)} as curve} as dynamics:
+            # No denser than the bands, which most of the time it is not.
+            each = math.ceil(len(at_ms) / max(map(len, bands.values()))) or 1
+            thinned["dynamics"] = dynamics | {"rms_curve": curve | {"at_ms": at_ms[::each], "level": level[::each]}}
+    return document | {"layers": layers | thinned}
 
 
 def fit(document: Document, max_bytes: int = MAX_BYTES) -> Document:
-    """The v4.0.0 document with its envelopes thinned until its text takes at most `max_bytes`.
+    """The v4.0.0 document with its envelopes and its curve of loudness thinned until its text takes at most `max_bytes`.
 
     Raises `MapError` when it is too large even with one point a band.
     """

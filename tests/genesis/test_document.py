@@ -160,6 +160,22 @@ def test_a_long_song_is_thinned_to_the_limit_and_keeps_its_peaks():
     assert kept == {20.0 * n for n in range(0, 20_000, 997)}
 
 
+@pytest.mark.parametrize(("max_bytes", "whole"), [(1_000_000, True), (100_000, False)])
+def test_the_curve_of_loudness_of_a_long_song_is_thinned_as_soon_as_it_is_denser_than_the_bands(max_bytes, whole):
+    document = song_v4()
+    document["global_metrics"]["duration_ms"] = 400_000.0
+    points = [{"time_ms": 20.0 * n, "intensity": 0.3} for n in range(20_000)]
+    document["layers"]["frequency"] = dict.fromkeys(("bass", "mids", "highs"), points)
+    curve = {"at_ms": [100.0 * n for n in range(4_000)], "level": [n / 4_000 for n in range(4_000)]}
+    document["layers"]["dynamics"] = {"average": 0.1, "rms_curve": curve}
+    song = seal(document, max_bytes=max_bytes)
+    thinned = song.layers.dynamics["rms_curve"]
+    assert len(encode(song)) <= max_bytes and song.layers.dynamics["average"] == 0.1
+    assert (len(thinned["level"]) == 4_000) is whole
+    assert 500 < len(thinned["level"]) <= len(song.layers.frequency.bass)
+    assert thinned["level"] == [at_ms / 400_000 for at_ms in thinned["at_ms"]]
+
+
 def test_a_map_that_is_large_without_its_envelopes_is_refused():
     with pytest.raises(MapError, match="without its envelopes"):
         fit(song_v4(), max_bytes=900)
