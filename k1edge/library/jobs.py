@@ -233,10 +233,12 @@ class Jobs:
         self._tell(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
+        # The clock may have been put right since it began: how long it took is measured by another.
+        took_ms = round(self._worker.age_s * 1000) if self._worker and job == self._job else None
         self._db.execute(
-            "UPDATE jobs SET key = (SELECT max(key) + 1 FROM jobs), state = ?, code = ?, reason = ?, log = ?, finished_ms = ?"
-            " WHERE id = ?",
-            (state, *outcome, self._library.now_ms(), job),
+            "UPDATE jobs SET key = (SELECT max(key) + 1 FROM jobs), state = ?1, code = ?2, reason = ?3, log = ?4,"
+            " finished_ms = ?5, started_ms = coalesce(?5 - ?6, started_ms) WHERE id = ?7",
+            (state, *outcome, self._library.now_ms(), took_ms, job),
         )
         ended = "FROM jobs WHERE state IN ('completed', 'failed')"
         self._db.execute(f"DELETE {ended} AND key <= (SELECT key {ended} ORDER BY key DESC LIMIT 1 OFFSET ?)", (KEPT_JOBS,))
@@ -283,8 +285,8 @@ class Jobs:
             return None
         usual_s = self._db.execute(
             "SELECT coalesce(avg(s), ?) FROM"
-            " (SELECT (finished_ms - started_ms) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
-            " ORDER BY finished_ms DESC LIMIT ?)",
+            " (SELECT max(finished_ms - started_ms, 0) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
+            " ORDER BY key DESC LIMIT ?)",
             (USUAL_S, ETA_JOBS),
         ).fetchone()[0]
         left_s = usual_s * (1 - self._worker.progress) if self._worker else 0.0

@@ -1,6 +1,7 @@
 """What goes and what comes back: deletion with a way back, the space limit, and an index built anew from the maps.
 
-Consumes a `Library`. A deleted track keeps its files for UNDO_S.
+Consumes a `Library`. A deleted track keeps its files for UNDO_S. What is oldest, the order of coming says and not the clock:
+that of a Pi may have been a year ahead.
 """
 
 from __future__ import annotations
@@ -87,14 +88,15 @@ def sweep(library: Library) -> list[str]:
 def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:
     row = library.db.execute(
         "SELECT v.track_id, v.n FROM versions v JOIN tracks t ON t.id = v.track_id"
-        " WHERE NOT t.pinned AND v.n <> t.version ORDER BY v.created_ms, v.n LIMIT 1"
+        " WHERE NOT t.pinned AND v.n <> t.version ORDER BY v.rowid LIMIT 1"
     ).fetchone()
     return (row[0], row[1]) if row else None
 
 
 def _oldest_track(library: Library) -> str | None:
     row = library.db.execute(
-        "SELECT id FROM tracks WHERE NOT pinned AND version IS NOT NULL ORDER BY updated_ms, key LIMIT 1"
+        "SELECT t.id FROM tracks t JOIN versions v ON v.track_id = t.id WHERE NOT t.pinned"
+        " GROUP BY t.id ORDER BY max(v.rowid) LIMIT 1"
     ).fetchone()
     return row[0] if row else None
 

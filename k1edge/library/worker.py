@@ -65,7 +65,7 @@ class Worker:
 
     def poll(self) -> bool:
         """Takes in what the child reported, ends it when its time is over; True once it has ended."""
-        over = time.monotonic() - self._started > self._limits.time_s
+        over = self.age_s > self._limits.time_s
         if over and self._process.poll() is None:
             self._failure = Failure(Code.TIME_LIMIT, f"took longer than {self._limits.time_s:g} s")
             self.kill()
@@ -74,6 +74,11 @@ class Worker:
             self._heard(line)
         self.log.extend(line.decode("utf-8", "replace")[:LINE_LIMIT] for line in self._lines(self._process.stderr))
         return ended
+
+    @property
+    def age_s(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self._started
 
     def kill(self) -> None:
         """Ends the child and all it started, at once."""

@@ -140,6 +140,19 @@ def test_the_urgent_go_first_and_equals_in_order_of_arrival(queue):
     assert order == ["c", "a", "b", "d"]
 
 
+@pytest.mark.parametrize("step_s", [-30 * 86_400, 400 * 86_400])
+def test_a_clock_that_is_put_right_during_an_analysis_does_not_make_it_long_or_negative(queue, clock, step_s):
+    queue.library._clock = clock
+    queue.song("slow", "slow 0.3")
+    job = queue.jobs.submit("slow")
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    clock.now_s += step_s
+    ended = queue.run(job)
+    assert 300 <= ended["finished_ms"] - ended["started_ms"] < PATIENCE_S * 1000
+    queue.song("next")
+    assert 0.3 <= queue.jobs.submit("next")["eta_s"] < PATIENCE_S
+
+
 def test_a_song_that_waits_is_not_queued_twice(queue):
     queue.song("a")
     assert queue.jobs.submit("a")["id"] == queue.jobs.submit("a")["id"]

@@ -232,6 +232,18 @@ def test_the_oldest_unpinned_go_first_when_space_runs_out(library, clock):
     assert {track["id"] for track in library.search(Query()).tracks} == {ids[0], ids[3], ids[4]}
 
 
+def test_what_came_first_goes_first_whatever_the_clock_said(library, clock):
+    ids = []
+    for n in range(4):
+        ids.append(stored(library, n))
+        clock.now_s -= 86_400
+    for n in (1, 0):
+        library.add_version(ids[n], song(), "analysis")
+        clock.now_s -= 86_400
+    library.limit_bytes = 2 * len(encode(song()))
+    assert prune(library) == [f"{ids[0]} v1", f"{ids[1]} v1", ids[2], ids[3]]
+
+
 def test_pruning_stops_at_what_is_pinned(library):
     track_id = stored(library)
     library.pin(track_id, True, by="ana")
