@@ -53,13 +53,21 @@ class Library:
     """The maps of one edge. One process writes; others may read."""
 
     def __init__(
-        self, root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES, clock: Callable[[], float] = time.time, index: str = INDEX
+        self,
+        root: Path,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        clock: Callable[[], float] = time.time,
+        *,
+        steady: Callable[[], float] = time.monotonic,
+        index: str = INDEX,
     ) -> None:
         """Raises `sqlite3.DatabaseError` when the index is damaged."""
         self.root = root
         self.db = connect(root / index)
         self.limit_bytes = limit_bytes
-        self._clock = clock
+        self._clock, self.steady_s = clock, steady
+        self.hidden_s: dict[str, float] = {}
+        """When tracks were deleted, by the steady clock: the other may be put right within the time to change one's mind."""
 
     def close(self) -> None:
         """Folds the log into the index."""

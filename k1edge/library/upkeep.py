@@ -28,7 +28,7 @@ AUDIT_ROWS = 10_000
 def delete(library: Library, track_id: str, by: str) -> int:
     """Hides a track; returns until when (epoch ms) it can be restored."""
     library.get(track_id)
-    now_ms = library.now_ms()
+    now_ms, library.hidden_s[track_id] = library.now_ms(), library.steady_s()
     with transaction(library.db):
         library.db.execute("UPDATE tracks SET deleted_ms = ? WHERE id = ?", (now_ms, track_id))
         library.audit(by, "track.delete", track_id, "")
@@ -37,8 +37,8 @@ def delete(library: Library, track_id: str, by: str) -> int:
 
 def restore(library: Library, track_id: str, by: str) -> None:
     """Undoes a delete within UNDO_S."""
-    deleted_ms = library.get(track_id, deleted=True)["deleted_ms"]
-    if deleted_ms is not None and library.now_ms() > deleted_ms + UNDO_S * 1000:
+    hidden = library.get(track_id, deleted=True)["deleted_ms"] is not None
+    if hidden and _is_over(library, track_id):
         raise LibraryError(Code.TOO_LATE, f"{track_id} was deleted more than {UNDO_S:g} s ago")
     with transaction(library.db):
         library.db.execute("UPDATE tracks SET deleted_ms = NULL WHERE id = ?", (track_id,))
@@ -73,16 +73,23 @@ def _drop_track(library: Library, track_id: str, action: str) -> None:
         library.db.execute("DELETE FROM words WHERE rowid = ?", (key,))
         library.db.execute("DELETE FROM tracks WHERE id = ?", (track_id,))
         library.audit("k1edge", action, track_id, "")
+    library.hidden_s.pop(track_id, None)
     remove_tree(library.root / "maps" / track_id)
 
 
 def sweep(library: Library) -> list[str]:
     """Removes for good what was deleted more than UNDO_S ago; returns the tracks."""
-    before = library.now_ms() - int(UNDO_S * 1000)
-    gone = [row[0] for row in library.db.execute("SELECT id FROM tracks WHERE deleted_ms < ?", (before,))]
+    hidden = [row[0] for row in library.db.execute("SELECT id FROM tracks WHERE deleted_ms IS NOT NULL")]
+    gone = [track_id for track_id in hidden if _is_over(library, track_id)]
     for track_id in gone:
         _drop_track(library, track_id, "track.purge")
     return gone
+
+
+def _is_over(library: Library, track_id: str) -> bool:
+    """Whether the time in which a deleted track may come back has passed; it begins anew with the process."""
+    now_s = library.steady_s()
+    return now_s - library.hidden_s.setdefault(track_id, now_s) > UNDO_S
 
 
 def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:

@@ -4,7 +4,7 @@ from k1edge.library.store import Library
 
 
 class Clock:
-    """A wall clock that stands still until it is told."""
+    """One that stands still until it is told."""
 
     def __init__(self) -> None:
         self.now_s = 1_790_000_000.0
@@ -19,7 +19,12 @@ def clock():
 
 
 @pytest.fixture
-def library(tmp_path, clock):
-    library = Library(tmp_path / "state", clock=clock)
+def steady():
+    return Clock()
+
+
+@pytest.fixture
+def library(tmp_path, clock, steady):
+    library = Library(tmp_path / "state", clock=clock, steady=steady)
     yield library
     library.close()

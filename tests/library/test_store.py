@@ -194,27 +194,50 @@ def test_an_override_needs_a_list_or_operations(library):
     assert code_of(override, library, track_id, by="ana", note="") is Code.INVALID_REQUEST
 
 
-def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock):
+def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock, steady):
     track_id = stored(library)
     until_ms = delete(library, track_id, by="ana")
     assert until_ms == round(clock.now_s * 1000) + 30_000
     assert code_of(library.get, track_id) is Code.TRACK_NOT_FOUND
     assert library.search(Query()).total == 0
-    clock.now_s += 29.0
+    steady.now_s += 29.0
     assert sweep(library) == []
     restore(library, track_id, by="ana")
     assert library.read(track_id) == song()
 
 
-def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, clock):
+def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
     track_id = stored(library)
     delete(library, track_id, by="ana")
-    clock.now_s += 30.5
+    steady.now_s += 30.5
     assert code_of(restore, library, track_id, by="ana") is Code.TOO_LATE
     assert sweep(library) == [track_id]
     assert not (library.root / "maps" / track_id).exists()
     assert library.search(Query(text="song", deleted=True)).total == 0
     assert code_of(restore, library, track_id, by="ana") is Code.TRACK_NOT_FOUND
+
+
+def test_a_clock_that_is_put_right_neither_takes_nor_gives_time_to_change_ones_mind(library, clock, steady):
+    track_id = stored(library)
+    delete(library, track_id, by="ana")
+    clock.now_s += 400 * 86_400
+    assert sweep(library) == []
+    restore(library, track_id, by="ana")
+    delete(library, track_id, by="ana")
+    clock.now_s -= 400 * 86_400
+    steady.now_s += 30.5
+    assert sweep(library) == [track_id]
+
+
+def test_what_was_deleted_before_a_restart_goes_30_s_after_it(library, steady):
+    track_id = stored(library)
+    delete(library, track_id, by="ana")
+    library.close()
+    again = Library(library.root, steady=steady)
+    assert sweep(again) == []
+    steady.now_s += 30.5
+    assert sweep(again) == [track_id]
+    again.close()
 
 
 def test_the_oldest_unpinned_go_first_when_space_runs_out(library, clock):

@@ -22,11 +22,11 @@ def song(beats: int = 32):
 
 
 @pytest.fixture
-def verbs(tmp_path, clock):
+def verbs(tmp_path, clock, steady):
     music = tmp_path / "music"
     music.mkdir()
     (music / "a.flac").write_bytes(b"fLaC ok")
-    library = Library(tmp_path / "state", clock=clock)
+    library = Library(tmp_path / "state", clock=clock, steady=steady)
     jobs = Jobs(library, Rules(music, ANALYST), report=lambda job: None)
     library.register(TrackFacts(TRACK + "0" * 48, "night.flac", title="Night", tags=("slow",)))
     library.add_version(TRACK, song(), "analysis")
@@ -67,11 +67,11 @@ def test_answers_are_kept_up_to_a_size_however_many_windows_are_asked_for(verbs)
     assert len(sizes) < 400
 
 
-def test_a_track_that_was_purged_and_came_back_is_not_answered_as_it_was(verbs, clock):
+def test_a_track_that_was_purged_and_came_back_is_not_answered_as_it_was(verbs, steady):
     asked = {"track": TRACK, "version": 1}
     assert len(verbs.answer("track.get", asked)["layers"]["rhythm"]["beat_grid_ms"]) == 32
     verbs.answer("track.delete", {"track": TRACK})
-    clock.now_s += UNDO_S + 1
+    steady.now_s += UNDO_S + 1
     assert sweep(verbs.library) == [TRACK]
     verbs.library.register(TrackFacts(TRACK + "0" * 48, "night.flac"))
     verbs.library.add_version(TRACK, song(40), "analysis")
