@@ -187,7 +187,7 @@ class Edge:
     @property
     def headline(self) -> str:
         """The state of things in one line."""
-        broker = "broker connected" if self._link.connected else f"no broker ({self._link.last_reason or 'connecting'})"
+        broker = "broker connected" if self._link.heard else f"no broker ({self._link.last_reason or 'connecting'})"
         if self._frame is None:
             return f"no audio; {broker}"
         beat = self._frame.beat
@@ -276,7 +276,7 @@ class Edge:
         if self._seconds % PING_EVERY_S == 0:
             yield from self._driver.ping(stamp)
         sound = self._frame is not None
-        vitals = Vitals(sound, self.telemetry.hops, self.telemetry.deadline_misses, self._link.connected)
+        vitals = Vitals(sound, self.telemetry.hops, self.telemetry.deadline_misses, self._link.heard, self._link.last_reason)
         yield from self._configuration.process(vitals, stamp)
         if sound:
             self._venue.process(self._pipeline.tracker.tempo_prior, stamp.monotonic_ns / SECOND_NS)

@@ -17,6 +17,8 @@ TOO_LATE_PCT = 50.0
 """Deadlines missed: an engine that is late every other hop cannot keep up; a busy moment alone does not look like this."""
 ENGINE_TABLES = ("audio", "beat", "genesis", "recorder")
 """What decides how much there is to compute."""
+BROKER_KEYS = ("site", "edge", "mqtt")
+"""What decides whether the broker lets us in, and lets us speak: an access list knows the site and the edge."""
 
 
 class Vitals(NamedTuple):
@@ -29,7 +31,9 @@ class Vitals(NamedTuple):
     misses: int = 0
     """Of them, later than their deadline."""
     broker: bool = False
-    """The link is up."""
+    """It is reached, and takes what we say."""
+    why: str = ""
+    """What the link says while it does not."""
 
 
 class Verdict(Enum):
@@ -59,7 +63,7 @@ def judged(changed: Settings, proven: Settings | None, reached: bool) -> Judged:
     suspect = {"audio"} & differs
     if differs.intersection(ENGINE_TABLES):
         suspect |= {"engine"}
-    broker = {"broker"} if "mqtt" in differs and reached else set()
+    broker = {"broker"} if reached and differs.intersection(BROKER_KEYS) else set()
     return Judged(frozenset({"audio", "engine"} | broker), frozenset(suspect | broker))
 
 
@@ -99,5 +103,5 @@ class HealthGate:
         elif not hops or misses * 100 > TOO_LATE_PCT * hops:
             trouble["engine"] = f"the engine did not keep up: {misses} of {hops} hops late"
         if not vitals.broker:
-            trouble["broker"] = "the broker was not reached"
+            trouble["broker"] = "the broker was not reached" + (f": {vitals.why}" if vitals.why else "")
         return trouble

@@ -145,7 +145,7 @@ class BrokerWatch:
         """Once a second; how long it was away and why, on its return."""
         if now_s >= self._told_until_s:
             self.health = Healthy()
-        if not self._link.connected:
+        if not self._link.heard:
             self._away(now_s)
             return None
         since_s, connects = self._since_s, self._connects

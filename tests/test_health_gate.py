@@ -76,6 +76,12 @@ def test_sound_that_is_open_but_does_not_flow_is_not_health():
     assert said[-1] is Verdict.FAILED
 
 
+def test_what_the_link_says_is_the_reason():
+    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+    gate.process(Vitals(True, 100, 0, False, "publishing refused: Not authorized"), 0.0)
+    assert gate.reason == "the broker was not reached: publishing refused: Not authorized"
+
+
 def test_with_nothing_to_go_back_to_whatever_survives_passes():
     parts = judged(Settings(), None, reached=False)
     assert verdicts(HealthGate(parts, GATE_S), lambda s: (False, 0, False), 21)[20] is Verdict.PASSED
@@ -87,6 +93,8 @@ CHANGES = [
     ("another device", {"audio": AudioSettings(device="x")}, {"audio", "engine"}),
     ("another engine", {"beat": BeatSettings(engine="aubio")}, {"engine"}),
     ("another broker", {"mqtt": MqttSettings(url="mqtts://b:8883")}, {"broker"}),
+    ("another site, whose topics the broker may forbid", {"site": "blue-roon"}, {"broker"}),
+    ("another name at it", {"edge": "pi-2"}, {"broker"}),
 ]
 
 

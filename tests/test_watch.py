@@ -25,14 +25,14 @@ class FakeLink:
     """A broker that comes and goes as it is told."""
 
     def __init__(self):
-        self.connected, self.last_reason, self.parting = True, "", ""
+        self.heard, self.last_reason, self.parting = True, "", ""
         self.counters = SimpleNamespace(connects=1)
 
     def lose(self, reason):
-        self.connected, self.last_reason, self.parting = False, reason, reason
+        self.heard, self.last_reason, self.parting = False, reason, reason
 
     def find(self):
-        self.connected, self.last_reason = True, ""
+        self.heard, self.last_reason = True, ""
         self.counters.connects += 1
 
 
@@ -144,7 +144,7 @@ def test_a_flap_between_two_looks_is_told_too(room):
 
 def test_the_first_connection_is_no_news_and_a_broker_that_never_was_there_is(room, caplog):
     caplog.set_level(logging.WARNING)
-    room.link.connected, room.link.counters.connects, room.link.last_reason = False, 0, "Connection refused"
+    room.link.heard, room.link.counters.connects, room.link.last_reason = False, 0, "Connection refused"
     room.seconds(round(PATIENCE_S))
     assert not caplog.records
     room.seconds(2)

@@ -118,6 +118,12 @@ class Link:
         return session is not None and session.connected
 
     @property
+    def heard(self) -> bool:
+        """Connected, and the broker does not refuse our own status: an access list may know us by another name or site."""
+        session = self._session
+        return session is not None and session.connected and not session.barred
+
+    @property
     def died(self) -> bool:
         """Its thread has ended although nobody closed it (no memory was left, say): nothing will be sent any more."""
         return self._thread.ident is not None and not self._closing and not self._thread.is_alive()

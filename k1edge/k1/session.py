@@ -104,6 +104,8 @@ class Session:
         """Something listens there."""
         self.answered = False
         """The broker speaks this protocol version: it said yes, or no for another reason."""
+        self.barred = False
+        """It refused our status, and has taken nothing since."""
         self.reason = ""
         """Why it ended, or what the broker refused."""
         self._settings = settings
@@ -247,9 +249,16 @@ class Session:
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         waiting = self._in_flight.pop(mid, None)
-        if reason.is_failure:
-            self._counters.refused += 1
-            self.reason = f"publishing refused: {reason}" + (f" ({waiting.publication.topic})" if waiting else "")
+        if waiting is None:
+            return  # of QoS 0: sent, and nobody says whether it was taken
+        if not reason.is_failure:
+            self.barred = False
+            return
+        topic, will = waiting.publication.topic, self._identity.will
+        self._counters.refused += 1
+        if not self.barred:  # then the rest is refused for the same reason
+            self.reason = f"publishing refused: {reason} ({topic})"
+        self.barred |= will is not None and topic == will.topic
 
     def _ask(self, client: Client, topics: Sequence[str]) -> None:
         if topics:

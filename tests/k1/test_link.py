@@ -309,6 +309,24 @@ def test_what_the_access_list_forbids_is_counted_and_named(tmp_path):
             eventually(lambda: "Not authorized" in link.last_reason)
             assert "edge/other" in link.last_reason
             assert link.connected
+            assert link.heard, "one topic of others is not our own word"
+
+
+def test_an_edge_whose_status_is_forbidden_is_not_heard_until_something_of_it_is_taken(tmp_path):
+    lines = (*credentials(tmp_path, pi="p"), *acl(tmp_path, "user pi", "topic write k1/v1/s/edge/pi/#"))
+    with Mosquitto(tmp_path, *lines) as broker:
+        settings = broker.settings(username="pi", password=SecretStr("p"))
+        with linked(settings, will=WILL) as link:
+            link.send(STATUS)
+            eventually(lambda: link.counters.refused == 1)
+            link.send(Publication("k1/v1/s/edge/pi/beat", b"of which nobody says whether it was taken"))
+            link.send(event(1))
+            eventually(lambda: link.counters.refused == 2)
+            assert link.connected
+            assert not link.heard
+            assert STATUS.topic in link.last_reason
+            link.send(Publication("k1/v1/s/edge/pi/event/drop", b"x", qos=1))
+            eventually(lambda: link.heard)
 
 
 @pytest.fixture(scope="module")
