@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from k1edge.config import ConfigError, Settings, load, loads, read
+from k1edge.config.faults import dotted
 from k1edge.config.mqtt import Place
 from k1edge.health_gate import Judged, judged
 from k1edge.system.generations import Generation, Generations, Record, Refusal, machine_boot
@@ -185,9 +186,20 @@ class Choice:
         told = {"code": refusal.code, "refusal": refusal, "faults": faults}
         for known in (*self.past.kept, self.local or NOTHING, NOTHING):
             with contextlib.suppress(ConfigError):
-                settings = self.loader(Generation(b"", folder=known.folder, fixed=identity(known)))
-                return self._start(settings, NOTHING, "defaults", **told)
+                return self._start(self._known(identity(known), known.folder), NOTHING, "defaults", **told)
         return self._start(Settings(), NOTHING, "defaults", **told)
+
+    def _known(self, who: dict[str, Any], folder: str) -> Settings:
+        """Defaults for the edge that this is, leaving out what is at fault of it. Raises ConfigError."""
+        try:
+            return self.loader(Generation(b"", folder=folder, fixed=who))
+        except ConfigError as error:
+            less = without(who, {fault.key for fault in error.faults})
+            if less == who:  # the key at fault is one that is missing
+                less.pop("mqtt", None)
+            if less == who:
+                raise
+        return self._known(less, folder)
 
     def _judged(self, settings: Settings) -> Judged:
         for proven in self.past.kept:
@@ -212,6 +224,14 @@ def identity(generation: Generation) -> dict[str, Any]:
     except (ValueError, RecursionError):
         tables = generation.fixed
     return {key: tables[key] for key in IDENTITY if key in tables}
+
+
+def without(who: dict[str, Any], at_fault: set[str]) -> dict[str, Any]:
+    """What is left of an identity without these keys, which are dotted."""
+    left = {key: value for key, value in who.items() if key not in at_fault}
+    if isinstance(mqtt := left.get("mqtt"), dict):
+        left["mqtt"] = {key: value for key, value in mqtt.items() if dotted(("mqtt", key)) not in at_fault}
+    return left
 
 
 def origin_of(generation: Generation) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.config import ConfigError
+from k1edge.config import ConfigError, Settings
 from k1edge.startup import INVALID, ROLLED_BACK, SAFE_MODE, begin, counted
 from k1edge.system import generations
 from k1edge.system.generations import Generation, Generations, Refusal, digest
@@ -95,6 +95,33 @@ def test_with_nothing_known_it_starts_with_defaults_under_the_name_and_at_the_br
 def test_defaults_are_bare_where_not_even_the_name_can_be_read(machine):
     assert machine.start("site = 'no topic'\n[mqtt]\nurl = 3").settings.mqtt.embedded
     assert machine.start("]").settings.mqtt.embedded
+
+
+@pytest.mark.parametrize(
+    ("fault", "known"),
+    [("keepalive_s = 4\n", ("hall", "pi", "broker")), ("qos = 1\n", ("hall", "pi", "broker")),
+     ('"a key" = 1\n', ("hall", "pi", "broker")), ("ca_file = 'gone.crt'\n", ("hall", "pi", "broker")),
+     ("username = 'u'\npassword_file = 'gone'\n", ("hall", "pi", "broker")),
+     ("client_key = 'k1edge.toml'\n", ("hall", "pi", "broker")), ("password_file = 'k1edge.toml'\n", ("hall", "pi", ""))],
+)  # fmt: skip
+def test_defaults_lose_no_more_of_who_the_edge_is_than_what_is_at_fault(machine, fault, known):
+    start = machine.start(GOOD + fault)
+    assert (start.origin, start.code) == ("defaults", INVALID)
+    assert (start.settings.site, start.settings.edge, start.settings.mqtt.host) == known
+
+
+def test_a_name_that_is_no_topic_loses_neither_the_other_nor_the_broker(machine):
+    start = machine.start(GOOD.replace("hall", "Blue Room"))
+    assert (start.settings.site, start.settings.edge, start.settings.mqtt.host) == (Settings().site, "pi", "broker")
+
+
+def test_a_password_that_is_away_at_one_start_does_not_lead_to_a_broker_of_our_own(machine):
+    secret = machine.file.parent / "secret"
+    secret.write_text("geheim")
+    machine.live(GOOD + 'username = "u"\npassword_file = "secret"\n')
+    secret.unlink()
+    start = machine.start()
+    assert (start.settings.site, start.settings.mqtt.host, start.settings.mqtt.username) == ("hall", "broker", "u")
 
 
 def test_an_older_generation_is_taken_where_the_newest_does_not_load_any_more(machine, tmp_path):
