@@ -23,7 +23,7 @@ SERVICE_STATE = Path("/var/lib/k1edge")
 FILE, STAGED = "file", "staged"
 ONE = f"the number of a generation, {FILE!r} or {STAGED!r}"
 
-DIFFERENT, EX_NOINPUT, EX_CANTCREAT, EX_CONFIG = 1, 66, 73, 78
+DIFFERENT, EX_NOINPUT, EX_CANTCREAT, EX_NOPERM, EX_CONFIG = 1, 66, 73, 77, 78
 
 
 class NothingError(Exception):
@@ -60,8 +60,12 @@ def _verb(verbs: argparse._SubParsersAction, name: str, purpose: str) -> argpars
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 done, 1 what was compared differs, 66 what was asked for is not there, 73 it cannot be written, 78 it has faults."""
+    """0 done, 1 what was compared differs, 66 what was asked for is not there, 73 it cannot be written, 77 it may not be read,
+    78 it has faults."""
     archive = Archive(find(args.config) or SYSTEM_FILE, args.state)
+    if archive.denied:
+        print(f"k1edge config: {archive.store.folder} may not be read by this user; try it with sudo", file=sys.stderr)
+        return EX_NOPERM
     try:
         return VERBS[args.verb](archive, args)
     except NothingError as error:
@@ -71,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return EX_CONFIG
     except OSError as error:
-        print(f"k1edge config: {archive.store.folder} cannot be written: {error.strerror}; try it as root", file=sys.stderr)
+        print(f"k1edge config: {archive.store.folder} cannot be written: {error.strerror}; try it with sudo", file=sys.stderr)
         return EX_CANTCREAT
 
 
@@ -89,6 +93,15 @@ class Archive:
         except ConfigError as error:
             self.local, self.fault = None, str(error)
 
+    @property
+    def denied(self) -> bool:
+        """What is kept is not for this user to see, and would look like nothing."""
+        try:
+            next(self.store.folder.iterdir(), None)
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return False
+
     def find(self, which: str) -> Generation:
         """A generation by its number, the file or what is staged. Raises NothingError."""
         named = {str(each.number): each for each in self.past.kept} | {FILE: self.local, STAGED: self.past.candidate}
@@ -96,7 +109,7 @@ class Archive:
         if found is None:
             known = ", ".join(str(each.number) for each in self.past.kept) or "none"
             reason = self.fault if which == FILE else f"there is no {which!r}; generations kept: {known}"
-            raise NothingError(f"{reason} (in {self.store.folder}; a service's may only be read by root)")
+            raise NothingError(f"{reason} (in {self.store.folder})")
         return found
 
     def newest(self, back: int = 0) -> str:

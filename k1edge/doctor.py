@@ -22,6 +22,7 @@ import numpy as np
 from k1edge import __version__, findings
 from k1edge.audio import AudioError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
+from k1edge.config.mqtt import Place, credential
 from k1edge.dsp.health import FULL_SCALE
 from k1edge.findings import Finding, Heard, Rights, Sound
 from k1edge.k1 import contract
@@ -80,7 +81,7 @@ def examine(path: Path | None, seconds: float, meter: bool = False) -> Iterator[
     service = _service()
     yield findings.service(service)
     try:
-        settings = load(path, _environ(path))
+        settings = load(path)
     except ConfigError as error:
         yield from findings.configuration(error, str(path))
         return
@@ -88,6 +89,8 @@ def examine(path: Path | None, seconds: float, meter: bool = False) -> Iterator[
     heard = Heard()
     if settings.mqtt.embedded:
         yield findings.broker(settings.mqtt, False, "")
+    elif secret := _kept_from_us(settings.mqtt, path):
+        yield findings.denied(secret)
     else:
         heard = yield from _ask_broker(settings)
     told = heard.telemetry
@@ -104,10 +107,12 @@ def _said(finding: Finding) -> str:
     return f"{MARKS[finding.level]} {finding.check:<12} {finding.sentence}{remedy}"
 
 
-def _environ(path: Path | None) -> dict[str, str]:
-    """Outside the unit there is no credential: the file that the unit would get it from stands beside the configuration."""
-    folder = str(path.absolute().parent) if path else ""
-    return {"CREDENTIALS_DIRECTORY": folder} | os.environ
+def _kept_from_us(settings: MqttSettings, path: Path | None) -> Path | None:
+    """The file of a password that is there, and is not ours to read."""
+    if path is None or not settings.username or settings.password is not None:
+        return None
+    secret = credential(Place(path.absolute().parent, os.environ))
+    return secret if secret.exists() else None
 
 
 def _versions() -> dict[str, str]:
@@ -125,8 +130,8 @@ def _versions() -> dict[str, str]:
 
 
 def _disk() -> Finding:
-    folder = STATE if STATE.exists() else state_folder()
-    while not folder.exists():
+    folder = STATE if os.path.lexists(STATE) else state_folder()
+    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises where a folder is closed to us
         folder = folder.parent
     there = os.statvfs(folder)
     return findings.disk(there.f_bavail * there.f_frsize / 1e6, bool(there.f_flag & os.ST_RDONLY), str(folder))

@@ -6,6 +6,7 @@ Consumes figures and messages, emits `Finding`s. No I/O and no clock, so that ev
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from k1edge.audio import AudioError
@@ -144,6 +145,12 @@ def broker(settings: MqttSettings, connected: bool, reason: str) -> Finding:
     return Finding("broker", "ok", f"{settings.url} takes us in{' over TLS' if settings.tls else ''}")
 
 
+def denied(secret: Path) -> Finding:
+    """The broker's password is not for whoever asks here."""
+    return Finding("broker", "warning", f"the broker was not asked: root alone may read the password in {secret}",
+                   "sudo k1edge doctor")
+
+
 def access(rights: Rights, username: str) -> Iterator[Finding]:
     """What was tried, and whether the broker let it."""
     who = username or "an anonymous client"
@@ -155,7 +162,7 @@ def access(rights: Rights, username: str) -> Iterator[Finding]:
              if not may]  # fmt: skip
     if wrong:
         yield Finding("access", "fault", f"{who} may not {' nor '.join(wrong)}",
-                      "give it the role of this edge: scripts/broker-setup SITE edge/<id>")
+                      "check `site` and `edge`; else give it the role of this edge: scripts/broker-setup SITE edge/<id>")
     elif rights.another:
         yield Finding("access", "warning", f"{who} may also write as any other edge: the broker has no access list",
                       "make one: scripts/broker-setup SITE edge/<id>")

@@ -37,6 +37,14 @@ def mosquitto(tmp_path):
 
 
 @pytest.fixture
+def public():
+    """A folder that everybody may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
 def unprivileged():
     """Root may read anything, so it steps down."""
     if os.geteuid() != 0:

@@ -130,3 +130,14 @@ def test_the_system_s_file_belongs_to_the_service(monkeypatch, tmp_path):
     monkeypatch.setattr("k1edge.configure.SYSTEM_FILE", tmp_path / "k1edge.toml")
     assert Archive(tmp_path / "k1edge.toml", None).store.folder.is_relative_to(SERVICE_STATE)
     assert not Archive(tmp_path / "other.toml", None).store.folder.is_relative_to(SERVICE_STATE)
+
+
+@pytest.mark.parametrize("verb", ["history", "show", "diff", "rollback", "retry"])
+def test_generations_that_root_alone_may_read_are_not_said_to_be_none(public, request, capsys, verb):
+    (public / "k1edge.toml").write_text("")
+    (public / "state").mkdir(mode=0)
+    request.getfixturevalue("unprivileged")
+    assert main(["config", verb, "--config", str(public / "k1edge.toml"), "--state", str(public / "state")]) == 77
+    said = capsys.readouterr()
+    assert "sudo" in said.err
+    assert not said.out

@@ -14,7 +14,7 @@ from k1edge import doctor, findings
 from k1edge.__main__ import main
 from k1edge.audio import AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings, load
-from k1edge.findings import Heard, Rights, Sound
+from k1edge.findings import Finding, Heard, Rights, Sound
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -171,6 +171,23 @@ def test_a_broken_configuration_ends_with_1_and_no_traceback(tmp_path, capsys):
     assert "lead_ms" in told.out
     assert "->" in told.out
     assert not told.err
+
+
+def test_a_person_without_root_is_told_what_takes_root_and_nothing_untrue(public, monkeypatch, request):
+    (public / "mqtt-password").write_text("geheim")
+    (public / "mqtt-password").chmod(0)
+    (public / "private").mkdir(mode=0)
+    (public / "state").symlink_to("private/state")
+    monkeypatch.setattr(doctor, "STATE", public / "state")
+    monkeypatch.setattr(doctor, "_listen", lambda *_: Finding("audio", "ok", "listened"))
+    path = write_config(public, '[mqtt]\nurl = "mqtt://127.0.0.1:1883"\nusername = "edge/pi"\n')
+    request.getfixturevalue("unprivileged")
+    found = {each.check: each for each in doctor.examine(path, 0.1)}
+    assert (found["disk"].level, found["config"].level) == ("ok", "ok")
+    assert found["broker"].level == "warning"
+    assert "root alone" in found["broker"].sentence
+    assert found["broker"].remedy == "sudo k1edge doctor"
+    assert "audio" in found, "it goes on"
 
 
 # From here on: a real broker with the venue's access list, a real capture device, the program as it is run.

@@ -39,11 +39,12 @@ def test_every_topic_of_an_edge_is_in_it():
 
 
 def test_its_configuration_has_no_fault(tmp_path):
-    (tmp_path / "password").write_text("secret")
+    (tmp_path / "mqtt-password").write_text("secret")
     (text,) = (block for language, block in BLOCKS if language == "toml")
     path = tmp_path / "k1edge.toml"
-    path.write_text(text.replace("/etc/k1edge/mqtt-password", "password"))
+    path.write_text(text)
     settings = load(path, {})
+    assert settings.mqtt.password.get_secret_value() == "secret"
     assert (settings.site, settings.k1.devices[0].latency_ms) == ("blue-room", 25.0)
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from k1edge.config.faults import ConfigError, Fault, dotted, explain, given_path
-from k1edge.config.mqtt import Place, read_limited
+from k1edge.config.mqtt import DeniedError, Place, read_limited
 from k1edge.config.settings import Settings
 from k1edge.config.source import KeyPath, key_lines, nearest_line
 
@@ -36,7 +36,13 @@ def find(given: str | Path | None = None, environ: Mapping[str, str] = os.enviro
     named = given or environ.get(VARIABLE)
     if named:
         return Path(named)
-    return SYSTEM_FILE if SYSTEM_FILE.exists() else None
+    try:
+        SYSTEM_FILE.stat()
+    except PermissionError:
+        pass  # whoever reads it is told
+    except OSError:
+        return None
+    return SYSTEM_FILE
 
 
 def load(
@@ -59,6 +65,7 @@ def read(path: Path) -> bytes:
         return read_limited(path, SIZE_LIMIT_BYTES)
     except ValueError as error:
         remedy = "give the path of a readable TOML file with --config, or none for the built-in defaults"
+        remedy = "try it with sudo" if isinstance(error, DeniedError) else remedy
         raise _whole(str(path), None, f"the file {error}", remedy) from None
 
 

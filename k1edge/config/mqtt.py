@@ -43,6 +43,10 @@ class Place:
     environ: Mapping[str, str]
 
 
+class DeniedError(ValueError):
+    """Another user may read it: root, as a rule."""
+
+
 def read_limited(path: Path, limit_bytes: int) -> bytes:
     """A regular file's content.
 
@@ -58,6 +62,8 @@ def read_limited(path: Path, limit_bytes: int) -> bytes:
             content = file.read(limit_bytes + 1)
     except FileNotFoundError:
         raise ValueError("does not exist") from None
+    except PermissionError:
+        raise DeniedError("cannot be read: permission denied") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     if len(content) > limit_bytes:
@@ -73,11 +79,15 @@ def _readable(value: str, info: ValidationInfo) -> str:
     try:
         read_limited(path, 1 << 20)
     except ValueError as error:
-        raise refusal(f"the file {str(path)[:200]!r} {error}", READ_REMEDY) from None
+        handed_over = isinstance(error, DeniedError) and info.field_name == "password_file"
+        remedy = DENIED_REMEDY.format(path=str(path)[:200]) if handed_over else READ_REMEDY
+        raise refusal(f"the file {str(path)[:200]!r} {error}", remedy) from None
     return str(path)
 
 
 READ_REMEDY = "give the path of a file that the user k1edge runs as may read, or remove the key"
+DENIED_REMEDY = ("try it with sudo; the service is never root: remove the key, and let systemd hand the file over, with "
+                 f"LoadCredential={CREDENTIAL}:{{path}} in its unit")
 
 File = Annotated[str, AfterValidator(_readable), Field(max_length=4096)]
 """Path of a readable file, absolute or relative to the configuration's folder; '' = none."""
@@ -174,22 +184,29 @@ class MqttSettings(BaseModel):
                 "write it into a file of mode 0600 and name that in `password_file`, or give it to systemd as the "
                 f"credential {CREDENTIAL!r}",
             )
-        secret = _secret(info.data.get("password_file", ""), info.context.environ)
+        secret = _secret(info.data.get("password_file", ""), info.data.get("username", "-"), info.context)
         if secret is not None and not info.data.get("username", "-"):
             raise refusal("is empty although there is a password", "give the user name that it belongs to", "username")
         return secret
 
 
-def _secret(password_file: str, environ: Mapping[str, str]) -> SecretStr | None:
-    """The password from the file, else from systemd's credential, else None."""
-    credential = Path(environ.get("CREDENTIALS_DIRECTORY") or "/nonexistent", CREDENTIAL)
-    path = Path(password_file) if password_file else credential
-    if not password_file and not path.exists():
+def credential(place: Place) -> Path:
+    """systemd's; outside the unit, the file beside the configuration that the unit makes it of."""
+    return Path(place.environ.get("CREDENTIALS_DIRECTORY") or place.folder, CREDENTIAL)
+
+
+def _secret(password_file: str, username: str, place: Place) -> SecretStr | None:
+    """The password from the file, else from the credential, else None."""
+    outside = not place.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(password_file) if password_file else credential(place)
+    if not password_file and ((outside and not username) or not path.exists()):
         return None
     try:
         text = read_limited(path, SECRET_LIMIT_BYTES).decode().rstrip("\r\n")
         if not text:
             raise ValueError("is empty")
+    except DeniedError:
+        return None  # beside the configuration, and root's: `k1edge doctor` says so
     except ValueError as error:
         reason = "is not UTF-8" if isinstance(error, UnicodeError) else str(error)
         problem, remedy = f"the password's file {str(path)!r} {reason}", "write the password, and nothing else, into it"

@@ -244,6 +244,16 @@ def test_the_file_is_found_by_argument_then_variable_then_the_system(monkeypatch
     assert Path("/etc/k1edge/k1edge.toml") == SYSTEM_FILE
 
 
+def test_the_system_s_file_behind_a_closed_door_is_a_fault_and_not_the_defaults(public, monkeypatch, request):
+    system = public / "k1edge" / "k1edge.toml"
+    system.parent.mkdir(mode=0)
+    monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", system)
+    request.getfixturevalue("unprivileged")
+    (fault,) = faults_of(find(None, {}))
+    assert "permission denied" in fault.problem
+    assert "sudo" in fault.remedy
+
+
 def test_a_named_file_that_is_missing_is_a_fault_and_not_the_defaults(folder):
     assert faults_of(find(None, {"K1EDGE_CONFIG": str(folder / "typo.toml")}))
 

@@ -63,6 +63,34 @@ def test_without_file_or_credential_there_is_no_password(tmp_path):
     assert mqtt(tmp_path, "username = 'u'", CREDENTIALS_DIRECTORY=str(tmp_path)).password is None
 
 
+def test_outside_the_unit_the_password_is_in_the_file_that_becomes_its_credential(tmp_path):
+    (tmp_path / "mqtt-password").write_text("geheim")
+    assert mqtt(tmp_path, "username = 'u'").password.get_secret_value() == "geheim"
+    assert mqtt(tmp_path, "").password is None, "it belongs to a user name"
+    (tmp_path / "unit").mkdir()
+    assert mqtt(tmp_path, "username = 'u'", CREDENTIALS_DIRECTORY=str(tmp_path / "unit")).password is None
+
+
+def test_a_password_that_root_alone_may_read_is_no_fault_of_the_file_beside_it(public, request):
+    (public / "mqtt-password").write_text("geheim")
+    (public / "mqtt-password").chmod(0)
+    (public / "k1edge.toml").write_text("[mqtt]\nusername = 'u'")
+    request.getfixturevalue("unprivileged")
+    assert load(public / "k1edge.toml", {}).mqtt.password is None
+
+
+def test_a_password_file_without_permission_leads_to_the_credential(public, request):
+    (public / "secret").write_text("geheim")
+    (public / "secret").chmod(0)
+    (public / "k1edge.toml").write_text("[mqtt]\nusername = 'u'\npassword_file = 'secret'")
+    request.getfixturevalue("unprivileged")
+    with pytest.raises(ConfigError) as caught:
+        load(public / "k1edge.toml", {})
+    (fault,) = caught.value.faults
+    assert "sudo" in fault.remedy
+    assert f"LoadCredential=mqtt-password:{public}/secret" in fault.remedy
+
+
 def test_a_password_longer_than_mqtt_can_carry_is_refused(tmp_path):
     (tmp_path / "secret").write_text("x" * 65_536)
     with pytest.raises(ConfigError, match="larger than 65,535 bytes"):
