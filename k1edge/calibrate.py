@@ -197,18 +197,21 @@ def _light(settings: Settings, beats: int, found: dict[str, Any], complaints: li
 
 
 def _told(found: dict[str, Any], settings: Settings) -> Iterator[str]:
-    """The lines for the TOML, each with what it rests upon."""
+    """The keys for the TOML, in the place of its own, each with what it rests upon."""
     def because(what: dict[str, Any]) -> str:
-        return f"# {what['count']} heard within {what['spread_ms']:g} ms, {found['date'][:10]}"
+        return f"{what['count']} heard within {what['spread_ms']:g} ms, {found['date'][:10]}"
 
     if line := found.get("line"):
-        yield f"[audio]\ninput_latency_ms = {line['latency_ms']:g}    {because(line)} on {line['device']}"
-    auto = settings.k1.devices == "auto"
-    if auto and found["k1s"]:
-        yield "[k1.auto_latency_ms]"
-    for device, light in found["k1s"].items():
-        name = f"{device} =" if auto else f'[[k1.devices]]\nid = "{device}"\nlatency_ms ='
-        yield f"{name} {light['latency_ms']:g}    {because(light)}, {light['round_trip_ms']:g} ms there and back"
+        yield f"[audio]\ninput_latency_ms = {line['latency_ms']:g}    # {because(line)} on {line['device']}"
+    lights = found["k1s"]
+    trips = {device: f"{because(light)}, {light['round_trip_ms']:g} ms there and back" for device, light in lights.items()}
+    measured = {device: light["latency_ms"] for device, light in lights.items()}
+    if measured and settings.k1.devices == "auto":
+        each = ", ".join(f"{device} = {late_ms:g}" for device, late_ms in (settings.k1.auto_latency_ms | measured).items())
+        yield "\n".join(["[k1]", *(f"# {device}: {why}" for device, why in trips.items()), f"auto_latency_ms = {{ {each} }}"])
+        return
+    for device, why in trips.items():
+        yield f'[[k1.devices]]\nid = "{device}"\nlatency_ms = {measured[device]:g}    # {why}'
 
 
 def _kept(found: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_a_line_that_hears_nothing_says_what_to_do(wire_line, pulse_line, tmp_pa
 
 
 def test_each_k1_s_light_is_measured_late_or_early(mosquitto, tmp_path):
-    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[k1.auto_latency_ms]\nslow = 5.0\n')
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n[k1.auto_latency_ms]\nslow = 5.0\naway = 7.5\n')
     env = {"XDG_STATE_HOME": str(tmp_path / "state"), "PATH": "/usr/bin:/bin"}
     with K1OnTheWall(mosquitto.settings(), "hall", "slow") as slow, K1OnTheWall(mosquitto.settings(), "hall", "quick") as quick:
         slow.k1.lag_ms, quick.k1.lag_ms = 45.0, -20.0
@@ -95,7 +96,10 @@ def test_each_k1_s_light_is_measured_late_or_early(mosquitto, tmp_path):
     kept = json.loads((tmp_path / "state" / "k1edge" / "calibration.json").read_text())["k1s"]
     assert kept["slow"]["latency_ms"] - kept["quick"]["latency_ms"] == pytest.approx(65.0, abs=10)
     assert kept["quick"]["latency_ms"] < 0 < kept["slow"]["latency_ms"]
-    assert "[k1.auto_latency_ms]\n" in done.stdout and f"slow = {kept['slow']['latency_ms']:g}" in done.stdout
+    to_write = {"away": 7.5} | {name: kept[name]["latency_ms"] for name in ("slow", "quick")}
+    assert tomllib.loads(done.stdout) == {"k1": {"auto_latency_ms": to_write}}
+    (line,) = (line for line in done.stdout.splitlines() if "away" in line)
+    assert line.startswith("auto_latency_ms = {"), "one line in the place of one"
 
 
 def test_a_running_service_is_asked_to_stop_first(mosquitto, tmp_path):
