@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from k1edge.config import load
+
 ROOT = Path(__file__).parents[1]
 CARD = '[{"setting": "%s", "card_id": "%s"}]'
 
@@ -138,6 +140,54 @@ def test_an_upgrade_keeps_the_configuration_and_switches_the_version(machine):
     assert machine.install().returncode == 0
     assert before.name not in machine.releases, "the last two are kept"
     assert len(machine.releases) == 2
+
+
+EDITS = {
+    "quotes": lambda text: text.replace('site = "hall"', "site = 'hall'"),
+    "no spaces": lambda text: text.replace('site = "hall"', 'site="hall"').replace('username = "', 'username="'),
+    "the machine's name": lambda text: text.replace('site = "hall"', 'site = ""'),
+    "another site": lambda text: text.replace('site = "hall"', 'site = "attic"'),
+    "another editor": lambda text: text.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_upgrade_takes_the_configuration_as_people_write_it(machine, edit):
+    assert machine.install().returncode == 0
+    machine.config.write_bytes(edit(machine.config.read_text()).encode())
+    done = machine.install()
+    assert done.returncode == 0, done.stderr
+    assert f"k1/v1/{load(machine.config).site}/edge/pi/#" in done.stdout
+    assert len(machine.releases) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(("--site", "Blue Room"), "Blue Room"), (("--edge", "--no-broker"), "--no-broker"),
+     (("--broker", "10.0.0.5"), "mqtts://"), (("--broker", "mqtt://10.0.0.5"), "without encryption")],
+)  # fmt: skip
+def test_values_that_make_no_configuration_are_refused_and_nothing_is_left(machine, given, said):
+    done = machine.install(*given)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert not [path for path in (machine.root / "etc").rglob("*") if path.is_file()]
+    assert not (machine.root / "opt/k1edge/releases").exists() or machine.releases == []
+
+
+def test_a_sound_card_may_have_any_name(machine):
+    assert machine.install("--device", r'R&B|"Länge" \1').returncode == 0
+    assert machine.settings["audio"]["device"] == r'R&B|"Länge" \1'
+
+
+def test_a_machine_that_keeps_new_files_to_their_owner_is_installed_all_the_same(machine):
+    before = os.umask(0o077)
+    try:
+        done = machine.install()
+    finally:
+        os.umask(before)
+    assert done.returncode == 0, done.stderr
+    for path in (machine.config.parent, machine.config, machine.root / "opt/k1edge", machine.release / "share"):
+        assert path.stat().st_mode & 0o044 == 0o044, path
 
 
 @pytest.mark.parametrize("fault", ["broken", "crashing"])
