@@ -140,12 +140,14 @@ class Generations:
         self._write(self._candidate, _packed(candidate))
 
     def promote(self, proven: Generation, saved_at: str, reached: bool) -> Generation:
-        """Keeps it as the newest generation; what stands in its way is over and done with."""
+        """Keeps it as the newest generation; what stands in its way is over and done with, unless it was staged meanwhile."""
         number = max(self._numbers(), default=0) + 1
         kept = replace(proven, number=number, saved_at=saved_at, reached=reached)
         self._write(self.folder / f"generation-{number:06}.toml", _packed(kept))
         self._note(Record())
-        self._candidate.unlink(missing_ok=True)
+        staged = _read(self._candidate)
+        if staged is None or staged.hash == kept.hash or staged.file_hash != kept.file_hash:
+            self._candidate.unlink(missing_ok=True)
         for old in sorted(self._numbers().items())[:-KEPT]:
             (self.folder / old[1]).unlink(missing_ok=True)
         return kept

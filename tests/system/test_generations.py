@@ -78,6 +78,21 @@ def test_a_candidate_waits_until_it_is_promoted_or_refused(store):
     assert store.record().refusal(again.hash).reason == "no sound came"
 
 
+@pytest.mark.parametrize("tried", [FIRST, REMOTE], ids=["file", "remote"])
+def test_what_is_staged_while_another_is_tried_outlives_its_proof(store, tried):
+    store.stage(tried)
+    back = Generation(b"site = 'old'\n", "rollback", "/etc/k1edge", over=FIRST.hash)
+    store.stage(back)
+    store.promote(tried, WHEN, reached=True)
+    assert store.candidate() == back
+
+
+def test_what_was_staged_over_an_earlier_file_ends_with_the_proof_of_a_later_one(store):
+    store.stage(REMOTE)
+    store.promote(replace(FIRST, content=b"site = 'later'\n"), WHEN, reached=True)
+    assert not list(store.folder.glob("candidate*"))
+
+
 def test_asking_for_a_refused_configuration_again_forgives_it(store):
     store.refuse(Refusal(REMOTE.hash, "CONFIG_ROLLED_BACK", "no sound came"))
     store.stage(REMOTE)
