@@ -162,7 +162,9 @@ def rollback(archive: Archive, args: argparse.Namespace) -> int:
 
 def retry(archive: Archive, _args: argparse.Namespace) -> int:
     count = archive.store.retry()
-    print(f"{count} forgotten: restart k1edge to try again" if count else "nothing was given up")
+    the_file = archive.local is not None and archive.past.record.refusal(archive.local.hash)
+    again = f"restart k1edge to try {archive.path} again" if the_file else "what is not the file is not kept: ask for it again"
+    print(f"{count} forgotten: {again}" if count else "nothing was given up")
     return 0
 
 

@@ -8,7 +8,7 @@ from k1edge.__main__ import main
 from k1edge.configure import SERVICE_STATE, Archive
 from k1edge.startup import begin
 from k1edge.system import generations
-from k1edge.system.generations import Generations, Refusal
+from k1edge.system.generations import Generations, Refusal, digest
 
 TEXTS = [f'site = "hall"\n[beat]\nlead_ms = {lead_ms}\n' for lead_ms in (100, 200, 300)]
 
@@ -90,6 +90,13 @@ def test_retry_forgets_what_was_given_up(site, capsys):
     site.refuse(Refusal("abc", "CONFIG_ROLLED_BACK", "x"))
     assert main(["config", "retry"]) == 0
     assert site.record().refused == ()
+    assert "ask for it again" in capsys.readouterr().out, "what came over MQTT is not kept"
+
+
+def test_retry_says_to_restart_where_that_tries_the_file_again(site, capsys):
+    site.refuse(Refusal(digest(site.file.read_bytes()), "CONFIG_ROLLED_BACK", "x"))
+    assert main(["config", "retry"]) == 0
+    assert "restart k1edge" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["show", "9"], ["rollback", "--to", "x"], ["diff", "staged"], ["show", "staged"]])
