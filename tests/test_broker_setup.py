@@ -240,7 +240,11 @@ def test_secrets_are_for_their_owner_alone(tmp_path):
         (("hall", "guest/x"), "roles: edge device viewer operator admin"),
         (("hall", "device/a/b"), "is no node"),
         (("hall", "device/#"), "is no node"),
-        (("--ports", "1,2", "hall"), "--ports needs three numbers"),
+        (("--ports", "1,2", "hall"), "--ports needs three different numbers"),
+        (("--ports", "1883,8883,99999", "hall"), "--ports needs three different numbers"),
+        (("--ports", "0,8883,8884", "hall"), "--ports needs three different numbers"),
+        (("--ports", "1883,8883,8883", "hall"), "--ports needs three different numbers"),
+        (("--host", "300.1.1.1", "hall"), "300.1.1.1"),
         (("--certifcate", "hall"), "unknown option --certifcate"),
         (("--host",), "--host needs a value"),
     ],
@@ -249,6 +253,7 @@ def test_what_is_wrong_is_said(tmp_path, args, words):
     done = setup(tmp_path, *args)
     assert done.returncode == 1
     assert words in done.stderr
+    assert not (tmp_path / "conf.d/k1edge.conf").exists()
 
 
 def test_a_folder_belongs_to_one_site(tmp_path):
