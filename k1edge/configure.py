@@ -113,8 +113,11 @@ class Archive:
         return found
 
     def newest(self, back: int = 0) -> str:
-        """The number of the newest generation, or of one so many before it."""
-        return str(self.past.kept[back].number) if len(self.past.kept) > back else "generation"
+        """The number of the newest generation, or of one so many before it. Raises NothingError."""
+        if len(self.past.kept) > back:
+            return str(self.past.kept[back].number)
+        missing = "there is no generation before the newest" if self.past.kept else "nothing has proved itself yet"
+        raise NothingError(f"{missing} (in {self.store.folder})")
 
     def name(self, generation: Generation) -> str:
         return name_of(generation, self.path)

@@ -109,7 +109,18 @@ def test_with_nothing_kept_it_says_where_it_looked(tmp_path, capsys, monkeypatch
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     assert main(["config", "rollback", "--config", str(tmp_path / "a.toml")]) == 66
     assert str(tmp_path) in capsys.readouterr().err
+    assert main(["config", "show", "--config", str(tmp_path / "a.toml")]) == 66
+    assert "nothing has proved itself yet" in capsys.readouterr().err
     assert main(["config", "diff", "file", "--config", str(tmp_path / "a.toml")]) == 66
+
+
+def test_the_first_generation_has_none_before_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    file = tmp_path / "k1edge.toml"
+    file.write_text("")
+    Generations(tmp_path, file).promote(begin(file, {}).running, "", reached=False)
+    assert main(["config", "rollback", "--config", str(file)]) == 66
+    assert "no generation before the newest" in capsys.readouterr().err
 
 
 def test_a_generation_that_no_longer_loads_is_not_staged(site, capsys, tmp_path):
