@@ -57,6 +57,14 @@ ID_WORDS = f"use 1 to {ID_LIMIT} of the characters a-z 0-9 -, with a letter or d
 Id = Annotated[str, AfterValidator(_checked_id)]
 
 
+def _from_the_file(value: str, info: ValidationInfo) -> str:
+    return str(info.context.folder / value) if value and info.context else value
+
+
+Folder = Annotated[str, AfterValidator(_from_the_file)]
+"""Absolute, or relative to the configuration's folder."""
+
+
 def _channel(value: Any) -> Any:
     if value == "mix" or (type(value) is int and 1 <= value <= MAX_CHANNELS):
         return value
@@ -219,7 +227,7 @@ class LibrarySettings(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    music_dir: str = Field("", max_length=1000)
+    music_dir: Folder = Field("", max_length=1000)
     """Nothing outside is ever opened; '' = `music` in the state folder. Its folder `inbox` is watched."""
     capture_live: bool = True
     """Each song heard on the line gets a map; its sound is not kept."""

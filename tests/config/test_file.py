@@ -233,6 +233,13 @@ def test_what_is_given_is_what_is_set(folder):
     assert settings.looks["verse"] == Settings().looks["verse"]
 
 
+@pytest.mark.parametrize(("given", "meant"), [("songs", "{folder}/songs"), ("/songs", "/songs"), ("", "")])
+def test_a_folder_of_songs_is_taken_from_the_folder_of_the_file(folder, given, meant):
+    settings = load(written(folder, f"[library]\nmusic_dir = '{given}'"))
+    assert settings.library.music_dir == meant.format(folder=folder)
+    assert Settings.model_validate({"library": {"music_dir": given}}).library.music_dir == given
+
+
 def test_the_file_is_found_by_argument_then_variable_then_the_system(monkeypatch, folder):
     system = written(folder, "")
     monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", system)
