@@ -225,7 +225,8 @@ examples:
   k1edge run --source demo --broker mqtt://127.0.0.1:1883
 then `k1edge monitor` and `k1edge simulate` elsewhere show what it says and does
 
-exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be read; 78 the configuration has faults
+exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be read; 69 no broker is configured and none of its
+own starts; 75 the sound library is stuck, and a new start helps; 78 the configuration has faults
 (`k1edge check` explains them)"""
     parser.add_argument("--config", type=Path, metavar="FILE",
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
@@ -238,8 +239,8 @@ exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be r
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when stopped or at the end of a file, 66 when a file cannot be read, 69 without a broker of our own, 78 when
-    the configuration has faults and there is nothing to fall back upon but a person."""
+    """0 when stopped or at the end of a file, 66 when a file cannot be read, 69 without a broker of our own, 75 with a
+    sound library that is stuck, 78 when the configuration has faults and there is nothing to fall back upon but a person."""
     path = find(args.config)
     instead: dict[str, object] = {"site": args.site} if args.site else {}
     if args.broker:

@@ -1,5 +1,7 @@
 """The loop when its sound goes: what is told, and in which order."""
 
+import argparse
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -91,3 +93,10 @@ def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(
     with pytest.raises(StuckError) as ended:
         loop(edge, [Card(edge.told, stuck=True, fault=MemoryError())]).follow_line()
     assert isinstance(ended.value.before, MemoryError)
+
+
+def test_help_explains_every_exit_code():
+    parser = argparse.ArgumentParser()
+    daemon.add_arguments(parser)
+    codes = {code for name, code in vars(daemon).items() if name.startswith("EX_")}
+    assert codes <= set(map(int, re.findall(r"\b\d+\b", parser.epilog.partition("exit code")[2])))
