@@ -60,6 +60,14 @@ def test_the_unit_is_hardened():
     assert float(re.search(r"exposure level for k1edge.service: (\S+)", done.stdout)[1]) <= EXPOSURE_LIMIT
 
 
+def test_the_unit_may_ask_the_kernel_whether_the_clock_is_set_and_not_set_it():
+    lines = UNIT.read_text().splitlines()
+    assert "ProtectClock=yes" not in lines, "it forbids the question, too"
+    filters = [line for line in lines if line.startswith("SystemCallFilter=")]
+    assert filters.index("SystemCallFilter=adjtimex clock_adjtime") > filters.index("SystemCallFilter=~@privileged")
+    assert "CapabilityBoundingSet=" in lines
+
+
 def test_the_unit_leaves_what_portaudio_and_the_venue_need():
     lines = [line for line in UNIT.read_text().splitlines() if line and not line.startswith("#")]
     assert not [line for line in lines if line.startswith(("MemoryDenyWriteExecute", "Requires=", "RestartPreventExit"))]
