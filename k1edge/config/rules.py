@@ -66,7 +66,7 @@ class RulesSettings(BaseModel):
     min_gap_s: float = Field(8.0, ge=8, le=600)
     cool_down_s: float = Field(20.0, ge=20, le=3600)
     """After a change; a drop may break it once."""
-    changes_per_minute: int = Field(2, ge=0, le=2)
+    changes_per_minute: int = Field(2, ge=1, le=2)
     speech_brightness: float = Field(0.5, ge=0, le=1)
     """Share of a music look's brightness that is left when someone speaks into it."""
     noise_brightness: float = Field(0.25, ge=0, le=1)

@@ -101,9 +101,12 @@ class Decision:
             return self._enter(DROP, int(belief[DROP, :BAR].argmax()), drop)
         if not believed:
             return ()
-        younger = belief[:, : min(self._age, MAX_AGE)]
+        younger = belief[:, : min(self._age, MAX_AGE - 1)]  # the last age is that of all that is older
         if self.section.label not in LABELS or younger.sum() > ENTER_AT:
             age = int(younger.sum(axis=0).argmax())
+            if self._is_present(age):
+                self._age = age
+                return self._settle(belief.sum(axis=1))
             labels = younger[:, age] / younger[:, age].sum()
             labels[DROP] = 0.0
             return self._enter(int(labels.argmax()), age, float(younger.sum()))
@@ -139,19 +142,18 @@ class Decision:
             return 0, 0.0
         return self._filters[0].bars_left(LABELS.index(self.section.label), self._age)
 
+    def _is_present(self, age: int) -> bool:
+        """What began `age` beats ago is the present section, if one row may be a beat beside the other."""
+        return self.section.label in LABELS and abs(age - self._age) <= 1
+
     def _enter(self, label: int, age: int, confidence: float) -> tuple[Moment, ...]:
         """A section began `age` beats ago."""
         dues = self._dues[self._phase.off]
         name, at = LABELS[label], dues[-1 - min(age, len(dues) - 1)]
-        known = self.section.label in LABELS and abs(age - self._age) <= 1
-        self._age = age
-        if known and label != DROP and self.section.label in (name, "drop"):
-            return ()  # it was entered already: the row beside it has heard the same
         if label == DROP:
             self._since_drop = age
-        elif known:
-            at = self.section.since
-        self._index += not known
+        self._index += not self._is_present(age)
+        self._age = age
         self.section = Section(name, at, confidence, confidence < SURE_AT, self._index)
         return (Moment(name if name in MOMENTS else "change", at, confidence),)
 

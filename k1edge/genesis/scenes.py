@@ -21,7 +21,7 @@ class SceneBudget:
     def __init__(self, fmt: StreamFormat, rules: RulesSettings) -> None:
         self._min_gap, self._cool_down = fmt.index(rules.min_gap_s), fmt.index(rules.cool_down_s)
         self._minute, self._per_minute = fmt.index(MINUTE_S), rules.changes_per_minute
-        self._changes: deque[int] = deque(maxlen=max(self._per_minute, 1))
+        self._changes: deque[int] = deque(maxlen=self._per_minute)
         self._cool_down_broken = False
 
     def allows(self, at: int, label: str) -> bool:

@@ -58,7 +58,8 @@ class Structure:
         self._silence_after = round(settings.silence_after_s * HOPS_PER_S)
         self._ear, self._meter, self._grid = Ear(), MacroMeter(), BarGrid(fmt)
         self._wire, self._mood = WireWatch(), MoodWatch()
-        self._evidence = (Evidence(fmt), Evidence(fmt, off_beat=True))
+        self._fmt = fmt
+        self._evidence = self._new_evidence()
         self._decision, self._returns = Decision(), Returns(fmt.hop)
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
@@ -112,7 +113,12 @@ class Structure:
         label = "silence" if silent else "unknown"
         if self._decision.section.label != label:
             self._decision.restart(label, end, 1.0 if silent else wire.confidence)
+            if silent:  # what comes is another song: how loud this one was, and what was gone from it, says nothing of that
+                self._evidence = self._new_evidence()
         return True
+
+    def _new_evidence(self) -> tuple[Evidence, Evidence]:
+        return Evidence(self._fmt), Evidence(self._fmt, off_beat=True)
 
     def _bars(self, end: int) -> float:
         last = self._grid.last

@@ -44,7 +44,9 @@ class Heard:
     relit_s: list[float] = field(default_factory=list)
     """Those of them that changed a light, not a darkness."""
     beats: list[tuple[float, int]] = field(default_factory=list)
-    """(due in s, place in the bar) of every beat a tracker announced."""
+    """(due in s, place in the bar) of every beat that was announced, as it was told last; 0 = not known."""
+    sections: list[tuple[float, str]] = field(default_factory=list)
+    """(time in s, label) of everything that was told of sections."""
     states: list[tuple[float, str]] = field(default_factory=list)
     """(time in s, what the wire holds) ten times a second."""
     cost_ms: float = 0.0
@@ -56,10 +58,10 @@ def hear(source) -> Heard:
     fmt, settings = source.fmt, Settings()
     features, tracker = FeatureExtractor(fmt), make_tracker(settings.beat, fmt)
     structure, choreography = Structure(settings.genesis, fmt), Choreography(settings.looks, fmt, settings.genesis)
-    heard, look = Heard(0.0), None
+    heard, look, section, beats = Heard(0.0), None, None, {}
 
     def stream():
-        nonlocal look
+        nonlocal look, section
         for hop, block in enumerate(source):
             frame = features.process(block)
             beat = tracker.process(block, frame)
@@ -74,13 +76,17 @@ def hear(source) -> Heard:
                 heard.scenes_s.append(now)
                 heard.relit_s += [now] if dict(look.parameters)["brightness"] else []
             look = shown
-            if form.beat is not None and form.beat.scheduled:
-                heard.beats.append((fmt.seconds(form.beat.due), form.beat.in_bar))
+            if form.section is not section:
+                section = form.section
+                heard.sections.append((now, section.label))
+            if beat.announced is not None:
+                beats[beat.announced.number] = fmt.seconds(beat.announced.due), beat.announced.in_bar
             if hop % 10 == 0:
                 heard.states.append((now, form.wire.state))
             yield frame.end, form
 
     heard.events = list(decisions(stream(), fmt))
+    heard.beats = list(beats.values())
     return heard
 
 
@@ -152,6 +158,20 @@ def boundaries(songs: list[tuple[Heard, Truth]], decided: bool) -> float:
     return 2 * right / max(found_all + true_all, 1)
 
 
+def named_drop(songs: list[tuple[Heard, Truth]]) -> float:
+    """Share of the time of drops, from DROP_LATEST_S on, in which the section was called one."""
+    named = all_s = 0.0
+    for heard, truth in songs:
+        ends = [at for at, _ in heard.sections[1:]] + [heard.seconds]
+        for span in truth.sections:
+            if span.label == "drop":
+                begin_s = span.start_s + DROP_LATEST_S
+                all_s += span.end_s - begin_s
+                named += sum(max(0.0, min(end, span.end_s) - max(at, begin_s))
+                             for (at, label), end in zip(heard.sections, ends, strict=True) if label == "drop")
+    return named / max(all_s, 1e-9)
+
+
 def state_share(heard: list[Heard], state: str) -> float:
     """Share of the time after SETTLE_S in which the wire was said to hold `state`."""
     said = [s == state for item in heard for at, s in item.states if at > SETTLE_S]
@@ -214,6 +234,9 @@ def table(songs: list[tuple[Heard, Truth]], files: dict[Path, Heard], made: dict
         ("builds known 2 bars before the drop", f"{builds(songs):.3f}", ">= 0.8"),
         ("section boundaries, F within a bar", f"{boundaries(songs, False):.3f}", ">= 0.8"),
         ("section boundaries, F of the moment of decision", f"{boundaries(songs, True):.3f}", ""),
+        ("time of drops in which the section is called so", f"{named_drop(songs):.3f}", ""),
+        ("told of sections, for each there is",
+         f"{sum(len(heard.sections) for heard, _ in songs) / max(sum(len(truth.sections) for _, truth in songs), 1):.1f}", ""),
         ("false drops on negative material", f"{false} in {minutes:.0f} min", "<= 1 in 30 min"),
         ("wire right: speech", f"{state_share(speech, 'speech'):.3f}", ">= 0.95"),
         ("wire right: noise and hum", f"{state_share(hiss, 'noise'):.3f}", ">= 0.95"),
