@@ -1,5 +1,7 @@
 """The form of real sounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,18 @@ def test_bars_are_counted_from_the_sections_own_beginning(follow, song, heard):
     for bars in (1, 3.5, 6):
         form = forms[round((start / RATE_HZ + bars * bar_s) * 100)]
         assert form.bars == pytest.approx(bars, abs=0.05)
+
+
+def test_a_song_after_a_pause_is_judged_by_itself(follow, song):
+    alone = follow(song.samples[: 20 * RATE_HZ], song.truth)
+    pause = 5 * RATE_HZ
+    samples = np.concatenate([song.samples, np.zeros(pause, np.float32), 0.1 * song.samples[: 20 * RATE_HZ]])
+    later_s = (len(song.samples) + pause) / RATE_HZ
+    beats_s, downbeats_s = (
+        [*times, *(at + later_s for at in times if at < 20)] for times in (song.truth.beats_s, song.truth.downbeats_s))
+    after = follow(samples, replace(song.truth, beats_s=beats_s, downbeats_s=downbeats_s))[-len(alone) :]
+    assert [m.kind for form in after for m in form.moments] == [m.kind for form in alone for m in form.moments]
+    assert after[-1].section.label == alone[-1].section.label
 
 
 def test_silence_is_the_section_silence_and_no_moment(follow):

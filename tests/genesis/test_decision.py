@@ -1,0 +1,47 @@
+"""What is said of the form, where what is believed is given."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from k1edge.genesis import decision
+from k1edge.genesis.decision import Decision
+from k1edge.genesis.sections import DROP, LABELS, MAX_AGE
+
+BEAT = 22_050
+CHORUS = LABELS.index("chorus")
+
+
+class Believing(Decision):
+    """Hears rows of nothing, and believes what it is told."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.belief, self.beats = np.zeros((len(LABELS), MAX_AGE)), 0
+        monkeypatch.setattr(decision.SectionFilter, "step", lambda *_: self.belief)
+        monkeypatch.setattr(decision.Phase, "hear", lambda *_: True)
+
+    def beat(self, label, age):
+        """One more beat on which a section of this label began `age` beats ago; returns the moments."""
+        self.beats += 1
+        self.belief[:] = 0.0
+        self.belief[label, min(age, MAX_AGE - 1)] = 1.0
+        beat = SimpleNamespace(downbeat=False, scheduled=True, period=BEAT)
+        return self.step(SimpleNamespace(off_beat=False, due=self.beats * BEAT, values=None, beat=beat))
+
+
+def test_a_section_is_told_once_however_long_it_goes_on(monkeypatch):
+    told = Believing(monkeypatch)
+    moments = [told.beat(CHORUS, age) for age in range(3 * MAX_AGE)]
+    assert sum(map(len, moments)) == 1
+    assert (told.section.label, told.section.index, told.section.since) == ("chorus", 1, BEAT)
+
+
+def test_a_drop_that_is_heard_a_beat_beside_is_no_other_section(monkeypatch):
+    told = Believing(monkeypatch)
+    for age in range(40):
+        told.beat(CHORUS, age)
+    (called,) = told.beat(DROP, 0)
+    assert called.kind == "drop"
+    assert not [moment for age in range(1, 40) for moment in told.beat(DROP, age + 1)]
+    assert (told.section.label, told.section.index) == ("drop", 2)
