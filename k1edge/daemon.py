@@ -188,7 +188,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
     with broker_for(settings.mqtt) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
         topics = subscriptions(settings.site, settings.edge)
-        identity = Identity(f"k1edge-{settings.edge}", topics, will, curiosities=[BROKER_CLIENTS])
+        identity = Identity(f"k1edge-{settings.edge}", topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)
         link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score)

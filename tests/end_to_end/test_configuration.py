@@ -123,7 +123,7 @@ def test_a_configuration_over_mqtt_is_tried_and_trusted_by_the_same_process(box,
     box.write("accept_config = true\n")
     with box.start() as daemon:
         ear.await_said(f"{EDGE}/config/reported", hash=box.hash, on_trial=False, generation=1)
-        toml = "[telemetry]\nrate_hz = 2.0\n[system]\ngate_s = 1.0\n"
+        toml = "[telemetry]\nrate_hz = 2.0\n[system]\ngate_s = 1.0\n" + 2_000 * "# explained at length\n"
         body = {"id": "1", "caller": "test", "parent": box.hash, "toml": toml}
         ear.send(Publication(f"{EDGE}/config/desired", json.dumps(body).encode(), 1))
         trial = ear.await_said(f"{EDGE}/config/reported", hash=digest(toml.encode()), on_trial=True)
