@@ -62,6 +62,18 @@ def test_a_map_that_is_off_is_given_up_with_an_event(stream):
     assert (event.kind, event.code, event.data["deployment"]) == ("auto_rollback", "MAP_DRIFT", state.id)
 
 
+def test_a_map_of_another_song_is_not_said_to_be_off(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    player = stream[0].player = deployment.player(FMT)
+    told(deployment, stream)
+    for hop in range(3200):
+        event = BeatEvent(hop // 43 + 1, hop * FMT.hop, 0, False, 1.0, 0.5) if hop % 43 == 0 else None
+        player.beat(BeatState(hop * FMT.hop, 139.5, 0.0, 0.5, True, (), event))
+    state, event = told(deployment, stream)
+    assert state.state == "rolled_back" and abs(state.drift_ms) < 100
+    assert event.code == "MAP_DRIFT" and event.reason == "the live beats are not those of the map: live again"
+
+
 def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
     assert deployment.player(FMT).state == "waiting" and deployment.player(FMT) is None

@@ -3,7 +3,8 @@
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
 wire stay live. Where the song begins is given, or heard: with the first sound after silence, and then the map is moved, a
 little each beat, to where the live beats are. It is watched by them: when it is DRIFT_MS off, or has little to do with them,
-for DRIFT_S, the light goes back to the live engine for good. Cost: 3 us a hop.
+for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing. Cost: 3 us
+a hop.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from k1edge.genesis.structure import Form
 
 DRIFT_MS, DRIFT_S = 100.0, 5.0
 DRIFT_BEATS = 8
+OFF_BEAT = 0.4
+"""Of the period, from the map's nearest beat: beyond it a live beat is on the off-beat, as a tracker's are at times."""
 AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
 """Of so many live beats so many lie that near to where the drift puts a stored one; of another song's, one in five."""
 SLEW_MS = 10.0
@@ -60,6 +63,7 @@ class MapPlayer:
         self._number, self._last_due = 0, -fmt.rate_hz
         self._offset: int | None = None
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
+        self._period_ms = 0.0
         self._drifting_hops = 0
         self._section: Section | None = None
         self._first_index: int | None = None
@@ -108,10 +112,17 @@ class MapPlayer:
             self.state = "over"
         if not self.leads:
             return self._passed(live)
-        before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2) if len(dues) > 1 else 0
-        period = dues[before + 1] - dues[before] if len(dues) > 1 else self._fmt.rate_hz // 2
+        before, period = self._interval(at)
         return BeatState(live.end, 60 * self._fmt.rate_hz / period, (at - dues[before]) / period % 1.0, SURE, True,
                          announced=self._announced(at), beats_per_bar=max(self._in_bar, default=0))  # fmt: skip
+
+    def _interval(self, at: int) -> tuple[int, int]:
+        """The beat before, and how long it lasts; that of the nearest two beyond the ends."""
+        dues = self._dues
+        if len(dues) == 1:
+            return 0, self._fmt.rate_hz // 2
+        before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2)
+        return before, dues[before + 1] - dues[before]
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
@@ -180,10 +191,18 @@ class MapPlayer:
         event = live.announced
         if event is not None and live.lock:
             self._compare(event.due - self._start)
-        drifts = self.drift_ms is not None and (abs(self.drift_ms) > DRIFT_MS or self._is_other_song)
+        if self.drift_ms is None or self._is_on_the_off_beat or not live.lock:
+            return
+        drifts = abs(self.drift_ms) > DRIFT_MS or self._is_other_song
         self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
         if self._drifting_hops >= DRIFT_S * HOPS_PER_S:
             self.state = "rolled_back"
+
+    @property
+    def _is_on_the_off_beat(self) -> bool:
+        """Most live beats; half of them are where a live engine that counts double has them."""
+        recent = list(self._errors_ms)[-DRIFT_BEATS:]
+        return sum(abs(error) > OFF_BEAT * self._period_ms for error in recent) > DRIFT_BEATS // 2
 
     @property
     def _is_other_song(self) -> bool:
@@ -194,6 +213,7 @@ class MapPlayer:
         near = bisect_left(self._dues, at)
         nearest = min(self._dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
         self._errors_ms.append(1000 * self._fmt.seconds(at - nearest))
+        self._period_ms = 1000 * self._fmt.seconds(self._interval(at)[1])
         drift_ms = self.drift_ms
         if self._by_ear and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)

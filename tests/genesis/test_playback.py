@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -189,6 +190,24 @@ def test_a_live_engine_that_counts_double_does_not_condemn_the_map():
         event = BeatEvent(hop // 25 + 1, hop * FMT.hop, 0, False, 1.0, 0.5) if hop % 25 == 0 else None
         player.beat(live(hop, event))
     assert player.leads and player.drift_ms == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("sides_ms", [[240.0], [-235.0], [247.0, -247.0]])
+def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(sides_ms):
+    player = player_of(song())
+    for hop in range(2500):
+        number = hop // 50
+        due = FMT.index(number / 2 + sides_ms[number % len(sides_ms)] / 1000)
+        player.beat(live(hop, BeatEvent(number + 1, due, 0, False, 1.0, 0.5) if hop % 50 == 0 else None))
+    assert player.leads
+
+
+def test_what_was_compared_before_the_lock_was_lost_does_not_condemn_the_map():
+    player = player_of(song())
+    play(player, range(600), 140.0)
+    for hop in range(600, 1200):
+        player.beat(replace(live(hop), lock=False))
+    assert player.leads
 
 
 def test_a_map_that_is_stopped_leads_no_more_and_says_it_once():
