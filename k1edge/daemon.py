@@ -191,7 +191,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         identity = Identity(f"k1edge-{settings.edge}", topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)
         link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()
-        edge = Edge(start, link, scribe, boot_id, score=score)
+        edge = Edge(start, link, scribe, boot_id, score=score, live=live)
         daemon = Daemon(edge, open_source, notifier, upkeep)
         when_ended(daemon.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)

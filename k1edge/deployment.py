@@ -40,10 +40,10 @@ class _Order:
 class Deployment:
     """The map of one edge."""
 
-    def __init__(self, scribe: Scribe, lead_ms: float, score: Score | None = None) -> None:
-        """`score`: of the first stream, from its first sample."""
+    def __init__(self, scribe: Scribe, lead_ms: float, score: Score | None = None, *, by_ear: bool = False) -> None:
+        """`score`: of the first stream, from its first sample; `by_ear`: from where it is heard to begin."""
         self._scribe, self._lead_ms = scribe, lead_ms
-        self._first = score
+        self._first, self._first_start = score, None if by_ear else 0
         self._order: _Order | None = None
         self._shown = ""
 
@@ -52,7 +52,7 @@ class Deployment:
         if self._first is not None:
             first, self._first = self._first, None
             self._order = _Order(_new_id(), BY_HAND, 0, first, {})
-            return MapPlayer(first, fmt, self._lead_ms)
+            return MapPlayer(first, fmt, self._lead_ms, self._first_start)
         order = self._order
         if order is None or order.told != "waiting" or order.start_at_ms is not None:
             return None
@@ -73,7 +73,7 @@ class Deployment:
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
         self._order = order = _Order(_new_id(), asked["track"], asked["version"], read_score(asked["score"]), devices, at_ms)
-        pipeline.player = MapPlayer(order.score, pipeline.fmt, self._lead_ms, start, fresh=False)
+        pipeline.player = MapPlayer(order.score, pipeline.fmt, self._lead_ms, start)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
 
     def process(self, pipeline: Pipeline, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:

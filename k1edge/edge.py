@@ -66,8 +66,10 @@ def subscriptions(site: str, edge: str) -> list[str]:
 class Edge:
     """The parts of one edge, joined."""
 
-    def __init__(self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, score: Score | None = None) -> None:
-        """`score`: of the stored map of the first stream."""
+    def __init__(
+        self, start: Start, link: Link, scribe: Scribe, boot_id: str, *, score: Score | None = None, live: bool = False
+    ) -> None:
+        """`score`: of the stored map of the first stream, whose song may begin at any time when it is `live`."""
         settings = self._settings = start.settings
         self._link, self._scribe = link, scribe
         self._wall = WallClock(time.time_ns(), time.monotonic_ns(), is_synchronised())
@@ -80,7 +82,7 @@ class Edge:
         self.blackbox = BlackBox(settings, boot_id)
         library = settings.library
         door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
-        self._deployment = Deployment(scribe, settings.beat.lead_ms, score)
+        self._deployment = Deployment(scribe, settings.beat.lead_ms, score, by_ear=live)
         self._lending = Lending(door, scribe, self) if library.enabled else None
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending),
                             settings.beat.lead_ms)

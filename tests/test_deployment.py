@@ -82,6 +82,11 @@ def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(str
     assert deployment.player(FMT).start is None
 
 
+def test_on_a_live_line_the_song_of_the_first_map_is_waited_for():
+    assert Deployment(Scribe("bar", "pi"), 150.0, SCORE, by_ear=True).player(FMT).start is None
+    assert Deployment(Scribe("bar", "pi"), 150.0, SCORE).player(FMT).start == 0
+
+
 def test_a_new_deployment_takes_the_place_of_the_last(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
     first = deployment.ask(ASKED, *stream, {})["deployment"]

@@ -3,8 +3,8 @@
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
 wire stay live. Where the song begins is given, or heard: with the first sound after silence, and then the map is moved, a
 little each beat, to where the live beats are. It is watched by them: when it is DRIFT_MS off, or has little to do with them,
-for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing. Cost: 3 us
-a hop.
+for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing. Nor does
+it lead where nothing plays: it rests, or the song that was heard to begin is over. Cost: 3 us a hop.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ SURE = 0.98
 LONGEST_PERIOD_S, SAME_BEAT_S = 2.0, 1 / 6
 PAUSE_HOPS = HOPS_PER_S // 2
 """Silence after which a sound is the beginning of a song."""
+PATIENCE_HOPS = 4 * HOPS_PER_S
+"""Of neither music nor a live beat, before it is believed that the song does not play."""
 
 
 class MapPlayer:
     """One map over one stream. Its `state` is waiting, leading, over, rolled_back or stopped."""
 
-    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0, *, fresh: bool = True) -> None:
-        """`start`: the sample at which the song begins; None: with the next sound after a pause, or if `fresh` the next."""
+    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0) -> None:
+        """`start`: the sample at which the song begins; None: with the next sound after a pause."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
         self._in_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
@@ -58,7 +60,8 @@ class MapPlayer:
         self._same_beat = fmt.index(SAME_BEAT_S)
         self._head = fmt.index(score.sound_ms / 1000)
         self._start, self._by_ear = start, start is None
-        self._silent_hops = PAUSE_HOPS if fresh else 0
+        self._silent_hops = self._strange_hops = 0
+        self._locks = False
         self._next_beat, self._next_moment = 0, 0
         self._number, self._last_due = 0, -fmt.rate_hz
         self._offset: int | None = None
@@ -71,8 +74,8 @@ class MapPlayer:
 
     @property
     def leads(self) -> bool:
-        """Whether the light follows the map."""
-        return self.state == "leading"
+        """Whether the light follows the map: not while it rests."""
+        return self.state == "leading" and self._strange_hops < PATIENCE_HOPS
 
     @property
     def drift_ms(self) -> float | None:
@@ -104,11 +107,11 @@ class MapPlayer:
         """The beat state of this hop, from the map while it leads."""
         if self.state == "waiting" and self._start is not None and live.end >= self._start:
             self.state = "leading"
-        if not self.leads:
+        if self.state != "leading":
             return self._passed(live)
         self._watch(live)
         at, dues = live.end - self._start, self._dues
-        if self.leads and at > dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
+        if self.state == "leading" and at > dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
             self.state = "over"
         if not self.leads:
             return self._passed(live)
@@ -126,6 +129,8 @@ class MapPlayer:
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
+        if self.state == "leading":
+            self._follow(live.wire.state)
         if not self.leads or not self._sections or live.section.label == "silence":
             return live
         if self._first_index is None:
@@ -137,6 +142,23 @@ class MapPlayer:
         section = Section(label, since + self._start, SURE, False, self._first_index + number)
         return replace(live, section=self._same(section), moments=self._due_moments(at),
                        bars_left=self._bars_left(number, at), bars_left_probability=SURE)  # fmt: skip
+
+    def _follow(self, wire: str) -> None:
+        """Rests, and goes on, while the song does not play; one that was heard to begin is over then, or had not begun."""
+        self._strange_hops = self._strange_hops + 1 if wire != "music" and not self._locks else 0
+        if not self._by_ear or self._strange_hops < PATIENCE_HOPS:
+            return
+        if self.drift_ms is not None:
+            self.state = "over"
+        elif wire == "silence":
+            self._wait()
+
+    def _wait(self) -> None:
+        """What was heard to begin was not the song."""
+        self.state, self._start = "waiting", None
+        self._next_beat = self._next_moment = self._strange_hops = 0
+        self._errors_ms.clear()
+        self._first_index = None
 
     def _same(self, section: Section) -> Section:
         """The object of the hop before where nothing has changed: who compares by identity sees no change."""
@@ -155,7 +177,7 @@ class MapPlayer:
         if n >= len(dues) or dues[n] - self._lead > at:
             return None
         self._next_beat += 1
-        self._number, self._last_due = self._number + 1, dues[n] + self._start
+        self._number, self._last_due, self._offset = self._number + 1, dues[n] + self._start, None
         place = self._in_bar[n]
         return BeatEvent(self._number, self._last_due, place, place == 1, self._strengths[n], SURE)
 
@@ -164,9 +186,9 @@ class MapPlayer:
         event = live.announced
         if event is None:
             return live
-        if self.state != "waiting" and self._offset is None:
+        if self._offset is None:
             self._offset = max(self._number + 1 - event.number, 0)
-        number = event.number + (self._offset or 0)
+        number = event.number + self._offset
         self._number, self._last_due = max(self._number, number), event.due
         return replace(live, announced=replace(event, number=number)) if self._offset else live
 
@@ -188,7 +210,7 @@ class MapPlayer:
         return sum(self._in_bar[n] == 1 for n in range(first, last))
 
     def _watch(self, live: BeatState) -> None:
-        event = live.announced
+        event, self._locks = live.announced, live.lock
         if event is not None and live.lock:
             self._compare(event.due - self._start)
         if self.drift_ms is None or self._is_on_the_off_beat or not live.lock:

@@ -10,6 +10,7 @@ from k1edge.genesis.document import seal
 from k1edge.genesis.playback import AHEAD_S, MapPlayer
 from k1edge.genesis.score import plain_score, read_score, score_of
 from k1edge.genesis.structure import Form
+from k1edge.genesis.wire import Wire
 from tests.genesis.songs import song_v4
 
 FMT = StreamFormat(48_000)
@@ -26,8 +27,8 @@ def song(beats: int = 64):
     return seal(document)
 
 
-def player_of(stored, start: int | None = 0, fresh: bool = True) -> MapPlayer:
-    return MapPlayer(score_of(stored), FMT, LEAD_MS, start, fresh=fresh)
+def player_of(stored, start: int | None = 0) -> MapPlayer:
+    return MapPlayer(score_of(stored), FMT, LEAD_MS, start)
 
 
 def features(hop: int, silent: bool) -> FeatureFrame:
@@ -39,8 +40,8 @@ def live(hop: int, event: BeatEvent | None = None) -> BeatState:
     return BeatState(hop * FMT.hop, 99.0, 0.3, 0.4, True, (), event, 0)
 
 
-def form(label: str = "verse") -> Form:
-    return Form(Section(label, 0, 0.5, True), (), Macros(energy=0.7))
+def form(label: str = "verse", wire: str = "music") -> Form:
+    return Form(Section(label, 0, 0.5, True), (), Macros(energy=0.7), wire=Wire(wire, 1.0, 0))
 
 
 def play(player: MapPlayer, hops: range, offset_ms: float | None = None) -> list[BeatEvent]:
@@ -148,7 +149,7 @@ def heard(player: MapPlayer, silent: range, hops: range, offset_ms: float, first
 
 
 def test_a_deployed_map_waits_for_the_song_that_begins_after_a_pause():
-    player = player_of(song(), None, fresh=False)
+    player = player_of(song(), None)
     heard(player, range(500, 600), range(500), 0.0)
     assert (player.state, player.start) == ("waiting", None)
     events = heard(player, range(500, 600), range(500, 900), 0.0)
@@ -159,11 +160,75 @@ def test_a_deployed_map_waits_for_the_song_that_begins_after_a_pause():
 
 def test_a_map_that_begins_by_ear_is_moved_to_the_live_beats_by_small_steps():
     player = player_of(song(), None)
-    events = heard(player, range(0), range(2500), 60.0)
+    events = heard(player, range(50), range(2550), 60.0)
     late_ms = [1000 * ((FMT.seconds(event.due) + 0.25) % 0.5 - 0.25) for event in events]
     assert late_ms[0] == pytest.approx(0, abs=31) and late_ms[-1] == pytest.approx(60, abs=5)
     dues = [event.due for event in events]
     assert all(abs(1000 * FMT.seconds(b - a) - 500) <= 10.1 for a, b in pairwise(dues))
+
+
+def rest(player: MapPlayer, hops: range, wire: str, silent: bool = False) -> list[BeatEvent]:
+    """No live beat, and `wire` on the wire."""
+    announced = []
+    for hop in hops:
+        player.hear(features(hop, silent))
+        announced.append(player.beat(replace(live(hop), lock=False)).announced)
+        player.form(form(wire=wire), hop * FMT.hop)
+    return [event for event in announced if event]
+
+
+@pytest.mark.parametrize("wire", ["speech", "noise", "silence"])
+def test_a_map_rests_where_neither_music_nor_a_beat_is_heard_and_goes_on_with_the_music(wire):
+    player = player_of(song())
+    events = [event for _, event in play(player, range(1000), 0.0)] + rest(player, range(1000, 1400), wire)
+    assert rest(player, range(1400, 1910), wire) == [] and player.form(form(wire=wire), 1910 * FMT.hop).section.label == "verse"
+    rest(player, range(1910, 1912), "music")
+    after = [event for _, event in play(player, range(1912, 2500), 0.0)]
+    assert player.leads and FMT.seconds(after[0].due) == 19.5
+    assert [event.number for event in events + after] == list(range(1, len(events + after) + 1))
+
+
+def test_the_live_beats_are_numbered_on_while_a_map_rests():
+    player = player_of(song())
+    before = play(player, range(1000), 0.0)
+    rest(player, range(1000, 1500), "noise")
+    number = before[-1][1].number + 8
+    passed = [player.beat(replace(live(hop, BeatEvent(hop, hop * FMT.hop, 0, False, 1.0, 0.5)), lock=False)) for hop in (7, 8)]
+    assert [state.announced.number for state in passed] == [number + 1, number + 2]
+
+
+def test_a_beat_on_a_doubtful_wire_keeps_the_map():
+    player = player_of(song())
+    for hop in range(1500):
+        player.beat(live(hop))
+        player.form(form(wire="noise"), hop * FMT.hop)
+    assert player.leads
+
+
+def test_a_song_that_was_heard_to_begin_is_over_when_nothing_plays():
+    player = player_of(song(), None)
+    heard(player, range(60), range(1000), 0.0)
+    rest(player, range(1000, 1500), "speech")
+    assert player.state == "over"
+
+
+def test_a_click_is_not_the_beginning_of_the_song():
+    player = player_of(song(), None)
+    heard(player, range(60), range(61), 0.0)
+    assert player.leads
+    rest(player, range(61, 2000), "silence", True)
+    assert (player.state, player.start) == ("waiting", None)
+    events = heard(player, range(2000), range(2000, 3000), 0.0, 100)
+    assert player.leads and FMT.seconds(events[0].due) == pytest.approx(20.5, abs=0.04)
+
+
+def test_a_quiet_beginning_is_waited_out():
+    player = player_of(song(), None)
+    heard(player, range(60), range(61), 0.0)
+    rest(player, range(61, 1000), "noise")
+    assert player.state == "leading" and not player.leads
+    rest(player, range(1000, 1002), "music")
+    assert player.leads
 
 
 def test_a_map_that_leads_from_the_middle_numbers_its_beats_on():
