@@ -33,6 +33,7 @@ class _Order:
     version: int
     score: Score
     devices: dict[str, str]
+    player: MapPlayer
     start_at_ms: float | None = None
     told: str = ""
 
@@ -51,12 +52,14 @@ class Deployment:
         """For a stream that begins: what waits goes on to wait; what led was of the stream before."""
         if self._first is not None:
             first, self._first = self._first, None
-            self._order = _Order(_new_id(), BY_HAND, 0, first, {})
-            return MapPlayer(first, fmt, self._lead_ms, self._first_start)
+            player = MapPlayer(first, fmt, self._lead_ms, self._first_start)
+            self._order = _Order(_new_id(), BY_HAND, 0, first, {}, player)
+            return player
         order = self._order
-        if order is None or order.told != "waiting" or order.start_at_ms is not None:
+        if order is None or order.player.state != "waiting":
             return None
-        return MapPlayer(order.score, fmt, self._lead_ms, None)
+        order.player = MapPlayer(order.score, fmt, self._lead_ms, None)
+        return order.player
 
     def ask(
         self, asked: dict[str, Any], pipeline: Pipeline | None, timeline: Timeline | None, ready: dict[str, bool]
@@ -72,31 +75,33 @@ class Deployment:
         at_ms = asked.get("start_at_ms")
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
-        self._order = order = _Order(_new_id(), asked["track"], asked["version"], read_score(asked["score"]), devices, at_ms)
-        pipeline.player = MapPlayer(order.score, pipeline.fmt, self._lead_ms, start)
+        score = read_score(asked["score"])
+        pipeline.player = player = MapPlayer(score, pipeline.fmt, self._lead_ms, start)
+        self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
 
     def process(self, pipeline: Pipeline, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         """Tells of every change of state."""
-        order, player = self._order, pipeline.player
+        order = self._order
         if order is None:
             return
-        state = player.state if player is not None else "over"
+        player = order.player
+        if player.state == "waiting" and order.start_at_ms is not None:  # the clocks know it better each time
+            player.begin_at(timeline.index(order.start_at_ms))
+        state = "over" if player.state == "leading" and player is not pipeline.player else player.state
         if state == order.told:
             return
         order.told = state
-        start = player.start if player is not None else None
-        started = {} if start is None else {"start_at_ms": timeline.utc_ms(start)}
-        drift_ms = player.drift_ms if player is not None else None
+        started = {} if player.start is None else {"start_at_ms": timeline.utc_ms(player.start)}
         if self._shown != order.id:
             yield from self.farewell()
         self._shown = order.id
         yield self._scribe.write(
             contract.Deployment, stamp, id=order.id, track=order.track, version=order.version, state=state,
-            devices=order.devices, drift_ms=drift_ms, **started,
+            devices=order.devices, drift_ms=player.drift_ms, **started,
         )  # fmt: skip
         if state == "rolled_back":
-            yield self._given_up(order, drift_ms, stamp)
+            yield self._given_up(order, player.drift_ms, stamp)
         if state not in ("waiting", "leading"):
             self._order = None
 

@@ -1,10 +1,11 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.deployment import Deployment
-from k1edge.frames import BeatEvent, BeatState, StreamFormat
+from k1edge.frames import BeatEvent, BeatState, FeatureFrame, StreamFormat
 from k1edge.genesis.document import seal
 from k1edge.genesis.score import plain_score, score_of
 from k1edge.hands import RefusedError
@@ -18,12 +19,17 @@ ASKED = {"verb": "deploy", "track": "a" * 16, "version": 3, "score": plain_score
 NOW = Stamp(1_700_000_000_000, True, 0)
 
 
+def begun(after_s: float = 0.0, player=None):
+    """A stream that began `after_s` later than the first."""
+    pipeline = SimpleNamespace(fmt=FMT, player=player)
+    clock = StreamClock(FMT, 0.0)
+    clock.observe(0, round(after_s * 1e9))
+    return pipeline, Timeline(clock, WallClock(NOW.ts_ms * 1_000_000, 0, True))
+
+
 @pytest.fixture
 def stream():
-    pipeline = SimpleNamespace(fmt=FMT, player=None)
-    clock = StreamClock(FMT, 0.0)
-    clock.observe(0, 0)
-    return pipeline, Timeline(clock, WallClock(NOW.ts_ms * 1_000_000, 0, True))
+    return begun()
 
 
 def told(deployment, stream) -> list:
@@ -76,10 +82,53 @@ def test_a_map_of_another_song_is_not_said_to_be_off(stream):
 
 def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
-    assert deployment.player(FMT).state == "waiting" and deployment.player(FMT) is None
+    play(deployment.player(FMT), range(200))
+    assert deployment.player(FMT) is None
+    assert [message.state for message in told(deployment, begun(5.0))] == ["over"]
     deployment.ask(ASKED, *stream, {})
     told(deployment, stream)
     assert deployment.player(FMT).start is None
+
+
+def test_what_was_asked_for_between_two_streams_waits_in_the_next(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    deployment.ask(ASKED, *stream, {})
+    following = begun(5.0, deployment.player(FMT))
+    assert [message.state for message in told(deployment, following)] == ["waiting"]
+
+
+def test_a_given_start_is_kept_over_a_hole_in_the_sound(stream):
+    deployment, at_ms = Deployment(Scribe("bar", "pi"), 150.0), NOW.ts_ms + 60_000.0
+    deployment.ask({**ASKED, "start_at_ms": at_ms}, *stream, {})
+    told(deployment, stream)
+    player = deployment.player(FMT)
+    assert told(deployment, begun(10.0, player)) == [] and FMT.seconds(player.start) == 50.0
+
+
+def test_a_start_far_ahead_follows_the_clocks(stream):
+    deployment, at_ms = Deployment(Scribe("bar", "pi"), 150.0), NOW.ts_ms + 60_000.0
+    deployment.ask({**ASKED, "start_at_ms": at_ms}, *stream, {})
+    stream[1].wall.update((NOW.ts_ms - 2000) * 1_000_000, 0, True)
+    told(deployment, stream)
+    assert FMT.seconds(stream[0].player.start) == 62.0
+
+
+def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    deployment.ask(ASKED, *stream, {})
+    told(deployment, stream)
+    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": True}
+    following = begun(5.0, deployment.player(FMT))
+    assert [message.state for message in told(deployment, following)] == ["stopped"]
+
+
+def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    deployment.ask(ASKED, *stream, {})
+    told(deployment, stream)
+    player = deployment.player(FMT)
+    player.hear(FeatureFrame(FMT.hop, np.zeros(80), np.zeros(4), -20.0, -90.0, 0.0, np.zeros(12), False))
+    assert player.start is None
 
 
 def test_on_a_live_line_the_song_of_the_first_map_is_waited_for():

@@ -92,6 +92,10 @@ class MapPlayer:
         """The sample at which the song begins; None while that is not known."""
         return self._start
 
+    def begin_at(self, start: int) -> None:
+        """Where the song begins is given, or known better."""
+        self._start, self._by_ear = start, False
+
     def stop(self) -> bool:
         """The live engine leads from now on; whether that is news."""
         ended, self.state = self.state, "stopped" if self.state in ("waiting", "leading") else self.state
