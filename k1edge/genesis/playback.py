@@ -49,8 +49,13 @@ PATIENCE_HOPS = 4 * HOPS_PER_S
 class MapPlayer:
     """One map over one stream. Its `state` is waiting, leading, over, rolled_back or stopped."""
 
-    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0) -> None:
-        """`start`: the sample at which the song begins; None: with the next sound after a pause."""
+    def __init__(
+        self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0, *, after: MapPlayer | None = None
+    ) -> None:
+        """`start`: the sample at which the song begins; None: with the next sound after a pause.
+
+        `after`: whose place it takes on the same stream; beats are numbered on from its.
+        """
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
         self._in_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
@@ -63,7 +68,7 @@ class MapPlayer:
         self._silent_hops = self._strange_hops = 0
         self._locks = False
         self._next_beat, self._next_moment = 0, 0
-        self._number, self._last_due = 0, -fmt.rate_hz
+        self._number, self._last_due = (after._number, after._last_due) if after else (0, -fmt.rate_hz)
         self._offset: int | None = None
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._period_ms = 0.0
