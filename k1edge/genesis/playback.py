@@ -24,6 +24,7 @@ from k1edge.frames import (
     Section,
     StreamFormat,
 )
+from k1edge.genesis.evidence import BAR
 from k1edge.genesis.score import Score
 from k1edge.genesis.structure import Form
 
@@ -149,8 +150,9 @@ class MapPlayer:
         since, label = self._sections[number]
         label = label if label in SECTION_LABELS else "unknown"
         section = Section(label, since + self._start, SURE, False, self._first_index + number)
-        return replace(live, section=self._same(section), moments=self._due_moments(at),
-                       bars_left=self._bars_left(number, at), bars_left_probability=SURE)  # fmt: skip
+        bars = max(self._bars(since, at), 0.0)
+        return replace(live, section=self._same(section), moments=self._due_moments(at), bars=bars,
+                       bars_left=self._bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
 
     def _follow(self, wire: str) -> None:
         """Rests, and goes on, while the song does not play; one that was heard to begin is over then, or had not begun."""
@@ -212,11 +214,18 @@ class MapPlayer:
                 found.append(replace(moment, due=moment.due + self._start))
         return tuple(found)
 
-    def _bars_left(self, number: int, at: int) -> int:
+    def _bars(self, since: int, until: int) -> float:
+        """Counted on the map's beats."""
+        (first, period), (last, last_period) = self._interval(since), self._interval(until)
+        beats = last - first + (until - self._dues[last]) / last_period - (since - self._dues[first]) / period
+        return beats / (max(self._in_bar) or BAR)
+
+    def _bars_left(self, number: int, bars: float) -> int:
+        """Of the section of this number, with the one that plays."""
         if number + 1 >= len(self._sections):
             return 0
-        first, last = bisect_left(self._dues, at), bisect_left(self._dues, self._sections[number + 1][0])
-        return sum(self._in_bar[n] == 1 for n in range(first, last))
+        (since, _), (until, _) = self._sections[number : number + 2]
+        return max(round(self._bars(since, until)) - int(bars), 1)
 
     def _watch(self, live: BeatState) -> None:
         event, self._locks = live.announced, live.lock

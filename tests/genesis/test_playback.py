@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from k1edge.frames import BeatEvent, BeatState, FeatureFrame, Macros, Section, StreamFormat
-from k1edge.genesis.document import seal
+from k1edge.genesis.document import plain, seal
 from k1edge.genesis.playback import AHEAD_S, MapPlayer
 from k1edge.genesis.score import plain_score, read_score, score_of
 from k1edge.genesis.structure import Form
@@ -86,7 +86,7 @@ def test_a_drop_is_told_before_it_comes_and_the_bars_to_it_are_counted():
     ((at_s, drop),) = told
     assert drop.kind == "drop" and FMT.seconds(drop.due) == 16.5
     assert at_s == pytest.approx(16.5 - AHEAD_S, abs=0.02)
-    assert left[100] == 7 and left[1400] == 1 and left[1700] == 0
+    assert left[100] == 8 and left[1400] == 1 and left[1700] == 0
 
 
 def test_a_section_is_one_object_as_long_as_it_lasts():
@@ -95,6 +95,16 @@ def test_a_section_is_one_object_as_long_as_it_lasts():
         player.beat(live(hop))
         sections.add(id(player.form(form(), hop * FMT.hop).section))
     assert len(sections) == 1
+
+
+@pytest.mark.parametrize(("at_s", "bars", "left"), [(16.51, 0.005, 8), (20.5, 2.0, 6), (21.5, 2.5, 6), (32.0, 7.75, 1)])
+def test_bars_are_those_of_the_section_of_the_map(at_s, bars, left):
+    stored = plain(song())
+    stored["layers"]["annotations"]["sections"].append({"label": "outro", "start_ms": 32_500.0, "end_ms": 32_800.0})
+    player = player_of(seal(stored))
+    player.beat(live(0))
+    found = player.form(replace(form(), bars=17.0), FMT.index(at_s))
+    assert found.bars == pytest.approx(bars) and found.bars_left == left
 
 
 def test_silence_is_believed_to_the_ear():
