@@ -12,7 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import replace
-from statistics import median
+from itertools import pairwise
+from statistics import median, mode
 
 from k1edge.frames import (
     HOPS_PER_S,
@@ -40,7 +41,11 @@ AHEAD_S = 8.0
 """A drop, build or breakdown is told this long before: four bars at 120 BPM."""
 SURE = 0.98
 """Of a beat that was decoded with the whole song in view."""
-LONGEST_PERIOD_S, SAME_BEAT_S = 2.0, 1 / 6
+LONGEST_PERIOD_S = 2.0
+SAME_BEAT_S = 0.2
+"""300 bpm: two beats that are nearer are one."""
+LONGEST_BAR = 12
+"""Beats; downbeats that are further apart have others between them."""
 PAUSE_HOPS = HOPS_PER_S // 2
 """Silence after which a sound is the beginning of a song."""
 PATIENCE_HOPS = 4 * HOPS_PER_S
@@ -58,12 +63,12 @@ class MapPlayer:
         `after`: whose place it takes on the same stream; beats are numbered on from its.
         """
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
-        self._dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
-        self._in_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
-        self._strengths = score.strengths
+        self._same_beat = fmt.index(SAME_BEAT_S)
+        dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
+        self._dues, self._strengths = _apart(dues, score.strengths, self._same_beat)
+        self._in_bar, self._per_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
         self._sections = [(fmt.index(at_ms / 1000), label) for at_ms, label in score.sections]
         self._moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
-        self._same_beat = fmt.index(SAME_BEAT_S)
         self._head = fmt.index(score.sound_ms / 1000)
         self._start, self._by_ear = start, start is None
         self._silent_hops = self._strange_hops = 0
@@ -127,7 +132,7 @@ class MapPlayer:
             return self._passed(live)
         before, period = self._interval(at)
         return BeatState(live.end, 60 * self._fmt.rate_hz / period, (at - dues[before]) / period % 1.0, SURE, True,
-                         announced=self._announced(at), beats_per_bar=max(self._in_bar, default=0))  # fmt: skip
+                         announced=self._announced(at), beats_per_bar=self._per_bar)  # fmt: skip
 
     def _interval(self, at: int) -> tuple[int, int]:
         """The beat before, and how long it lasts; that of the nearest two beyond the ends."""
@@ -218,7 +223,7 @@ class MapPlayer:
         """Counted on the map's beats."""
         (first, period), (last, last_period) = self._interval(since), self._interval(until)
         beats = last - first + (until - self._dues[last]) / last_period - (since - self._dues[first]) / period
-        return beats / (max(self._in_bar) or BAR)
+        return beats / (self._per_bar or BAR)
 
     def _bars_left(self, number: int, bars: float) -> int:
         """Of the section of this number, with the one that plays."""
@@ -261,10 +266,28 @@ class MapPlayer:
             self._errors_ms = deque((error - moved_ms for error in self._errors_ms), AGREE_BEATS)
 
 
-def _places(dues: list[int], downbeats: list[int]) -> list[int]:
-    """1-based place in the bar of each beat; 0 before the first downbeat, and everywhere where there is none."""
-    down, place, places = set(downbeats), 0, []
-    for due in dues:
-        place = 1 if due in down else place + 1 if place else 0
-        places.append(place)
-    return places
+def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[int], list[float]]:
+    """The beats without those that follow another too soon."""
+    kept: list[int] = []
+    for n, due in enumerate(dues):
+        if not kept or due - dues[kept[-1]] >= least:
+            kept.append(n)
+    return [dues[n] for n in kept], [strengths[n] for n in kept]
+
+
+def _places(dues: list[int], downbeats: list[int]) -> tuple[list[int], int]:
+    """1-based place in the bar of each beat, 0 before the first downbeat, and the usual beats of a bar; 0 where there is none.
+
+    Bars of the usual length go on after the last downbeat, and where some are missing.
+    """
+    down = set(downbeats)
+    known = [n for n, due in enumerate(dues) if due in down]
+    if not known:
+        return [0] * len(dues), 0
+    usual = mode([span for a, b in pairwise(known) if (span := b - a) <= LONGEST_BAR] or [BAR])
+    places = [0] * known[0]
+    for first, following in pairwise([*known, len(dues)]):
+        span = following - first
+        is_odd = span <= LONGEST_BAR and following < len(dues) and span % usual
+        places += [n % (span if is_odd else usual) + 1 for n in range(span)]
+    return places, usual

@@ -67,6 +67,38 @@ def test_every_beat_of_the_map_is_announced_once_and_ahead():
     assert events[0][1].downbeat and not events[1][1].downbeat
 
 
+@pytest.mark.parametrize("beside_ms", [0.005, 30.0, 150.0])
+@pytest.mark.parametrize("number", [0, 20])
+def test_two_beats_that_are_nearer_than_any_tempo_are_one(number, beside_ms):
+    document = song_v4(64, 500.0)
+    rhythm = document["layers"]["rhythm"]
+    rhythm["beat_grid_ms"].insert(number + 1, rhythm["beat_grid_ms"][number] + beside_ms)
+    rhythm["beat_strength"].insert(number + 1, 0.1)
+    player = player_of(seal(document))
+    states = [player.beat(live(hop)) for hop in range(3200)]
+    assert all(state.tempo_bpm == pytest.approx(120.0) for state in states)
+    assert [s.announced.due for s in states if s.announced] == [FMT.index(0.5 * n) for n in range(1, 65)]
+    assert 0.1 not in {s.announced.strength for s in states if s.announced}
+
+
+@pytest.mark.parametrize(
+    ("downbeats", "places", "per_bar"),
+    [
+        ([1], [0, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3], 4),
+        ([0, 3, 12], [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1], 3),
+        ([0, 4, 9, 13], [1, 2, 3, 4, 1, 2, 3, 4, 5, 1, 2, 3, 4, 1, 2, 3], 4),
+        ([0, 14], [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 1, 2], 4),
+        ([], [0] * 16, 0),
+    ],
+)
+def test_bars_of_the_usual_length_go_on_where_downbeats_are_missing(downbeats, places, per_bar):
+    document = song_v4(16, 500.0)
+    document["layers"]["rhythm"]["downbeat_ms"] = [500.0 * (n + 1) for n in downbeats]
+    player = player_of(seal(document))
+    assert [event.in_bar for _, event in play(player, range(800))] == places
+    assert player.beat(live(800)).beats_per_bar == per_bar
+
+
 def test_tempo_and_phase_are_those_of_the_map():
     state = player_of(song()).beat(live(1025))
     assert (state.tempo_bpm, state.lock) == (pytest.approx(120.0), True)
