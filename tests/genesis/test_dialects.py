@@ -128,3 +128,28 @@ def test_no_damaged_dialect_brings_a_traceback(document):
         assert error.faults
         return
     assert validate(plain(reading.song)) == reading.song
+
+
+@pytest.mark.parametrize(
+    ("layer", "content"),
+    [
+        ("dynamics", {"rms_curve": [{"time_ms": 0.0, "level": 0.1}]}),
+        ("dynamics", {"rms_curve": "loud"}),
+        ("dynamics", {"rms_curve": {"at_ms": 3.0, "level": [0.1]}}),
+        ("annotations", {"flat": "from the mixer"}),
+        ("annotations", {"flat": {"harmony": [], "structure": None, "effects": {}}}),
+    ],
+)
+def test_what_a_valid_map_holds_besides_is_no_obstacle_to_another_dialect(layer, content):
+    document = song_v4()
+    document["layers"][layer] = content
+    song = seal(document)
+    for dialect in Dialect:
+        losses(song, dialect)
+
+
+def test_a_curve_that_is_points_already_stays():
+    points = [{"time_ms": 0.0, "level": 0.1}, {"time_ms": 100.0, "level": 0.3}]
+    document = song_v4()
+    document["layers"]["dynamics"] = {"rms_curve": points}
+    assert convert(seal(document), Dialect.V3_ADVANCED)["layers"]["dynamics"]["rms_curve"] == points

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from k1edge.genesis.codec import BANDS, Document
 from k1edge.genesis.document import UNKNOWN_SHA256, VERSION
 
-KEPT_BLOCKS = ("harmony", "structure", "emotion", "stems", "effects")
+KEPT_BLOCKS = {"harmony": dict, "structure": dict, "emotion": dict, "stems": dict, "effects": list}
 SPAN_KEYS = ("label", "start_ms", "end_ms")
 MS_DIGITS = 3
 SECONDS_DIGITS = 6
@@ -179,11 +179,18 @@ def _harmony(annotations: Document, kept: Document) -> Document:
     return named | kept | {"progression": progression, "total_chords": len(progression)}
 
 
+def _kept(annotations: Document) -> Document:
+    """What came from a flat map; v4.0.0 says nothing of it, and what could not have is left out."""
+    flat = annotations.get("flat")
+    blocks = flat if isinstance(flat, dict) else {}
+    return {name: blocks[name] if isinstance(blocks.get(name), kind) else kind() for name, kind in KEPT_BLOCKS.items()}
+
+
 def from_v4(song: Document) -> Document:
     """The flat form; the bands have no place in it."""
     metadata, metrics, rhythm = song["metadata"], song["global_metrics"], song["layers"]["rhythm"]
     annotations = song["layers"].get("annotations", {})
-    kept = {"harmony": {}, "structure": {}, "emotion": {}, "stems": {}, "effects": []} | annotations.get("flat", {})
+    kept = _kept(annotations)
     events, beats = _annotations_to_events(annotations), [round(t) for t in rhythm["beat_grid_ms"]]
     rate = metadata["analysis_config"].get("sr")
     return {

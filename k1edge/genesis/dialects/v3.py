@@ -114,9 +114,15 @@ def from_v4_basic(song: Document) -> Document:
 
 
 def _level_points(dynamics: Document) -> Document:
-    columns = dynamics.get("rms_curve", {})
-    pairs = zip(columns.get("at_ms", ()), columns.get("level", ()), strict=False)
-    return dynamics | {"rms_curve": [{"time_ms": at_ms, "level": level} for at_ms, level in pairs]}
+    """With its curve as v3 has it; v4.0.0 says nothing of this layer, and a curve that is no curve is left out."""
+    match dynamics.get("rms_curve"):
+        case {"at_ms": list(times), "level": list(levels)}:
+            points = [{"time_ms": at_ms, "level": level} for at_ms, level in zip(times, levels, strict=False)]
+        case list(points):
+            pass
+        case _:
+            points = []
+    return dynamics | {"rms_curve": points}
 
 
 def from_v4_advanced(song: Document) -> Document:
