@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, StuckError
 from k1edge.broker import NoBrokerError, broker_for
 from k1edge.config import BUILT_IN, ConfigError, find
 from k1edge.edge import BROKER_CLIENTS, Edge, subscriptions
@@ -32,7 +32,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.options import when_ended
-from k1edge.sources import SOURCES, Opened, Source, opener
+from k1edge.sources import SOURCES, Opened, opener
 from k1edge.startup import Start, begin, counted
 from k1edge.system.memory import give_back_large_blocks, stay_in_memory
 from k1edge.system.priority import LINK, LOOP, real_time, take
@@ -82,12 +82,16 @@ class Daemon:
         return "" if self._told_to_stop else self._edge.restart
 
     def follow_line(self) -> None:
-        """Follows a live input for ever: what is lost is opened again."""
+        """Follows a live input for ever: what is lost is opened again. Raises StuckError."""
         failures = 0
         while not self._stopping:
             hops = self._edge.telemetry.hops
             try:
                 self.follow()
+            except StuckError as error:
+                if error.before is None:
+                    self._lost(error)
+                raise
             except AudioError as error:
                 if self._edge.telemetry.hops - hops > STEADY_HOPS:
                     failures = 0
@@ -116,7 +120,7 @@ class Daemon:
             self._lost(error)  # the K1s first: closing a dead card takes its time, or never ends
             raise
         finally:
-            _let_go(source)
+            source.close()
 
     def _settle(self) -> None:
         if not self._ready:
@@ -156,25 +160,6 @@ class Daemon:
             time.sleep(WAIT_STEP_S)
 
 
-class StuckError(Exception):
-    """The sound library does not return from closing a dead card: only a new process helps."""
-
-    @property
-    def before(self) -> BaseException | None:
-        """What the loop had died of already, if not of the sound."""
-        fault = self.__cause__
-        while isinstance(fault, AudioError):
-            fault = fault.__context__
-        return fault
-
-
-def _let_go(source: Source) -> None:
-    try:
-        source.close()
-    except AudioError as error:
-        raise StuckError(str(error)) from error
-
-
 def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score: Score | None = None) -> str:
     """Builds the edge, follows the sound until stopped, says goodbye. Returns why to start anew, '' = stopped or at the end.
 
@@ -200,11 +185,10 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
             with real_time(LOOP) as granted:
                 log.info("the loop has %s priority", "real-time" if granted else "ordinary")
                 (daemon.follow_line if live else daemon.follow)()
-        except AudioError:
-            raise
-        except Exception:
-            with contextlib.suppress(OSError):
-                edge.blackbox.save(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
+        except Exception as error:
+            if not isinstance(error, AudioError) or error.before:
+                with contextlib.suppress(OSError):
+                    edge.blackbox.save(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
             raise
         finally:
             if daemon.restart:
@@ -297,13 +281,13 @@ def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
     try:
         notes = None if args.map is None else stored_score(args.map, args.source)
         restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line", score=notes)
+    except StuckError as error:
+        log.error("ending so that systemd starts afresh: %s", error, exc_info=error.before)
+        return EX_TEMPFAIL, ""
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
         return EX_NOINPUT, ""
     except NoBrokerError as error:
         log.error("%s", error)
         return EX_UNAVAILABLE, ""
-    except StuckError as error:
-        log.error("ending so that systemd starts afresh: %s", error, exc_info=error.before)
-        return EX_TEMPFAIL, ""
     return 0, restart

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from k1edge import daemon
-from k1edge.audio import AudioError
-from k1edge.daemon import BACKOFF_S, Daemon, StuckError
+from k1edge.audio import AudioError, StuckError
+from k1edge.daemon import BACKOFF_S, Daemon
 from k1edge.frames import StreamFormat
 from k1edge.sources import Opened
 from k1edge.system.systemd import Notifier
@@ -32,7 +32,7 @@ class Card:
     def close(self):
         self._told.append("closed")
         if self._stuck:
-            raise AudioError("CODEC", "does not respond", "restart this process")
+            raise StuckError("CODEC", "does not respond", "restart this process")
 
 
 class FakeEdge:
@@ -81,7 +81,16 @@ def test_a_close_that_hangs_ends_the_process_after_everyone_was_told(edge):
     with pytest.raises(StuckError) as ended:
         loop(edge, [Card(edge.told, stuck=True)]).follow_line()
     assert ended.value.before is None
-    assert edge.told == ["listens", "was disconnected", "closed"]
+    assert edge.told == ["listens", "was disconnected", "closed", "does not respond"]
+
+
+def test_a_sound_library_that_hangs_at_the_start_ends_the_process_after_everyone_was_told(edge):
+    def hang():
+        raise StuckError("PortAudio", "does not respond", "restart this process")
+
+    with pytest.raises(StuckError):
+        Daemon(edge, hang, Notifier({}), lambda: None).follow_line()
+    assert edge.told == ["does not respond"]
 
 
 def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():

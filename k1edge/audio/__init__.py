@@ -10,9 +10,24 @@ RATE, BUSY, CHOICE = "AUDIO_RATE", "AUDIO_BUSY", "AUDIO_CHOICE"
 class AudioError(Exception):
     """Sound cannot be had: which device or file, why, and what a person should do about it; the code is for machines."""
 
+    before: BaseException | None = None
+    """What had been raised already, if not of the sound."""
+
     def __init__(self, device: str, reason: str, remedy: str, code: str = LOST) -> None:
         super().__init__(f"{device}: {reason}; {remedy}")
         self.device = device
         self.reason = reason
         self.remedy = remedy
         self.code = code
+
+
+class StuckError(AudioError):
+    """The sound library does not return: only a new process helps."""
+
+    @property
+    def before(self) -> BaseException | None:
+        """What had been raised when it was asked to let go."""
+        fault = self.__context__
+        while isinstance(fault, AudioError):
+            fault = fault.__context__
+        return fault

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError
+from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError, StuckError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
 from k1edge.audio.holes import HoleFinder
 from k1edge.errand import Errand
@@ -85,7 +85,7 @@ class LineIn:
         return tuple(heard) if len(heard) > 1 else ()
 
     def close(self) -> None:
-        """Lets go of the card. Raises AudioError when it does not within CLOSE_LIMIT_S: then only a new process helps."""
+        """Lets go of the card. Raises StuckError when it does not within CLOSE_LIMIT_S."""
         within(CLOSE_LIMIT_S, self._shut, self.device.name)
 
     def _shut(self) -> None:
@@ -205,50 +205,60 @@ def _rates_hz(portaudio: ModuleType, device: Device) -> tuple[int, ...]:
 
 
 def sound_library() -> ModuleType:
-    """sounddevice, whose import initialises PortAudio."""
+    """sounddevice, whose import initialises PortAudio. Raises AudioError."""
     try:
         with quiet():
             import sounddevice
     except OSError as error:
         raise AudioError("PortAudio", "the library is missing", "apt install libportaudio2") from error
+    except Exception as error:  # its PortAudioError, which has no name before it is imported
+        raise _refused(error) from error
     return sounddevice
 
 
 def _portaudio_afresh() -> ModuleType:
     """PortAudio with its list of devices as of now: it looks only when it is initialised, and a card that was pulled and
-    came back cannot be opened before. Ends every other stream of this process."""
+    came back cannot be opened before. Ends every other stream of this process. Raises AudioError."""
+    with quiet():
+        return within(CLOSE_LIMIT_S * 5, _initialised, "PortAudio")
+
+
+def _initialised() -> ModuleType:
     portaudio = sound_library()
-
-    def initialise() -> None:
+    with contextlib.suppress(portaudio.PortAudioError):  # it is not initialised: the last attempt has failed
         portaudio._terminate()
-        portaudio._initialize()
-
     try:
-        with quiet():
-            within(CLOSE_LIMIT_S * 5, initialise, "PortAudio")
+        portaudio._initialize()
     except portaudio.PortAudioError as error:
-        raise AudioError("PortAudio", f"does not start ({error.args[0]})", "check the sound configuration") from error
+        raise _refused(error) from error
     return portaudio
 
 
-def within(limit_s: float, action: Any, device: str) -> None:
-    """Runs what may never return in a thread of its own; raises what it raises, or AudioError after the limit."""
+def _refused(error: Exception) -> AudioError:
+    reason = error.args[0] if error.args else repr(error)
+    return AudioError("PortAudio", f"does not start ({reason})", "check the sound configuration")
+
+
+def within(limit_s: float, action: Callable[[], Any], device: str) -> Any:
+    """Runs what may never return in a thread of its own; returns and raises what it does, or StuckError after the limit."""
+    returned: list[Any] = []
     failures: list[Exception] = []
 
     def run() -> None:
         try:
-            action()
+            returned.append(action())
         except Exception as error:
             failures.append(error)
 
     try:
         over = Errand(run).wait(limit_s)
     except OSError as error:
-        raise AudioError(device, f"cannot be asked ({error})", "restart this process") from error
+        raise StuckError(device, f"cannot be asked ({error})", "restart this process") from error
     if not over:
-        raise AudioError(device, f"does not respond within {limit_s:g} s", "restart this process")
+        raise StuckError(device, f"does not respond within {limit_s:g} s", "restart this process")
     if failures:
         raise failures[0]
+    return returned[0]
 
 
 @contextlib.contextmanager

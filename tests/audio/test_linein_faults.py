@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from k1edge.audio import AudioError, linein
+from k1edge.audio import AudioError, StuckError, linein
 
 SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
 
@@ -50,7 +50,7 @@ def portaudio(monkeypatch, tmp_path):
 def test_a_close_that_hangs_is_given_up_and_said(portaudio):
     line = linein.LineIn(SETTINGS, portaudio.cards)
     before = time.monotonic()
-    with pytest.raises(AudioError, match=r"does not respond within .* restart this process"):
+    with pytest.raises(StuckError, match=r"does not respond within .* restart this process"):
         line.close()
     assert time.monotonic() - before < 5
     line._stream.never.set()
@@ -59,7 +59,15 @@ def test_a_close_that_hangs_is_given_up_and_said(portaudio):
 def test_a_start_of_portaudio_that_hangs_is_given_up(portaudio):
     never = threading.Event()
     portaudio._initialize = never.wait
-    with pytest.raises(AudioError, match="PortAudio: does not respond"):
+    with pytest.raises(StuckError, match="PortAudio: does not respond"):
+        linein.LineIn(SETTINGS, portaudio.cards)
+    never.set()
+
+
+def test_a_first_start_of_portaudio_that_hangs_is_given_up(portaudio, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(linein, "sound_library", lambda: never.wait(5))
+    with pytest.raises(StuckError, match="PortAudio: does not respond"):
         linein.LineIn(SETTINGS, portaudio.cards)
     never.set()
 
@@ -71,6 +79,14 @@ def test_a_portaudio_that_does_not_start_is_an_audio_error(portaudio):
     portaudio._initialize = fail
     with pytest.raises(AudioError, match="does not start"):
         linein.LineIn(SETTINGS, portaudio.cards)
+
+
+def test_a_portaudio_that_did_not_start_once_is_started_again(portaudio):
+    def not_initialised():
+        raise PortAudioError("PortAudio not initialized")
+
+    portaudio._terminate = not_initialised
+    assert linein.LineIn(SETTINGS, portaudio.cards).device.setting == "CODEC"
 
 
 @pytest.mark.parametrize(
@@ -93,18 +109,25 @@ def test_a_card_that_cannot_be_opened_says_why_and_what_to_do(portaudio, text, c
     assert remedy in raised.value.remedy
 
 
-def test_a_missing_library_names_the_debian_package(monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (OSError("PortAudio library not found"), "apt install libportaudio2"),
+        (PortAudioError("Error initializing PortAudio"), "check the sound configuration"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_says_what_to_do(monkeypatch, fault, told):
     import builtins
 
     real = builtins.__import__
 
     def without(name, *rest):
         if name == "sounddevice":
-            raise OSError("PortAudio library not found")
+            raise fault
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(AudioError, match="apt install libportaudio2"):
+    with pytest.raises(AudioError, match=told):
         linein.list_devices()
 
 
