@@ -2,7 +2,8 @@
 
 Consumes `GenesisFrame`s; emits the drift and a verdict. Drift is the signed median, over the last eight beats, of when an onset
 was heard minus when the beat had been announced for: positive = the light was early. Amber from 20 ms; red, over 100 ms for
-5 s, takes the K1s off the beat until 8 s of stable lock. Confidence below 0.3 for 10 s of music is an alarm. Cost: 3 us a hop.
+5 s, takes the K1s off the beat until 8 s of stable lock, or silence: what was heard before it says nothing of what comes after.
+Confidence below 0.3 for 10 s of music is an alarm. Cost: 3 us a hop.
 
 It hears by the bare novelty and not by the tracker, so that it does not share the tracker's mistakes.
 """
@@ -20,6 +21,7 @@ BEATS = 8
 AMBER_MS, RED_MS = 20.0, 100.0
 RED_FOR = 5 * HOPS_PER_S
 STABLE_FOR = 8 * HOPS_PER_S
+SILENT_FOR = 2 * HOPS_PER_S
 DOUBTFUL_BELOW, DOUBTFUL_FOR = 0.3, 10 * HOPS_PER_S
 SEARCH = 16
 """Hops to either side of a beat in which its onset is looked for: just under half a period at 185 BPM."""
@@ -41,7 +43,7 @@ class DriftGuard:
         self._hops = 0
         self._due: deque[BeatEvent] = deque(maxlen=16)
         self._errors_ms: deque[float] = deque(maxlen=BEATS)
-        self._red_hops = self._stable_hops = self._doubtful_hops = 0
+        self._red_hops = self._stable_hops = self._doubtful_hops = self._silent_hops = 0
         self.off_beat = False
         """The K1s were taken off the beat, and the lock has not been stable since for long enough."""
         self.drift_ms: float | None = None
@@ -91,6 +93,9 @@ class DriftGuard:
                 self.drift_ms = median(self._errors_ms)
 
     def _judge(self, frame: GenesisFrame) -> None:
+        self._silent_hops = self._silent_hops + 1 if frame.features.silent else 0
+        if self._silent_hops >= SILENT_FOR:
+            self._forget()
         self._red_hops = self._red_hops + 1 if self.level == "red" else 0
         doubtful = not frame.features.silent and frame.beat.confidence < DOUBTFUL_BELOW
         self._doubtful_hops = self._doubtful_hops + 1 if doubtful else 0
@@ -100,3 +105,8 @@ class DriftGuard:
             self.off_beat = True
         elif self.off_beat and self._stable_hops >= STABLE_FOR:
             self.off_beat = False
+
+    def _forget(self) -> None:
+        self._due.clear()
+        self._errors_ms.clear()
+        self._red_hops, self.drift_ms, self.off_beat = 0, None, False

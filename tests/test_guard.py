@@ -62,3 +62,13 @@ def test_noise_is_doubted_not_followed():
 
 def test_silence_is_no_reason_for_doubt():
     assert not watched(noise(14.0, -90.0, rate_hz=48_000))[-1][3]
+
+
+@pytest.mark.parametrize("red_s", [3.0, 12.0])
+def test_what_was_off_the_beat_before_a_silence_does_not_take_the_light_away_in_it(red_s):
+    sound = clicks(120.0, 37.0, 48_000)
+    heard = np.where(np.arange(len(sound.samples)) < 48_000 * 25, sound.samples, 0)
+    seen = watched(replace(sound, samples=heard), lambda seconds: 120.0 if seconds > 25 - red_s else 0.0)
+    assert "red" in {level for _, level, _, _ in seen}
+    assert any(off for _, _, off, _ in seen) == (red_s > 5)
+    assert seen[-1] == (None, "ok", False, False)
