@@ -13,6 +13,7 @@ from typing import NamedTuple
 from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.bulletin import Bulletin, Input
 from k1edge.clock import StreamClock
+from k1edge.config import Settings
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
@@ -67,8 +68,8 @@ class Shedding(NamedTuple):
 class Watch:
     """One edge, watched."""
 
-    def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding, lead_ms: float) -> None:
-        self._bulletin, self._shedding, self._lead_ms = bulletin, shedding, lead_ms
+    def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding, settings: Settings) -> None:
+        self._bulletin, self._shedding, self._settings = bulletin, shedding, settings
         self._slow = False
         self._box = Box()
         self._line: LineHealth | None = None
@@ -99,7 +100,7 @@ class Watch:
 
     def begin(self, fmt: StreamFormat) -> None:
         """A new stream."""
-        self._line = LineHealth(fmt)
+        self._line = LineHealth(fmt, self._settings.audio.gate_dbfs)
 
     def hear(self, block: AudioBlock) -> None:
         """One hop."""
@@ -119,7 +120,7 @@ class Watch:
             self._shedding.heed(self.mode)
         self._seconds += 1
         line = self._line.alarms if sound else ()
-        self._slow = self._shedding.driver.way_ms > self._lead_ms * (SLOW_ENDS if self._slow else 1.0)
+        self._slow = self._shedding.driver.way_ms > self._settings.beat.lead_ms * (SLOW_ENDS if self._slow else 1.0)
         yield from self._bulletin.alarms(stamp, line, self._alarms)
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)

@@ -57,7 +57,7 @@ class Room:
         self.link, self.parts = FakeLink(), Shedding(Stepped(), Stepped(), Stepped())
         self.machine = Reading(temp_c=50.0, free_mb=1000.0)
         monkeypatch.setattr(watch, "reading", lambda *_: self.machine)
-        self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts, 150.0)
+        self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts, Settings())
         self.watch.begin(FMT)
         self._second = 0
 

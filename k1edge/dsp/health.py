@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from k1edge.dsp.features import GATE_DBFS
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
 FULL_SCALE = 0.999
 CLIPPED_PER_S = 20
 """Samples at full scale: mastered music touches it now and then, an overdriven input lives there."""
 LOW_DBFS = -42.0
-"""Of a second with sound in it: the features still work 20 dB below, but the line's own noise is then near."""
+"""Of a second with sound in it, which is one above the gate: the features still work 20 dB below, but the line's own noise is then near."""
 DC_SHARE = 0.01
 """Mean of a second: 1 % of full scale is ten times what a healthy input has."""
 HUM_SHARE = 0.6
@@ -68,8 +69,8 @@ class LineAlarm:
 class LineHealth:
     """Listens to the line itself, not to the music on it; one per stream."""
 
-    def __init__(self, fmt: StreamFormat) -> None:
-        self._fmt = fmt
+    def __init__(self, fmt: StreamFormat, gate_dbfs: float = GATE_DBFS) -> None:
+        self._fmt, self._gate_dbfs = fmt, gate_dbfs
         self._second = np.zeros(fmt.rate_hz, np.float32)
         self._window = np.hanning(fmt.rate_hz).astype(np.float32)
         self._hop = 0
@@ -105,7 +106,7 @@ class LineHealth:
         signal = bool(second.any())
         verdicts = {
             "CLIPPING": self._clipped >= CLIPPED_PER_S,
-            "LEVEL_LOW": signal and HUM_FLOOR_DBFS < level_dbfs < LOW_DBFS,
+            "LEVEL_LOW": self._gate_dbfs < level_dbfs < LOW_DBFS,
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
             "NO_SIGNAL": not signal,
         } | self._card()

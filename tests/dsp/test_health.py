@@ -9,9 +9,9 @@ from k1edge.dsp.health import LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
 
 
-def alarms(samples, rate_hz=44_100):
+def alarms(samples, rate_hz=44_100, **settings):
     source = SynthSource(samples.astype(np.float32), rate_hz)
-    health, seen = LineHealth(source.fmt), []
+    health, seen = LineHealth(source.fmt, **settings), []
     for block in source:
         health.process(block)
         seen.append({alarm.code for alarm in health.alarms})
@@ -41,6 +41,12 @@ def test_one_loud_note_is_no_alarm(song):
 
 def test_music_forty_decibels_down_is_low(song):
     assert alarms(song * 0.01)[-1] == {"LEVEL_LOW"}
+
+
+def test_hiss_below_the_gate_is_not_low():
+    hiss = noise(35.0, -65.0).samples
+    assert alarms(hiss)[-1] == set()
+    assert alarms(hiss, gate_dbfs=-70.0)[-1] == {"LEVEL_LOW"}
 
 
 def test_an_offset_is_named(song):
