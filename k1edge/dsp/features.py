@@ -56,6 +56,13 @@ CHROMA_EVERY = 10
 A4_HZ = 440.0
 
 
+def level_of(samples: np.ndarray) -> float:
+    """dBFS of what can be heard: an offset of the input is no sound. Not below -120."""
+    mean = float(np.add.reduce(samples)) / len(samples)
+    power = float(np.dot(samples, samples)) / len(samples) - mean * mean
+    return 10 * math.log10(max(power, 0.0) + 1e-12)
+
+
 def band_centres_hz() -> np.ndarray:
     """(N_BANDS + 2,) corner frequencies; band i rises from i, peaks at i + 1, ends at i + 2."""
     low, high = (math.log1p(f / LINEAR_BELOW_HZ) for f in BAND_EDGES_HZ)
@@ -126,7 +133,7 @@ class FeatureExtractor:
         self._end = block.end
         at = self._keep(block.samples)
         recent = self._memory[at - self._size : at]
-        level_dbfs = 10 * math.log10(float(np.dot(recent, recent)) / self._size + 1e-12)
+        level_dbfs = level_of(recent)
         silent = self._is_silent(level_dbfs)
 
         summed = np.dot(self._filters, self._spectrum.process(recent))

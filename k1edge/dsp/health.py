@@ -7,20 +7,19 @@ loud note is no alarm. Cost: 8 us a hop, and 1.5 ms once in HUM_EVERY_S.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from k1edge.dsp.features import GATE_DBFS
+from k1edge.dsp.features import GATE_DBFS, level_of
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
 FULL_SCALE = 0.999
 CLIPPED_PER_S = 20
 """Samples at full scale: mastered music touches it now and then, an overdriven input lives there."""
 LOW_DBFS = -42.0
-"""Of a second with sound in it, which is one above the gate: the features still work 20 dB below, but the line's own noise is then near."""
+"""Of a second with sound in it, above the gate: the features still work 20 dB below, but the line's own noise is then near."""
 DC_SHARE = 0.01
 """Mean of a second: 1 % of full scale is ten times what a healthy input has."""
 HUM_SHARE = 0.6
@@ -101,8 +100,7 @@ class LineHealth:
 
     def _judge(self) -> None:
         second = self._second
-        power = float(np.dot(second, second)) / len(second)
-        level_dbfs = 10 * math.log10(power + 1e-12)
+        level_dbfs = level_of(second)
         signal = bool(second.any())
         verdicts = {
             "CLIPPING": self._clipped >= CLIPPED_PER_S,

@@ -62,6 +62,14 @@ def test_hiss_of_an_idle_line_is_silent(dbfs):
     assert all(f.silent for f in frames(noise(48_000, 2.0, dbfs)))
 
 
+@pytest.mark.parametrize("offset", [0.005, -0.05])
+def test_an_offset_of_the_input_is_no_sound(offset):
+    hiss = noise(48_000, 2.0, -80)
+    plain, shifted = frames(hiss)[-1], frames(hiss + np.float32(offset))[-1]
+    assert shifted.silent
+    assert shifted.level_dbfs == pytest.approx(plain.level_dbfs, abs=0.5)
+
+
 def test_music_forty_decibels_down_is_not_silent():
     beats = np.concatenate([sine(48_000, 200.0, 0.1, 0.3), np.zeros(19_200, np.float32)] * 8) * 0.01
     heard = frames(beats)

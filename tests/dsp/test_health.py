@@ -53,6 +53,10 @@ def test_an_offset_is_named(song):
     assert "DC_OFFSET" in alarms(song[: 44_100 * 10] * 0.5 + 0.05)[-1]
 
 
+def test_an_idle_line_with_an_offset_is_not_low():
+    assert alarms(noise(35.0, -65.0).samples + 0.005)[-1] == set()
+
+
 @pytest.mark.parametrize("mains_hz", [50.0, 60.0])
 def test_mains_hum_is_named_on_a_line_without_music(mains_hz):
     assert "MAINS_HUM" in alarms(hum(10.0, -40.0, mains_hz).samples + noise(10.0, -65.0).samples)[-1]
