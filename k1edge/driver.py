@@ -26,6 +26,9 @@ SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
 
+SAME_CLOCK_MS = 5.0
+"""Two clocks may part by so much within a minute, rounding included, and be the same two."""
+
 
 @dataclass(slots=True)
 class Device:
@@ -136,13 +139,17 @@ class Driver:
                                      offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
-        """A K1 answered; the quickest of the last minute says most about its clock."""
+        """A K1 answered; the quickest of the last minute says most about its clock. An answer is out by half its round trip at
+        most: one that differs from the newest by more was about clocks that have been put right since."""
         known = self.devices.get(device)
         if known is None:
             return
         offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
         if round_trip_ms >= 0:
-            known.pongs.append((round_trip_ms, offset_ms))
+            still = [(trip_ms, told_ms) for trip_ms, told_ms in known.pongs
+                     if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
+            known.pongs.clear()
+            known.pongs.extend([*still, (round_trip_ms, offset_ms)])
             known.round_trip_ms, known.offset_ms = min(known.pongs)
 
     @property

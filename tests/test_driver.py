@@ -234,6 +234,17 @@ def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
     assert json.loads(ping.payload)["offset_ms"] == pytest.approx(6400.0)
 
 
+def test_answers_of_before_the_clock_was_put_right_are_forgotten():
+    driver = driver_of()
+    for trip_ms, offset_ms in ((2, 300), (30, 290), (20, 500), (16, 505)):
+        there_ms = 1000 + trip_ms // 2 + offset_ms
+        pong = contract.Pong(sent_ms=1000, received_ms=there_ms, answered_ms=there_ms)
+        driver.ponged("porch", pong, heard_ms=1000.0 + trip_ms)
+    porch = driver.devices["porch"]
+    assert (porch.round_trip_ms, porch.offset_ms) == pytest.approx((16, 505))
+    assert len(porch.pongs) == 2
+
+
 def test_the_quickest_ping_tells_the_clock():
     driver = driver_of()
     for there_ms, back_ms in ((40, 10), (5, 5), (30, 60)):

@@ -33,8 +33,9 @@ DEAD_SHARE, ALIVE_PEAK = 0.002, 0.01
 DRIFT_PPM = 500.0
 """Between the card's clock and ours: crystals are within 100."""
 PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
-            "SAMPLES_LOST": 1, "CARD_CLOCK": 1}  # fmt: skip
-"""Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever."""
+            "SAMPLES_LOST": 1, "CARD_CLOCK": 600}  # fmt: skip
+"""Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever. Our own clock, when
+the network puts it right by a third of a second, makes a good card look bad for six minutes."""
 CALM = PATIENCE | {"SAMPLES_LOST": 60, "CARD_CLOCK": 60}
 """Seconds without, until an alarm falls: what loses samples once a minute is not mended."""
 
