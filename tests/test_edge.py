@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from k1edge.audio import AudioError
 from k1edge.audio.synth import SynthSource
+from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
@@ -17,6 +19,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.startup import Start
+from k1edge.watch import Watch
 from tests.k1.hostile import payloads
 
 SITE, EDGE = "hall", "pi"
@@ -130,6 +133,16 @@ def test_a_scene_by_hand_is_shown_without_audio(edge, link):
     sent(link, "")
     deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)
     assert [scene["pattern"] for scene in sent(link, "device/porch/cmd/scene")] == ["bloom"]
+
+
+def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypatch):
+    told = []
+    edge._catcher = SimpleNamespace(process=lambda *_: told.append("caught"), end=lambda: told.append("ended"))
+    blocks = iter(SynthSource(np.zeros(44_100, np.float32), 44_100))
+    edge.hear(next(blocks))
+    monkeypatch.setattr(Watch, "mode", RUNGS[1])
+    edge.hear(next(blocks))
+    assert told == ["caught", "ended"]
 
 
 def test_who_joins_is_in_the_introduction(edge, link):
