@@ -143,6 +143,7 @@ class Bulletin:
         said = {"code": error.code, "reason": error.reason[:TEXT_LIMIT], "remedy": error.remedy[:TEXT_LIMIT]}
         yield from self.status(stamp, "degraded", error.code, str(error))
         if self._status != known:
+            self._audio = Gate()  # when there is sound again, that is news, whatever it was like before
             state = "stalled" if error.code == STALLED else "absent"
             yield self._scribe.write(contract.AudioState, stamp, state=state, device=error.device[:TEXT_LIMIT], **said)
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="alarm", **said)

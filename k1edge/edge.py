@@ -163,6 +163,7 @@ class Edge:
         stamp = self._now()
         if self._source is not None:
             self._send(self._driver.release(stamp))
+            self._send(self._publisher.lost(stamp))
         self._source = self._frame = None
         self._send(self._bulletin.audio_lost(stamp, error))
 

@@ -85,6 +85,13 @@ class Publisher:
         if frame.section is not self._announced_section:
             yield self._section_event(frame.section, timeline, stamp)
 
+    def lost(self, stamp: Stamp) -> Iterator[Publication]:
+        """There is no sound any more: what was told of its beat and its form is taken back."""
+        self._tempo, self._section = Gate(), Gate()
+        yield self._scribe.write(contract.TempoState, stamp, bpm=0.0, confidence=0.0, lock=False)
+        yield self._scribe.write(contract.SectionState, stamp, index=0, label="unknown", since_ms=stamp.ts_ms, confidence=0.0,
+                                 provisional=True)
+
     def clock_stepped(self) -> None:
         """The wall clock is another: the tempo map that is out there is wrong."""
         self._anchor = None

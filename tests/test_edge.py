@@ -145,6 +145,21 @@ def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypat
     assert told == ["caught", "ended"]
 
 
+def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
+    def silence():
+        source = SynthSource(np.zeros(44_100, np.float32), 44_100)
+        edge.listen(source, "silence")
+        edge.hear(next(iter(source)))
+        edge._next_second_ns = 0
+        edge.attend()
+        return [each["state"] for each in sent(link, "state/audio")]
+
+    assert silence() == ["silent"]
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    assert [each["state"] for each in sent(link, "state/audio")] == ["absent"]
+    assert silence() == ["silent"]
+
+
 def test_who_joins_is_in_the_introduction(edge, link):
     assert [info["devices"] for info in sent(link, "/info")] == [[]]
     deliver(edge, link, "device/porch/status", STATUS)

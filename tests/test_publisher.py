@@ -53,6 +53,16 @@ def test_a_beat_is_told_when_it_is_announced_with_the_time_left(publisher):
     assert publisher.last_number == 3
 
 
+def test_what_was_told_of_the_beat_is_taken_back_with_the_sound_and_told_again_with_it(publisher):
+    assert of(through(publisher, range(1, 101)), "state/tempo")[-1]["lock"]
+    taken = {p.topic.partition("/pi/")[2]: json.loads(p.payload) for p in publisher.lost(at(101))}
+    assert (taken["state/tempo"]["lock"], taken["state/tempo"]["bpm"]) == (False, 0.0)
+    assert taken["state/section"]["label"] == "unknown"
+    again = through(publisher, range(102, 202))
+    assert of(again, "state/tempo")[0]["lock"]
+    assert of(again, "state/section")[0]["label"] == "intro"
+
+
 @pytest.mark.parametrize(("asked_hz", "told"), [(10, 10), (15, 14), (20, 20), (30, 25)])
 def test_features_are_told_at_their_rate_and_never_faster(asked_hz, told):
     publisher = Publisher(TelemetrySettings(frame_rate_hz=asked_hz), Scribe("hall", "pi"), "boot")

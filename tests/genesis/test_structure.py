@@ -45,6 +45,12 @@ def _moments(forms, kind):
     return [(i, m) for i, form in enumerate(forms) for m in form.moments if m.kind == kind]
 
 
+def test_the_first_section_begins_with_the_first_hop(fmt, frames, metronome):
+    structure, weeks = Structure(GenesisSettings(), fmt), fmt.index(3 * 7 * 86_400)
+    frame = replace(frames(noise(0.1, -20.0).samples)[0], end=weeks + fmt.hop)
+    assert structure.process(frame, metronome(()).state(frame.end)).section.since == weeks
+
+
 def test_the_demos_second_drop_is_called_on_its_first_beat(follow, song, heard, fmt):
     drop_s = song.truth.drops_s[1]
     called = [(i, m) for i, m in _moments(_demo(follow, song, heard), "drop") if abs(m.due / RATE_HZ - drop_s) < 0.1]
