@@ -153,9 +153,12 @@ class LineIn:
     def _block(self, data: bytes, arrived_ns: int, overflowed: bool) -> AudioBlock:
         missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
         channels = np.frombuffer(data, np.float32).reshape(self.fmt.hop, -1)
+        samples = channels @ self._weights
+        if not (np.maximum.reduce(samples) <= 1 and np.minimum.reduce(samples) >= -1):  # a sample that is no number is neither
+            channels = np.nan_to_num(channels, nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)
+            samples = channels @ self._weights
         if self.blocks % PEAK_EVERY == 0:
             np.maximum(self._loudest, channels.max(axis=0), out=self._loudest)
-        samples = channels @ self._weights
         samples.flags.writeable = False
         start = self._next + missing
         self._next = start + self.fmt.hop

@@ -131,16 +131,28 @@ def test_a_library_that_cannot_be_imported_says_what_to_do(monkeypatch, fault, t
         linein.list_devices()
 
 
-@pytest.mark.parametrize(("channel", "opened", "heard"), [("mix", 2, 1.5), (1, 1, 1.0), (5, 5, 5.0)])
+@pytest.mark.parametrize(("channel", "opened", "heard"), [("mix", 2, 1.5 / 8), (1, 1, 1 / 8), (5, 5, 5 / 8)])
 def test_mono_is_the_first_pair_or_the_channel_that_was_chosen(portaudio, channel, opened, heard):
     settings = SimpleNamespace(device="CODEC", rate_hz=48_000, channel=channel)
     line = linein.LineIn(settings, portaudio.cards)
     assert line._stream.options["channels"] == opened
-    line._stream.deliver(np.tile(np.arange(1, opened + 1, dtype=np.float32), (480, 1)))
+    line._stream.deliver(np.tile(np.arange(1, opened + 1, dtype=np.float32) / 8, (480, 1)))
     block = next(iter(line))
     assert block.samples.shape == (480,)
     assert (block.samples == heard).all()
     assert not block.samples.flags.writeable
+
+
+@pytest.mark.parametrize(("sample", "heard"), [(np.nan, 0.25), (np.inf, 0.25), (-np.inf, 0.25), (1e30, 0.75), (-8.0, -0.25)])
+def test_a_sample_that_is_no_number_is_silent_and_one_beyond_full_scale_is_full_scale(portaudio, sample, heard):
+    line = linein.LineIn(SETTINGS, portaudio.cards)
+    frames = np.full((480, 2), 0.5, np.float32)
+    frames[100, 1] = sample
+    line._stream.deliver(frames)
+    samples = next(iter(line)).samples
+    assert samples[100] == heard
+    assert (np.delete(samples, 100) == 0.5).all()
+    assert max(line.channel_peaks()) <= 1
 
 
 def test_an_overflow_marks_its_block_and_is_counted(portaudio):
