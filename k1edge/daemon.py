@@ -37,10 +37,13 @@ from k1edge.startup import Start, begin, counted
 from k1edge.system.memory import give_back_large_blocks, stay_in_memory
 from k1edge.system.priority import LINK, LOOP, real_time, take
 from k1edge.system.systemd import Notifier, fields, start_logging
+from k1edge.telemetry import rss_mb
 
 BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
 """Between attempts to open the audio; never so long that the light is not back within ten seconds of the plug. An attempt costs
 50 ms of a machine that has nothing else to do."""
+SWOLLEN_MB = 100.0
+"""What a search for audio may cost: with some plug-ins ALSA keeps 13 kB of each attempt, and 250 where it cannot be started."""
 STEADY_HOPS = 10 * HOPS_PER_S
 """Audio that flowed for so long was a success: the next loss starts the back-off anew."""
 WAIT_STEP_S = 0.02
@@ -68,6 +71,8 @@ class Daemon:
         self._stopping = self._told_to_stop = False
         self._ready = False
         self._next_sign_s = 0.0
+        self._lean_mb = 0.0
+        self._swollen = ""
         self._told: AudioError | None = None
         self._complaint = ""
         """The last reason there was no audio: said once, not at every attempt."""
@@ -79,7 +84,7 @@ class Daemon:
     @property
     def restart(self) -> str:
         """Why the process must start anew; '' when it need not, or was told to stop."""
-        return "" if self._told_to_stop else self._edge.restart
+        return "" if self._told_to_stop else self._edge.restart or self._swollen
 
     def follow_line(self) -> None:
         """Follows a live input for ever: what is lost is opened again. Raises StuckError."""
@@ -97,6 +102,7 @@ class Daemon:
                     failures = 0
                 if error is not self._told:
                     self._lost(error)
+                self._weigh(failures)
                 self._rest(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
@@ -152,6 +158,14 @@ class Daemon:
                       extra=fields(device=error.device, reason=error.reason))
         if not self._ready:
             self._say_ready()  # the loop is alive and says what is missing; being killed for it would help nobody
+
+    def _weigh(self, failures: int) -> None:
+        """A search that has used up too much memory goes on in a new process."""
+        if not failures:
+            self._lean_mb = rss_mb() or 0.0
+        elif (rss_mb() or 0.0) - self._lean_mb > SWOLLEN_MB:
+            self._swollen = "because the search for audio has used up memory"
+            self._stopping = True
 
     def _rest(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds

@@ -98,6 +98,19 @@ def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
     assert list(BACKOFF_S) == sorted(BACKOFF_S)
 
 
+def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, monkeypatch):
+    def absent():
+        raise AudioError("CODEC", "is not here", "connect it")
+
+    weights_mb = [60.0, 140.0, 159.0, 161.0]
+    monkeypatch.setattr(daemon, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(daemon, "rss_mb", lambda: weights_mb.pop(0))
+    running = Daemon(edge, absent, Notifier({}), lambda: None)
+    running.follow_line()
+    assert weights_mb == []
+    assert running.restart == "because the search for audio has used up memory"
+
+
 def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(edge):
     with pytest.raises(StuckError) as ended:
         loop(edge, [Card(edge.told, stuck=True, fault=MemoryError())]).follow_line()

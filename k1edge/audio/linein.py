@@ -3,7 +3,7 @@
 Emits `AudioBlock`s (mono float32 at 44.1 or 48 kHz) and `None` when no hop came within 50 ms. PortAudio's thread runs one
 short callback that copies the hop into a queue; a blocking read is never made, since it hangs and then crashes when a card
 is pulled. A pulled card says nothing either: its stream stays "active" and just stops calling. So the watchdog here counts
-time without hops, and every failure is an `AudioError`. Cost: about 12 us a hop.
+time without hops, and every failure is an `AudioError`. Cost: about 14 us a hop.
 """
 
 from __future__ import annotations
