@@ -229,16 +229,12 @@ class Edge:
         ready = {device.id: device.ready for device in self._driver.devices.values()}
         return self._deployment.ask(asked, self._pipeline, self._timeline, ready)
 
-    def _neighbours(self, received: Received) -> Iterator[Publication]:
-        """What is said outside the contract: Home Assistant has started, the broker counts its clients."""
-        if received.topic == BROKER_CLIENTS and received.payload.isdigit():
-            self.telemetry.broker_clients = int(received.payload)
-        elif received.topic == home_assistant.BIRTH_TOPIC and received.payload == home_assistant.BIRTH:
-            yield from self._bulletin.discovery()
-
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
-        if received.topic in (BROKER_CLIENTS, home_assistant.BIRTH_TOPIC):
-            yield from self._neighbours(received)
+        if received.topic == BROKER_CLIENTS:
+            self.telemetry.broker_clients = int(clients) if (clients := received.payload[:9]).isdigit() else None
+            return
+        if received.topic == home_assistant.BIRTH_TOPIC:
+            yield from self._bulletin.discovery() if received.payload == home_assistant.BIRTH else ()
             return
         if "/request/" in received.topic and not received.arrival.retained:  # what the broker kept was asked long ago
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
