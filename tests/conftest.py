@@ -1,6 +1,7 @@
 """Fixtures for the whole suite: sound without sound hardware."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -53,3 +54,11 @@ def unprivileged():
     os.seteuid(65534)
     yield
     os.seteuid(0)
+
+
+@pytest.fixture
+def hangs_up():
+    """What is started hears when its terminal is closed, even if these tests themselves were told not to (`nohup`)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

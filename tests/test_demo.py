@@ -65,7 +65,7 @@ def test_a_virtual_k1_is_led_and_ctrl_c_ends_everything_with_0(tmp_path):
     assert not [*home.iterdir(), *temporary.iterdir()], "nothing is kept"
 
 
-def test_a_terminal_that_is_closed_leaves_nothing_running(tmp_path):
+def test_a_terminal_that_is_closed_leaves_nothing_running(tmp_path, hangs_up):
     mark = uuid.uuid4().hex
     with InTerminal(100, 20, "demo", "--song", TMPDIR=str(tmp_path), K1EDGE_TEST=mark) as program:
         eventually(lambda: any("run" in words.split() for words in processes_of(mark)), "the daemon runs", 4 * PATIENCE_S)

@@ -55,7 +55,7 @@ def a_k1(ear, device="porch"):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song, how):
+def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song, how, hangs_up):
     a_k1(ear)
     with run("--source", str(song)) as daemon:
         ear.await_said("/porch/cmd/macro")
