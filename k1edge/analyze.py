@@ -157,14 +157,16 @@ def _plot_fault(args: argparse.Namespace) -> str:
     """Why nothing could be drawn, told before minutes are spent on it; '' when nothing is known against it."""
     if not args.plot:
         return ""
-    if not importlib.util.find_spec("PIL"):
-        return "--plot needs Pillow: pip install 'k1edge[picture]'"
-    from PIL import Image
+    from k1edge.simulate import kind_fault
 
-    kind = Image.registered_extensions().get(args.plot.suffix.lower())
-    if args.many or args.plot.is_dir() or kind in Image.SAVE:
+    if not importlib.util.find_spec("PIL"):
+        return f"--plot needs Pillow: {sys.executable} -m pip install pillow"
+    if args.many:
+        is_file = args.plot.exists() and not args.plot.is_dir()
+        return f"--plot {args.plot}: is a file; pictures of several songs need a directory" if is_file else ""
+    if args.plot.is_dir() or not (fault := kind_fault(args.plot)):
         return ""
-    return f"--plot {args.plot}: a picture's name ends in .png; a directory must be there already"
+    return f"--plot {fault}; a directory must be there already"
 
 
 def _clash(songs: list[Song], args: argparse.Namespace) -> str:

@@ -93,15 +93,16 @@ def _arguments(verb: str, given: list[str]) -> dict[str, Any]:
         found[key] = value
         with contextlib.suppress(ValueError):
             meant = json.loads(value)
-            found[key] = value if key in texts and not isinstance(meant, str) else meant  # an id of digits is no number
+            is_text = key in texts and not (isinstance(meant, str) or (meant is None and "null" in texts[key]))
+            found[key] = value if is_text else meant  # an id of digits is no number
     return found
 
 
-def _texts(verb: str) -> set[str]:
-    """What a verb takes as text and nothing else."""
+def _texts(verb: str) -> dict[str, set[str]]:
+    """What a verb takes as text, or null, and nothing else."""
     fields = contract.VERBS[verb].model_json_schema()["properties"] if verb in contract.VERBS else {}
     kinds = {key: {one.get("type") for one in field.get("anyOf", [field])} for key, field in fields.items()}
-    return {key for key, kind in kinds.items() if kind <= {"string", "null"}}
+    return {key: kind for key, kind in kinds.items() if kind <= {"string", "null"}}
 
 
 def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> contract.Response:

@@ -38,7 +38,8 @@ examples:
   k1edge config diff                            the file against what did well last
   k1edge config rollback --to 2
 
-exit code: 0 done, 1 what was compared differs, 66 it is not there, 73 it cannot be written, 78 it has faults"""
+exit code: 0 done, 1 what was compared differs, 66 it is not there, 73 it cannot be written, 77 it may not be read,
+78 it has faults"""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     show = _verb(verbs, "show", "print what did well last, or another generation")
     show.add_argument("which", nargs="?", metavar="N", help=f"{ONE} (default: the newest)")

@@ -68,10 +68,12 @@ class Deployment:
 
         `asked`: verb, track, version, score and, where it is known, start_at_ms; `ready`: each K1, and whether it is there.
         """
+        if asked["verb"] == "deploy.stop":
+            waiting = self._order.player if self._order is not None else None
+            player = pipeline.player if pipeline is not None else waiting
+            return {"stopped": player is not None and player.stop()}
         if pipeline is None or timeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
-        if asked["verb"] == "deploy.stop":
-            return {"stopped": pipeline.player is not None and pipeline.player.stop()}
         at_ms = asked.get("start_at_ms")
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from k1edge.clock import Timeline
@@ -47,6 +47,8 @@ class Device:
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
     limiter: Limiter = field(default_factory=Limiter)
+    told: bool = False
+    """Has had a scene of ours since it last appeared."""
     ours: bool = True
     """Nobody else has set a scene on it since our last."""
 
@@ -79,7 +81,7 @@ class Driver:
         if known is None and ready and self._auto and self._has_room():
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
         if known is not None:
-            known.ready, known.led = ready, False
+            known.ready, known.led, known.told = ready, False, False
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
@@ -114,7 +116,7 @@ class Driver:
         if frame.section is not self._section or fresh:
             self._section = frame.section
             yield from self._segment(frame.section, timeline, stamp)
-        yield from self.scene(look, fresh, stamp)
+        yield from self.scene(look, stamp)
 
     def release(self, stamp: Stamp) -> Iterator[Publication]:
         """Gives every K1 back to its own microphone."""
@@ -205,8 +207,8 @@ class Driver:
                 confidence=round(section.confidence, 3), provisional=section.provisional,
             )  # fmt: skip
 
-    def scene(self, look: Look | None, fresh: Sequence[Device], stamp: Stamp) -> Iterator[Publication]:
-        """The look that is wanted now, when the K1s may have it; at once for those that are `fresh`. None = hands off: what
+    def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
+        """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
         stands there is kept alive where it is ours."""
         now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
         renew = now_ms >= self._renew_ms and self.shown is not None
@@ -220,7 +222,7 @@ class Driver:
             due = self._window.offer(look, now_ms)
         else:
             due = self._window.due(now_ms)
-        self._wanted = look
+        self._wanted, fresh = look, [device for device in self._driven() if not device.told]
         if due is not None or renew:
             self.shown = due or look
             self._renew_ms = now_ms + SCENE_RENEWED_MS
@@ -245,5 +247,6 @@ class Driver:
     ) -> Iterator[Publication]:
         """The only way to a K1: what is sent is what the limiter lets through."""
         for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
-            device.ours |= isinstance(safe, contract.SceneCommand)
+            if isinstance(safe, contract.SceneCommand):
+                device.told = device.ours = True
             yield self._scribe.post(device.id, safe, stamp)

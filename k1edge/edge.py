@@ -143,7 +143,7 @@ class Edge:
             self._send(self._received(received, now))
         self._send(self._hands.process(now))
         if self._frame is None or self._guard.off_beat:
-            self._send(self._driver.scene(self._hands.look(None), (), stamp))
+            self._send(self._driver.scene(self._hands.look(None), stamp))
         if self._lending is not None:
             self._send(self._lending.process(stamp))
         if stamp.monotonic_ns >= self._next_second_ns:

@@ -124,9 +124,9 @@ def _s(at_ms: float) -> float:
 
 def _show(args: argparse.Namespace) -> int:
     if args.plot:
-        from k1edge.simulate import picture_fault
+        from k1edge.simulate import kind_fault, picture_fault
 
-        if fault := picture_fault(args.plot):
+        if fault := picture_fault(args.plot) or kind_fault(args.plot):
             print(f"k1edge map: {fault}", file=sys.stderr)
             return EXIT_USAGE
     song = _read(args.map).song

@@ -6,6 +6,7 @@ Consumes the command line and signals; emits `MqttSettings`, or a ValueError tha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import signal
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
-from k1edge.config import ConfigError, MqttSettings, Settings, find, load
+from k1edge.config import ConfigError, MqttSettings, Settings, find, load, tables
 from k1edge.config.settings import slug
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
@@ -32,11 +33,17 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def this_machine() -> Settings:
-    """Its configuration but for the broker, whose password not everyone may read; defaults where that cannot be had."""
+    """Its configuration but for the broker, whose password not everyone may read. Of one with faults, as its daemon does, the
+    names that have none; defaults for the rest."""
+    path = find()
     try:
-        return load(find(), instead={"mqtt": {}})
-    except ConfigError:
-        return Settings()
+        return load(path, instead={"mqtt": {}})
+    except ConfigError as error:
+        at_fault = {fault.key for fault in error.faults}
+    with contextlib.suppress(ConfigError):
+        found = tables(path)
+        return load(None, instead={key: found[key] for key in ("site", "edge") if key in found and key not in at_fault})
+    return Settings()
 
 
 def add_seconds(parser: argparse.ArgumentParser) -> None:

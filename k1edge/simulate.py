@@ -128,6 +128,14 @@ def picture_fault(*paths: Path | None) -> str:
     return ""
 
 
+def kind_fault(path: Path) -> str:
+    """Why no picture can have this name; '' when it can. Needs Pillow."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    return "" if kind in Image.SAVE else f"{path}: a picture's name ends in .png"
+
+
 def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Callable[[], bool]) -> str:
     """Connect, obey and show until `stop`; leaves with the status `lost`, as a K1 whose plug is pulled would.
 

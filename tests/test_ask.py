@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from k1edge.__main__ import main
-from k1edge.ask import outline
+from k1edge.ask import _arguments, outline
 from k1edge.config.settings import host_slug
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
@@ -61,6 +61,11 @@ def test_a_broker_that_is_not_there_is_not_called_a_silent_edge(capsys):
     assert main(["ask", "storage.usage", "--url", "mqtt://127.0.0.1:1", "--wait", "0.5"]) == 3
     said = capsys.readouterr().err
     assert "mqtt://127.0.0.1:1: Connection refused; --url" in said and "no answer" not in said
+
+
+def test_nothing_is_said_as_null_where_the_verb_takes_it():
+    assert _arguments("job.list", ["state=null", "limit=3"]) == {"state": None, "limit": 3}
+    assert _arguments("track.import", ["path=null", "title=1999"]) == {"path": "null", "title": "1999"}
 
 
 def test_an_answer_is_an_outline_in_which_nothing_is_said_as_nothing():

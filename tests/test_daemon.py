@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from k1edge import daemon
+from k1edge import configure, daemon
 from k1edge.audio import AudioError, StuckError
 from k1edge.daemon import BACKOFF_S, Daemon
 from k1edge.frames import StreamFormat
@@ -117,8 +117,9 @@ def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(
     assert isinstance(ended.value.before, MemoryError)
 
 
-def test_help_explains_every_exit_code():
+@pytest.mark.parametrize("program", [daemon, configure], ids=["run", "config"])
+def test_help_explains_every_exit_code(program):
     parser = argparse.ArgumentParser()
-    daemon.add_arguments(parser)
-    codes = {code for name, code in vars(daemon).items() if name.startswith("EX_")}
+    program.add_arguments(parser)
+    codes = {code for name, code in vars(program).items() if name.startswith("EX_")}
     assert codes <= set(map(int, re.findall(r"\b\d+\b", parser.epilog.partition("exit code")[2])))

@@ -111,6 +111,15 @@ def test_the_installed_configuration_says_how_to_listen_unless_it_is_broken(monk
     assert this_machine().audio == AudioSettings()
 
 
+def test_of_a_configuration_with_faults_the_names_are_kept_as_its_daemon_does(monkeypatch, tmp_path):
+    config = tmp_path / "k1edge.toml"
+    monkeypatch.setenv("K1EDGE_CONFIG", str(config))
+    config.write_text('site = "bar"\nedge = "Pi 1"\n[beat]\nlead_ms = -4\n')
+    assert (this_machine().site, this_machine().edge) == ("bar", Settings().edge)
+    config.write_text('site = "bar\n')
+    assert this_machine().site == Settings().site
+
+
 def test_a_file_that_is_no_sound_is_named(tmp_path, capsys):
     assert main(["demo", "--file", str(tmp_path / "missing.wav")]) == 66
     assert capsys.readouterr().err == f"k1edge demo: {tmp_path / 'missing.wav'}: there is no such file; check the path\n"

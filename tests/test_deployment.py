@@ -122,6 +122,14 @@ def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(stream):
     assert [message.state for message in told(deployment, following)] == ["stopped"]
 
 
+def test_what_waits_is_called_off_without_a_stream(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    assert deployment.ask({"verb": "deploy.stop"}, None, None, {}) == {"stopped": False}
+    deployment.ask(ASKED, *stream, {})
+    assert deployment.ask({"verb": "deploy.stop"}, None, None, {}) == {"stopped": True}
+    assert deployment.player(FMT) is None
+
+
 def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
     deployment.ask(ASKED, *stream, {})

@@ -160,6 +160,15 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     assert silence() == ["silent"]
 
 
+def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)
+    sent(link, "")
+    deliver(edge, link, "device/porch/status", STATUS)
+    edge.attend()
+    assert [scene["pattern"] for scene in sent(link, "device/porch/cmd/scene")] == ["bloom"]
+
+
 def test_who_joins_is_in_the_introduction(edge, link):
     assert [info["devices"] for info in sent(link, "/info")] == [[]]
     deliver(edge, link, "device/porch/status", STATUS)

@@ -253,10 +253,13 @@ def within(limit_s: float, action: Callable[[], Any], device: str) -> Any:
         except Exception as error:
             failures.append(error)
 
+    refusal = ""
     try:
         over = Errand(run).wait(limit_s)
     except OSError as error:
-        raise StuckError(device, f"cannot be asked ({error})", "restart this process") from error
+        refusal = str(error)
+    if refusal:  # out of the handler: it is not what a `StuckError` was raised after
+        raise StuckError(device, f"cannot be asked ({refusal})", "restart this process")
     if not over:
         raise StuckError(device, f"does not respond within {limit_s:g} s", "restart this process")
     if failures:

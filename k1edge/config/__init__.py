@@ -4,7 +4,7 @@
 """
 
 from k1edge.config.faults import ConfigError, Fault
-from k1edge.config.file import BUILT_IN, SYSTEM_FILE, find, load, loads, read
+from k1edge.config.file import BUILT_IN, SYSTEM_FILE, find, load, loads, read, tables
 from k1edge.config.looks import LookSettings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.config.rules import RulesSettings
@@ -47,4 +47,5 @@ __all__ = [
     "load",
     "loads",
     "read",
+    "tables",
 ]

@@ -69,6 +69,11 @@ def read(path: Path) -> bytes:
         raise _whole(str(path), None, f"the file {error}", remedy) from None
 
 
+def tables(path: Path) -> dict[str, Any]:
+    """What a file says, whether or not it is right. Raises `ConfigError` where it is no TOML."""
+    return _parsed(_text(read(path), str(path)), str(path))
+
+
 def loads(content: bytes, file: str, place: Place, instead: Mapping[str, Any] = MappingProxyType({})) -> Settings:
     """The settings that the content of a file gives; `file` is what its faults call it. Raises `ConfigError`."""
     text = _text(content, file)

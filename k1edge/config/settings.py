@@ -187,9 +187,12 @@ class K1Settings(BaseModel):
 
     @property
     def slowest(self) -> tuple[str, float]:
-        """The K1 with the most latency, '' one that is not named, and its ms."""
-        named = {device.id: device.latency_ms for device in self.devices} if self.devices != "auto" else {"": 0.0}
-        return max((named | self.auto_latency_ms).items(), key=lambda each: each[1])
+        """Of the K1s that are driven, the one with the most latency, '' one that is not named, and its ms."""
+        if self.devices == "auto":
+            late_ms = {"": 0.0} | self.auto_latency_ms
+        else:
+            late_ms = {device.id: device.latency_ms for device in self.devices if device.enabled} or {"": 0.0}
+        return max(late_ms.items(), key=lambda each: each[1])
 
 
 class TelemetrySettings(BaseModel):

@@ -61,8 +61,8 @@ class Link:
         self._five = settings.protocol != "3.1.1"
         self._session: Session | None = None
         self._outbox = Outbox(settings.outbox_limit)
-        self._posted: deque[Publication] = deque()
-        self._forgotten: deque[str] = deque()
+        self._posted: deque[Publication | str] = deque()
+        """What is to be sent, and topics to forget, in the order in which they came."""
         self._inbox: deque[Received] = deque()
         self._dropped_live = 0
         self._dropped_durable = 0
@@ -93,7 +93,7 @@ class Link:
 
     def forget(self, topic: str) -> None:
         """What was sent to this topic holds no longer: it is not sent again after the next connection."""
-        self._forgotten.append(topic)
+        self._posted.append(topic)
         self._wake()
 
     def receive(self) -> Iterator[Received]:
@@ -234,9 +234,11 @@ class Link:
         now_s = time.monotonic()
         for _ in range(len(self._posted)):
             with contextlib.suppress(IndexError):
-                self._outbox.put(self._posted.popleft(), now_s, self.connected)
-        while self._forgotten:
-            self._outbox.forget(self._forgotten.popleft())
+                posted = self._posted.popleft()
+                if isinstance(posted, str):
+                    self._outbox.forget(posted)
+                else:
+                    self._outbox.put(posted, now_s, self.connected)
 
     def _deliver(self, received: Received) -> None:
         if len(self._inbox) >= INBOX_LIMIT:

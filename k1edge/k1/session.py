@@ -105,7 +105,7 @@ class Session:
         self.answered = False
         """The broker speaks this protocol version: it said yes, or no for another reason."""
         self.barred = False
-        """It refused our status, and has taken nothing since."""
+        """It refused our status, and has taken nothing of what is ours since; what is others', a K1's say, it may."""
         self.reason = ""
         """Why it ended, or what the broker refused."""
         self._settings = settings
@@ -251,10 +251,10 @@ class Session:
         waiting = self._in_flight.pop(mid, None)
         if waiting is None:
             return  # of QoS 0: sent, and nobody says whether it was taken
-        if not reason.is_failure:
-            self.barred = False
-            return
         topic, will = waiting.publication.topic, self._identity.will
+        if not reason.is_failure:
+            self.barred &= will is None or not topic.startswith(will.topic.removesuffix("status"))
+            return
         self._counters.refused += 1
         if not self.barred:  # then the rest is refused for the same reason
             self.reason = f"publishing refused: {reason} ({topic})"

@@ -7,6 +7,7 @@ when everything stopped is queued again, and its map is stored in the same trans
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -205,7 +206,8 @@ class Jobs:
         except OSError:
             self._fail(job, Failure(Code.ANALYSIS_FAILED, "the analysis left no map"), log)
         except MapError as error:
-            self._library.quarantine(worker.output, list(error.faults))
+            with contextlib.suppress(OSError):  # without room, say: the song has failed anyway
+                self._library.quarantine(worker.output, list(error.faults))
             self._fail(job, Failure(Code.ANALYSIS_FAILED, f"the analysis left an invalid map: {error}"), log)
         else:
             self._complete(job, song, log)

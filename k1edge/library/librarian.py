@@ -107,7 +107,7 @@ class Librarian:
                 self._tell_track(track.partition(" ")[0])  # of some only an old version went
 
     def _tell_job(self, job: Document) -> None:
-        self._tell({"job": job, "queue": self._jobs.counts() if hasattr(self, "_jobs") else {}})
+        self._tell({"job": job})
         if job["state"] in ("completed", "failed"):
             self._tell_track(job["track_id"])
 

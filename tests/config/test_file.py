@@ -339,3 +339,13 @@ def test_the_command_line_refuses_a_broken_file_without_a_traceback(folder, case
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith(f"{path}")
     assert done.stderr.endswith(f"1 fault in {path}\n")
+
+
+@pytest.mark.parametrize("text", [
+    "[[k1.devices]]\nid = 'a'\n[[k1.devices]]\nid = 'spare'\nlatency_ms = 300\nenabled = false",
+    "[k1]\nauto_latency_ms = {gone = 300}\n[[k1.devices]]\nid = 'a'",
+    "[[k1.devices]]\nid = 'a'\nlatency_ms = 300\n[beat]\nlead_ms = 300",
+    "[audio]\ninput_latency_ms = 200\n[[k1.devices]]\nid = 'a'\nlatency_ms = -60",
+], ids=["not enabled", "not listed", "a longer lead", "an early K1"])  # fmt: skip
+def test_latencies_count_only_where_beats_are_sent(folder, text):
+    assert load(written(folder, text)).k1

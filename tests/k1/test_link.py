@@ -313,20 +313,31 @@ def test_what_the_access_list_forbids_is_counted_and_named(tmp_path):
 
 
 def test_an_edge_whose_status_is_forbidden_is_not_heard_until_something_of_it_is_taken(tmp_path):
-    lines = (*credentials(tmp_path, pi="p"), *acl(tmp_path, "user pi", "topic write k1/v1/s/edge/pi/#"))
+    rules = ("topic write k1/v1/s/device/+/cmd/+", f"topic write {STATUS.topic.removesuffix('status')}state/#")
+    lines = (*credentials(tmp_path, pi="p"), *acl(tmp_path, "user pi", *rules))
     with Mosquitto(tmp_path, *lines) as broker:
         settings = broker.settings(username="pi", password=SecretStr("p"))
         with linked(settings, will=WILL) as link:
             link.send(STATUS)
             eventually(lambda: link.counters.refused == 1)
-            link.send(Publication("k1/v1/s/edge/pi/beat", b"of which nobody says whether it was taken"))
+            link.send(Publication("k1/v1/s/device/porch/cmd/scene", b"which is not ours", qos=1))
             link.send(event(1))
             eventually(lambda: link.counters.refused == 2)
             assert link.connected
             assert not link.heard
             assert STATUS.topic in link.last_reason
-            link.send(Publication("k1/v1/s/edge/pi/event/drop", b"x", qos=1))
+            link.send(Publication(f"{STATUS.topic.removesuffix('status')}state/audio", b"x", qos=1))
             eventually(lambda: link.heard)
+
+
+def test_what_is_said_after_a_topic_was_forgotten_is_sent():
+    link = Link(MqttSettings(url="mqtt://127.0.0.1:1"), Identity("edge"))
+    link.send(Publication("scene", b"old", 1, True))
+    link.forget("scene")
+    link.send(Publication("scene", b"new", 1, True))
+    link._collect()
+    assert link._outbox.take(0.0).publication.payload == b"new"
+    assert link._outbox.take(0.0) is None
 
 
 @pytest.fixture(scope="module")
