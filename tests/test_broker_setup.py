@@ -16,7 +16,7 @@ from k1edge.edge import subscriptions
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.simulator import VirtualK1
-from tests.brokers import eventually, free_port
+from tests.brokers import eventually, free_ports
 from tests.end_to_end.k1 import K1OnTheWall
 from tests.venue import CERTIFIED, Venue, setup
 
@@ -28,7 +28,7 @@ _numbers = count()
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("venue")
-    ports = tuple(free_port() for _ in range(3))
+    ports = free_ports(3)
     for args in (("--ports", ",".join(map(str, ports)), "hall", *NODES), ("--certificate", "hall", CERTIFIED)):
         done = setup(folder, *args)
         assert done.returncode == 0, done.stderr
@@ -166,7 +166,7 @@ def test_without_tls_only_this_machine_can_knock(venue):
 
 
 def test_a_revoked_node_is_shut_out_whatever_it_holds(tmp_path):
-    ports = tuple(free_port() for _ in range(3))
+    ports = free_ports(3)
     assert setup(tmp_path, "--ports", ",".join(map(str, ports)), "hall", "viewer/wall", "device/porch").returncode == 0
     assert setup(tmp_path, "--certificate", "hall", CERTIFIED).returncode == 0
     kept = tmp_path / "stolen"

@@ -18,7 +18,7 @@ from k1edge.findings import Finding, Heard, Rights, Sound
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
-from tests.brokers import eventually, free_port
+from tests.brokers import eventually, free_port, free_ports
 from tests.end_to_end.daemon import write_config
 from tests.sound import PCM, as_pcm16
 from tests.venue import Venue, setup
@@ -196,7 +196,7 @@ def test_a_person_without_root_is_told_what_takes_root_and_nothing_untrue(public
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("venue")
-    ports = tuple(free_port() for _ in range(3))
+    ports = free_ports(3)
     assert setup(folder, "--ports", ",".join(map(str, ports)), "hall", "edge/pi", "device/porch", "viewer/x").returncode == 0
     with Venue(folder, ports) as running:
         yield running
