@@ -300,7 +300,7 @@ class Settings(BaseModel):
         parts = {"audio.input_latency_ms": heard_ms, f"latency_ms of {name!r}": light_ms}
         sum_of = " and ".join(each for each, ms in parts.items() if ms > 0)
         raise refusal(
-            f"beats would come {heard_ms + light_ms - lead_ms:g} ms too late: {sum_of} make {heard_ms + light_ms:g} ms, and "
+            f"beats would come {heard_ms + light_ms - lead_ms:g} ms too late: {sum_of} = {heard_ms + light_ms:g} ms, and "
             f"beats are announced beat.lead_ms = {lead_ms} ms ahead",
             f"give a beat.lead_ms of at least {math.ceil(heard_ms + light_ms)} (it goes to {LONGEST_LEAD_MS}), or less latency",
         )

@@ -23,7 +23,7 @@ BROKEN = [
     ("prior beyond the range", "[beat]\ntempo_max_bpm = 110", 1, "beat.prior_bpm", "is not between", "55 to 110"),
     ("K1 slower than the lead", "[[k1.devices]]\nid = 'a'\nlatency_ms = 300", 1, "k1", "150 ms too late", "at least 300"),
     ("the same by auto", "[k1]\nauto_latency_ms = {a = 90}\n[audio]\ninput_latency_ms = 70", 1, "k1", "10 ms too late", "160"),
-    ("sound later than the lead", "[audio]\ninput_latency_ms = 151\n[k1]", 3, "k1", "audio.input_latency_ms make", "151"),
+    ("sound later than the lead", "[audio]\ninput_latency_ms = 151\n[k1]", 3, "k1", "audio.input_latency_ms = 151", "151"),
     ("text for a number", '[beat]\nlead_ms = "fast"', 2, "beat.lead_ms", "not possible", "whole number from 100 to 400"),
     ("number in quotes", '[audio]\nrate_hz = "44100"', 2, "audio.rate_hz", "because of the quotes", "44100, 48000"),
     ("number for text", "[audio]\ndevice = 2", 2, "audio.device", "2 is not possible", "text in quotes"),
