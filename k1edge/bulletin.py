@@ -16,7 +16,7 @@ from k1edge.config import Settings
 from k1edge.contract import JSON_SCHEMA, committed
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm
-from k1edge.frames import GenesisFrame
+from k1edge.frames import HOP_NS, GenesisFrame
 from k1edge.guard import DriftGuard
 from k1edge.hands import Hands
 from k1edge.k1 import contract
@@ -25,7 +25,7 @@ from k1edge.k1.link import Link
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
 from k1edge.system.generations import digest
-from k1edge.telemetry import HOP_NS, Telemetry
+from k1edge.telemetry import Telemetry
 
 TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
@@ -40,6 +40,8 @@ class Input(NamedTuple):
     device: str
     rate_hz: int
     lost_samples: int
+    """Since the daemon began, as the next."""
+    overflows: int = 0
 
 
 class Bulletin:
@@ -185,3 +187,13 @@ class Bulletin:
             device_round_trip_ms_max=driver.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
             **heard,
         )  # fmt: skip
+
+
+def heard(frame: GenesisFrame, source: Input, guard: DriftGuard) -> dict[str, object]:
+    """What the last hop and its source say for telemetry."""
+    return {
+        "input_level_dbfs": round(frame.features.level_dbfs, 1), "section": frame.section.label,
+        "noise_floor_dbfs": round(frame.features.noise_floor_dbfs, 1), "bpm": round(frame.beat.tempo_bpm, 2),
+        "beat_confidence": round(frame.beat.confidence, 3), "drift_ms": guard.drift_ms,
+        "audio_lost_samples": source.lost_samples, "audio_overflows": source.overflows,
+    }  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 from k1edge.audio import AudioError
 from k1edge.blackbox import BlackBox
-from k1edge.bulletin import Bulletin, Input
+from k1edge.bulletin import Bulletin, Input, heard
 from k1edge.catcher import SongCatcher
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.deployment import Deployment
@@ -34,7 +34,7 @@ from k1edge.metrics import Metrics
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Publisher
 from k1edge.selfscore import HOUR_S, SelfScore
-from k1edge.sources import Source
+from k1edge.sources import Source, losses
 from k1edge.startup import SAFE_MODE, Start
 from k1edge.system.state import state_folder
 from k1edge.system.timesync import is_synchronised
@@ -94,7 +94,9 @@ class Edge:
         self._timeline: Timeline | None = None
         self._guard: DriftGuard | None = None
         self._source: Source | None = None
-        self._device = ""
+        self._device, self._opened = "", 0
+        self._lost_before = 0, 0
+        """Samples lost and overflows, of the sources before this one."""
         self._frame: GenesisFrame | None = None
         self._end = 0
         self._next_second_ns = self._next_telemetry_ns = 0
@@ -106,7 +108,7 @@ class Edge:
 
     def listen(self, source: Source, name: str) -> None:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
-        self._source, self._device = source, name
+        self._source, self._device, self._opened = source, name, self._opened + 1
         self._begin_stream(source.fmt)
         self._send(self._introduction(self._now()))
 
@@ -116,13 +118,14 @@ class Edge:
         if block.start - self._end > LOST_AUDIO_RESTART_S * self._pipeline.fmt.rate_hz:
             self._begin_stream(self._pipeline.fmt)
         self._end = block.end
-        late_ns = self._timeline.stream.observe(block.end, block.arrived_ns or began_ns)
+        arrived_ns = block.arrived_ns or began_ns
+        late_ns = self._timeline.stream.observe(block.end, arrived_ns)
         self.blackbox.before(self._pipeline)
         frame = self._frame = self._pipeline.process(block)
         now = self._now()
         if not self._guard.off_beat:
             self._send(self._driver.process(frame, self._hands.look(frame.look), self._timeline, now))
-        self._send(self._publisher.process(frame, self._driver.shown, self._timeline, now))
+        self._send(self._publisher.process(frame, self._timeline, now))
         self.blackbox.after(frame)
         if self._catcher is not None and self._watch.mode.analyses:
             self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
@@ -132,7 +135,7 @@ class Edge:
         self._guarded(frame)
         self._send(self._deployment.process(self._pipeline, self._timeline, now))
         self._score.process(frame)
-        self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns)
+        self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns, began_ns - arrived_ns)
 
     def attend(self) -> None:
         """What is not audio: messages received, leases that end, telemetry that is due."""
@@ -141,7 +144,7 @@ class Edge:
         now = Situation(stamp, self._pipeline, self._timeline, saving)
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
-        self._send(self._hands.process(now))
+        self._send(self._hands.process(now, self._driver.shown))
         if self._frame is None or self._guard.off_beat:
             self._send(self._driver.scene(self._hands.look(None), stamp))
         if self._lending is not None:
@@ -162,6 +165,7 @@ class Edge:
         """No more sound: the K1s go back to their own microphones, and everyone is told why."""
         stamp = self._now()
         if self._source is not None:
+            self._lost_before = self._input[2:]
             self._send(self._driver.release(stamp))
             self._send(self._publisher.lost(stamp))
         self._source = self._frame = None
@@ -291,23 +295,18 @@ class Edge:
 
     @property
     def _input(self) -> Input:
-        lost = getattr(self._source, "lost_samples", 0)  # only a line can lose any
-        return Input(self._device, self._pipeline.fmt.rate_hz, lost)
+        lost, overflows = (before + now for before, now in zip(self._lost_before, losses(self._source), strict=True))
+        return Input(self._device, self._pipeline.fmt.rate_hz, lost, overflows)
 
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
         return self._bulletin.introduction(stamp, self._input, self._configuration.hash, tuple(self._driver.devices))
 
     def _heard(self) -> dict[str, object]:
-        """What the last hop says for telemetry; nothing without audio."""
-        frame = self._frame
-        if frame is None:
-            return {"beats_announced": self._publisher.beats}
-        return {
-            "input_level_dbfs": round(frame.features.level_dbfs, 1), "section": frame.section.label,
-            "noise_floor_dbfs": round(frame.features.noise_floor_dbfs, 1), "bpm": round(frame.beat.tempo_bpm, 2),
-            "beat_confidence": round(frame.beat.confidence, 3), "beats_announced": self._publisher.beats,
-            "audio_lost_samples": self._input.lost_samples, "drift_ms": self._guard.drift_ms,
-        }  # fmt: skip
+        """What is heard, for telemetry; only what was counted without audio."""
+        publisher = self._publisher
+        counted = {"beats_announced": publisher.beats, "announce_lead_ms_p50": publisher.lead_ms,
+                   "audio_reopened": max(self._opened - 1, 0)}
+        return counted if self._frame is None else counted | heard(self._frame, self._input, self._guard)
 
     def _now(self) -> Stamp:
         now_ns = time.monotonic_ns()

@@ -12,6 +12,7 @@ import numpy as np
 
 HOPS_PER_S = 100
 """Analysis rate of every stage: one hop is exactly 10 ms, whatever the sample rate."""
+HOP_NS = 1_000_000_000 // HOPS_PER_S
 
 LOST_AUDIO_RESTART_S = 1.0
 """A hole in the audio longer than this starts a new pipeline (the tempo prior is handed over)."""

@@ -1,7 +1,8 @@
 """Carries out what people ask for over MQTT, and keeps the edge's own hands off meanwhile.
 
-Consumes request publications and the moment they came; emits responses, audit events and `state/override`. A manual scene
-wins over the choreography for its lease, then the edge takes over again by itself. No I/O and no clock.
+Consumes request publications and the moment they came; emits responses, audit events, `state/override` and
+`state/scene`. A manual scene wins over the choreography for its lease, then the edge takes over again by itself. No I/O and no
+clock.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import NamedTuple
 
 from k1edge.beat.tracker import BeatTracker
 from k1edge.clock import Timeline
-from k1edge.frames import Look
+from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
+from k1edge.publisher import Gate
 
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
+FOREIGN = "unknown"
+"""The owner of a scene that came without a request: nobody has said who it was."""
+REQUESTED = "request"
+"""The name of a look that was asked for."""
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 NO_TOPIC = frozenset("+#\0")
 MEANT_WITHIN_MS = 10_000
@@ -105,6 +111,7 @@ class Hands:
         self.ok = 0
         self.rejected: dict[str, int] = {}
         """Requests refused, by code."""
+        self._scene = Gate()
 
     def look(self, choreographed: Look | None) -> Look | None:
         """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
@@ -139,10 +146,10 @@ class Hands:
         if held is not None and held.scenes:
             self.override = replace(held, look=None, until_ns=max(held.until_ns, until_ns))
         else:
-            self.override = Override("unknown", f"device {device}", until_ns)
+            self.override = Override(FOREIGN, f"device {device}", until_ns)
 
-    def process(self, now: Situation) -> Iterator[Publication]:
-        """Ends leases that have run out, and tells of any change."""
+    def process(self, now: Situation, shown: Look | None = None) -> Iterator[Publication]:
+        """Ends leases that have run out, and tells of any change; `shown` is the look the K1s were last asked for."""
         if self.override is not None and now.stamp.monotonic_ns >= self.override.until_ns:
             self.override = None
         if self.override is not self._told:
@@ -150,9 +157,23 @@ class Hands:
             held = self.override
             fields = {"active": False} if held is None else {
                 "active": True, "owner": held.owner, "scope": held.scope,
-                "expires_at_ms": now.stamp.ts_ms + (held.until_ns - now.stamp.monotonic_ns) // 1_000_000,
+                "expires_at_ms": _ends_ms(held, now.stamp),
             }  # fmt: skip
             yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
+        held = self.override if self.override is not None and self.override.scenes else None
+        if shown is not None and self._scene.passes((shown, held), now.stamp.monotonic_ns // HOP_NS):
+            yield self._scribe.write(
+                contract.SceneState, now.stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
+                parameters=dict(shown.parameters), origin=self._origin(shown, held),
+                held_until_ms=None if held is None else _ends_ms(held, now.stamp),
+            )  # fmt: skip
+
+    def _origin(self, shown: Look, held: Override | None) -> str:
+        if not self._scenes:
+            return "safe"
+        if held is not None and held.owner == FOREIGN:
+            return "foreign"
+        return "request" if shown.name == REQUESTED else "auto"
 
     def _answer(self, request: Request, now: Situation) -> tuple[Publication, str]:
         """The answer, and its code; '' = it was done."""
@@ -194,7 +215,7 @@ class Hands:
             raise RefusedError("NOT_READY", "the edge is in safe mode; see config/reported")
         args = request.args
         parameters, clamped = clamp({name: float(value) for name, value in args.parameters.items()})
-        look = Look("request", args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
+        look = Look(REQUESTED, args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
                     args.transition_ms)
         return self._lease(request, now, "scene", look) | {"clamped": clamped}
 
@@ -229,6 +250,10 @@ class Hands:
         if self.override is not None and self.override.scenes:
             return {}  # who holds the scenes keeps them, and the name on them
         return self._lease(request, now, request.verb.partition(".")[0])
+
+
+def _ends_ms(held: Override, stamp: Stamp) -> int:
+    return stamp.ts_ms + (held.until_ns - stamp.monotonic_ns) // 1_000_000
 
 
 def _meant(request: Request, now: Situation) -> int:

@@ -7,12 +7,14 @@ Consumes `GenesisFrame`s with the time line; emits `Publication`s at the edge's 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
+from statistics import median
 from typing import NamedTuple
 
 from k1edge.clock import Timeline
 from k1edge.config import TelemetrySettings
-from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Look, Moment, Section
+from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Moment, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 
@@ -22,6 +24,8 @@ MAP_LIFE_S = 20.0
 MAP_RENEWED_S = 8.0
 MAP_ERROR_MS = 8.0
 """A subscriber's own prediction may be off by so much before it is told."""
+LEADS = 64
+"""Beats over which the lead of the announcements is told."""
 FRAME_BANDS = 8
 """Of the 40 analysed: what fits a message twenty times a second."""
 
@@ -58,21 +62,19 @@ class Publisher:
         self.frame_at_least = 1
         """Hops from one frame to the next while the edge must spare itself; 0 = no frames, their states once a second."""
         self._hops = 0
-        self._tempo, self._section, self._scene = Gate(), Gate(), Gate()
+        self._tempo, self._section = Gate(), Gate()
         self._announced_section: Section | None = None
         self._anchor: _Anchor | None = None
+        self._leads_ms: deque[float] = deque(maxlen=LEADS)
         self.beats = 0
         """Announced since the start, corrections counted."""
         self.last_number = 0
 
-    def process(
-        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, stamp: Stamp
-    ) -> Iterator[Publication]:
-        """What is to be told after one hop; `shown` is the look the K1s were last asked for."""
+    def process(self, frame: GenesisFrame, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
+        """What is to be told after one hop."""
         self._hops += 1
         if frame.beat.announced is not None:
             self.beats += 1
-            self.last_number = frame.beat.announced.number
             yield self._beat(frame.beat, frame.beat.announced, timeline, stamp)
             yield from self._tempo_map(frame.beat, frame.beat.announced, timeline, stamp)
         for moment in frame.moments:
@@ -81,9 +83,14 @@ class Publisher:
         if self._hops % max(self._frame_every, self.frame_at_least or HOPS_PER_S) == 0:
             if self.frame_at_least:
                 yield self._frame(frame, stamp)
-            yield from self._states(frame, shown, timeline, stamp)
+            yield from self._states(frame, timeline, stamp)
         if frame.section is not self._announced_section:
             yield self._section_event(frame.section, timeline, stamp)
+
+    @property
+    def lead_ms(self) -> float | None:
+        """Median time from an announcement to its beat, corrections left out; None before the first."""
+        return round(median(self._leads_ms), 1) if self._leads_ms else None
 
     def lost(self, stamp: Stamp) -> Iterator[Publication]:
         """There is no sound any more: what was told of its beat and its form is taken back."""
@@ -98,6 +105,9 @@ class Publisher:
 
     def _beat(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Publication:
         ahead_ms = timeline.ahead_ms(event.due, stamp.monotonic_ns)
+        if event.number != self.last_number:
+            self.last_number = event.number
+            self._leads_ms.append(ahead_ms)
         return self._scribe.write(
             contract.Beat, stamp,
             number=event.number, due_in_ms=round(ahead_ms, 1), due_at_ms=round(stamp.ts_ms + ahead_ms),
@@ -151,9 +161,7 @@ class Publisher:
             bands=tuple(features.bands.reshape(FRAME_BANDS, -1).mean(axis=1, dtype=float).round(2).tolist()),
         )  # fmt: skip
 
-    def _states(
-        self, frame: GenesisFrame, shown: Look | None, timeline: Timeline, stamp: Stamp
-    ) -> Iterator[Publication]:
+    def _states(self, frame: GenesisFrame, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         beat, section = frame.beat, frame.section
         if self._tempo.passes((round(beat.tempo_bpm, 1), round(beat.confidence, 1), beat.lock), self._hops):
             yield self._scribe.write(
@@ -165,11 +173,6 @@ class Publisher:
                 contract.SectionState, stamp, index=section.index, label=section.label,
                 since_ms=timeline.utc_ms(section.since), confidence=round(section.confidence, 3),
                 provisional=section.provisional,
-            )  # fmt: skip
-        if shown is not None and self._scene.passes(shown, self._hops):
-            yield self._scribe.write(
-                contract.SceneState, stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
-                parameters=dict(shown.parameters), origin="request" if shown.name == "request" else "auto",
             )  # fmt: skip
 
 

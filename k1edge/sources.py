@@ -29,6 +29,11 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+def losses(source: Source | None) -> tuple[int, int]:
+    """Samples lost, and overflows: only a line has any."""
+    return getattr(source, "lost_samples", 0), getattr(source, "overflows", 0)
+
+
 class Opened(NamedTuple):
     """A source, and what to call it."""
 

@@ -1,7 +1,7 @@
 """Measures the daemon itself: load of the hot path, arrivals, and the machine.
 
-Consumes one sample per hop (`hop_done`), emits `snapshot()`: a dict with the unit in every key. Recording costs a hop two array
-writes; the percentiles are taken when a snapshot is asked for, once a second.
+Consumes one sample per hop (`hop_done`), emits `snapshot()`: a dict with the unit in every key. Recording costs a hop three
+array writes; the percentiles are taken when a snapshot is asked for, once a second.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from k1edge.frames import HOPS_PER_S
+from k1edge.frames import HOP_NS, HOPS_PER_S
 
 WINDOW_HOPS = 10 * HOPS_PER_S
-HOP_NS = 1_000_000_000 // HOPS_PER_S
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 STATM = Path("/proc/self/statm")
 REQUEST_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -28,6 +27,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._busy_ns = np.zeros(WINDOW_HOPS, np.int64)
         self._late_ns = np.zeros(WINDOW_HOPS, np.int64)
+        self._waited_ns = np.zeros(WINDOW_HOPS, np.int64)
         self.hops = 0
         self.deadline_misses = 0
         self.rejected_messages = 0
@@ -40,11 +40,12 @@ class Telemetry:
         self._request_ms_sum = 0.0
         self._cpu = (time.process_time(), time.monotonic())
 
-    def hop_done(self, busy_ns: int, late_ns: int) -> None:
-        """One hop took `busy_ns` to process and had arrived `late_ns` after the earliest it could have."""
+    def hop_done(self, busy_ns: int, late_ns: int, waited_ns: int = 0) -> None:
+        """One hop took `busy_ns` to process, had arrived `late_ns` after the earliest it could have, and then waited."""
         at = self.hops % WINDOW_HOPS
         self._busy_ns[at] = busy_ns
         self._late_ns[at] = late_ns
+        self._waited_ns[at] = waited_ns
         self.hops += 1
         if busy_ns > HOP_NS:
             self.deadline_misses += 1
@@ -69,12 +70,14 @@ class Telemetry:
     def snapshot(self) -> dict[str, float | int | None]:
         """Figures of the last ten seconds; `None` where the machine does not tell."""
         seen = min(self.hops, WINDOW_HOPS)
-        busy, late = self._busy_ns[:seen], self._late_ns[:seen]
+        busy, late, waited = self._busy_ns[:seen], self._late_ns[:seen], self._waited_ns[:seen]
         return {
             "hops": self.hops,
             "deadline_misses": self.deadline_misses,
             "hop_load_pct_p50": round(_percentile(busy, 50) / HOP_NS * 100, 2),
             "hop_load_pct_p99": round(_percentile(busy, 99) / HOP_NS * 100, 2),
+            "hop_load_pct_max": round(_percentile(busy, 100) / HOP_NS * 100, 2),
+            "audio_lag_ms": round(_percentile(waited, 50) / 1e6, 3),
             "arrival_jitter_ms_p99": round(_percentile(late, 99) / 1e6, 3),
             "cpu_pct": round(self._cpu_pct(), 2),
             "rss_mb": rss_mb(),

@@ -160,6 +160,22 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     assert silence() == ["silent"]
 
 
+def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
+    def telemetry():
+        edge._next_telemetry_ns = 0
+        edge.attend()
+        (told,) = sent(link, "telemetry")
+        return told["audio_lost_samples"], told["audio_overflows"], told["audio_reopened"]
+
+    for lost, overflows in ((480, 1), (960, 2)):
+        source = SynthSource(np.zeros(44_100, np.float32), 44_100)
+        source.lost_samples, source.overflows = lost, overflows
+        edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+        edge.listen(source, "card")
+        edge.hear(next(iter(source)))
+    assert telemetry() == (1440, 3, 2)
+
+
 def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):
     edge.lose_audio(AudioError("card", "is gone", "plug it in"))
     deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)

@@ -58,6 +58,28 @@ def test_a_manual_scene_wins_until_its_lease_ends(hands):
     assert hands.look(BRIGHT) is BRIGHT
 
 
+def scenes(hands, hop, shown=BRIGHT):
+    told = [json.loads(p.payload) for p in hands.process(when(hop), shown) if p.topic.endswith("state/scene")]
+    return [(each["look"], each["origin"], each.get("held_until_ms")) for each in told]
+
+
+def test_the_scene_that_is_shown_is_a_state_with_who_chose_it_and_until_when(hands):
+    assert list(hands.process(when(1), None))[1:] == [], "nothing is shown yet"
+    assert scenes(hands, 100) == [(BRIGHT.name, "auto", None)]
+    assert scenes(hands, 101) == []
+    answer(hands, "scene.apply", args={"pattern": "bloom", "palette": "Lava", "lease_s": 3.0})
+    assert scenes(hands, 200, hands.look(BRIGHT)) == [("request", "request", EPOCH_MS + 4000)]
+    assert scenes(hands, 400) == [(BRIGHT.name, "auto", None)]
+    hands.foreign_scene("porch", when(500).stamp.monotonic_ns)
+    assert scenes(hands, 500) == [(BRIGHT.name, "foreign", EPOCH_MS + 13_000)]
+    answer(hands, "tempo.double", id="4")
+    assert scenes(hands, 1300) == [(BRIGHT.name, "auto", None)]
+
+
+def test_in_safe_mode_nobody_has_chosen_the_scene():
+    assert scenes(Hands(Scribe("hall", "pi"), scenes=False), 1) == [(BRIGHT.name, "safe", None)]
+
+
 def test_hold_leaves_the_k1s_alone_and_release_gives_them_back(hands):
     answer(hands, "scene.hold")
     assert hands.look(BRIGHT) is None

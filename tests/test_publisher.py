@@ -9,7 +9,7 @@ from k1edge.frames import Moment, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Message, Scribe
 from k1edge.publisher import Publisher
-from tests.music import BRIGHT, EPOCH_MS, FMT, INTRO, announcement, at, frame, timeline
+from tests.music import EPOCH_MS, FMT, INTRO, announcement, at, frame, timeline
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,8 @@ def publisher():
     return Publisher(TelemetrySettings(frame_rate_hz=20), Scribe("hall", "pi"), "boot")
 
 
-def run(publisher, hop, shown=BRIGHT, **music):
-    told = list(publisher.process(frame(hop, **music), shown, timeline(), at(hop)))
+def run(publisher, hop, **music):
+    told = list(publisher.process(frame(hop, **music), timeline(), at(hop)))
     for p in told:
         contract.decode(p.topic, p.payload)
     return [(p.topic.removeprefix("k1/v1/hall/edge/pi/"), json.loads(p.payload)) for p in told]
@@ -147,8 +147,8 @@ def test_a_change_of_section_is_not_told_twice(publisher):
     assert len([where for where, _ in told if where.startswith("event/")]) == 1
 
 
-def test_the_scene_that_is_shown_is_a_state(publisher):
-    (scene,) = of(through(publisher, range(1, 100)), "state/scene")
-    assert scene["pattern"] == "pulse"
-    assert scene["parameters"]["saturation"] == 0.85
-    assert not of(through(publisher, range(100, 200), shown=None), "state/scene")
+def test_the_lead_is_that_of_announcements_and_not_of_their_corrections(publisher):
+    assert publisher.lead_ms is None
+    for hop, number, due_s in ((50, 3, 0.65), (55, 3, 0.66), (100, 4, 1.15), (150, 5, 1.67)):
+        run(publisher, hop, announced=announcement(number, due_s))
+    assert publisher.lead_ms == pytest.approx(150.0)

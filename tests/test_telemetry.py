@@ -1,7 +1,8 @@
 """The daemon's own figures."""
 
 from k1edge import telemetry
-from k1edge.telemetry import HOP_NS, WINDOW_HOPS, Telemetry
+from k1edge.frames import HOP_NS
+from k1edge.telemetry import WINDOW_HOPS, Telemetry
 
 
 def test_an_idle_daemon_has_figures_too():
@@ -14,10 +15,11 @@ def test_an_idle_daemon_has_figures_too():
 def test_load_percentiles_are_of_the_hops_recorded():
     measured = Telemetry()
     for i in range(100):
-        measured.hop_done(busy_ns=(i + 1) * HOP_NS // 100, late_ns=i * 1_000_000)
+        measured.hop_done(busy_ns=(i + 1) * HOP_NS // 100, late_ns=i * 1_000_000, waited_ns=i * 10_000)
     figures = measured.snapshot()
     assert figures["hop_load_pct_p50"] == 51.0
-    assert figures["hop_load_pct_p99"] == 100.0
+    assert figures["hop_load_pct_p99"] == figures["hop_load_pct_max"] == 100.0
+    assert figures["audio_lag_ms"] == 0.5
     assert figures["arrival_jitter_ms_p99"] == 99.0
     assert figures["deadline_misses"] == 0
 

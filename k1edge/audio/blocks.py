@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
-
-HOP_NS = 1_000_000_000 // HOPS_PER_S
+from k1edge.frames import HOP_NS, AudioBlock, StreamFormat
 
 
 def hops(chunks: Iterable[np.ndarray], hop: int) -> Iterator[np.ndarray]:

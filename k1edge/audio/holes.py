@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from k1edge.audio.blocks import HOP_NS
+from k1edge.frames import HOP_NS
 
 SETTLE = 50
 """Hops per envelope: in half a second even a busy machine once delivers a hop promptly."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from k1edge.audio import instruments
-from k1edge.audio.blocks import HOP_NS, blocks
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.audio.blocks import blocks
+from k1edge.frames import HOP_NS, AudioBlock, StreamFormat
 
 RATE_HZ = 44_100
 LEAD_IN_S = 0.5

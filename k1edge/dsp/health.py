@@ -76,15 +76,16 @@ class LineHealth:
         self._hop = 0
         self._seconds = 0
         self._clipped = 0
-        self._beside: tuple[tuple[float, ...], int, float] = ((), 0, 0.0)
-        self._lost_before = 0
+        self._beside: tuple[tuple[float, ...], int | None, float] = ((), None, 0.0)
+        self._lost_before: int | None = None
         self._found: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self.alarms: tuple[LineAlarm, ...] = ()
         """Those that stand, in the order of REMEDIES."""
 
     def beside(self, channel_peaks: tuple[float, ...], lost_samples: int, drift_ppm: float) -> None:
-        """Once a second, what only the card can tell: the peak of each channel, samples lost so far, its clock against ours."""
+        """Once a second, what only the card can tell: the peak of each channel, samples lost since some day, its clock against
+        ours."""
         self._beside = (channel_peaks, lost_samples, drift_ppm)
 
     def process(self, block: AudioBlock) -> None:
@@ -128,7 +129,7 @@ class LineHealth:
         before, self._lost_before = self._lost_before, lost
         return {
             "CHANNEL_DEAD": loudest > ALIVE_PEAK and min(peaks) < DEAD_SHARE * loudest,
-            "SAMPLES_LOST": lost > before,
+            "SAMPLES_LOST": before is not None and lost > before,  # what is counted begins before the stream
             "CARD_CLOCK": abs(drift_ppm) > DRIFT_PPM,
         }
 

@@ -78,7 +78,7 @@ def stages(sound, seconds: float, *, paced: bool) -> list[tuple[str, Meter]]:
         look = choreography(form, state)
         frame = GenesisFrame(heard, state, form.macros, form.section, form.moments, look)
         drive(frame, look, timeline, stamp)
-        publish(frame, driver.shown, timeline, stamp)
+        publish(frame, timeline, stamp)
     return [("features", features), ("beat", beat), ("structure", structure), ("choreography", choreography),
             ("one K1 driven", drive), ("published", publish)]
 

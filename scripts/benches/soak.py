@@ -118,7 +118,7 @@ class Fast:
         frame = self.pipeline.process(block)
         stamp = Stamp(now_ns // 1_000_000, True, now_ns)
         self.messages += sum(1 for _ in self.driver.process(frame, frame.look, self.timeline, stamp))
-        self.messages += sum(1 for _ in self.publisher.process(frame, self.driver.shown, self.timeline, stamp))
+        self.messages += sum(1 for _ in self.publisher.process(frame, self.timeline, stamp))
         self.box.after(frame)
         self.health.process(block)
         self.guard.process(frame)

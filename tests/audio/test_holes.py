@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.audio.blocks import HOP_NS
 from k1edge.audio.holes import SETTLE_AFTER_OVERFLOW, HoleFinder
+from k1edge.frames import HOP_NS
 
 
 def deliveries(due_ns, delays_ns):

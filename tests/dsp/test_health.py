@@ -95,6 +95,10 @@ def test_lost_samples_are_an_alarm_until_a_minute_without():
     assert [seen[second] for second in (1, 2, 40, -1)] == [set(), {"SAMPLES_LOST"}, {"SAMPLES_LOST"}, set()]
 
 
+def test_what_another_stream_has_lost_is_no_alarm_of_this_one():
+    assert not set().union(*card_alarms([((), 4410, 0.0)] * 4))
+
+
 def test_a_card_whose_clock_is_far_off_is_named():
     assert card_alarms([((), 0, -900.0)] * 600)[-1] == {"CARD_CLOCK"}
     assert card_alarms([((), 0, 120.0)] * 600)[-1] == set()

@@ -142,7 +142,9 @@ class SceneState(Message):
     palette_id: Annotated[int, Field(ge=0, le=32)]
     parameters: Parameters = Field(default_factory=dict)
     origin: Literal["auto", "request", "foreign", "safe"] = "auto"
+    """Who chose it: the choreography, a request, or, in safe mode, nobody; `foreign`: somebody has set another on a K1."""
     held_until_ms: EpochMs | None = None
+    """Until then the choreography leaves it alone."""
 
 
 class OverrideState(Message):
@@ -258,15 +260,18 @@ class Telemetry(Message):
     hop_load_pct_max: NonNegative | None = None
     arrival_jitter_ms_p99: NonNegative | None = None
     audio_lag_ms: Signed | None = None
+    """From the arrival of a hop until it is worked on, median of ten seconds: it grows where the edge does not keep up."""
     audio_lost_samples: Count | None = None
     audio_overflows: Count | None = None
     audio_reopened: Count | None = None
+    """How often a source has been opened again, after the first."""
     input_level_dbfs: Level | None = None
     noise_floor_dbfs: Level | None = None
     beat_confidence: Unit | None = None
     bpm: Bpm | None = None
     beats_announced: Count | None = None
     announce_lead_ms_p50: Signed | None = None
+    """From an announcement to its beat, over the last 64."""
     section: Label | None = None
     unsent: Count | None = None
     mqtt_connected: bool | None = None
