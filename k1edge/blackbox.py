@@ -1,4 +1,4 @@
-"""The flight recorder of a running edge: checkpoints when they are due, files when they are asked for.
+"""The flight recorder of a running edge: checkpoints when they are due, what hands did between, files when they are asked for.
 
 Consumes the pipeline and its frames; writes recordings below the state folder, beside the loop.
 """
@@ -25,21 +25,23 @@ class BlackBox:
         wanted = settings.recorder.minutes > 0 and settings.beat.engine != "aubio"
         self._recorder = Recorder(settings.recorder.minutes) if wanted else None
         self._boot_id = boot_id
+        self._pipeline: Pipeline | None = None
+        """That of the present stretch."""
 
     @property
     def is_on(self) -> bool:
         """Whether anything is recorded."""
         return self._recorder is not None
 
-    def begin(self, pipeline: Pipeline) -> None:
-        """A new stream."""
-        if self._recorder is not None:
-            self._recorder.begin(partial(checkpoint.dumps, pipeline))
-
     def before(self, pipeline: Pipeline) -> None:
-        """The pipeline is about to process a hop."""
-        if self._recorder is not None and self._recorder.wants_checkpoint:
+        """The pipeline, which may be a new one, is about to process a hop."""
+        if self._recorder is None:
+            return
+        if self._recorder.wants_checkpoint or pipeline is not self._pipeline:
+            self._pipeline = pipeline
             self._recorder.begin(partial(checkpoint.dumps, pipeline))
+        elif pipeline.acts:
+            self._recorder.note(bytes(checkpoint.dumps(pipeline.acts)))
 
     def after(self, frame: GenesisFrame) -> None:
         """It has."""

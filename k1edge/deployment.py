@@ -69,16 +69,17 @@ class Deployment:
         `asked`: verb, track, version, score and, where it is known, start_at_ms; `ready`: each K1, and whether it is there.
         """
         if asked["verb"] == "deploy.stop":
-            waiting = self._order.player if self._order is not None else None
-            player = pipeline.player if pipeline is not None else waiting
-            return {"stopped": player is not None and player.stop()}
+            if pipeline is not None:
+                return {"stopped": pipeline.act("stop")}
+            return {"stopped": self._order is not None and self._order.player.stop()}
         if pipeline is None or timeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
         at_ms = asked.get("start_at_ms")
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
         score = read_score(asked["score"])
-        pipeline.player = player = MapPlayer(score, pipeline.fmt, self._lead_ms, start, after=pipeline.player)
+        player = MapPlayer(score, pipeline.fmt, self._lead_ms, start, after=pipeline.player)
+        pipeline.act("deploy", player)
         self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
 
@@ -89,7 +90,9 @@ class Deployment:
             return
         player = order.player
         if player.state == "waiting" and order.start_at_ms is not None:  # the clocks know it better each time
-            player.begin_at(timeline.index(order.start_at_ms))
+            start = timeline.index(order.start_at_ms)
+            if start != player.start:
+                pipeline.act("begin_at", start)
         state = "over" if player.state == "leading" and player is not pipeline.player else player.state
         if state == order.told:
             return

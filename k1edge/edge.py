@@ -212,7 +212,6 @@ class Edge:
         self._watch.begin(fmt)
         self._guard = DriftGuard(fmt)
         self._end = 0
-        self.blackbox.begin(self._pipeline)
 
     def _guarded(self, frame: GenesisFrame) -> None:
         """Takes the K1s off the beat when the light is not on it."""

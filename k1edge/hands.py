@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from k1edge.beat.tracker import BeatTracker
 from k1edge.clock import Timeline
 from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
@@ -101,10 +100,10 @@ class Hands:
             "scene.apply": self._apply,
             "scene.hold": self._hold,
             "override.release": self._release,
-            "tempo.double": lambda request, now: self._correct(request, now, lambda tracker: tracker.double()),
-            "tempo.halve": lambda request, now: self._correct(request, now, lambda tracker: tracker.halve()),
+            "tempo.double": lambda request, now: self._correct(request, now, lambda on: on.act("double")),
+            "tempo.halve": lambda request, now: self._correct(request, now, lambda on: on.act("halve")),
             "tempo.tap": self._tap,
-            "beat.nudge": lambda request, now: self._correct(request, now, lambda tracker: tracker.nudge(request.args.ms)),
+            "beat.nudge": lambda request, now: self._correct(request, now, lambda on: on.act("nudge", request.args.ms)),
             "beat.this_is_one": self._this_is_one,
             "recorder.save": self._save,
         }
@@ -225,14 +224,14 @@ class Hands:
     def _release(self, request: Request, now: Situation) -> dict:
         held, self.override = self.override, None
         if now.pipeline is not None and not (held and held.scenes):
-            now.pipeline.tracker.release()  # who gives back a scene does not undo the tempo that somebody put right
+            now.pipeline.act("release")  # who gives back a scene does not undo the tempo that somebody put right
         return {"released": held is not None}
 
     def _tap(self, request: Request, now: Situation) -> dict:
-        return self._correct(request, now, lambda tracker: tracker.tap(_meant(request, now)))
+        return self._correct(request, now, lambda on: on.act("tap", _meant(request, now)))
 
     def _this_is_one(self, request: Request, now: Situation) -> dict:
-        return self._correct(request, now, lambda tracker: tracker.this_is_one(_meant(request, now)))
+        return self._correct(request, now, lambda on: on.act("this_is_one", _meant(request, now)))
 
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
@@ -242,10 +241,10 @@ class Hands:
         except OSError as error:
             raise RefusedError("INTERNAL_ERROR", f"the recording cannot be saved: {error}") from error
 
-    def _correct(self, request: Request, now: Situation, act: Callable[[BeatTracker], bool]) -> dict:
+    def _correct(self, request: Request, now: Situation, act: Callable[[Pipeline], bool]) -> dict:
         if now.pipeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to correct")
-        if not act(now.pipeline.tracker):
+        if not act(now.pipeline):
             raise RefusedError("NOT_READY", "no beat is followed yet, or the tempo would leave the range of [beat]")
         if self.override is not None and self.override.scenes:
             return {}  # who holds the scenes keeps them, and the name on them

@@ -2,7 +2,7 @@
 
 Consumes `AudioBlock`, emits `GenesisFrame`, 100 a second. Live audio, a paced file and a fast file give identical frames for
 identical samples. There is no reset: a new track, or a hole in the audio of over a second, gets a new Pipeline, to which the
-tempo prior may be handed over.
+tempo prior may be handed over. What is done to the beat or to the map between two hops goes through `act`, and is noted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.structure import Structure
 
+TO_THE_BEAT = frozenset({"double", "halve", "nudge", "this_is_one", "tap", "release"})
+TO_THE_MAP = frozenset({"begin_at", "stop"})
+MOST_ACTS = 100
+"""Noted at a time: more come only where no hop does, and a new pipeline follows."""
+
+Act = tuple[str, *tuple[float | MapPlayer, ...]]
+"""What was done, and with what: `("nudge", 20.0)`."""
+
 
 class Pipeline:
     """Features -> beat -> structure -> choreography, for one stream."""
@@ -30,6 +38,8 @@ class Pipeline:
         `player`: a stored map of what is about to be heard; it leads as long as the live beats agree.
         """
         self.fmt = fmt
+        self.acts: tuple[Act, ...] = ()
+        """Since the last hop."""
         self._beats_before = beats_before
         self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
         self.tracker = make_tracker(settings.beat, fmt, prior)
@@ -39,7 +49,20 @@ class Pipeline:
 
     def __getstate__(self) -> dict[str, object]:
         """What decides: a copy goes on from features (`decide`), and hears no audio itself."""
-        return vars(self) | {"_features": None}
+        return vars(self) | {"_features": None, "acts": ()}
+
+    def act(self, verb: str, *args: float | MapPlayer) -> bool:
+        """A verb of `BeatTracker` or `MapPlayer`, or `deploy` with the player that is to lead from now on; whether there was
+        anything to act on. Raises ValueError for other verbs."""
+        self.acts = (*self.acts, (verb, *args))[-MOST_ACTS:]
+        if verb in TO_THE_BEAT:
+            return bool(getattr(self.tracker, verb)(*args))
+        if verb in TO_THE_MAP:
+            return self.player is not None and bool(getattr(self.player, verb)(*args))
+        if verb != "deploy":
+            raise ValueError(f"{verb!r} is nothing that is done to a pipeline")
+        (self.player,) = args
+        return True
 
     def process(self, block: AudioBlock) -> GenesisFrame:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""
@@ -47,6 +70,7 @@ class Pipeline:
 
     def decide(self, block: AudioBlock, features: FeatureFrame) -> GenesisFrame:
         """The same from features that are known already: how a recording is replayed. `block` may be silence then."""
+        self.acts = ()
         beat = self.tracker.process(block, features)
         if self.player is not None:
             self.player.hear(features)

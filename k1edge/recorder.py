@@ -1,8 +1,9 @@
 """The flight recorder: the last minutes of what was heard and what was decided, in memory, saved when something was wrong.
 
 Consumes `GenesisFrame`s; emits files that `k1edge replay` decides anew, bit for bit. Recorded are the features (what the
-decisions were made of, never the audio), a few numbers of every decision, and at the start of each stretch a checkpoint of
-the whole pipeline, since a decision depends on everything heard before. Cost: about 8 us a hop, 470 bytes of memory.
+decisions were made of, never the audio), a few numbers of every decision, what was done to the pipeline between two hops, and
+at the start of each stretch a checkpoint of all of it, since a decision depends on everything heard before. Cost: about 8 us a
+hop, 470 bytes of memory.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakSet
 
@@ -22,6 +23,8 @@ from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 MAGIC = b"K1REC2\n"
 STRETCHES = 4
 """The recording is kept in this many pieces and the one being written: they are dropped whole."""
+MOST_NOTED = 1 << 18
+"""Bytes of what was done in one stretch, after which another begins: a map of a song is 16 KB, a tap 50 bytes."""
 FEATURES = np.dtype([
     ("end", "<i8"), ("bands", "<f4", 40), ("novelty", "<f4", 4), ("level_dbfs", "<f8"), ("noise_floor_dbfs", "<f8"),
     ("centroid_hz", "<f8"), ("chroma", "<f4", 12), ("silent", "?"),
@@ -71,10 +74,14 @@ class Stretch:
     used: int = 0
     began: int = 0
     """Hops that had been recorded before."""
+    acts: dict[int, bytes] = field(default_factory=dict)
+    """What was done before a hop of it, by the hop's number."""
+    noted: int = 0
+    """Bytes of `acts`."""
 
     @property
     def full(self) -> bool:
-        return self.used == len(self.features)
+        return self.used == len(self.features) or self.noted > MOST_NOTED
 
     @property
     def end(self) -> int:
@@ -116,6 +123,12 @@ class Recorder:
         del self._stretches[place]
         return old
 
+    def note(self, acts: bytes) -> None:
+        """What was done to the pipeline since the last frame."""
+        stretch = self._stretches[-1]
+        stretch.acts[stretch.used] = acts
+        stretch.noted += len(acts)
+
     def add(self, frame: GenesisFrame) -> None:
         """One hop."""
         stretch = self._stretches[-1]
@@ -125,15 +138,16 @@ class Recorder:
 
     def contents(self) -> Iterator[bytes | memoryview]:
         """The recording as a file's content, piece by piece; what is added meanwhile is left out, and disturbs nothing."""
-        reading = _contents([(stretch, stretch.used) for stretch in self._stretches])
+        reading = _contents([(stretch, stretch.used, list(stretch.acts.items())) for stretch in self._stretches])
         self._readings.add(reading)  # until it is read to its end, or nobody wants it any more
         return reading
 
 
-def _contents(stretches: list[tuple[Stretch, int]]) -> Iterator[bytes | memoryview]:
+def _contents(stretches: list[tuple[Stretch, int, list[tuple[int, bytes]]]]) -> Iterator[bytes | memoryview]:
     yield MAGIC
-    for stretch, rows in stretches:
-        yield json.dumps({"checkpoint": len(stretch.checkpoint), "rows": rows}).encode() + b"\n"
+    for stretch, rows, acts in stretches:
+        head = {"checkpoint": len(stretch.checkpoint), "rows": rows, "acts": [(hop, done.hex()) for hop, done in acts]}
+        yield json.dumps(head).encode() + b"\n"
         yield stretch.checkpoint
         yield stretch.features[:rows].view(np.uint8).data
         yield stretch.decisions[:rows].view(np.uint8).data
@@ -171,6 +185,7 @@ def _stretch(content: bytes, at: int, path: Path) -> tuple[Stretch, int]:
     try:
         head = json.loads(content[at:line_end])
         size, rows = int(head["checkpoint"]), int(head["rows"])
+        acts = {int(hop): bytes.fromhex(done) for hop, done in head.get("acts", ())}  # older recordings have none
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged at byte {at}") from error
     begin = line_end + 1
@@ -180,4 +195,4 @@ def _stretch(content: bytes, at: int, path: Path) -> tuple[Stretch, int]:
     if min(size, rows) < 0 or end > len(content):
         raise ValueError(f"{path} ends too early: {len(content)} of at least {end} bytes")
     features = np.frombuffer(content, FEATURES, rows, middle)
-    return Stretch(content[begin:middle], features, np.frombuffer(content, DECISIONS, rows, later), rows), end
+    return Stretch(content[begin:middle], features, np.frombuffer(content, DECISIONS, rows, later), rows, acts=acts), end

@@ -1,7 +1,8 @@
 """`k1edge replay FILE`: a saved flight recording, decided anew and shown.
 
-Consumes a recording; prints what happened as a table, one line for each thing that changed, and whether the decisions made
-anew are the recorded ones, bit for bit. Where they are not, the code has changed since, and the first difference is shown.
+Consumes a recording; prints what happened as a table, one line for each thing that changed or was done by hand, and whether the
+decisions made anew are the recorded ones, bit for bit. Where they are not, the code has changed since, and the first difference
+is shown.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import numpy as np
 from k1edge import checkpoint
 from k1edge.checkpoint import CheckpointError
 from k1edge.frames import AudioBlock, GenesisFrame
-from k1edge.pipeline import Pipeline
+from k1edge.pipeline import Act, Pipeline
 from k1edge.recorder import DECISIONS, Stretch, as_features, decision_row, read
 
 EX_DIFFERENT, EX_DATAERR = 1, 65
+BY_THE_CLOCK = "begin_at"
+"""What nobody does by hand: where a map that waits begins is known better each second."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,16 +75,26 @@ def decided_anew(stretch: Stretch) -> np.ndarray:
 
 def _frames(pipeline: Pipeline, stretch: Stretch) -> Iterator[GenesisFrame]:
     silence = np.zeros(pipeline.fmt.hop, np.float32)
-    for row in stretch.features:
+    for hop, row in enumerate(stretch.features):
+        for act in _acts(stretch, hop):
+            pipeline.act(*act)
         features = as_features(row)
         yield pipeline.decide(AudioBlock(silence, features.end - len(silence), 0), features)
 
 
+def _acts(stretch: Stretch, hop: int) -> tuple[Act, ...]:
+    """What was done before a hop."""
+    return checkpoint.loads(stretch.acts[hop]) if hop in stretch.acts else ()
+
+
 def told(stretch: Stretch, decisions: np.ndarray, rate_hz: int, beats: bool) -> Iterator[str]:
-    """One line for each thing that changed."""
+    """One line for each thing that changed or was done by hand."""
     before: tuple = ()
-    for features, decision in zip(stretch.features, decisions, strict=True):
+    for hop, (features, decision) in enumerate(zip(stretch.features, decisions, strict=True)):
         at = f"{features['end'] / rate_hz:10.2f} s"
+        for verb, *_ in _acts(stretch, hop):
+            if verb != BY_THE_CLOCK:
+                yield f"{at}  by hand: {verb}"
         now = (bool(decision["lock"]), decision["label"], decision["look"], decision["wire"])
         if now != before:
             beat = f"{decision['tempo_bpm']:.1f} BPM" if now[0] else "no beat"

@@ -1,9 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from k1edge.clock import StreamClock, Timeline, WallClock
+from k1edge.config import Settings
 from k1edge.deployment import Deployment
 from k1edge.frames import BeatEvent, BeatState, FeatureFrame, StreamFormat
 from k1edge.genesis.document import seal
@@ -11,6 +10,7 @@ from k1edge.genesis.score import plain_score, score_of
 from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
+from k1edge.pipeline import Pipeline
 from tests.genesis.songs import song_v4
 
 FMT = StreamFormat(48_000)
@@ -21,7 +21,7 @@ NOW = Stamp(1_700_000_000_000, True, 0)
 
 def begun(after_s: float = 0.0, player=None):
     """A stream that began `after_s` later than the first."""
-    pipeline = SimpleNamespace(fmt=FMT, player=player)
+    pipeline = Pipeline(Settings(), FMT, player=player)
     clock = StreamClock(FMT, 0.0)
     clock.observe(0, round(after_s * 1e9))
     return pipeline, Timeline(clock, WallClock(NOW.ts_ms * 1_000_000, 0, True))

@@ -29,7 +29,7 @@ def hands():
 
 
 def when(hop=100, tracker=None):
-    playing = None if tracker is None else SimpleNamespace(tracker=tracker)
+    playing = None if tracker is None else SimpleNamespace(act=lambda verb, *args: getattr(tracker, verb)(*args))
     return Situation(at(hop), playing, timeline())
 
 

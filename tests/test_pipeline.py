@@ -12,7 +12,7 @@ from k1edge.audio.files import FileSource
 from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.frames import AudioBlock, StreamFormat
-from k1edge.pipeline import Pipeline
+from k1edge.pipeline import MOST_ACTS, Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_no_hop_loads_a_module():
 import sys
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
-from k1edge.pipeline import Pipeline
+from k1edge.pipeline import MOST_ACTS, Pipeline
 source = SynthSource(four_on_the_floor(126.0, 20.0, 48_000).samples, 48_000)
 pipeline = Pipeline(Settings(), source.fmt)
 before = set(sys.modules)
@@ -99,3 +99,24 @@ print(*sorted(set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_is_done_is_noted_until_the_next_hop():
+    source = SynthSource(np.zeros(48_000, np.float32), 48_000)
+    pipeline = Pipeline(Settings(), source.fmt)
+    assert pipeline.act("tap", 480) and not pipeline.act("stop")
+    assert pipeline.acts == (("tap", 480), ("stop",))
+    pipeline.process(next(iter(source)))
+    assert pipeline.acts == ()
+
+
+def test_what_is_done_where_no_hop_comes_is_not_kept_for_ever():
+    pipeline = Pipeline(Settings(), StreamFormat(48_000))
+    for index in range(2 * MOST_ACTS):
+        pipeline.act("tap", index)
+    assert len(pipeline.acts) == MOST_ACTS
+
+
+def test_nothing_else_is_done_to_a_pipeline():
+    with pytest.raises(ValueError, match="process"):
+        Pipeline(Settings(), StreamFormat(48_000)).act("process")

@@ -13,7 +13,7 @@ from k1edge.__main__ import main
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.pipeline import Pipeline
-from k1edge.recorder import STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
+from k1edge.recorder import MOST_NOTED, STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
 from tests.in_terminal import no_reader
 from tests.music import announcement, frame
 
@@ -117,6 +117,34 @@ def test_a_row_is_the_frame_it_was():
     for one, other in zip(feature_row(again), feature_row(original.features), strict=True):
         assert (one == other).all() if hasattr(one, "all") else one == other
     assert decision_row(original)[4:7] == (4, 24_000, 1)
+
+
+def test_what_is_done_without_end_takes_no_more_memory_than_so_many_stretches():
+    box, note = Recorder(minutes=0.1), bytes(10_000)
+    for hop in range(3000):
+        if box.wants_checkpoint:
+            box.begin(lambda memory: b"state")
+        box.note(note)
+        box.add(frame(hop))
+        assert sum(len(each) for s in box._stretches for each in s.acts.values()) <= (STRETCHES + 1) * (MOST_NOTED + len(note))
+
+
+def test_what_is_done_after_a_recording_was_asked_for_is_not_in_it(tmp_path):
+    box = Recorder(minutes=0.1)
+    box.begin(lambda memory: b"state")
+    for hop in range(3):
+        box.note(b"done %d" % hop)
+        box.add(frame(hop))
+        if hop == 1:
+            contents = box.contents()
+    (stretch,) = read(save(contents, tmp_path, "flight"))
+    assert (stretch.used, stretch.acts) == (2, {0: b"done 0", 1: b"done 1"})
+
+
+def test_a_recording_of_before_it_was_noted_what_people_do_is_read(saved):
+    saved.write_bytes(saved.read_bytes().replace(b', "acts": []', b""))
+    assert b"acts" not in saved.read_bytes().splitlines()[1]
+    assert main(["replay", str(saved)]) == 0
 
 
 def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):

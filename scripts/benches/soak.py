@@ -103,7 +103,6 @@ class Fast:
         self.driver, self.publisher = Driver(settings.k1, scribe), Publisher(settings.telemetry, scribe, "soak")
         self.guard, self.health, self.score = DriftGuard(self.fmt), LineHealth(self.fmt), SelfScore()
         self.box = BlackBox(settings, "soak")
-        self.box.begin(self.pipeline)
         self.hops = self.messages = self.late_wall = self.late_cpu = 0
         self.beats: dict[int, tuple[int, int]] = {}
         """Number -> (heard, due), of the song that is playing."""
