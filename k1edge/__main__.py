@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
 import signal
 import sys
+from typing import TextIO
 
 from k1edge import __version__
 
@@ -33,16 +35,57 @@ PROGRAMS = {
 EXIT_USAGE = 2
 
 
+class UnwrittenError(Exception):
+    """Standard output cannot be written. No OSError, which a program takes for a fault of one of its files."""
+
+
+class _Output(io.FileIO):
+    """Where standard output goes; its faults are told from all others."""
+
+    def write(self, piece, /) -> int | None:
+        try:
+            return super().write(piece)
+        except OSError as fault:
+            raise UnwrittenError(fault.strerror) from fault
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 78 configuration fault)."""
+    """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 74 what it printed is lost, 78 configuration
+    fault)."""
+    out = _output()
+    try:
+        with contextlib.redirect_stdout(out):
+            try:
+                return _run(argv)
+            finally:
+                print(end="", flush=True)  # the last of it, too, while there is somebody who can say that it is lost
+    except UnwrittenError as fault:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # it is flushed once more when it is closed
+        if isinstance(fault.__cause__, BrokenPipeError):
+            return 0  # the reader (head, less) has left
+        print(f"k1edge: standard output: {fault}", file=sys.stderr)
+        return os.EX_IOERR
+
+
+def _output() -> TextIO | None:
+    """Standard output, for a terminal that has no bar and a file name that is no text; None where it is closed."""
+    given = sys.stdout
+    try:
+        file = _Output(given.fileno(), "w", closefd=False)
+    except (AttributeError, io.UnsupportedOperation):
+        return given  # none, or a caller's own
+    buffer = file if given.write_through else io.BufferedWriter(file)
+    return io.TextIOWrapper(buffer, given.encoding, "replace", line_buffering=given.line_buffering,
+                            write_through=given.write_through)
+
+
+def _run(argv: list[str] | None) -> int:
     # One stream on one core: more threads in the linear algebra would only spin. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # While modules are loaded there is nothing to tidy up, and an exception in there would be a traceback, or lost.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that has no bar, a file name that is no text
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",
@@ -69,10 +112,6 @@ def main(argv: list[str] | None = None) -> int:
         return program.main(options) or 0
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader (head, less) has left; keep Python from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 if __name__ == "__main__":

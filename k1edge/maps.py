@@ -58,8 +58,6 @@ def main(args: argparse.Namespace) -> int:
     except MapError as error:
         _print_faults(error)
         return EXIT_INVALID
-    except BrokenPipeError:
-        raise  # a reader that left is no fault
     except OSError as fault:
         print(f"k1edge map: {fault.filename}: {fault.strerror}", file=sys.stderr)
         return EXIT_INVALID

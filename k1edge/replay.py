@@ -49,8 +49,6 @@ def main(args: argparse.Namespace) -> int:
             for line in told(stretch, decisions, rate_hz, args.beats):
                 print(line)
             differences += _compare(stretch.decisions, decisions)
-    except BrokenPipeError:
-        raise  # a reader that left is no fault
     except (OSError, ValueError) as error:
         print(f"k1edge replay: {error}", file=sys.stderr)
         return EX_DATAERR

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,14 @@ def test_a_place_that_cannot_be_written_is_said_and_nothing_else(music, tmp_path
     done = analyze(music / "silence.wav", "-o", tmp_path / "file" / "maps")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("k1edge analyze: ") and "Not a directory" in done.stderr
+
+
+@pytest.mark.parametrize(("target", "code", "told"), [("> /dev/full", 74, "k1edge: standard output: "), ("| true", 0, "")])
+def test_reports_that_nobody_gets_are_no_fault_of_a_file(music, tmp_path, target, code, told):
+    command = f"{shlex.join([*ANALYZE, '--json', '-o', str(tmp_path), str(music / 'letter.ogg')])} {target}"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60, env=ONE_THREAD)
+    assert done.returncode == code
+    assert done.stderr.startswith(told) and "None" not in done.stderr
 
 
 def test_several_songs_are_drawn_into_a_folder(first_run, music, tmp_path):

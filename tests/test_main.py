@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -84,6 +85,44 @@ def test_a_reader_that_leaves_early_is_no_fault():
     command = f"{sys.executable} -m k1edge contract | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
+
+
+LOST = "k1edge: standard output: No space left on device\n"
+
+
+def to(target: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A program whose standard output goes there."""
+    command = f"{shlex.join([sys.executable, '-m', 'k1edge', *words])} {target}"
+    return subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=60,
+                          env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environ)
+
+
+@pytest.mark.parametrize("words", ["check", "contract", "map schema", "check --help"])
+def test_what_cannot_be_printed_is_said_and_nothing_else_is_blamed(words):
+    done = to("> /dev/full", *words.split())
+    assert (done.returncode, done.stderr) == (74, LOST)
+
+
+def test_a_program_does_not_take_output_that_is_lost_for_a_file_of_its_own(tmp_path):
+    done = to("> /dev/full", "config", "history", "--config", str(tmp_path / "absent.toml"))
+    assert done.returncode == 74 and done.stderr.endswith(LOST)
+    assert "k1edge config:" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["check", "contract", "map schema", "check --help"])
+def test_a_reader_that_has_left_is_no_fault_of_any_program(words):
+    done = to("| true", *words.split())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_printed_without_a_buffer_is_told_to_be_lost_too():
+    done = to("> /dev/full", "contract", PYTHONUNBUFFERED="1")
+    assert (done.returncode, done.stderr) == (74, LOST)
+
+
+def test_a_program_works_without_standard_output():
+    done = to(">&-", "check")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (0, 0), (400, 100)])
