@@ -155,9 +155,9 @@ def _convert(args: argparse.Namespace) -> int:
     for layer, names in lost.items():
         print(f"k1edge map: {args.to} has no place for {layer}: {', '.join(names)}", file=sys.stderr)
     if args.output:
-        from k1edge.library.files import write_whole
+        from k1edge.library.files import write_asked_for
 
-        write_whole(args.output, text)
+        write_asked_for(args.output, text)
     else:
         sys.stdout.buffer.write(text + b"\n")
     return 0

@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 import sys
 
 import pytest
@@ -70,6 +72,30 @@ def test_a_map_is_converted_up_and_down_again(files, tmp_path, capsys, name):
     if name == "v4-camel":
         back["metadata"]["hashes"]["mapSha256"] = "0" * 64
     assert back == DIALECTS[name]
+
+
+def test_a_map_is_written_through_a_link_and_into_a_pipe_which_stay_what_they_are(files, tmp_path):
+    behind, link, pipe = tmp_path / "behind.json", tmp_path / "link.json", tmp_path / "pipe"
+    behind.write_text("old")
+    link.symlink_to(behind)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for target in (link, pipe):
+        assert door.main(["map", "convert", files["v3"], "-o", str(target)]) == 0
+    assert link.is_symlink() and pipe.is_fifo()
+    assert json.loads(behind.read_text()) == json.loads(os.read(reader, 1 << 16))
+    os.close(reader)
+
+
+def test_a_full_disk_leaves_no_half_map_and_is_told_of_the_file_that_was_asked_for(files, tmp_path, monkeypatch, capsys):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    target = tmp_path / "new" / "map.json"
+    assert door.main(["map", "convert", files["v3"], "-o", str(target)]) == 1
+    assert capsys.readouterr().err == f"k1edge map: {target}: No space left on device\n"
+    assert not list(target.parent.iterdir())
 
 
 def test_what_a_dialect_cannot_say_is_told(files, capsys):

@@ -34,6 +34,19 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> st
     return digest.hexdigest()
 
 
+def write_asked_for(path: Path, content: bytes) -> None:
+    """Writes what somebody named as output: a file whole or not at all, be it behind a link; into a pipe or a device, which
+    stays what it is. Raises OSError with that name."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_whole(Path(os.path.realpath(path)), content)
+    except OSError as fault:
+        fault.filename = os.fspath(path)  # not that of what is written beside it
+        raise
+
+
 def _sync_directory(directory: Path) -> None:
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
