@@ -84,13 +84,17 @@ def main(args: argparse.Namespace) -> int:
 def write_song(path: Path) -> int:
     """Writes the demo song, in stereo where it has width."""
     from k1edge.audio.demo import demo_song
-    from k1edge.audio.files import write
+    from k1edge.audio.files import encoded
+    from k1edge.library.files import write_asked_for
 
     song = demo_song()
     try:
-        write(path, song.samples if song.stereo is None else song.stereo, song.rate_hz)
+        write_asked_for(path, encoded(path, song.samples if song.stereo is None else song.stereo, song.rate_hz))
     except AudioError as error:
         print(f"k1edge demo: {error}", file=sys.stderr)
+        return EX_CANTCREAT
+    except OSError as fault:
+        print(f"k1edge demo: {path}: {fault.strerror}", file=sys.stderr)
         return EX_CANTCREAT
     print(f"{path}: {song.duration_s:.0f} s, {song.truth.bpm:g} BPM", file=sys.stderr)
     return 0

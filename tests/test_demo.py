@@ -150,12 +150,14 @@ def test_the_demo_song_can_be_written(tmp_path, capsys, short_song):
     assert "124 BPM" in capsys.readouterr().err
 
 
-UNWRITABLE = [("no-such-folder/a.wav", "No such file"), ("a.xyz", "no kind of sound"), ("a", "no kind of sound")]
+UNWRITABLE = [("file/new/a.wav", "Not a directory"), ("a.xyz", "no kind of sound"), ("a", "no kind of sound"),
+              ("a.raw", "cannot be made")]  # fmt: skip
 
 
 @pytest.mark.usefixtures("short_song")
 @pytest.mark.parametrize(("name", "told"), UNWRITABLE)
 def test_a_song_that_cannot_be_written_says_why(tmp_path, capsys, name, told):
+    (tmp_path / "file").touch()
     assert main(["demo", "--write", str(tmp_path / name)]) == 73
     assert told in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

@@ -6,6 +6,7 @@ otherwise resampled once, here. Samples that are not finite become silence, so t
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,17 +96,20 @@ class FileSource:
             yield np.clip(mono, -1.0, 1.0)
 
 
-def write(path: str | Path, samples: np.ndarray, rate_hz: int) -> None:
-    """Writes (n,) or (n, channels) float32 as the kind of file its name ends in. Raises AudioError."""
-    remedy = "give a writable place and a name like song.wav"
-    kind = Path(path).suffix.lstrip(".").upper()
+def encoded(name: str | Path, samples: np.ndarray, rate_hz: int) -> bytes:
+    """(n,) or (n, channels) float32 as the kind of file that this name ends in. Raises AudioError."""
+    remedy = "give a name like song.wav"
+    kind = Path(name).suffix.lstrip(".").upper()
     if kind not in soundfile.available_formats():
-        raise AudioError(str(path), "has an ending that is no kind of sound", remedy)
+        raise AudioError(str(name), "has an ending that is no kind of sound", remedy)
+    content, step = io.BytesIO(), round(CHUNK_S * rate_hz)
     try:
-        with Path(path).open("wb") as file:
-            soundfile.write(file, samples, rate_hz, format=kind)
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        raise AudioError(str(path), f"cannot be written ({_reason(error)})", remedy) from error
+        with soundfile.SoundFile(content, "w", rate_hz, 1 if samples.ndim == 1 else samples.shape[1], format=kind) as file:
+            for start in range(0, len(samples), step):  # Vorbis has no stack for a minute at once, and dies
+                file.write(samples[start : start + step])
+    except (soundfile.SoundFileError, TypeError, ValueError) as error:
+        raise AudioError(str(name), f"cannot be made ({_reason(error)})", remedy) from error
+    return content.getvalue()
 
 
 def _reason(error: Exception) -> str:

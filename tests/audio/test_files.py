@@ -1,5 +1,6 @@
-"""Files as a source."""
+"""Files as a source, and sound as a file."""
 
+import io
 import os
 import tempfile
 import time
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 
 from k1edge.audio import AudioError, synth
-from k1edge.audio.files import FileSource
+from k1edge.audio.files import FileSource, encoded
 
 RATE_HZ = 44_100
 
@@ -187,3 +188,13 @@ def test_a_file_without_permission_says_so(request, closed):
         with pytest.raises(AudioError, match="may not be read by this user; change its permissions"):
             FileSource(folder / "a.wav")
         os.seteuid(os.getuid())
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+def test_a_song_of_a_minute_becomes_every_kind_of_file(ending):
+    seconds = 60
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (seconds * RATE_HZ, 2)).astype(np.float32)
+    written = io.BytesIO(encoded(f"song.{ending}", noise, RATE_HZ))
+    info = soundfile.info(written)
+    assert (info.channels, info.samplerate) == (2, RATE_HZ)
+    assert info.duration == pytest.approx(seconds, abs=0.1)
