@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Protocol, TextIO
@@ -13,6 +14,9 @@ NAME_WIDTH = 32
 REFRESH_S = 0.1
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[0J"
+CUT_OFF, WRAP = "\x1b[?7l", "\x1b[?7h"
+"""What a terminal does with a line that is wider than itself: only it knows how wide a name is."""
+USUAL_LINES = 24
 
 
 class Shown(Protocol):
@@ -99,7 +103,8 @@ class Bars:
         lines = [self._one(song) for song in songs if song.worker]
         if len(songs) > 1:
             lines.append(self._all(songs, now_s - self._began_s))
-        print("\n".join(lines), file=self._out, flush=True)
+        lines = lines[-self._room() :]
+        print(CUT_OFF + "\n".join(lines), file=self._out, end=f"\n{WRAP}", flush=True)
         self._drawn = len(lines)
 
     def ended(self, name: str, song: Shown) -> None:
@@ -110,6 +115,10 @@ class Bars:
         self._erase()
         if len(songs) > 1:
             print(summary(songs), file=self._out, flush=True)
+
+    def _room(self) -> int:
+        """Lines that can be drawn over; the cursor waits below them."""
+        return max((os.get_terminal_size(self._out.fileno()).lines or USUAL_LINES) - 1, 1)
 
     def _erase(self) -> None:
         if self._drawn:
