@@ -32,6 +32,8 @@ PROGRAMS = {
     "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
 }
 
+EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program; beside its own, its exit code may be 74 (what it "
+          "printed is lost), 130 (Ctrl-C) or 143 (terminated).")
 EXIT_USAGE = 2
 
 
@@ -88,8 +90,7 @@ def _run(argv: list[str] | None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.",
-                                     epilog="k1edge PROGRAM --help explains one program. To begin: k1edge demo")
+    parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"k1edge {__version__}")
     programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
     for program, (module, purpose) in PROGRAMS.items():
@@ -103,8 +104,9 @@ def _run(argv: list[str] | None) -> int:
     options, unknown = parser.parse_known_args(args)
     if unknown:
         programs.choices[options.program].error(f"unrecognized arguments: {' '.join(unknown)}")
-    # Until a program has handlers of its own, being stopped is a way to end, not a fault.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until a program has handlers of its own. Only the daemon is done when it is stopped: half a table is not all of it.
+    stopped = 0 if options.program == "run" else 128 + signal.SIGTERM
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped))
     program = importlib.import_module(PROGRAMS[options.program][0])
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)

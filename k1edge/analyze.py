@@ -10,9 +10,7 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from k1edge.library.admission import shown
 from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256
 from k1edge.library.worker import Failure, Limits, Worker
+from k1edge.options import when_ended
 
 EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
 """What is taken for a song in a directory; what it is, its content decides."""
@@ -34,7 +33,7 @@ SUFFIX = ".genesis.json"
 POLL_S = 0.05
 MEMORY_MB = 4_000
 TIME_S = 3_600.0
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ examples:
   k1edge analyze night.flac                     writes night.flac.genesis.json beside it
   k1edge analyze ~/music -o maps --plot pictures
 
-exit code: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted"""
+exit code: 0 all done, 1 some failed, 2 wrong usage; ended early: 130 Ctrl-C, 143 terminated, 129 its terminal was closed"""
     parser.add_argument("songs", nargs="+", type=Path, metavar="FILE|DIR", help="sound files, or directories of them")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the maps go (default: beside each song)")
     parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="songs at a time (default: %(default)s)")
@@ -93,7 +92,7 @@ exit code: 0 all done, 1 some failed, 2 wrong usage, 130 interrupted"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 all done; 1 some failed; 2 wrong usage; 130 interrupted."""
+    """0 all done; 1 some failed; 2 wrong usage; 128 and the number of the signal that ended it early."""
     if args.job:
         return _as_worker(args)
     missing = [path for path in args.songs if not path.exists()]
@@ -111,11 +110,11 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_USAGE
     show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
     # Asked for between songs: an exception that comes anywhere is lost where Python can only ignore it.
-    interrupted = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    signals: list[int] = []
+    when_ended(lambda number, _: signals.append(number))
     fault = None
     try:
-        _work_off(songs, args, show, interrupted)
+        _work_off(songs, args, show, signals)
     except OSError as unwritten:
         fault = unwritten
     finally:
@@ -126,8 +125,8 @@ def main(args: argparse.Namespace) -> int:
     if fault:
         print(f"k1edge analyze: {fault.filename}: {fault.strerror}", file=sys.stderr)
         return EXIT_FAILED
-    if interrupted.is_set():
-        return EXIT_INTERRUPTED
+    if signals:
+        return 128 + signals[0]
     return EXIT_FAILED if any(song.state == "failed" for song in songs) else 0
 
 
@@ -180,9 +179,9 @@ def _clash(songs: list[Song], args: argparse.Namespace) -> str:
     return ""
 
 
-def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, interrupted: threading.Event) -> None:
+def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, signals: list[int]) -> None:
     waiting, running = list(reversed(songs)), []
-    while (waiting or running) and not interrupted.is_set():
+    while (waiting or running) and not signals:
         while waiting and len(running) < args.jobs:
             song = waiting.pop()
             if not args.again and _is_done(song):
@@ -190,7 +189,7 @@ def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, i
             else:
                 _start(song, args)
                 running.append(song)
-        interrupted.wait(POLL_S if running else 0)
+        time.sleep(POLL_S if running else 0)
         for song in [song for song in running if song.worker.poll()]:
             running.remove(song)
             _end(song, args, show)

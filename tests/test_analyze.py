@@ -178,13 +178,14 @@ def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_p
         job.file_to_map(song, Settings(), lambda stage, share: None)
 
 
-def test_an_interrupt_ends_the_workers_and_leaves_no_half_map(music, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_it_early_ends_the_workers_leaves_no_half_map_and_is_told(music, tmp_path, hangs_up, how):
     process = subprocess.Popen([*ANALYZE, str(music), "-o", str(tmp_path)], stderr=subprocess.PIPE, env=ONE_THREAD)
     eventually(lambda: children(process.pid), "a worker is at work")
     workers = children(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     assert b"Traceback" not in process.communicate(timeout=20)[1]
-    assert process.returncode == 130
+    assert process.returncode == 128 + how
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     for path in tmp_path.rglob("*.genesis.json"):
         validate(read_json(path.read_bytes()))

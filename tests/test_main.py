@@ -7,10 +7,13 @@ import importlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 
 from k1edge.__main__ import PROGRAMS, main
 from tests.brokers import PATIENCE_S
@@ -118,6 +121,16 @@ def test_a_reader_that_has_left_is_no_fault_of_any_program(words):
 def test_what_is_printed_without_a_buffer_is_told_to_be_lost_too():
     done = to("> /dev/full", "contract", PYTHONUNBUFFERED="1")
     assert (done.returncode, done.stderr) == (74, LOST)
+
+
+def test_half_a_table_is_not_all_of_it(tmp_path):
+    command = [sys.executable, "-u", "-m", "k1edge", "beats", str(tmp_path / "long.wav")]
+    soundfile.write(tmp_path / "long.wav", np.zeros(44_100 * 600), 44_100)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("announced_s")
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=PATIENCE_S) == ("", "")
+    assert process.returncode == 143
 
 
 def test_a_program_works_without_standard_output():
