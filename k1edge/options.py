@@ -70,6 +70,8 @@ def check_name(kind: str, name: str) -> None:
 
 def broker_settings(args: argparse.Namespace) -> MqttSettings:
     """The broker of the command line. Raises ValueError with what is wrong."""
+    if not args.url:
+        raise ValueError(f"--url is empty: say where the broker is, {DEFAULT_URL} for example")
     try:
         password = args.password_file.read_text().strip() if args.password_file else None
         return MqttSettings(

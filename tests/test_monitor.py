@@ -163,6 +163,7 @@ def test_a_broker_that_is_not_there_is_told():
     ("options", "told"),
     [
         (("--url", "ftp://x"), "mqtt://"),
+        (("--url", ""), "--url is empty"),
         (("--edge", "pi 1"), 'try "pi-1"'),
         (("--site", "#"), "may only hold"),
         (("--seconds", "nan"), "seconds above 0"),
