@@ -25,12 +25,13 @@ examples:
   k1edge check new.toml && sudo cp new.toml /etc/k1edge/k1edge.toml
 
 exit code: 0 no fault, 78 at least one"""
-    parser.add_argument("file", nargs="?", help="the file to check; without it, the one that `k1edge run` would use")
-    parser.add_argument("--config", metavar="FILE", help="the same, as `k1edge run` spells it")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("file", nargs="?", help="the file to check; without it, the one that `k1edge run` would use")
+    which.add_argument("--config", metavar="FILE", help="the same, as `k1edge run` spells it")
 
 
 def main(options: argparse.Namespace) -> int:
-    path = find(options.file or options.config)
+    path = find(options.config if options.file is None else options.file)
     try:
         settings = load(path)
     except ConfigError as error:

@@ -65,6 +65,19 @@ def test_it_says_which_file_it_read(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith(f"# {tmp_path / 'a.toml'}: no fault.")
 
 
+@pytest.mark.parametrize("given", [[""], ["--config", ""]])
+def test_a_name_that_is_empty_is_a_fault_and_not_the_defaults(capsys, given):
+    assert run(*given) == 78
+    assert capsys.readouterr().out == ""
+
+
+def test_of_two_files_none_is_left_out_in_silence(tmp_path, capsys):
+    (tmp_path / "good.toml").touch()
+    with pytest.raises(SystemExit):
+        run(str(tmp_path / "good.toml"), "--config", "bad.toml")
+    assert "not allowed with" in capsys.readouterr().err
+
+
 def test_faults_go_to_standard_error_with_78(tmp_path, capsys):
     (tmp_path / "a.toml").write_text("oops = 1\nsite = 3")
     assert run(str(tmp_path / "a.toml")) == 78

@@ -33,8 +33,9 @@ COMMAND_LINE = "command line"
 
 def find(given: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
     """The file to load: the given one, else $K1EDGE_CONFIG, else the system's; None = built-in defaults."""
-    named = given or environ.get(VARIABLE)
-    if named:
+    if given is not None:
+        return Path(given)
+    if named := environ.get(VARIABLE):
         return Path(named)
     try:
         SYSTEM_FILE.stat()
