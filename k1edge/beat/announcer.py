@@ -72,10 +72,10 @@ class Announcer:
         """The beats so far are on another grid than those to come."""
         self._run.clear()
 
-    def steady(self) -> tuple[float, float] | None:
+    def steady(self, least: int = LEAST_RUN) -> tuple[float, float] | None:
         """(time of the last beat, period) of the straight line through the latest regular beats; None of too few."""
         count = len(self._run)
-        if count < LEAST_RUN:
+        if count < least:
             return None
         number = np.arange(count) - (count - 1) / 2
         due = np.array(self._run)

@@ -15,9 +15,11 @@ from k1edge.beat.observation import Activation
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.60, 0.12
-"""Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network. It is
-left when it was less for a whole beat: where every second pulse is followed, the one between takes what the next gives back."""
+"""Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network."""
 NONE_AT_UNLOCK = 0.90
+HELD_HOPS = 70
+"""Lock is left when there was less, or no beat, for a whole beat: where every second pulse is followed, the one between takes
+what the next gives back. And for so long: drums that stop are missed sooner than it is known whether this is a breakdown."""
 RESTS_UP_TO = 150
 """Hops of silence that are part of the music; in longer ones the confidence fades."""
 QUIET_FADE_S = 2.0
@@ -31,8 +33,11 @@ MUSIC_TO_LOCK, MUSIC_TO_STAY = 0.55, 0.25
 """Speech and clatter may have a rhythm for a moment; whether it is music takes longer to hear."""
 MUSIC_AT_LEAST = 0.5
 SUSTAINED = (0.006, 0.045)
-"""Mean novelty of held chords (0.01-0.04); mains hum has less, speech and noise more (measured on training items). Without
-music or held chords there is no breakdown, only an end."""
+"""Mean novelty of held chords (0.01-0.04); mains hum has less, which half a second tells, speech and noise more, which takes
+MUSIC_S (measured on training items). Without music or held chords there is no breakdown, only an end."""
+HUM_KEEP = 1 - 1 / (0.5 * HOPS_PER_S)
+BREAKDOWN = 4 * HOPS_PER_S
+"""Hops: what was coasted over for so long was music, whatever the network has heard in it."""
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
@@ -56,10 +61,10 @@ class Lock:
         self.confidence, self.locked, self.coasting = 0.0, False, False
         self.quiet_hops = 0
         self._loudness, self._peak = 1.0, 0.0
-        self._music, self._novelty, self._heard_hops = 0.0, 0.0, 0
-        self._beats_left = 0
+        self._music, self._novelty, self._novelty_now, self._heard_hops = 0.0, 0.0, 0.0, 0
+        self._beats_left = self._coasted_hops = 0
         self._weak_hops = 0
-        """Since the mass on the followed beat was last enough to stay locked."""
+        """Since there was last enough to stay locked."""
         self.signs = (1.0, -6.0, 0.5, 0.5, 0.0)
         """What the confidence was computed from, as CALIBRATION."""
 
@@ -76,10 +81,17 @@ class Lock:
         gain = 1 / max(min(self._heard_hops, MUSIC_S * HOPS_PER_S), 1)
         self._music += (heard.music - self._music) * gain
         self._novelty += (novelty - self._novelty) * gain
-        breakdown = self._music > MUSIC_AT_LEAST or SUSTAINED[0] < self._novelty < SUSTAINED[1]
+        self._novelty_now = novelty + (self._novelty_now - novelty) * HUM_KEEP
+        least = self._novelty if self.coasting else self._novelty_now  # chords that swell pause for a moment
+        chords = least > SUSTAINED[0] and self._novelty < SUSTAINED[1]
+        breakdown = self._music > MUSIC_AT_LEAST or chords
         self.coasting = self.locked and not silent and self._peak < STARVED_BELOW and breakdown and self._beats_left > 0
+        self._coasted_hops = self._coasted_hops + 1 if self.coasting else 0
         if self.coasting:
+            self._weak_hops = 0
             self.confidence *= math.exp(-1 / (COAST_FADE_S * HOPS_PER_S))
+        if self._coasted_hops > BREAKDOWN:
+            self._music = max(self._music, MUSIC_AT_LEAST)
 
     def judge(self, belief: Belief | None, on: float, between: float, doubt: float = 0.0) -> None:
         """Each time the posterior was read; `on`, `between`: what was heard at the last beats and half way between.
@@ -95,10 +107,10 @@ class Lock:
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
         self.confidence = odds / (1 + odds) * self._loudness * min(self._music / MUSIC_TO_LOCK, 1.0)
         mass = belief.mass * self._loudness
-        if mass > UNLOCK_AT:
+        if mass > UNLOCK_AT and belief.none < NONE_AT_UNLOCK:
             self._weak_hops = 0
         if self.locked:
-            there = self._weak_hops <= belief.period * STEP_HOPS and belief.none < NONE_AT_UNLOCK
+            there = self._weak_hops <= max(belief.period * STEP_HOPS, HELD_HOPS)
             self.locked = there and self._music > MUSIC_TO_STAY
         else:
             self.locked = mass > LOCK_AT and self._music > MUSIC_TO_LOCK

@@ -2,9 +2,8 @@
 
 import pytest
 
-from k1edge.beat.bar_pointer import STEP_HOPS
 from k1edge.beat.belief import Belief
-from k1edge.beat.lock import COAST_BEATS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
+from k1edge.beat.lock import COAST_BEATS, HELD_HOPS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
 from k1edge.beat.observation import Activation
 
 BEATS, PAD, TALK = Activation(0.9, 0.2, 0.95), Activation(0.03, 0.01, 0.9), Activation(0.05, 0.01, 0.05)
@@ -33,8 +32,7 @@ def test_lock_is_entered_higher_than_it_is_left():
     lock.judge(believed(1.0), 0.8, 0.1)
     lock.judge(believed(between), 0.8, 0.1)
     assert was_unlocked and lock.locked
-    beat_hops = round(believed(0.0).period * STEP_HOPS)
-    for _ in range(beat_hops + 1):
+    for _ in range(HELD_HOPS + 1):
         assert lock.locked, "what one onset takes the next may give back"
         lock.hear(False, BEATS)
         lock.judge(believed(0.0), 0.8, 0.1)
@@ -60,7 +58,42 @@ def test_held_chords_are_coasted_through_and_hum_and_talk_are_not(novelty, coast
 
 def test_the_certainty_that_there_is_no_beat_unlocks():
     lock = locked()
-    lock.judge(believed(0.5, none=0.97), 0.8, 0.1)
+    for _ in range(HELD_HOPS + 1):
+        assert lock.locked, "until it is known whether this is a breakdown"
+        lock.hear(False, BEATS)
+        lock.judge(believed(0.5, none=0.97), 0.8, 0.1)
+    assert not lock.locked
+
+
+def test_a_beat_longer_than_that_is_waited_for():
+    lock, slow = locked(), Belief(period=50.0, due=10.0, mass=0.0, none=0.0)
+    for _ in range(100):
+        lock.hear(False, BEATS)
+        lock.judge(slow, 0.8, 0.1)
+        assert lock.locked
+    lock.hear(False, BEATS)
+    lock.judge(slow, 0.8, 0.1)
+    assert not lock.locked
+
+
+def test_the_drop_after_a_breakdown_finds_the_lock_there():
+    lock, chords, kick = locked(), Activation(0.02, 0.01, 0.02), Activation(0.9, 0.2, 0.02)
+    for hop in range(1_500):
+        lock.hear(False, chords, 0.02)
+        lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95), 0.8, 0.1)
+    assert lock.coasting
+    for _ in range(100):
+        lock.hear(False, kick, 0.1)
+        lock.judge(believed(0.9), 0.8, 0.1)
+        assert lock.locked and not lock.coasting
+
+
+def test_what_fades_into_hum_is_no_breakdown():
+    lock, nothing = locked(), Activation(0.02, 0.01, 0.02)
+    for hop in range(400):
+        lock.hear(False, nothing, 0.1 if hop < 50 else 0.0)
+        lock.judge(believed(0.0, none=0.95), 0.8, 0.1)
+        assert not lock.coasting
     assert not lock.locked
 
 

@@ -33,6 +33,12 @@ def test_four_on_the_floor_is_locked_to_within_six_seconds(bpm):
     assert hit_share(truth, late) >= 0.95
 
 
+@pytest.mark.parametrize("bpm", [93, 100, 124])
+def test_the_tempo_of_steady_music_is_told_to_a_thousandth(bpm):
+    heard = play(synth.four_on_the_floor(bpm, 20).samples)
+    assert heard.states[-1].tempo_bpm == pytest.approx(bpm, rel=0.001)
+
+
 @pytest.mark.parametrize("lead_ms", [100, 150, 250, 400])
 def test_beats_are_announced_ahead_by_the_lead(lead_ms):
     heard = play(synth.clicks(120, 12).samples, lead_ms=lead_ms)
