@@ -8,6 +8,7 @@ used never means a dark venue; only a person who runs it by hand, with nothing t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -99,14 +100,17 @@ def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, s
     if by_hand and not past.kept and past.candidate is None:
         load(path, environ, instead)
     local, faults = _local(path)
-    choice = Choice(past, local, lambda generation: loaded(generation, name_of(generation, path), environ, instead))
+    choice = Choice(past, local, lambda one, **how: loaded(one, name_of(one, path), environ, instead, **how))
     start = replace(choice.made(boot, faults), store=store, accepts=_accepts(path, local, environ))
     return _noted(start, past, boot)
 
 
-def loaded(generation: Generation, name: str, environ: Mapping[str, str], instead: Mapping[str, Any]) -> Settings:
+def loaded(
+    generation: Generation, name: str, environ: Mapping[str, str], instead: Mapping[str, Any], *, password: bool = True
+) -> Settings:
     """The settings of a generation. Raises ConfigError, its faults calling the configuration `name`."""
-    return loads(generation.content, name, Place(Path(generation.folder), environ), generation.fixed | dict(instead))
+    place = Place(Path(generation.folder), environ, password)
+    return loads(generation.content, name, place, generation.fixed | dict(instead))
 
 
 def name_of(generation: Generation, path: Path) -> str:
@@ -137,8 +141,8 @@ class Choice:
 
     past: Past
     local: Generation | None
-    loader: Callable[[Generation], Settings]
-    """Raises ConfigError."""
+    loader: Callable[..., Settings]
+    """Of a generation; `password=False`: without one. Raises ConfigError."""
 
     def made(self, boot: str, unreadable: tuple[str, ...] = ()) -> Start:
         """The start; `unreadable`: the faults for which there is no `local`."""
@@ -174,11 +178,11 @@ class Choice:
         return self._start(settings, wish, origin_of(wish), parts=self._judged(settings))
 
     def fallback(self, refusal: Refusal, faults: tuple[str, ...] = ()) -> Start:
-        """The newest of what has proved itself that can be loaded, else defaults."""
-        for generation in self.past.kept:
+        """The newest of what has proved itself that can be loaded, if need be without its password, else defaults."""
+        for password, generation in itertools.product((True, False), self.past.kept):
             with contextlib.suppress(ConfigError):
-                return self._start(self.loader(generation), generation, "last-known-good", code=refusal.code,
-                                   refusal=refusal, faults=faults)
+                return self._start(self.loader(generation, password=password), generation, "last-known-good",
+                                   code=refusal.code, refusal=refusal, faults=faults)
         return self.defaults(refusal, faults)
 
     def defaults(self, refusal: Refusal, faults: tuple[str, ...] = ()) -> Start:
@@ -191,11 +195,14 @@ class Choice:
 
     def _known(self, who: dict[str, Any], folder: str) -> Settings:
         """Defaults for the edge that this is, leaving out what is at fault of it. Raises ConfigError."""
+        edge = Generation(b"", folder=folder, fixed=who)
         try:
-            return self.loader(Generation(b"", folder=folder, fixed=who))
+            return self.loader(edge)
         except ConfigError as error:
             less = without(who, {fault.key for fault in error.faults})
-            if less == who:  # the key at fault is one that is missing
+            if less == who:  # what is at fault is not there: the password, or a key
+                with contextlib.suppress(ConfigError):
+                    return self.loader(edge, password=False)
                 less.pop("mqtt", None)
             if less == who:
                 raise

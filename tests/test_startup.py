@@ -102,7 +102,7 @@ def test_defaults_are_bare_where_not_even_the_name_can_be_read(machine):
     [("keepalive_s = 4\n", ("hall", "pi", "broker")), ("qos = 1\n", ("hall", "pi", "broker")),
      ('"a key" = 1\n', ("hall", "pi", "broker")), ("ca_file = 'gone.crt'\n", ("hall", "pi", "broker")),
      ("username = 'u'\npassword_file = 'gone'\n", ("hall", "pi", "broker")),
-     ("client_key = 'k1edge.toml'\n", ("hall", "pi", "broker")), ("password_file = 'k1edge.toml'\n", ("hall", "pi", ""))],
+     ("client_key = 'k1edge.toml'\n", ("hall", "pi", "broker")), ("password_file = 'k1edge.toml'\n", ("hall", "pi", "broker"))],
 )  # fmt: skip
 def test_defaults_lose_no_more_of_who_the_edge_is_than_what_is_at_fault(machine, fault, known):
     start = machine.start(GOOD + fault)
@@ -122,6 +122,37 @@ def test_a_password_that_is_away_at_one_start_does_not_lead_to_a_broker_of_our_o
     secret.unlink()
     start = machine.start()
     assert (start.settings.site, start.settings.mqtt.host, start.settings.mqtt.username) == ("hall", "broker", "u")
+
+
+NAMED = GOOD + 'username = "edge/pi"\n'
+
+
+@pytest.fixture
+def credential(machine):
+    """What systemd hands over."""
+    file = machine.file.parent / "credentials" / "mqtt-password"
+    file.parent.mkdir()
+    file.write_text("geheim")
+    machine.environ["CREDENTIALS_DIRECTORY"] = str(file.parent)
+    return file
+
+
+def test_a_credential_that_is_empty_costs_the_password_and_nothing_else(machine, credential):
+    machine.live(NAMED + "[beat]\nlead_ms = 200\n")
+    credential.write_text("")
+    start = machine.start()
+    assert (start.code, start.settings.mqtt.username, start.settings.mqtt.password) == (INVALID, "edge/pi", None)
+    assert (start.settings.site, start.settings.mqtt.host, start.settings.beat.lead_ms) == ("hall", "broker", 200)
+    assert "is empty" in start.faults[0]
+
+
+@pytest.mark.parametrize("mistyped", [GOOD, GOOD + "username = 5\n", NAMED.replace("hall", "Blue Room")])
+def test_a_first_file_that_does_not_go_with_its_credential_still_says_where_the_broker_is(machine, credential, mistyped):
+    if "edge/pi" in mistyped:
+        credential.write_text("")
+    start = machine.start(mistyped)
+    assert (start.origin, start.code) == ("defaults", INVALID)
+    assert (start.settings.edge, start.settings.mqtt.host, start.settings.mqtt.password) == ("pi", "broker", None)
 
 
 def test_an_older_generation_is_taken_where_the_newest_does_not_load_any_more(machine, tmp_path):

@@ -41,6 +41,8 @@ class Place:
 
     folder: Path
     environ: Mapping[str, str]
+    password: bool = True
+    """Looked for; without it, one that cannot be used is no fault."""
 
 
 class DeniedError(ValueError):
@@ -184,6 +186,8 @@ class MqttSettings(BaseModel):
                 "write it into a file of mode 0600 and name that in `password_file`, or give it to systemd as the "
                 f"credential {CREDENTIAL!r}",
             )
+        if not info.context.password:
+            return None
         secret = _secret(info.data.get("password_file", ""), info.data.get("username", "-"), info.context)
         if secret is not None and not info.data.get("username", "-"):
             raise refusal("is empty although there is a password", "give the user name that it belongs to", "username")
