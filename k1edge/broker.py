@@ -1,6 +1,6 @@
 """Which broker is spoken to: the configured one, or one of our own.
 
-Consumes the settings; emits those that reach a broker, and what keeps it up.
+Consumes how the daemon starts; emits the settings that reach a broker, and what keeps it up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from k1edge.config import MqttSettings
+from k1edge.startup import Start
 
 USUAL_PORTS = 1884, 1883
 """Of our own, where they are free: MQTT 5, and 3.1.1 where `mosquitto_sub` and `k1edge monitor` look for a broker."""
@@ -22,11 +23,13 @@ class NoBrokerError(Exception):
 
 
 @contextlib.contextmanager
-def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[[], object]]]:
-    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here.
+def broker_for(start: Start) -> Iterator[tuple[MqttSettings, Callable[[], object]]]:
+    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here. It leaves the
+    usual ports to the one that may be meant, and start later, where it is not known whether one is.
 
     Raises NoBrokerError.
     """
+    settings = start.settings.mqtt
     if not settings.embedded:
         yield settings, lambda: None
         return
@@ -34,7 +37,7 @@ def broker_for(settings: MqttSettings) -> Iterator[tuple[MqttSettings, Callable[
 
     with contextlib.ExitStack() as stack:
         try:
-            broker = stack.enter_context(EmbeddedBroker(*USUAL_PORTS))
+            broker = stack.enter_context(EmbeddedBroker(*USUAL_PORTS if start.broker_known else ()))
         except BrokerError:  # another broker has them
             try:
                 broker = stack.enter_context(EmbeddedBroker())

@@ -184,7 +184,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
     notifier = Notifier()
     boot_id = uuid.uuid4().hex[:12]
     scribe = Scribe(settings.site, settings.edge)
-    with broker_for(settings.mqtt) as (mqtt, upkeep):
+    with broker_for(start) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
         topics = subscriptions(settings.site, settings.edge)
         identity = Identity(f"k1edge-{settings.edge}", topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)

@@ -66,6 +66,11 @@ class Start:
         """The number that is told: a configuration on trial has the one that it will get."""
         return self.next_number if self.on_trial else self.running.number
 
+    @property
+    def broker_known(self) -> bool:
+        """Not where defaults stand in for a file with faults: that it names none may be one of them."""
+        return self.origin != "defaults" or not self.faults
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
