@@ -44,6 +44,8 @@ class Start:
     """Why the edge is degraded; '' = it runs what it is meant to."""
     refusal: Refusal | None = None
     """What was wanted last and is not running."""
+    died: Refusal | None = None
+    """A trial that ended the daemon, and that nobody has noted yet."""
     faults: tuple[str, ...] = ()
     parts: Judged | None = None
     """What the health gate looks at; None = it has proved itself."""
@@ -107,7 +109,7 @@ def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, s
     local, faults = _local(path)
     choice = Choice(past, local, lambda one, **how: loaded(one, name_of(one, path), environ, instead, **how))
     start = replace(choice.made(boot, faults), store=store, accepts=_accepts(path, local, environ))
-    return _noted(start, past, boot)
+    return _noted(start, boot)
 
 
 def loaded(
@@ -160,7 +162,7 @@ class Choice:
         died_trying = failed and not wish.number and record.trial == wish.hash and not record.refusal(wish.hash)
         if died_trying and self.past.kept:
             died = Refusal(wish.hash, ROLLED_BACK, "the daemon died before this configuration had proved itself")
-            return replace(self, past=self.past.after(died)).made(boot, unreadable)
+            return replace(replace(self, past=self.past.after(died)).made(boot, unreadable), died=died)
         return self._resume(wish) if wish.number else self._attempt(wish)
 
     def _resume(self, newest: Generation) -> Start:
@@ -180,7 +182,8 @@ class Choice:
             settings = self.loader(wish)
         except ConfigError as error:
             return self.fallback(_invalid(wish, error), _told(error))
-        return self._start(settings, wish, origin_of(wish), parts=self._judged(settings))
+        refusal = next((each for each in reversed(self.past.record.refused) if not each.told), None)
+        return self._start(settings, wish, origin_of(wish), parts=self._judged(settings), refusal=refusal)
 
     def fallback(self, refusal: Refusal, faults: tuple[str, ...] = ()) -> Start:
         """The newest of what has proved itself that can be loaded, if need be without its password, else defaults."""
@@ -275,12 +278,11 @@ def _accepts(path: Path, local: Generation | None, environ: Mapping[str, str]) -
         return False
 
 
-def _noted(start: Start, past: Past, boot: str) -> Start:
+def _noted(start: Start, boot: str) -> Start:
     """Remembers a trial that died, and that a start has begun."""
-    died = start.refusal if start.refusal and start.refusal.code == ROLLED_BACK else None
     try:
-        if died and not past.record.refusal(died.hash):
-            start.store.refuse(died)
+        if start.died:
+            start.store.refuse(start.died)
         start.store.began(start.running.hash if start.on_trial else "", boot, hash_of(start.local))
     except OSError as error:
         return replace(start, complaint=f"{start.store.folder} cannot be written: {error.strerror or error}")

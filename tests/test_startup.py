@@ -335,6 +335,39 @@ def test_a_staged_configuration_that_dies_leaves_the_edge_as_it_was(machine):
     assert later.code == ""
 
 
+def test_a_staged_configuration_that_dies_while_the_file_is_on_trial_is_given_up_and_said(machine):
+    machine.live(GOOD)
+    machine.start(BETTER)
+    machine.store.stage(remote(LOUD, over=BETTER))
+    machine.start()
+    start = machine.start()
+    assert (start.origin, start.on_trial, start.code) == ("file", True, "")
+    assert (start.refusal.code, start.refusal.hash) == (ROLLED_BACK, digest(LOUD.encode()))
+    machine.prove(start)
+    assert machine.store.candidate() is None, "it would be tried at some later start"
+
+
+def test_what_was_given_up_and_told_is_not_said_of_a_later_edit(machine):
+    machine.live(GOOD)
+    machine.start(BETTER)
+    machine.start()
+    machine.store.survived()
+    start = machine.start(BETTER + "# mended\n")
+    assert (start.on_trial, start.refusal) == (True, None)
+
+
+def test_a_staged_configuration_that_dies_where_the_file_was_given_up_is_not_tried_again(machine):
+    machine.live(GOOD)
+    machine.start(BETTER)
+    machine.start()
+    machine.store.survived()
+    machine.store.stage(remote(LOUD, over=BETTER))
+    machine.start()
+    assert machine.start().origin == "last-known-good"
+    machine.store.survived()
+    assert machine.start().origin == "last-known-good"
+
+
 def test_a_rollback_by_hand_holds_against_the_file_that_was_not_wanted(machine):
     machine.live(GOOD)
     machine.live(BETTER)

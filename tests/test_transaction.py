@@ -163,6 +163,18 @@ def test_a_configuration_over_mqtt_that_fails_leaves_everything_as_it_was(proven
     assert proven.events == [], "it was told"
 
 
+def test_a_configuration_over_mqtt_that_fails_while_the_file_is_on_trial_is_told(proven):
+    proven.run(GOOD + "[beat]\nlead_ms = 200\n")
+    proven.ask("[audio]\ndevice = 'none'\n[system]\ngate_s = 5.0\n")
+    proven.run()
+    proven.live(8, audio=False)
+    proven.run()
+    assert (proven.reported["origin"], proven.reported["on_trial"]) == ("file", True)
+    assert (proven.reported["code"], proven.reported["reason"]) == ("CONFIG_ROLLED_BACK", "no sound came")
+    proven.live(3)
+    assert proven.events == [("alarm", "CONFIG_ROLLED_BACK")]
+
+
 REFUSED = [
     ("another was running when it was edited", LOUD, {"parent": "0" * 16}, "CONFIG_CONFLICT"),
     ("the same is running", GOOD, {}, "CONFIG_UNCHANGED"),
