@@ -172,6 +172,19 @@ def test_relative_paths_in_a_generation_still_lead_from_the_file_s_folder(machin
     assert start.settings.mqtt.password.get_secret_value() == "geheim"
 
 
+def test_a_folder_that_is_closed_to_the_service_starts_what_did_well(public, request):
+    (public / "etc").mkdir()
+    machine = Machine(public / "etc")
+    machine.environ["STATE_DIRECTORY"] = str(public / "state")
+    machine.store = Generations(public / "state", machine.file)
+    machine.live(NAMED)
+    (public / "etc").chmod(0)
+    request.getfixturevalue("unprivileged")
+    start = machine.start()
+    assert (start.origin, start.code, start.settings.mqtt.username) == ("last-known-good", INVALID, "edge/pi")
+    assert "permission denied" in start.faults[0]
+
+
 def test_a_person_at_a_terminal_is_told_the_faults_where_there_is_nothing_to_fall_back_upon(machine):
     del machine.environ["NOTIFY_SOCKET"]
     with pytest.raises(ConfigError, match="lead_ms"):

@@ -7,6 +7,7 @@ only when a configuration is loaded (pydantic's context is then a `Place`), not 
 from __future__ import annotations
 
 import ipaddress
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -203,7 +204,8 @@ def _secret(password_file: str, username: str, place: Place) -> SecretStr | None
     """The password from the file, else from the credential, else None."""
     outside = not place.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(password_file) if password_file else credential(place)
-    if not password_file and ((outside and not username) or not path.exists()):
+    there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a folder is closed to us
+    if not password_file and ((outside and not username) or not there):
         return None
     try:
         text = read_limited(path, SECRET_LIMIT_BYTES).decode().rstrip("\r\n")
