@@ -90,10 +90,6 @@ class Past:
         """The same, and one more was given up."""
         return replace(self, record=replace(self.record, refused=(*self.record.refused, refusal)))
 
-    def failed_starts(self, boot: str, local: Generation | None) -> int:
-        """In a row, with this file, in this boot of the machine."""
-        return self.record.starts if (self.record.boot, self.record.file) == (boot, hash_of(local)) else 0
-
 
 def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Start:
     """Decides, and notes that a start has begun. Raises ConfigError where a person should mend something first."""
@@ -153,7 +149,8 @@ class Choice:
 
     def made(self, boot: str, unreadable: tuple[str, ...] = ()) -> Start:
         """The start; `unreadable`: the faults for which there is no `local`."""
-        failed, record = self.past.failed_starts(boot, self.local), self.past.record
+        record = self.past.record
+        failed = record.failed(boot, hash_of(self.local))
         if failed >= FAILED_STARTS:
             return self.defaults(Refusal("", SAFE_MODE, f"{failed} starts in a row failed; a restart tries again"))
         wish = wished(self.local, self.past)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -282,6 +283,22 @@ def test_what_is_staged_in_safe_mode_is_tried_at_once(machine):
     machine.store.stage(Generation(BETTER.encode(), "remote", over=digest(GOOD.encode())))
     start = machine.start()
     assert (start.origin, start.on_trial) == ("remote", True)
+
+
+def test_a_version_that_is_put_back_runs_what_it_ran_before_the_one_that_died(machine, tmp_path, monkeypatch):
+    current = tmp_path / "venv"
+    monkeypatch.setattr(sys, "prefix", str(current))
+    current.symlink_to("old")
+    machine.live(BETTER)
+    current.unlink()
+    current.symlink_to("new")
+    for _ in range(3):
+        start = machine.start()
+    assert start.code == SAFE_MODE
+    current.unlink()
+    current.symlink_to("old")
+    start = machine.start()
+    assert (start.origin, start.code, start.settings.beat.lead_ms) == ("file", "", 200)
 
 
 def test_the_first_file_ever_gets_a_second_chance(machine):

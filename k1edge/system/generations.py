@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def machine_boot() -> str:
         return BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def running_program() -> str:
+    """Where it is installed: each version has a place of its own."""
+    return os.path.realpath(sys.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,14 @@ class Record:
     """Hash of the unproven configuration of the last start; '' = a proven one, or defaults."""
     file: str = ""
     """Hash of the local file in those starts; '' = none that could be read. Another one has not failed yet."""
+    program: str = ""
+    """The installation that ran in them: one that is put back after an upgrade has not failed yet."""
     refused: tuple[Refusal, ...] = ()
     """The latest last; emptied when a configuration proves itself."""
+
+    def failed(self, boot: str, file: str) -> int:
+        """Starts in a row that failed in this boot of the machine, with this file, by the program that runs now."""
+        return self.starts if (self.boot, self.file, self.program) == (boot, file, running_program()) else 0
 
     def refusal(self, name: str) -> Refusal | None:
         """Why the configuration of this hash was given up."""
@@ -168,8 +180,8 @@ class Generations:
     def began(self, trial: str, boot: str, file: str = "") -> None:
         """A start begins: unless it is said to have survived, it has failed."""
         record = self.record()
-        before = record.starts if (record.boot, record.file) == (boot, file) else 0
-        self._note(replace(record, starts=before + 1, boot=boot, trial=trial, file=file))
+        starts = record.failed(boot, file) + 1
+        self._note(replace(record, starts=starts, boot=boot, trial=trial, file=file, program=running_program()))
 
     def survived(self) -> None:
         """The start is through; what was given up before it has been told."""
