@@ -102,7 +102,7 @@ def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, s
     past, boot = Past.of(store), machine_boot()
     if by_hand and not past.kept and past.candidate is None:
         load(path, environ, instead)
-    local, faults = _local(path)
+    local, faults = file_now(path)
     choice = Choice(past, local, lambda one, **how: loaded(one, name_of(one, path), environ, instead, **how))
     start = replace(choice.made(boot, faults), store=store, accepts=_accepts(path, local, environ))
     return _noted(start, boot)
@@ -126,6 +126,14 @@ def name_of(generation: Generation, path: Path) -> str:
 def local_file(path: Path) -> Generation:
     """The file as it stands. Raises ConfigError."""
     return Generation(read(path), folder=str(path.absolute().parent))
+
+
+def file_now(path: Path) -> tuple[Generation | None, tuple[str, ...]]:
+    """The file as it stands, or why it cannot be read."""
+    try:
+        return local_file(path), ()
+    except ConfigError as error:
+        return None, _told(error)
 
 
 def wished(local: Generation | None, past: Past) -> Generation | None:
@@ -249,13 +257,6 @@ def without(who: dict[str, Any], at_fault: set[str]) -> dict[str, Any]:
 def origin_of(generation: Generation) -> str:
     """As `config/reported` has it."""
     return "last-known-good" if generation.origin == "rollback" else generation.origin
-
-
-def _local(path: Path) -> tuple[Generation | None, tuple[str, ...]]:
-    try:
-        return local_file(path), ()
-    except ConfigError as error:
-        return None, _told(error)
 
 
 def _told(error: ConfigError) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from k1edge.config import ConfigError
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket
-from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, identity, loaded, origin_of
+from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, file_now, hash_of, identity, loaded, origin_of
 from k1edge.system.generations import Generation, Refusal, digest
 
 CONFLICT, UNWRITABLE = "CONFIG_CONFLICT", "STATE_UNWRITABLE"
@@ -190,6 +190,9 @@ class Transaction:
         content, local = desired.toml.encode(), self._start.local
         if desired.parent != self.hash:
             raise RefusedError(CONFLICT, f"was edited from {desired.parent}, but {self.hash} is running")
+        file = self._start.store.file
+        if hash_of(file_now(file)[0]) != local.hash:  # it would be started in place of this one
+            raise RefusedError(CONFLICT, f"{file} has changed since the start: restart k1edge to try that first")
         if digest(content) == self.hash:
             raise RefusedError("CONFIG_UNCHANGED", "is what is running already")
         candidate = Generation(content, "remote", local.folder, fixed=identity(local), over=local.hash)

@@ -227,11 +227,17 @@ def test_a_flood_of_wishes_is_slowed_down(proven):
     assert proven.events[-1] == ("warning", "CONFIG_INVALID")
 
 
-def test_an_edit_of_the_file_that_nobody_has_started_yet_wins_over_a_wish(proven):
-    proven.file.write_text(GOOD + "[beat]\nlead_ms = 250\n")
+EDITS = {"edited": lambda file: file.write_text(GOOD + "# yesterday\n"), "lost": lambda file: file.unlink()}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_a_wish_is_refused_where_the_file_is_no_more_what_it_was_at_the_start(proven, edit):
+    edit(proven.file)
     proven.ask(LOUD)
-    proven.run()
-    assert (proven.reported["origin"], proven.start.settings.beat.lead_ms) == ("file", 250)
+    assert proven.events[-1] == ("warning", "CONFIG_CONFLICT")
+    assert str(proven.file) in proven.reported["reason"]
+    assert proven.configuration.restart == "", "nobody asked for the edit to be tried"
+    assert proven.store.candidate() is None
 
 
 def full(*_args):

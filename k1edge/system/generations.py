@@ -123,6 +123,7 @@ class Generations:
 
     def __init__(self, state: Path, file: Path) -> None:
         """`state` is where this machine keeps things, `file` the configuration that this is the memory of."""
+        self.file = file
         self.folder = state / "configurations" / digest(os.fsencode(file.absolute()))
 
     def kept(self) -> list[Generation]:
