@@ -122,6 +122,10 @@ class Transaction:
         if self._life is not None and self._life.process(vitals, now_s) is Verdict.PASSED:
             self._life = None
             self._begin(store.survived, self._done)
+        elif vitals.broker and start.running.number and not start.running.reached:  # a router may need longer than the proof
+            reached = replace(start.running, reached=True)
+            self._start = replace(start, running=reached)
+            self._begin(lambda: store.keep(reached), self._done)
 
     def _begin(self, work: Callable[[], object], then: Callable[[Any, Stamp], Iterator[Publication]]) -> None:
         """An errand: `work` on the thread, then `then` with what asks for its outcome."""

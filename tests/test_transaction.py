@@ -126,6 +126,26 @@ def test_a_broker_that_is_down_does_not_keep_a_change_from_proving_itself(proven
     assert not proven.reported["on_trial"]
 
 
+def test_a_broker_that_comes_after_the_proof_judges_the_next_change_of_it(edge):
+    edge.run(GOOD)
+    edge.live(7, broker=False)
+    assert not edge.store.kept()[0].reached
+    edge.live(2)
+    assert [(each.number, each.reached) for each in edge.store.kept()] == [(1, True)]
+    edge.run(GOOD.replace("[mqtt]", "[mqtt]\nurl = 'mqtts://brokre'"))
+    edge.live(8, broker=False)
+    assert "the broker was not reached" in edge.configuration.restart
+
+
+def test_that_the_broker_was_reached_is_written_once(proven, monkeypatch):
+    written = []
+    proven.run()
+    proven.live(7)
+    monkeypatch.setattr(generations, "write_whole", lambda path, _: written.append(path.name))
+    proven.live(20)
+    assert written == []
+
+
 def test_a_start_of_what_is_known_is_through_after_the_same_time(proven):
     proven.run()
     assert proven.store.record().starts == 1

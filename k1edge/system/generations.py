@@ -65,7 +65,7 @@ class Generation:
     saved_at: str = ""
     """UTC, as far as the machine knew it."""
     reached: bool = False
-    """Its broker was reached when it proved itself."""
+    """Its broker was reached when it proved itself, or later."""
 
     @property
     def hash(self) -> str:
@@ -156,7 +156,7 @@ class Generations:
         """Keeps it as the newest generation; what stands in its way is over and done with, unless it was staged meanwhile."""
         number = max(self._numbers(), default=0) + 1
         kept = replace(proven, number=number, saved_at=saved_at, reached=reached)
-        self._write(self.folder / f"generation-{number:06}.toml", _packed(kept))
+        self.keep(kept)
         self._note(Record())
         staged = _read(self._candidate)
         if staged is None or staged.hash == kept.hash or staged.file_hash != kept.file_hash:
@@ -164,6 +164,10 @@ class Generations:
         for old in sorted(self._numbers().items())[:-KEPT]:
             (self.folder / old[1]).unlink(missing_ok=True)
         return kept
+
+    def keep(self, proven: Generation) -> None:
+        """Writes a generation under its number; what is known of it may have changed."""
+        self._write(self.folder / f"generation-{proven.number:06}.toml", _packed(proven))
 
     def refuse(self, refusal: Refusal) -> None:
         """Remembers what was given up. If it was staged, it is so no more."""
