@@ -45,8 +45,7 @@ class Transaction:
         self._start = start
         self._scribe = scribe
         self._degraded = (start.code, start.refusal.reason if start.refusal else "")
-        self._life: HealthGate | None = HealthGate(Judged(), start.settings.system.gate_s) if start.store else None
-        self._trial = self._new_trial()
+        self._life, self._trial = self._new_gates()
         self._asked = TokenBucket(ASKED_PER_S, ASKED_AT_ONCE)
         self._thread = ThreadPoolExecutor(1, "configuration")
         self._thread.submit(int)  # begins its thread now, while the machine grants one
@@ -121,7 +120,7 @@ class Transaction:
                 return
         if self._life is not None and self._life.process(vitals, now_s) is Verdict.PASSED:
             self._life = None
-            self._begin(store.survived, self._done)
+            self._begin(lambda: store.survived(surely=bool(start.complaint)), self._done)
         elif vitals.broker and start.running.number and not start.running.reached:  # a router may need longer than the proof
             reached = replace(start.running, reached=True)
             self._start = replace(start, running=reached)
@@ -154,21 +153,25 @@ class Transaction:
         self.restart = f"to give up the configuration {self.hash}: {self._trial.reason}"
         return iter(())
 
-    def _done(self, outcome: Callable[[], None], _stamp: Stamp) -> Iterator[Publication]:
+    def _done(self, outcome: Callable[[], None], stamp: Stamp) -> Iterator[Publication]:
         outcome()
-        return iter(())
+        if self._start.complaint:
+            self._start = replace(self._start, complaint="")
+            yield self.reported(stamp)
 
     def _unwritable(self, complaint: str, stamp: Stamp) -> Iterator[Publication]:
-        """Runs on: the trial begins anew, so that a card that can be written again is found."""
+        """Runs on: all begins anew, so that a card that can be written again is found."""
         known, self._start = self._start.complaint, replace(self._start, complaint=complaint)
-        self._trial = self._new_trial()
+        self._life, self._trial = self._new_gates()
         if complaint != known:
             yield self.reported(stamp)
             yield self._complaint(stamp)
 
-    def _new_trial(self) -> HealthGate | None:
-        start = self._start
-        return HealthGate(start.parts, start.settings.system.gate_s) if start.parts is not None else None
+    def _new_gates(self) -> tuple[HealthGate | None, HealthGate | None]:
+        """Of the start, and of the configuration if it is on trial."""
+        start, gate_s = self._start, self._start.settings.system.gate_s
+        life = HealthGate(Judged(), gate_s) if start.store else None
+        return life, HealthGate(start.parts, gate_s) if start.on_trial else None
 
     def _first_words(self, stamp: Stamp) -> Iterator[Publication]:
         refusal = self._start.refusal

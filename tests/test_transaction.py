@@ -276,6 +276,17 @@ def test_a_full_disk_is_said_once_and_what_did_well_is_kept_when_there_is_room_a
     assert (edge.reported["code"], edge.reported["on_trial"]) == ("", False)
 
 
+def test_a_disk_that_was_full_at_the_start_is_complained_of_until_there_is_room(proven, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "write_whole", full)
+        proven.run()
+        proven.live(30)
+        assert proven.reported["code"] == "STATE_UNWRITABLE"
+    proven.live(7)
+    assert proven.reported["code"] == ""
+    assert proven.events == [("alarm", "STATE_UNWRITABLE")]
+
+
 def test_with_a_read_only_state_a_bad_change_is_kept_rather_than_tried_for_ever(proven, monkeypatch):
     monkeypatch.setattr(generations, "write_whole", full)
     proven.run(GOOD + '[audio]\ndevice = "none"\n')

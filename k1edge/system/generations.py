@@ -188,11 +188,11 @@ class Generations:
         starts = record.failed(boot, file) + 1
         self._note(replace(record, starts=starts, boot=boot, trial=trial, file=file, program=running_program()))
 
-    def survived(self) -> None:
-        """The start is through; what was given up before it has been told."""
+    def survived(self, *, surely: bool = False) -> None:
+        """The start is through; what was given up before it has been told. `surely`: written even where it says nothing new."""
         record = self.record()
         through = replace(record, starts=0, refused=tuple(replace(each, told=True) for each in record.refused))
-        if through != record:
+        if surely or through != record:
             self._note(through)
 
     def withdrew(self, *, anew: bool = False) -> None:
