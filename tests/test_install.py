@@ -73,6 +73,14 @@ class Machine:
     def install(self, *args: str) -> subprocess.CompletedProcess[str]:
         return self.run("install", "--site", "hall", "--edge", "pi", *args)
 
+    def packages(self, *args: str) -> str:
+        """What is wanted of Debian, where nothing is there yet: the script as far as that, with an apt that does nothing."""
+        beginning = (ROOT / "scripts/install").read_text().partition("\ncheck_machine\n")[0]
+        script = self.state / "install"
+        script.write_text(f"{beginning}\ndpkg-query() {{ :; }}\napt-get() {{ :; }}\ninstall_packages\n")
+        command = ["bash", script, "--prefix", self.root, *args]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
     @property
     def config(self) -> Path:
         return self.root / "etc/k1edge/k1edge.toml"
@@ -236,6 +244,14 @@ def test_a_broker_elsewhere_needs_none_here(machine):
     assert not (machine.root / "etc/systemd/system/k1edge.service.d").exists()
     assert machine.install().returncode == 0, "nor at an upgrade"
     assert not (machine.root / "etc/mosquitto").exists()
+
+
+@pytest.mark.parametrize(("first", "wanted"), [((), True), (("--no-broker",), False)])
+def test_an_upgrade_wants_the_packages_of_the_broker_only_where_there_is_one_here(machine, first, wanted):
+    assert "mosquitto" in machine.packages()
+    assert "mosquitto" not in machine.packages(*first or ("--broker", "mqtts://broker.example:8883"))
+    assert machine.install(*first).returncode == 0
+    assert ("mosquitto" in machine.packages()) == wanted
 
 
 def test_uninstalling_keeps_what_is_the_owners_unless_purged(machine):
