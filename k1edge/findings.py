@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from k1edge.audio import AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings
+from k1edge.config.mqtt import CREDENTIAL
 from k1edge.dsp.health import CLIPPED_PER_S, DC_SHARE, LOW_DBFS, REMEDIES
 from k1edge.k1 import contract
 
@@ -23,9 +24,11 @@ BUSY_PCT = 70.0
 """Of a hop's time, for the slowest in a hundred: above it there is no reserve for a hot day."""
 RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
+LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
+NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
 REFUSALS = (
-    ("not authori", "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"),
-    ("bad user name", "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"),
+    ("not authori", LOGIN),
+    ("bad user name", LOGIN),
     ("not yet valid", "set the clock (`timedatectl`): to it, the broker's certificate lies in the future"),
     ("expired", "renew the broker's certificate, or set the clock (`timedatectl`)"),
     ("hostname mismatch", "write in `url` a name that the certificate holds, or add this one: `broker-setup --host NAME`"),
@@ -138,6 +141,8 @@ def broker(settings: MqttSettings, connected: bool, reason: str) -> Finding:
     if not connected:
         told = reason.lower()
         remedy = next((remedy for part, remedy in REFUSALS if part in told), "check [mqtt] url, and that the broker runs")
+        if remedy is LOGIN and settings.username and settings.password is None:
+            remedy = NO_PASSWORD
         return Finding("broker", "fault", f"{settings.url} cannot be used: {reason or 'no answer'}", remedy)
     if settings.allow_insecure and not settings.tls:
         return Finding("broker", "warning", f"{settings.url} is reached without encryption, as allow_insecure says",

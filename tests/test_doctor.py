@@ -87,6 +87,12 @@ def test_a_broker_out_of_reach_comes_with_the_remedy_for_its_reason(reason, reme
     assert remedy in finding.remedy
 
 
+def test_who_is_refused_without_a_password_is_told_where_it_belongs():
+    settings = MqttSettings(url="mqtts://broker:8883", username="edge/pi")
+    assert "mqtt-password" in findings.broker(settings, False, "refused by the broker: Not authorized").remedy
+    assert "mqtt-password" not in findings.broker(settings, False, "timed out").remedy
+
+
 def test_a_broker_without_encryption_or_none_at_all_is_a_warning():
     insecure = MqttSettings(allow_insecure=True, url="mqtt://10.0.0.7:1883")
     assert levels(findings.broker(insecure, True, "")) == levels(findings.broker(MqttSettings(), False, "")) == ["warning"]

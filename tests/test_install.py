@@ -111,8 +111,7 @@ def test_a_first_installation_puts_everything_in_its_place(machine):
     assert (settings["site"], settings["edge"], settings["audio"]["device"]) == ("hall", "pi", "CODEC")
     assert (settings["mqtt"]["url"], settings["mqtt"]["username"]) == ("mqtt://127.0.0.1:1883", "edge/pi")
     assert (machine.root / "etc/systemd/system/k1edge.service").read_text() == (ROOT / "systemd/k1edge.service").read_text()
-    drop_in = (machine.root / "etc/systemd/system/k1edge.service.d/credential.conf").read_text()
-    assert drop_in == "[Service]\nLoadCredential=mqtt-password:/etc/k1edge/mqtt-password\n"
+    assert (machine.root / "etc/credstore/k1edge.mqtt-password").readlink() == Path("/etc/k1edge/mqtt-password")
     password = machine.root / "etc/k1edge/mqtt-password"
     assert password.stat().st_mode & 0o777 == 0o600
     made = machine.root / "etc/mosquitto/k1edge/credentials/edge-pi.password"
@@ -148,6 +147,36 @@ def test_an_upgrade_keeps_the_configuration_and_switches_the_version(machine):
     assert machine.install().returncode == 0
     assert before.name not in machine.releases, "the last two are kept"
     assert len(machine.releases) == 2
+
+
+@pytest.fixture
+def drop_in(machine):
+    """What handed over the password before the unit did: it knows the file by its path, and nothing starts without that."""
+    assert machine.install().returncode == 0
+    path = machine.root / "etc/systemd/system/k1edge.service.d/credential.conf"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[Service]\nLoadCredential=mqtt-password:/etc/k1edge/mqtt-password\n")
+    return path
+
+
+def test_an_upgrade_takes_away_what_handed_over_the_password_before(machine, drop_in):
+    assert machine.install().returncode == 0
+    assert not drop_in.exists()
+    assert not drop_in.parent.exists()
+
+
+def test_the_version_that_is_put_back_still_gets_its_password(machine, drop_in):
+    machine.happen("crashing")
+    assert machine.install().returncode == 1
+    assert drop_in.exists()
+
+
+def test_a_password_that_is_lost_keeps_no_version_from_starting(machine, drop_in):
+    machine.config.write_text(machine.config.read_text().replace("edge/pi", "someone"))
+    (machine.config.parent / "mqtt-password").unlink()
+    machine.happen("crashing")
+    assert machine.install().returncode == 1
+    assert not drop_in.exists()
 
 
 EDITS = {

@@ -83,14 +83,13 @@ def _readable(value: str, info: ValidationInfo) -> str:
         read_limited(path, 1 << 20)
     except ValueError as error:
         handed_over = isinstance(error, DeniedError) and info.field_name == "password_file"
-        remedy = DENIED_REMEDY.format(path=str(path)[:200]) if handed_over else READ_REMEDY
-        raise refusal(f"the file {str(path)[:200]!r} {error}", remedy) from None
+        raise refusal(f"the file {str(path)[:200]!r} {error}", DENIED_REMEDY if handed_over else READ_REMEDY) from None
     return str(path)
 
 
 READ_REMEDY = "give the path of a file that the user k1edge runs as may read, or remove the key"
-DENIED_REMEDY = ("try it with sudo; the service is never root: remove the key, and let systemd hand the file over, with "
-                 f"LoadCredential={CREDENTIAL}:{{path}} in its unit")
+DENIED_REMEDY = ("try it with sudo; the service is never root: remove the key, and move the file to "
+                 f"/etc/k1edge/{CREDENTIAL}, which systemd hands over")
 
 File = Annotated[str, AfterValidator(_readable), Field(max_length=4096)]
 """Path of a readable file, absolute or relative to the configuration's folder; '' = none."""

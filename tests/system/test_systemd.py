@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from k1edge.config.mqtt import CREDENTIAL
 from k1edge.system.systemd import Notifier, fields, start_logging
 
 UNIT = Path(__file__).parents[2] / "systemd" / "k1edge.service"
@@ -51,6 +52,14 @@ def test_restarts_by_themselves_never_reach_the_limit_that_would_end_them():
 
 def test_memory_that_runs_out_takes_the_analysis_and_not_the_light():
     assert {"OOMPolicy=continue", "MemoryMax=512M"} <= set(UNIT.read_text().splitlines())
+
+
+def test_a_password_that_is_lost_does_not_keep_the_service_from_starting():
+    """systemd ends a start for want of a credential that is named by an absolute path, and of no other."""
+    (credential,) = [line for line in UNIT.read_text().splitlines() if line.startswith("LoadCredential")]
+    name, _, source = credential.partition("=")[2].partition(":")
+    assert name == CREDENTIAL
+    assert "/" not in source
 
 
 def test_the_unit_is_hardened():
