@@ -36,6 +36,8 @@ CLEAR = 8.0
 """A click's match over the median of its window; less is noise."""
 BEGIN_NS = 5_000_000_000
 """An output that has not begun to play by then never will."""
+SCATTER_MS = 20.0
+"""Clicks come as late as each other, within 1 ms over a cable; music that is taken for them, within some 300."""
 FILE = "calibration.json"
 EX_NOINPUT, EX_CONFIG = 66, 78
 
@@ -88,11 +90,10 @@ def main(args: argparse.Namespace) -> int:
         except AudioError as error:
             print(f"k1edge calibrate: {error}", file=sys.stderr)
             return EX_NOINPUT
-        if len(heard_ms) >= FEWEST:
-            found["line"] = {"device": device, **Measured.of(heard_ms)._asdict()}
+        if complaint := _doubt(heard_ms, clicks):
+            complaints.append(f"{device}: {complaint}")
         else:
-            complaints.append(f"{len(heard_ms)} of {clicks} clicks were heard on {device}: lead the output to the line input, "
-                              "and turn both up")
+            found["line"] = {"device": device, **Measured.of(heard_ms)._asdict()}
     if args.only != "line":
         _light(settings, clicks, found, complaints)
     print(json.dumps(found, indent=2) if args.json else "\n".join(_told(found, settings)))
@@ -157,6 +158,16 @@ def lateness_ms(samples: np.ndarray, expected: list[int], rate_hz: int) -> Itera
         best = int(np.argmax(match))
         if match[best] > CLEAR * np.median(match) + 1e-6:
             yield (begin + best - at) * 1000 / rate_hz
+
+
+def _doubt(heard_ms: list[float], clicks: int) -> str:
+    """Why that is no measurement, and what to do; '' where it is one."""
+    if len(heard_ms) < FEWEST:
+        return f"{len(heard_ms)} of {clicks} clicks were heard: lead the output to the line input, and turn both up"
+    if (spread_ms := Measured.of(heard_ms).spread_ms) > SCATTER_MS:
+        return (f"what was heard is scattered over {spread_ms:g} ms: something else plays on the line; stop it, and lead the "
+                "output to the line input")
+    return ""
 
 
 def _recorded(line: Any, seconds: float, emission: Any) -> tuple[np.ndarray, StreamClock]:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k1edge import calibrate as calibrate_module
+from k1edge.__main__ import main
 from k1edge.calibrate import Measured, click_times_s, lateness_ms, sound_of
 from tests.end_to_end.daemon import write_config
 from tests.end_to_end.k1 import K1OnTheWall
@@ -53,6 +55,18 @@ def test_no_click_can_be_taken_for_its_neighbour():
 
 def test_one_outlier_moves_nothing():
     assert Measured.of([20.0] * 15 + [300.0]) == Measured(20.0, 0.0, 16)
+
+
+@pytest.mark.parametrize(("heard_ms", "code"), [((-30.0, 320.0), 1), ((40.0, 41.0), 0)], ids=["music", "clicks"])
+def test_music_that_is_taken_for_clicks_is_no_latency(monkeypatch, tmp_path, capsys, heard_ms, code):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setattr(calibrate_module, "line_latencies", lambda *_: ("CODEC", list(np.linspace(*heard_ms, 14))))
+    config = write_config(tmp_path, "")
+    assert main(["calibrate", "--config", str(config), "--only", "line"]) == code
+    told = capsys.readouterr()
+    assert ("something else plays on the line" in told.err) == bool(code)
+    assert ("input_latency_ms" in told.out) != bool(code)
+    assert (tmp_path / "state").exists() != bool(code)
 
 
 def calibrate(config, env, *args):
