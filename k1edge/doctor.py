@@ -23,8 +23,8 @@ from k1edge import __version__, findings
 from k1edge.audio import AudioError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
 from k1edge.config.mqtt import Place, credential
-from k1edge.dsp.health import FULL_SCALE
 from k1edge.findings import Finding, Heard, Rights, Sound
+from k1edge.frames import FULL_SCALE
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -258,6 +258,7 @@ def _measured(line: object, seconds: float, meter: bool) -> Sound:
         if count >= seconds * line.fmt.rate_hz:
             break
     heard_s = count / line.fmt.rate_hz
+    clipped = max((clipped, *(each.clipped for each in line.channels())))
     return Sound(line.device.name, heard_s, _dbfs((power / count) ** 0.5), _dbfs(peak), clipped / heard_s, total / count,
                  line.lost_samples)  # fmt: skip
 

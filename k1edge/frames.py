@@ -7,6 +7,7 @@ Arrays are float32 and read-only for whoever receives them. Nothing here has beh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,9 @@ HOP_NS = 1_000_000_000 // HOPS_PER_S
 
 LOST_AUDIO_RESTART_S = 1.0
 """A hole in the audio longer than this starts a new pipeline (the tempo prior is handed over)."""
+
+FULL_SCALE = 0.999
+"""A sample that could not be any larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,15 @@ class AudioBlock:
     def end(self) -> int:
         """Index one past the last sample: the audio heard when this block has been processed."""
         return self.start + len(self.samples)
+
+
+class Channel(NamedTuple):
+    """What one channel of a line was like for a while, which the mix hides."""
+
+    peak: float
+    """Half of its widest swing within a hop: an offset is no sound."""
+    clipped: int = 0
+    """Samples at full scale."""
 
 
 @dataclass(frozen=True, slots=True)

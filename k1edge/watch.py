@@ -108,9 +108,9 @@ class Watch:
 
     def listen(self, source: Source, clock: StreamClock, heard: Input) -> None:
         """Once a second while there is sound: what only the card can tell."""
-        peaks = getattr(source, "channel_peaks", None)  # only a line has channels
+        channels = getattr(source, "channels", None)  # only a line has any
         self._drift_ppm = clock.drift_ppm
-        self._line.beside(peaks() if peaks else (), heard.lost_samples, self._drift_ppm)
+        self._line.beside(channels() if channels else (), heard.lost_samples, self._drift_ppm)
 
     def process(self, stamp: Stamp, step_s: float, sound: bool) -> Iterator[Publication]:
         """Once a second, with what the wall clock has stepped by."""

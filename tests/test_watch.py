@@ -12,7 +12,7 @@ from k1edge import watch
 from k1edge.box import Reading
 from k1edge.bulletin import Bulletin, Input
 from k1edge.config import Settings
-from k1edge.frames import AudioBlock
+from k1edge.frames import AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.system import machine
 from k1edge.watch import PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
@@ -154,7 +154,7 @@ def test_the_first_connection_is_no_news_and_a_broker_that_never_was_there_is(ro
 
 
 def test_what_only_the_card_can_tell_becomes_an_alarm_of_the_line(room):
-    card = SimpleNamespace(channel_peaks=lambda: (0.5, 0.0001))
+    card = SimpleNamespace(channels=lambda: (Channel(0.5), Channel(0.0001)))
     clock = SimpleNamespace(drift_ppm=0.0)
     quiet, told, lost = np.full(FMT.hop, 0.1, np.float32), [], 0
     for second in range(25):

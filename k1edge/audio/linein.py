@@ -21,9 +21,10 @@ import numpy as np
 
 from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError, StuckError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
+from k1edge.audio.channels import Channels
 from k1edge.audio.holes import HoleFinder
 from k1edge.errand import Errand
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.frames import AudioBlock, Channel, StreamFormat
 
 if TYPE_CHECKING:
     from k1edge.config import AudioSettings
@@ -40,8 +41,6 @@ BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
 CLOSE_LIMIT_S = 1.0
-PEAK_EVERY = 5
-"""Hops between looks at single channels: what is dead is so for seconds, and a look costs 8 us."""
 REMEDIES = {
     -9985: ("end the program that uses it", BUSY),
     -9997: ("define a PCM of type plug for it in /etc/asound.conf, which converts the rate, and name that in [audio] device",
@@ -65,12 +64,12 @@ class LineIn:
         self.blocks = self.overflows = self.lost_samples = 0
         self._portaudio = _portaudio_afresh()
         self.device = choose(_capture_devices(self._portaudio, cards), settings.device)
-        channels, self._weights = _mixing(self.device, settings.channel)
+        weights = _mixing(self.device, settings.channel)
+        self._channels = Channels(weights)
         self._hops: SimpleQueue[tuple[bytes, int, bool] | None] = SimpleQueue()
         self._holes = HoleFinder()
         self._next = 0
-        self._loudest = np.zeros(channels, np.float32)
-        self._stream = self._opened(channels, entered)
+        self._stream = self._opened(len(weights), entered)
         self._patience_s = FIRST_BLOCK_S
         self._waited_s = 0.0
 
@@ -78,11 +77,9 @@ class LineIn:
         while True:
             yield self._hop_or_none()
 
-    def channel_peaks(self) -> tuple[float, ...]:
-        """The loudest sample seen on each channel that is mixed, since the last call; () where there is only one."""
-        heard = self._loudest[self._weights > 0].tolist()
-        self._loudest[:] = 0
-        return tuple(heard) if len(heard) > 1 else ()
+    def channels(self) -> tuple[Channel, ...]:
+        """Each channel that is mixed, since the last call; () where there is only one."""
+        return self._channels.since()
 
     def close(self) -> None:
         """Lets go of the card. Raises StuckError when it does not within CLOSE_LIMIT_S."""
@@ -152,20 +149,12 @@ class LineIn:
 
     def _block(self, data: bytes, arrived_ns: int, overflowed: bool) -> AudioBlock:
         missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
-        channels = np.frombuffer(data, np.float32).reshape(self.fmt.hop, -1)
-        samples = channels @ self._weights
-        if not (np.maximum.reduce(samples) <= 1 and np.minimum.reduce(samples) >= -1):  # a sample that is no number is neither
-            channels = np.nan_to_num(channels, nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)
-            samples = channels @ self._weights
-        if self.blocks % PEAK_EVERY == 0:
-            np.maximum(self._loudest, channels.max(axis=0), out=self._loudest)
-        samples.flags.writeable = False
         start = self._next + missing
         self._next = start + self.fmt.hop
         self.blocks += 1
         self.overflows += overflowed
         self.lost_samples += missing
-        return AudioBlock(samples, start, arrived_ns, overflowed)
+        return AudioBlock(self._channels.mixed(data), start, arrived_ns, overflowed)
 
 
 def list_devices(cards: Path = CARDS) -> list[Device]:
@@ -181,18 +170,18 @@ def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
     return [described(index, d["name"], d["max_input_channels"], ids) for index, d in found]
 
 
-def _mixing(device: Device, channel: str | int) -> tuple[int, np.ndarray]:
-    """Channels to open, and (channels,) weights that make them mono: the first two as they are, or one alone."""
+def _mixing(device: Device, channel: str | int) -> np.ndarray:
+    """(channels,) weights that make those to open mono: the first two as they are, or one alone."""
     if channel == "mix":
         count = min(2, device.channels)
-        return count, np.full(count, 1 / count, np.float32)
+        return np.full(count, 1 / count, np.float32)
     number = int(channel)
     if number > device.channels:
         remedy = f"set channel to 1..{device.channels} or 'mix'"
         raise AudioError(device.name, f"has no channel {number}", remedy)
     weights = np.zeros(number, np.float32)
     weights[-1] = 1.0
-    return number, weights
+    return weights
 
 
 def _rates_hz(portaudio: ModuleType, device: Device) -> tuple[int, ...]:

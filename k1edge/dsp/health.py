@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from k1edge.dsp.features import GATE_DBFS, level_of
-from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.frames import FULL_SCALE, HOPS_PER_S, AudioBlock, Channel, StreamFormat
 
-FULL_SCALE = 0.999
 CLIPPED_PER_S = 20
-"""Samples at full scale: mastered music touches it now and then, an overdriven input lives there."""
+"""Samples at full scale, on the worst channel: mastered music touches it now and then, an overdriven input lives there."""
 LOW_DBFS = -42.0
 """Of a second with sound in it, above the gate: the features still work 20 dB below, but the line's own noise is then near."""
 DC_SHARE = 0.01
@@ -76,17 +75,17 @@ class LineHealth:
         self._hop = 0
         self._seconds = 0
         self._clipped = 0
-        self._beside: tuple[tuple[float, ...], int | None, float] = ((), None, 0.0)
+        self._beside: tuple[tuple[Channel, ...], int | None, float] = ((), None, 0.0)
         self._lost_before: int | None = None
         self._found: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self.alarms: tuple[LineAlarm, ...] = ()
         """Those that stand, in the order of REMEDIES."""
 
-    def beside(self, channel_peaks: tuple[float, ...], lost_samples: int, drift_ppm: float) -> None:
-        """Once a second, what only the card can tell: the peak of each channel, samples lost since some day, its clock against
+    def beside(self, channels: tuple[Channel, ...], lost_samples: int, drift_ppm: float) -> None:
+        """Once a second, what only the card can tell: each channel of it, samples lost since some day, its clock against
         ours."""
-        self._beside = (channel_peaks, lost_samples, drift_ppm)
+        self._beside = (channels, lost_samples, drift_ppm)
 
     def process(self, block: AudioBlock) -> None:
         """One hop."""
@@ -103,12 +102,13 @@ class LineHealth:
     def _judge(self) -> None:
         second = self._second
         level_dbfs = level_of(second)
-        signal = bool(second.any())
+        channels, _, _ = self._beside
         verdicts = {
-            "CLIPPING": self._clipped >= CLIPPED_PER_S,
+            "CLIPPING": max((self._clipped, *(each.clipped for each in channels))) >= CLIPPED_PER_S,
             "LEVEL_LOW": self._gate_dbfs < level_dbfs < LOW_DBFS,
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
-            "NO_SIGNAL": not signal,
+            # A converter without anything need not rest at 0, nor a mix of two that have something be other than 0.
+            "NO_SIGNAL": not (np.ptp(second) or any(each.peak for each in channels)),
         } | self._card()
         self._clipped = 0
         self._seconds += 1
@@ -124,7 +124,8 @@ class LineHealth:
         return self._missed[code] < CALM[code] if standing else self._found[code] >= PATIENCE[code]
 
     def _card(self) -> dict[str, bool]:
-        peaks, lost, drift_ppm = self._beside
+        channels, lost, drift_ppm = self._beside
+        peaks = [each.peak for each in channels]
         loudest = max(peaks, default=0.0)
         before, self._lost_before = self._lost_before, lost
         return {

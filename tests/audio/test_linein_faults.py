@@ -152,7 +152,7 @@ def test_a_sample_that_is_no_number_is_silent_and_one_beyond_full_scale_is_full_
     samples = next(iter(line)).samples
     assert samples[100] == heard
     assert (np.delete(samples, 100) == 0.5).all()
-    assert max(line.channel_peaks()) <= 1
+    assert max(each.peak for each in line.channels()) <= 1
 
 
 def test_an_overflow_marks_its_block_and_is_counted(portaudio):

@@ -6,7 +6,7 @@ import pytest
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
 from k1edge.dsp.health import LineHealth
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.frames import AudioBlock, Channel, StreamFormat
 
 
 def alarms(samples, rate_hz=44_100, **settings):
@@ -70,6 +70,7 @@ def test_a_bass_note_near_the_mains_is_not_hum(song):
 
 def test_a_dead_cable_is_no_signal_and_hiss_is_not():
     assert "NO_SIGNAL" in alarms(np.zeros(44_100 * 12))[-1]
+    assert "NO_SIGNAL" in alarms(np.full(44_100 * 12, 3 / 32768))[-1], "a converter that rests beside 0"
     assert "NO_SIGNAL" not in alarms(noise(12.0, -80.0).samples)[-1]
 
 
@@ -85,9 +86,13 @@ def card_alarms(seconds):
 
 
 def test_a_dead_channel_is_named_after_twenty_seconds_and_a_quiet_pair_is_not():
-    assert card_alarms([((0.5, 0.0002), 0, 0.0)] * 25)[-1] == {"CHANNEL_DEAD"}
+    assert card_alarms([((Channel(0.5), Channel(0.0002)), 0, 0.0)] * 25)[-1] == {"CHANNEL_DEAD"}
     for peaks in ((0.5, 0.02), (0.002, 0.0), ()):
-        assert not set().union(*card_alarms([(peaks, 0, 0.0)] * 25))
+        assert not set().union(*card_alarms([(tuple(map(Channel, peaks)), 0, 0.0)] * 25))
+
+
+def test_a_channel_that_is_overdriven_beside_one_that_is_not_is_clipping():
+    assert card_alarms([((Channel(1.0, 400), Channel(0.1)), 0, 0.0)] * 4)[-1] == {"CLIPPING"}
 
 
 def test_lost_samples_are_an_alarm_until_a_minute_without():
