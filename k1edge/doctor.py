@@ -258,9 +258,10 @@ def _measured(line: object, seconds: float, meter: bool) -> Sound:
         if count >= seconds * line.fmt.rate_hz:
             break
     heard_s = count / line.fmt.rate_hz
-    clipped = max((clipped, *(each.clipped for each in line.channels())))
+    channels = line.channels()
+    clipped = max((clipped, *(each.clipped for each in channels)))
     return Sound(line.device.name, heard_s, _dbfs((power / count) ** 0.5), _dbfs(peak), clipped / heard_s, total / count,
-                 line.lost_samples)  # fmt: skip
+                 line.lost_samples, channels)  # fmt: skip
 
 
 def _show(level_dbfs: float) -> None:

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 from k1edge.audio import AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings
 from k1edge.config.mqtt import CREDENTIAL
-from k1edge.dsp.health import CLIPPED_PER_S, DC_SHARE, LOW_DBFS, REMEDIES
+from k1edge.dsp.health import CLIPPED_PER_S, DC_SHARE, LOW_DBFS, REMEDIES, are_opposite, is_dead
+from k1edge.frames import Channel
 from k1edge.k1 import contract
 
 Level = Literal["ok", "warning", "fault"]
@@ -62,6 +63,8 @@ class Sound(NamedTuple):
     offset: float
     """Mean, as a share of full scale."""
     lost_samples: int
+    channels: tuple[Channel, ...] = ()
+    """Where several are mixed."""
 
 
 class Heard(NamedTuple):
@@ -98,10 +101,12 @@ def sound(heard: Sound) -> Finding:
     said = f"{heard.device}: {heard.level_dbfs:.0f} dBFS"
     said += f", peaks {heard.peak_dbfs:.0f} dBFS in {heard.seconds:.1f} s" if heard.seconds else ""
     code = (
-        "CLIPPING" if heard.clipped_per_s >= CLIPPED_PER_S
+        "CHANNELS_CANCEL" if are_opposite(heard.channels, 10 ** (heard.peak_dbfs / 20))
+        else "CLIPPING" if heard.clipped_per_s >= CLIPPED_PER_S
         else "NO_SIGNAL" if heard.peak_dbfs <= -120
         else "DC_OFFSET" if abs(heard.offset) > DC_SHARE
         else "LEVEL_LOW" if heard.level_dbfs < LOW_DBFS
+        else "CHANNEL_DEAD" if is_dead(heard.channels)
         else ""
     )  # fmt: skip
     if code:

@@ -15,6 +15,7 @@ from k1edge.__main__ import main
 from k1edge.audio import AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings, load
 from k1edge.findings import Finding, Heard, Rights, Sound
+from k1edge.frames import Channel
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -40,6 +41,8 @@ def levels(finding_or_findings):
         ({"level_dbfs": -50.0}, "quiet"),
         ({"offset": -0.2}, "offset"),
         ({"lost_samples": 480}, "lost"),
+        ({"channels": (Channel(0.5), Channel(0.5)), "peak_dbfs": -60.0, "level_dbfs": -75.0}, "opposite"),
+        ({"channels": (Channel(0.5), Channel(0.0002))}, "one channel is silent"),
     ],
 )
 def test_each_fault_of_the_line_is_named_with_a_remedy(wrong, word):
@@ -247,6 +250,13 @@ def test_a_venue_in_order_has_no_fault_and_one_sentence_for_each_check(tmp_path,
     assert "-13 dBFS" in found["audio"][0]["sentence"]
     assert "peaks -10 dBFS" in found["audio"][0]["sentence"]
     assert "porch" in found["k1"][0]["sentence"]
+
+
+def test_a_balanced_cable_in_a_stereo_input_is_told_for_what_it_is(tmp_path, venue, wire_line):
+    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(RATE_HZ) / RATE_HZ)
+    wire_line.plug(as_pcm16(np.column_stack((tone, -tone))))
+    (audio,) = examined(configured(tmp_path, venue), wire_line.env)["audio"]
+    assert audio["level"] == "warning" and "opposite" in audio["sentence"] and "channel = 1" in audio["remedy"]
 
 
 def test_where_the_daemon_runs_its_telemetry_tells_the_level_and_the_latency(tmp_path, venue, wire_line):

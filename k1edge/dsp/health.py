@@ -1,4 +1,4 @@
-"""What is wrong with the line: clipping, a level too low, DC, mains hum, a dead channel, lost samples, nothing at all.
+"""What is wrong with the line: clipping, a level too low, DC, mains hum, channels dead or opposite, lost samples, no signal.
 
 Consumes `AudioBlock`s, emits the alarms that stand, each with what to do about it. Judged once a second over the second that
 has passed; an alarm stands when it was found `PATIENCE` times in a row and falls when it was not for as long, so that one
@@ -29,16 +29,20 @@ HUM_EVERY_S = 4
 HUM_FLOOR_DBFS = -75.0
 DEAD_SHARE, ALIVE_PEAK = 0.002, 0.01
 """A channel 54 dB below its neighbour, while that one is heard: no mix is so lopsided for long."""
+CANCELLED_SHARE = 0.05
+"""Of the weaker channel, that a mix of two opposites has left over: 26 dB, as much as cheap balanced outputs are unequal."""
 DRIFT_PPM = 500.0
 """Between the card's clock and ours: crystals are within 100."""
 PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
-            "SAMPLES_LOST": 1, "CARD_CLOCK": 600}  # fmt: skip
+            "CHANNELS_CANCEL": 10, "SAMPLES_LOST": 1, "CARD_CLOCK": 600}  # fmt: skip
 """Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever. Our own clock, when
 the network puts it right by a third of a second, makes a good card look bad for six minutes."""
 CALM = PATIENCE | {"SAMPLES_LOST": 60, "CARD_CLOCK": 60}
 """Seconds without, until an alarm falls: what loses samples once a minute is not mended."""
 
 REMEDIES = {
+    "CHANNELS_CANCEL": ("left and right are each other's opposite, and their sum is nothing",
+                        "set [audio] channel = 1, or use an unbalanced cable"),
     "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
     "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
     "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
@@ -63,6 +67,18 @@ class LineAlarm:
     @property
     def remedy(self) -> str:
         return REMEDIES[self.code][1]
+
+
+def is_dead(channels: tuple[Channel, ...]) -> bool:
+    """Whether one is silent while another plays."""
+    peaks = [each.peak for each in channels]
+    return max(peaks, default=0.0) > ALIVE_PEAK and min(peaks) < DEAD_SHARE * max(peaks)
+
+
+def are_opposite(channels: tuple[Channel, ...], mixed_peak: float) -> bool:
+    """Whether all play, and their mix is next to nothing: a balanced output in a stereo input."""
+    weakest = min((each.peak for each in channels), default=0.0)
+    return weakest > ALIVE_PEAK and mixed_peak < CANCELLED_SHARE * weakest
 
 
 class LineHealth:
@@ -102,14 +118,15 @@ class LineHealth:
     def _judge(self) -> None:
         second = self._second
         level_dbfs = level_of(second)
+        peak = float(np.ptp(second)) / 2
         channels, _, _ = self._beside
         verdicts = {
             "CLIPPING": max((self._clipped, *(each.clipped for each in channels))) >= CLIPPED_PER_S,
             "LEVEL_LOW": self._gate_dbfs < level_dbfs < LOW_DBFS,
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
             # A converter without anything need not rest at 0, nor a mix of two that have something be other than 0.
-            "NO_SIGNAL": not (np.ptp(second) or any(each.peak for each in channels)),
-        } | self._card()
+            "NO_SIGNAL": not (peak or any(each.peak for each in channels)),
+        } | self._card(peak)
         self._clipped = 0
         self._seconds += 1
         if self._seconds % HUM_EVERY_S == 0:
@@ -123,13 +140,12 @@ class LineHealth:
         standing = any(alarm.code == code for alarm in self.alarms)
         return self._missed[code] < CALM[code] if standing else self._found[code] >= PATIENCE[code]
 
-    def _card(self) -> dict[str, bool]:
+    def _card(self, peak: float) -> dict[str, bool]:
         channels, lost, drift_ppm = self._beside
-        peaks = [each.peak for each in channels]
-        loudest = max(peaks, default=0.0)
         before, self._lost_before = self._lost_before, lost
         return {
-            "CHANNEL_DEAD": loudest > ALIVE_PEAK and min(peaks) < DEAD_SHARE * loudest,
+            "CHANNEL_DEAD": is_dead(channels),
+            "CHANNELS_CANCEL": are_opposite(channels, peak),
             "SAMPLES_LOST": before is not None and lost > before,  # what is counted begins before the stream
             "CARD_CLOCK": abs(drift_ppm) > DRIFT_PPM,
         }

@@ -83,7 +83,7 @@ def quality(make: Callable[..., Venue], table: Table) -> None:
     hum = 0.02 * sum(np.sin(2 * np.pi * 50 * k * t) / k for k in (1, 2, 3))[:, None]
     wrong = {
         "CLIPPING": np.clip(song * 20, -1, 1), "DC_OFFSET": song * 0.5 + 0.06, "MAINS_HUM": hum + hiss,
-        "LEVEL_LOW": song * 0.004, "CHANNEL_DEAD": song * (1.0, 0.0),
+        "LEVEL_LOW": song * 0.004, "CHANNEL_DEAD": song * (1.0, 0.0), "CHANNELS_CANCEL": song * (1.0, -1.0),
     }  # fmt: skip
     for code, samples in wrong.items():
         bad = as_pcm16(np.concatenate((song[: 20 * RATE_HZ], samples[: 50 * RATE_HZ], song[20 * RATE_HZ : 55 * RATE_HZ])))

@@ -5,7 +5,7 @@ import pytest
 
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
-from k1edge.dsp.health import LineHealth
+from k1edge.dsp.health import PATIENCE, REMEDIES, LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, Channel, StreamFormat
 
 
@@ -74,9 +74,10 @@ def test_a_dead_cable_is_no_signal_and_hiss_is_not():
     assert "NO_SIGNAL" not in alarms(noise(12.0, -80.0).samples)[-1]
 
 
-def card_alarms(seconds):
-    """After each second in which the card told (peaks, lost samples, ppm)."""
-    health, seen, hiss = LineHealth(StreamFormat(44_100)), [], noise(1.0, -20.0).samples.astype(np.float32).reshape(100, 441)
+def card_alarms(seconds, level_dbfs=-20.0):
+    """After each second of hiss in which the card told (channels, lost samples, ppm)."""
+    health, seen = LineHealth(StreamFormat(44_100)), []
+    hiss = noise(1.0, level_dbfs).samples.astype(np.float32).reshape(100, 441)
     for second, told in enumerate(seconds):
         health.beside(*told)
         for hop in range(100):
@@ -89,6 +90,19 @@ def test_a_dead_channel_is_named_after_twenty_seconds_and_a_quiet_pair_is_not():
     assert card_alarms([((Channel(0.5), Channel(0.0002)), 0, 0.0)] * 25)[-1] == {"CHANNEL_DEAD"}
     for peaks in ((0.5, 0.02), (0.002, 0.0), ()):
         assert not set().union(*card_alarms([(tuple(map(Channel, peaks)), 0, 0.0)] * 25))
+
+
+@pytest.mark.parametrize("level_dbfs", [-50.0, -np.inf])
+def test_channels_that_are_opposite_are_told_before_what_else_is_wrong_with_their_mix(level_dbfs):
+    seen = card_alarms([((Channel(0.5), Channel(0.5)), 0, 0.0)] * 35, level_dbfs)
+    assert "CHANNELS_CANCEL" not in seen[8]
+    assert seen[10] == {"CHANNELS_CANCEL"}
+    assert next(iter(REMEDIES)) == "CHANNELS_CANCEL"
+
+
+def test_channels_that_are_not_opposite_do_not_cancel():
+    for peaks in ((0.5, 0.5), (0.3, 0.05), (0.002, 0.002)):
+        assert not set().union(*card_alarms([(tuple(map(Channel, peaks)), 0, 0.0)] * 15))
 
 
 def test_a_channel_that_is_overdriven_beside_one_that_is_not_is_clipping():
@@ -114,7 +128,5 @@ def test_a_clock_of_ours_that_is_put_right_is_not_the_cards_fault():
 
 
 def test_every_alarm_says_what_to_do():
-    from k1edge.dsp.health import PATIENCE, REMEDIES, LineAlarm
-
     assert set(PATIENCE) == set(REMEDIES)
     assert all(LineAlarm(code).reason and LineAlarm(code).remedy for code in REMEDIES)
