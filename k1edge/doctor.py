@@ -1,7 +1,7 @@
 """`k1edge doctor`: is everything as it should be, and if not, what is to be done.
 
 Consumes the configuration, the broker, the sound card and the machine; emits a sentence for each check, or JSON. Listens for
-a few seconds; what it tries at the broker changes nothing. Where the daemon holds the card, its telemetry tells the level.
+a few seconds; what it tries at the broker changes nothing. Where the daemon holds the card, it is asked what the line is like.
 """
 
 from __future__ import annotations
@@ -96,8 +96,7 @@ def examine(path: Path | None, seconds: float, meter: bool = False) -> Iterator[
     told = heard.telemetry
     if told is not None and told.input_level_dbfs is not None:
         # The daemon holds the card, and a second reader of it would be refused.
-        level = told.input_level_dbfs
-        yield findings.sound(Sound("heard by k1edge", 0.0, level, level, 0.0, 0.0, told.audio_lost_samples or 0))
+        yield findings.told_sound(told.input_level_dbfs, heard.audio)
     else:
         yield _listen(settings, service.get("ActiveState") == "active", seconds, meter)
 
@@ -152,7 +151,7 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
     """The findings that a connection yields; returns what was heard on it."""
     scribe = Scribe(settings.site, settings.edge)
     own = [contract.topic(model, settings.site, settings.edge) for model in
-           (contract.Status, contract.Info, contract.Telemetry)]  # fmt: skip
+           (contract.Status, contract.Info, contract.Telemetry, contract.AudioState)]  # fmt: skip
     filters = (*own, contract.topic(contract.DeviceStatus, settings.site, "+"))
     link = Link(settings.mqtt, Identity(f"k1edge-doctor-{os.getpid()}", filters, payload_limit=131_072))
     link.start()
@@ -194,7 +193,8 @@ def _hear(link: Link, settings: Settings) -> Heard:
         return contract.Telemetry in last
 
     _until(collected, 1.0 + 1.5 / settings.telemetry.rate_hz)
-    return Heard(last.get(contract.Status), last.get(contract.Info), last.get(contract.Telemetry), devices)
+    return Heard(last.get(contract.Status), last.get(contract.Info), last.get(contract.Telemetry), devices,
+                 last.get(contract.AudioState))
 
 
 def _try_rights(link: Link, scribe: Scribe) -> Rights:

@@ -75,6 +75,7 @@ class Heard(NamedTuple):
     telemetry: contract.Telemetry | None = None
     devices: Mapping[str, str] = {}
     """K1 -> `ready` or `lost`."""
+    audio: contract.AudioState | None = None
 
 
 class Rights(NamedTuple):
@@ -117,6 +118,14 @@ def sound(heard: Sound) -> Finding:
         return Finding("audio", "warning", f"{heard.lost_samples} samples were lost ({said})",
                        "give the card a port of its own, without a hub, and check the power supply")
     return Finding("audio", "ok", said)
+
+
+def told_sound(level_dbfs: float, audio: contract.AudioState | None) -> Finding:
+    """What the daemon, which listens for longer than anyone else, says of its line."""
+    finding = sound(Sound("heard by k1edge", 0.0, level_dbfs, level_dbfs, 0.0, 0.0, 0))
+    if audio is None or not audio.code:
+        return finding
+    return Finding("audio", "warning", f"{audio.reason} (heard by k1edge: {level_dbfs:.0f} dBFS)", audio.remedy)
 
 
 def no_sound(error: AudioError, service_runs: bool) -> Finding:

@@ -259,25 +259,38 @@ def test_a_balanced_cable_in_a_stereo_input_is_told_for_what_it_is(tmp_path, ven
     assert audio["level"] == "warning" and "opposite" in audio["sentence"] and "channel = 1" in audio["remedy"]
 
 
-def test_where_the_daemon_runs_its_telemetry_tells_the_level_and_the_latency(tmp_path, venue, wire_line):
+@pytest.mark.parametrize(
+    ("said_of_it", "sentence", "level"),
+    [
+        ({}, "heard by k1edge: -21 dBFS", "ok"),
+        ({"code": "CLIPPING", "reason": "the input is overdriven", "remedy": "turn it down"},
+         "the input is overdriven (heard by k1edge: -21 dBFS)", "warning"),
+    ],
+)  # fmt: skip
+def test_where_the_daemon_runs_its_word_is_taken_for_the_line_and_the_latency(
+    tmp_path, venue, wire_line, said_of_it, sentence, level
+):
     wire_line.plug(as_pcm16(np.zeros(RATE_HZ)))
     config = configured(tmp_path, venue)
     edge = Link(venue.of("edge/pi"), Identity("teller"))
     edge.start()
     stamp, scribe = Stamp(0, False), Scribe("hall", "pi")
+    edge.send(scribe.write(contract.AudioState, stamp, state="ok", lost_samples=480, **said_of_it))
     command = [sys.executable, "-m", "k1edge", "doctor", "--config", str(config), "--json"]
     with subprocess.Popen(command, env=wire_line.env, stdout=subprocess.PIPE, text=True) as doctor_process:
         while doctor_process.poll() is None:
-            edge.send(scribe.write(contract.Telemetry, stamp, input_level_dbfs=-21.0, hop_load_pct_p99=12.0))
+            edge.send(scribe.write(contract.Telemetry, stamp, input_level_dbfs=-21.0, hop_load_pct_p99=12.0,
+                                   audio_lost_samples=480))
             eventually(lambda: not edge.queued, "sent")
             try:
                 doctor_process.wait(0.05)
             except subprocess.TimeoutExpired:
                 continue
-        said = {each["check"]: each["sentence"] for each in json.loads(doctor_process.stdout.read())["findings"]}
+        said = {each["check"]: each for each in json.loads(doctor_process.stdout.read())["findings"]}
     edge.close()
-    assert said["audio"] == "heard by k1edge: -21 dBFS"
-    assert said["latency"].startswith("a hop takes 12 %")
+    assert (said["audio"]["sentence"], said["audio"]["level"]) == (sentence, level)
+    assert said["audio"]["remedy"] == said_of_it.get("remedy", "")
+    assert said["latency"]["sentence"].startswith("a hop takes 12 %")
 
 
 def test_a_wrong_password_a_wrong_role_and_a_deaf_port_are_told_apart(tmp_path, venue):
