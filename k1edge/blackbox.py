@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import count
 
 from k1edge import checkpoint, recorder
 from k1edge.config import Settings
@@ -27,6 +28,7 @@ class BlackBox:
         self._boot_id = boot_id
         self._pipeline: Pipeline | None = None
         """That of the present stretch."""
+        self._numbers = count(1)
 
     @property
     def is_on(self) -> bool:
@@ -54,7 +56,7 @@ class BlackBox:
             return ""
         folder = state_folder() / "recordings"
         folder.mkdir(parents=True, exist_ok=True)
-        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}"
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}-{next(self._numbers)}"
         write = partial(recorder.save, self._recorder.contents(), folder, name)
         if wait:
             write()

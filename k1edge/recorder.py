@@ -154,7 +154,7 @@ def _contents(stretches: list[tuple[Stretch, int, list[tuple[int, bytes]]]]) -> 
 
 
 def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:
-    """Writes a recording whole or not at all, and keeps only the newest few. Raises OSError."""
+    """Writes a recording whole or not at all, and keeps only the newest few with it. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     draft, path = folder / f".{name}.draft", folder / f"{name}.k1rec"
     with draft.open("wb") as file:
@@ -163,8 +163,9 @@ def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: 
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    for old in sorted(folder.glob("*.k1rec"), key=lambda each: each.stat().st_mtime)[:-keep]:
-        old.unlink()
+    # A clock that was ahead has made others look newer than what has just been asked for.
+    for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-keep]:
+        old.unlink(missing_ok=True)  # another save may have been faster
     return path
 
 

@@ -1,7 +1,9 @@
 """The flight recorder and its replay."""
 
 import contextlib
+import os
 import re
+import time
 from functools import partial
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from k1edge import checkpoint, recorder
 from k1edge.__main__ import main
 from k1edge.audio.synth import SynthSource, four_on_the_floor
+from k1edge.blackbox import BlackBox
 from k1edge.config import Settings
 from k1edge.pipeline import Pipeline
 from k1edge.recorder import MOST_NOTED, STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
@@ -152,6 +155,23 @@ def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):
         save(flight.contents(), tmp_path, f"flight-{number}", keep=3)
     assert len(list(tmp_path.glob("*.k1rec"))) == 3
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_recording_that_was_asked_for_stays_where_older_ones_are_of_a_later_day(flight, tmp_path):
+    tomorrow_s = time.time() + 86_400
+    for number in range(3):
+        os.utime(save(flight.contents(), tmp_path, f"ahead-{number}", keep=3), (tomorrow_s + number,) * 2)
+    assert save(flight.contents(), tmp_path, "asked", keep=3).exists()
+    assert {each.name for each in tmp_path.iterdir()} == {"ahead-1.k1rec", "ahead-2.k1rec", "asked.k1rec"}
+
+
+def test_two_recordings_of_one_second_are_two(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    now = time.gmtime()
+    monkeypatch.setattr(time, "gmtime", lambda: now)
+    box = BlackBox(Settings(), "boot")
+    names = {box.save(wait=True), box.save(wait=True)}
+    assert len(names) == 2 and names == {str(each) for each in (tmp_path / "recordings").iterdir()}
 
 
 def test_a_recording_that_is_damaged_is_refused_in_words(saved, capsys):
