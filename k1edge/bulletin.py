@@ -42,6 +42,7 @@ class Input(NamedTuple):
     lost_samples: int
     """Since the daemon began, as the next."""
     overflows: int = 0
+    skipped_samples: int = 0
 
 
 class Bulletin:

@@ -95,8 +95,8 @@ class Edge:
         self._guard: DriftGuard | None = None
         self._source: Source | None = None
         self._device, self._opened = "", 0
-        self._lost_before = 0, 0
-        """Samples lost and overflows, of the sources before this one."""
+        self._lost_before = losses(None)
+        """Of the sources before this one."""
         self._frame: GenesisFrame | None = None
         self._end = 0
         self._next_second_ns = self._next_telemetry_ns = 0
@@ -110,6 +110,7 @@ class Edge:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
         self._source, self._device, self._opened = source, name, self._opened + 1
         self._begin_stream(source.fmt)
+        self._watch.begin(source.fmt)
         self._send(self._introduction(self._now()))
 
     def hear(self, block: AudioBlock) -> None:
@@ -209,7 +210,6 @@ class Edge:
         player = self._deployment.player(fmt)
         self._pipeline = Pipeline(self._settings, fmt, prior, beats_before=self._publisher.last_number, player=player)
         self._timeline = Timeline(StreamClock(fmt, self._settings.audio.input_latency_ms), self._wall)
-        self._watch.begin(fmt)
         self._guard = DriftGuard(fmt)
         self._end = 0
 
@@ -294,8 +294,8 @@ class Edge:
 
     @property
     def _input(self) -> Input:
-        lost, overflows = (before + now for before, now in zip(self._lost_before, losses(self._source), strict=True))
-        return Input(self._device, self._pipeline.fmt.rate_hz, lost, overflows)
+        lost = (before + now for before, now in zip(self._lost_before, losses(self._source), strict=True))
+        return Input(self._device, self._pipeline.fmt.rate_hz, *lost)
 
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
         return self._bulletin.introduction(stamp, self._input, self._configuration.hash, tuple(self._driver.devices))

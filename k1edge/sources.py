@@ -29,9 +29,10 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-def losses(source: Source | None) -> tuple[int, int]:
-    """Samples lost, and overflows: only a line has any."""
-    return getattr(source, "lost_samples", 0), getattr(source, "overflows", 0)
+def losses(source: Source | None) -> tuple[int, int, int]:
+    """Samples that the card lost, overflows, and samples that this process came too late for: only a line has any."""
+    lost = getattr(source, "lost_samples", 0)
+    return lost, getattr(source, "overflows", 0), getattr(source, "skipped_samples", 0)
 
 
 class Opened(NamedTuple):

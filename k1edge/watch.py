@@ -110,7 +110,7 @@ class Watch:
         """Once a second while there is sound: what only the card can tell."""
         channels = getattr(source, "channels", None)  # only a line has any
         self._drift_ppm = clock.drift_ppm
-        self._line.beside(channels() if channels else (), heard.lost_samples, self._drift_ppm)
+        self._line.beside(channels() if channels else (), heard.lost_samples, self._drift_ppm, heard.skipped_samples)
 
     def process(self, stamp: Stamp, step_s: float, sound: bool) -> Iterator[Publication]:
         """Once a second, with what the wall clock has stepped by."""

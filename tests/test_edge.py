@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -174,6 +175,19 @@ def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
         edge.listen(source, "card")
         edge.hear(next(iter(source)))
     assert telemetry() == (1440, 3, 2)
+
+
+@pytest.mark.parametrize("seconds", [0.6, 3.0])
+def test_a_process_that_was_held_up_says_so_and_does_not_blame_the_card(edge, link, seconds):
+    source = SynthSource(np.zeros(44_100 * 4, np.float32), 44_100)
+    edge.listen(source, "card")
+    for number, block in enumerate(source):
+        source.skipped_samples = round(seconds * 44_100) * (number >= 150)
+        edge.hear(replace(block, start=block.start + source.skipped_samples))
+        if number % 100 == 50:
+            edge._next_second_ns = 0
+            edge.attend()
+    assert [alarm["code"] for alarm in sent(link, "event/alarm")] == ["HELD_UP"]
 
 
 def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):

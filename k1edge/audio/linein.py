@@ -61,7 +61,7 @@ class LineIn:
         `entered` is called once by the thread that empties the card's ring.
         """
         self.fmt = StreamFormat(settings.rate_hz)
-        self.blocks = self.overflows = self.lost_samples = 0
+        self.blocks = self.overflows = self.lost_samples = self.skipped_samples = 0
         self._portaudio = _portaudio_afresh()
         self.device = choose(_capture_devices(self._portaudio, cards), settings.device)
         weights = _mixing(self.device, settings.channel)
@@ -130,7 +130,7 @@ class LineIn:
                 raise self._lost("was disconnected, or its sound server ended")
             self._holes.skip(len(skipped))
             self._next += len(skipped) * self.fmt.hop
-            self.lost_samples += len(skipped) * self.fmt.hop
+            self.skipped_samples += len(skipped) * self.fmt.hop
         try:
             hop = self._hops.get(timeout=BREATH_S)
         except Empty:

@@ -34,10 +34,10 @@ CANCELLED_SHARE = 0.05
 DRIFT_PPM = 500.0
 """Between the card's clock and ours: crystals are within 100."""
 PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
-            "CHANNELS_CANCEL": 10, "SAMPLES_LOST": 1, "CARD_CLOCK": 600}  # fmt: skip
+            "CHANNELS_CANCEL": 10, "SAMPLES_LOST": 1, "HELD_UP": 1, "CARD_CLOCK": 600}  # fmt: skip
 """Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever. Our own clock, when
 the network puts it right by a third of a second, makes a good card look bad for six minutes."""
-CALM = PATIENCE | {"SAMPLES_LOST": 60, "CARD_CLOCK": 60}
+CALM = PATIENCE | {"SAMPLES_LOST": 60, "HELD_UP": 60, "CARD_CLOCK": 60}
 """Seconds without, until an alarm falls: what loses samples once a minute is not mended."""
 
 REMEDIES = {
@@ -50,6 +50,8 @@ REMEDIES = {
     "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
     "CHANNEL_DEAD": ("one channel is silent while the other plays", "check plug and cable, or set [audio] channel = 1 or 2"),
     "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
+    "HELD_UP": ("this machine did not keep up, and half a second of sound or more was passed over",
+                "end other programs, and check its SD card and power supply"),
     "CARD_CLOCK": ("the card's clock is off by more than 500 ppm", "set the card to the rate of rate_hz, or replace it"),
 }
 
@@ -91,17 +93,17 @@ class LineHealth:
         self._hop = 0
         self._seconds = 0
         self._clipped = 0
-        self._beside: tuple[tuple[Channel, ...], int | None, float] = ((), None, 0.0)
-        self._lost_before: int | None = None
+        self._beside: tuple[tuple[Channel, ...], tuple[int, ...], float] = ((), (), 0.0)
+        self._lost_before: tuple[int, ...] = ()
         self._found: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self.alarms: tuple[LineAlarm, ...] = ()
         """Those that stand, in the order of REMEDIES."""
 
-    def beside(self, channels: tuple[Channel, ...], lost_samples: int, drift_ppm: float) -> None:
+    def beside(self, channels: tuple[Channel, ...], lost_samples: int, drift_ppm: float, skipped_samples: int = 0) -> None:
         """Once a second, what only the card can tell: each channel of it, samples lost since some day, its clock against
-        ours."""
-        self._beside = (channels, lost_samples, drift_ppm)
+        ours; and what this process has skipped since then."""
+        self._beside = (channels, (lost_samples, skipped_samples), drift_ppm)
 
     def process(self, block: AudioBlock) -> None:
         """One hop."""
@@ -142,11 +144,13 @@ class LineHealth:
 
     def _card(self, peak: float) -> dict[str, bool]:
         channels, lost, drift_ppm = self._beside
-        before, self._lost_before = self._lost_before, lost
+        before, self._lost_before = self._lost_before or lost, lost  # what is counted begins before the stream
+        more = [now > then for then, now in zip(before, lost, strict=True)] or (False, False)
         return {
             "CHANNEL_DEAD": is_dead(channels),
             "CHANNELS_CANCEL": are_opposite(channels, peak),
-            "SAMPLES_LOST": before is not None and lost > before,  # what is counted begins before the stream
+            "SAMPLES_LOST": more[0],
+            "HELD_UP": more[1],
             "CARD_CLOCK": abs(drift_ppm) > DRIFT_PPM,
         }
 

@@ -114,6 +114,11 @@ def test_lost_samples_are_an_alarm_until_a_minute_without():
     assert [seen[second] for second in (1, 2, 40, -1)] == [set(), {"SAMPLES_LOST"}, {"SAMPLES_LOST"}, set()]
 
 
+def test_what_this_process_has_skipped_is_not_the_cards_fault():
+    seen = card_alarms([((), 0, 0.0, 0)] * 2 + [((), 0, 0.0, 28_800)] * 70)
+    assert [seen[second] for second in (1, 2, 40, -1)] == [set(), {"HELD_UP"}, {"HELD_UP"}, set()]
+
+
 def test_what_another_stream_has_lost_is_no_alarm_of_this_one():
     assert not set().union(*card_alarms([((), 4410, 0.0)] * 4))
 
