@@ -60,6 +60,8 @@ class Bulletin:
         self._limits_due_ns = 0
         self._line: tuple[LineAlarm, ...] = ()
         self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
+        self._lost: set[str] = set()
+        """Codes of what has been said of audio that is gone."""
         self._drift = "ok"
         self._doubtful = False
 
@@ -92,7 +94,10 @@ class Bulletin:
         )  # fmt: skip
 
     def audio(self, stamp: Stamp, frame: GenesisFrame, source: Input) -> Iterator[Publication]:
-        """What the input is like, when it has changed."""
+        """What the input is like, when it has changed, and that it is there again."""
+        for code in sorted(self._lost):
+            yield self._over(stamp, code)
+        self._lost.clear()
         features, lost = frame.features, source.lost_samples
         state = "silent" if features.silent else "ok"
         alarm = self._line[0] if self._line else None
@@ -112,8 +117,11 @@ class Bulletin:
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", code=alarm.code,
                                      reason=alarm.reason, remedy=alarm.remedy)
         for alarm in (a for a in self._alarms if a.code not in {each.code for each in standing}):
-            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=alarm.code, reason="is over")
+            yield self._over(stamp, alarm.code)
         self._alarms = standing
+
+    def _over(self, stamp: Stamp, code: str) -> Publication:
+        return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason="is over")
 
     def health(self, stamp: Stamp, guard: DriftGuard, otherwise: tuple[str, str, str]) -> Iterator[Publication]:
         """Off the beat or, if not, `otherwise` (state, code, reason); and a warning when the light begins to leave the beat, or
@@ -146,6 +154,7 @@ class Bulletin:
         said = {"code": error.code, "reason": error.reason[:TEXT_LIMIT], "remedy": error.remedy[:TEXT_LIMIT]}
         yield from self.status(stamp, "degraded", error.code, str(error))
         if self._status != known:
+            self._lost.add(error.code)
             self._audio = Gate()  # when there is sound again, that is news, whatever it was like before
             state = "stalled" if error.code == STALLED else "absent"
             yield self._scribe.write(contract.AudioState, stamp, state=state, device=error.device[:TEXT_LIMIT], **said)

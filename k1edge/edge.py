@@ -284,7 +284,7 @@ class Edge:
         if sound:
             self._venue.process(self._pipeline.tracker.tempo_prior, stamp.monotonic_ns / SECOND_NS)
             self._watch.listen(self._source, self._timeline.stream, self._input)
-        yield from self._watch.process(stamp, step_s, sound)
+        yield from self._watch.process(stamp, step_s)
         if sound:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)

@@ -15,7 +15,7 @@ from k1edge.bulletin import Bulletin, Input
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
 from k1edge.driver import Driver
-from k1edge.dsp.health import LineHealth
+from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.k1.contract import Publication, Stamp
 from k1edge.k1.link import Link
@@ -98,9 +98,13 @@ class Watch:
     def _alarms(self) -> tuple[BoxAlarm, ...]:
         return (*self._box.alarms, SLOW) if self._slow else self._box.alarms
 
+    @property
+    def _line_alarms(self) -> tuple[LineAlarm, ...]:
+        return self._line.alarms if self._line is not None else ()
+
     def begin(self, fmt: StreamFormat) -> None:
-        """A new stream."""
-        self._line = LineHealth(fmt, self._settings.audio.gate_dbfs)
+        """The line is open."""
+        self._line = LineHealth(fmt, self._settings.audio.gate_dbfs, self._line_alarms)
 
     def hear(self, block: AudioBlock) -> None:
         """One hop."""
@@ -112,16 +116,15 @@ class Watch:
         self._drift_ppm = clock.drift_ppm
         self._line.beside(channels() if channels else (), heard.lost_samples, self._drift_ppm, heard.skipped_samples)
 
-    def process(self, stamp: Stamp, step_s: float, sound: bool) -> Iterator[Publication]:
+    def process(self, stamp: Stamp, step_s: float) -> Iterator[Publication]:
         """Once a second, with what the wall clock has stepped by."""
         now_s = stamp.monotonic_ns / 1e9
         if self._seconds % READING_EVERY_S == 0:
             self._box.process(reading(state_folder(), temperature_c(), rss_mb()), now_s)
             self._shedding.heed(self.mode)
         self._seconds += 1
-        line = self._line.alarms if sound else ()
         self._slow = self._shedding.driver.way_ms > self._settings.beat.lead_ms * (SLOW_ENDS if self._slow else 1.0)
-        yield from self._bulletin.alarms(stamp, line, self._alarms)
+        yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)
             self._shedding.publisher.clock_stepped()

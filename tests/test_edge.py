@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from k1edge.audio import AudioError
+from k1edge.audio import ABSENT, STALLED, AudioError
 from k1edge.audio.synth import SynthSource
 from k1edge.box import RUNGS
 from k1edge.config import Settings
@@ -159,6 +159,32 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     edge.lose_audio(AudioError("card", "is gone", "plug it in"))
     assert [each["state"] for each in sent(link, "state/audio")] == ["absent"]
     assert silence() == ["silent"]
+
+
+def test_a_card_that_is_back_ends_all_that_was_said_of_its_absence_and_nothing_else(edge, link, monkeypatch):
+    def told():
+        return [(alarm["code"], alarm["severity"]) for alarm in sent(link, "event/alarm")]
+
+    def second():
+        edge._next_second_ns = 0
+        edge.attend()
+
+    def play():
+        source = SynthSource(np.zeros(44_100 * 12, np.float32), 44_100)
+        edge.listen(source, "silence")
+        for number, block in enumerate(source, start=1):
+            edge.hear(block)
+            if number % 100 == 0:
+                second()
+
+    play()
+    assert told() == [("NO_SIGNAL", "warning")]
+    for error in (AudioError("card", "stands", "wait", STALLED), AudioError("card", "is gone", "plug it in", ABSENT)):
+        edge.lose_audio(error)
+        second()
+    assert told() == [(STALLED, "alarm"), (ABSENT, "alarm")], "who knows what the line is like"
+    play()
+    assert told() == [(ABSENT, "info"), (STALLED, "info")], "and the line is as it was"
 
 
 def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):

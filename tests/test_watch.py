@@ -61,12 +61,12 @@ class Room:
         self.watch.begin(FMT)
         self._second = 0
 
-    def seconds(self, count, step_s=0.0, sound=False):
+    def seconds(self, count, step_s=0.0):
         said = []
         for _ in range(count):
             self._second += 1
             stamp = Stamp(self._second * 1000, True, self._second * NS)
-            said += self.watch.process(stamp, step_s, sound)
+            said += self.watch.process(stamp, step_s)
         return [json.loads(each.payload) for each in said]
 
 
@@ -162,7 +162,7 @@ def test_what_only_the_card_can_tell_becomes_an_alarm_of_the_line(room):
             room.watch.hear(AudioBlock(quiet, (second * 100 + hop) * FMT.hop, 0, False))
         lost += 480 if second == 10 else 0
         room.watch.listen(card, clock, Input("CODEC", 48_000, lost))
-        told += room.seconds(1, sound=True)
+        told += room.seconds(1)
     assert {each["code"] for each in told} == {"DC_OFFSET", "SAMPLES_LOST", "CHANNEL_DEAD"}
     assert all(each["remedy"] for each in told)
 

@@ -84,9 +84,10 @@ def are_opposite(channels: tuple[Channel, ...], mixed_peak: float) -> bool:
 
 
 class LineHealth:
-    """Listens to the line itself, not to the music on it; one per stream."""
+    """Listens to the line itself, not to the music on it; one per opening of it."""
 
-    def __init__(self, fmt: StreamFormat, gate_dbfs: float = GATE_DBFS) -> None:
+    def __init__(self, fmt: StreamFormat, gate_dbfs: float = GATE_DBFS, alarms: tuple[LineAlarm, ...] = ()) -> None:
+        """`alarms`: what stood when the line was lost; it stands until it is found mended."""
         self._fmt, self._gate_dbfs = fmt, gate_dbfs
         self._second = np.zeros(fmt.rate_hz, np.float32)
         self._window = np.hanning(fmt.rate_hz).astype(np.float32)
@@ -97,7 +98,7 @@ class LineHealth:
         self._lost_before: tuple[int, ...] = ()
         self._found: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
-        self.alarms: tuple[LineAlarm, ...] = ()
+        self.alarms = alarms
         """Those that stand, in the order of REMEDIES."""
 
     def beside(self, channels: tuple[Channel, ...], lost_samples: int, drift_ppm: float, skipped_samples: int = 0) -> None:

@@ -123,6 +123,15 @@ def test_what_another_stream_has_lost_is_no_alarm_of_this_one():
     assert not set().union(*card_alarms([((), 4410, 0.0)] * 4))
 
 
+def test_what_was_wrong_before_stands_until_it_is_found_mended():
+    before = (LineAlarm("NO_SIGNAL"), LineAlarm("SAMPLES_LOST"))
+    health, seen = LineHealth(StreamFormat(44_100), alarms=before), []
+    for block in SynthSource(noise(61.0, -20.0).samples.astype(np.float32), 44_100):
+        health.process(block)
+        seen.append(health.alarms)
+    assert [seen[hop] for hop in (0, 899, 999, 5999)] == [before, before, before[1:], ()]
+
+
 def test_a_card_whose_clock_is_far_off_is_named():
     assert card_alarms([((), 0, -900.0)] * 600)[-1] == {"CARD_CLOCK"}
     assert card_alarms([((), 0, 120.0)] * 600)[-1] == set()
