@@ -127,11 +127,12 @@ class Hands:
             yield refusal
             yield from reply_to.copies(refusal)
             return
-        answer = self._answers.get(request.caller, request.id)
+        now_s = now.stamp.monotonic_ns / 1e9
+        answer = self._answers.get(request.repeats, now_s)
         if answer is None:
             answer, code = self._answer(request, now)
             if code not in PASSING:
-                self._answers.put(request.caller, request.id, answer)
+                self._answers.put(request.repeats, answer, now_s)
             yield answer
             yield self._audit(request, now)
         else:

@@ -1,7 +1,7 @@
 """Requests for the library: passed on to its process, answered when it answers.
 
 Consumes request publications and what comes through the library's door; emits responses, and jobs, tracks and events as they
-change. An id that came before is answered from the cache, or joins the question that is still open. Costs the loop no more
+change. A request that is repeated is answered from the cache, or joins the question that is still open. Costs the loop no more
 than reading and writing the messages themselves: a few at a time, between two hops.
 """
 
@@ -74,7 +74,7 @@ class Lending:
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self._open: dict[int, _Open] = {}
-        self._asked: dict[tuple[str, str], int] = {}
+        self._asked: dict[tuple[str, ...], int] = {}
         self._numbers = count(1)
         self._jobs: dict[str, str] = {}
         """Those that have not ended, and their tracks."""
@@ -91,11 +91,10 @@ class Lending:
             refusal = self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
             yield from _with_copies(refusal, [reply_to])
             return
-        asker = (request.caller, request.id)
-        if answer := self._answers.get(*asker):
+        if answer := self._answers.get(request.repeats, stamp.monotonic_ns / 1e9):
             yield from _with_copies(answer, [reply_to])
-        elif asker in self._asked:
-            self._open[self._asked[asker]].reply_to.append(reply_to)
+        elif request.repeats in self._asked:
+            self._open[self._asked[request.repeats]].reply_to.append(reply_to)
         else:
             yield from self._pass_on(request, reply_to, stamp)
 
@@ -142,7 +141,7 @@ class Lending:
             yield from _with_copies(self._written(stamp, said, "rejected", refusal), [reply_to])
             return
         self._open[number] = _Open(request, stamp.monotonic_ns, [reply_to])
-        self._asked[request.caller, request.id] = number
+        self._asked[request.repeats] = number
 
     def _refusal(self, request: Request, stamp: Stamp) -> dict[str, str] | None:
         if request.expires_at_ms is not None and request.expires_at_ms < stamp.ts_ms:
@@ -177,8 +176,7 @@ class Lending:
         if waiting is None:
             return
         request = waiting.request
-        asker = (request.caller, request.id)
-        self._asked.pop(asker, None)
+        self._asked.pop(request.repeats, None)
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         if request.verb in EDGE_VERBS and news["result"] == "ok":
             news = self._carried_out(request, news)
@@ -187,7 +185,7 @@ class Lending:
         except ContractError as error:  # more than a message holds
             answer = self._written(stamp, said, "failed", {"code": error.code, "reason": error.reason})
         if news.get("code") != "NOT_READY":
-            self._answers.put(*asker, answer)
+            self._answers.put(request.repeats, answer, stamp.monotonic_ns / 1e9)
         yield from _with_copies(answer, waiting.reply_to)
 
     def _carried_out(self, request: Request, news: dict[str, Any]) -> dict[str, Any]:

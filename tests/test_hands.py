@@ -228,6 +228,22 @@ def test_the_same_id_from_another_caller_is_another_request(hands):
     assert len(tracker.asked) == 2
 
 
+@pytest.mark.parametrize(("hop", "fields"), [
+    (3100, {}),
+    (110, {"args": {"pattern": "lava"}}),
+])  # fmt: skip
+def test_an_id_that_is_used_again_for_something_else_or_much_later_is_another_request(hands, hop, fields):
+    apply = {"args": {"pattern": "bloom"}}
+    answer(hands, "scene.apply", **apply)
+    again = answer(hands, "scene.apply", now=when(hop), **apply | fields)
+    assert again["data"]["expires_at_ms"] == EPOCH_MS + hop * 10 + 8000
+
+
+def test_an_id_that_is_used_again_for_another_verb_is_another_request(hands):
+    answer(hands, "scene.hold")
+    assert answer(hands, "override.release")["data"] == {"released": True}
+
+
 def test_an_expired_request_is_refused(hands):
     assert answer(hands, "scene.hold", expires_at_ms=EPOCH_MS + 999.0)["code"] == "EXPIRED"
     assert hands.look(BRIGHT) is BRIGHT

@@ -104,6 +104,12 @@ def test_an_id_that_came_before_is_answered_and_not_asked_again(lending):
     assert len(lending.door.asked) == 1
 
 
+def test_an_id_that_is_used_again_for_another_track_is_another_question(lending):
+    ask(lending, "track.delete", track="x")
+    ask(lending, "track.delete", track="y")
+    assert [args["track"] for _, _, args, _ in lending.door.asked] == ["x", "y"]
+
+
 def test_a_broken_expired_or_too_frequent_request_never_reaches_the_library(lending):
     (refusal,) = ask(lending, "track.get", colour="red", track="x")
     assert b"INVALID_REQUEST" in refusal.payload

@@ -91,14 +91,14 @@ def test_inventing_callers_buys_a_bounded_number_of_requests(callers, invented):
 def test_the_last_answers_are_kept_and_no_more(puts):
     cache = AnswerCache(limit=8)
     for step, (caller, number) in enumerate(puts):
-        cache.put(caller, str(number), step)
+        cache.put((caller, str(number)), step, 0.0)
     latest = {(caller, str(number)): step for step, (caller, number) in enumerate(puts)}
     kept = sorted(latest.items(), key=lambda item: item[1])[-8:]
     assert len(cache) == len(kept)
-    assert all(cache.get(*key) == step for key, step in kept)
+    assert all(cache.get(key, 0.0) == step for key, step in kept)
 
 
-def test_the_same_id_of_another_caller_is_another_request():
+def test_an_answer_is_given_again_for_half_a_minute():
     cache = AnswerCache()
-    cache.put("a", "1", "done")
-    assert cache.get("b", "1") is None
+    cache.put("a", "done", 100.0)
+    assert (cache.get("a", 129.9), cache.get("a", 130.0), cache.get("b", 100.0)) == ("done", None, None)

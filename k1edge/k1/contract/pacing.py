@@ -7,6 +7,7 @@ Everything is bounded, however many callers and ids a stranger invents.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -14,6 +15,8 @@ from k1edge.k1.contract.device import SCENE_WINDOW_MS
 
 REQUESTS_PER_MIN = 100
 """Per caller, as the K1's song analysis service allows."""
+REPEATED_WITHIN_S = 30.0
+"""A network repeats what it has lost within seconds. What comes later is meant: a button on a wall has one id for its life."""
 
 T = TypeVar("T")
 
@@ -77,19 +80,20 @@ class CallerLimits:
 
 @dataclass(slots=True)
 class AnswerCache(Generic[T]):
-    """The last answers by caller and id: what was done once is answered again, not done again."""
+    """The last answers: a request that is repeated is answered again, not done again."""
 
     limit: int = 256
-    _answers: OrderedDict[tuple[str, str], T] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[Hashable, tuple[T, float]] = field(default_factory=OrderedDict)
 
-    def get(self, caller: str, request_id: str) -> T | None:
+    def get(self, request: Hashable, now_s: float) -> T | None:
         """The answer given before; None when there was none, or it is too long ago."""
-        return self._answers.get((caller, request_id))
+        answer, given_s = self._answers.get(request, (None, float("-inf")))
+        return answer if now_s - given_s < REPEATED_WITHIN_S else None
 
-    def put(self, caller: str, request_id: str, answer: T) -> None:
+    def put(self, request: Hashable, answer: T, now_s: float) -> None:
         """Remember an answer; the oldest goes when there are too many."""
-        self._answers[(caller, request_id)] = answer
-        self._answers.move_to_end((caller, request_id))
+        self._answers[request] = answer, now_s
+        self._answers.move_to_end(request)
         if len(self._answers) > self.limit:
             self._answers.popitem(last=False)
 

@@ -129,12 +129,18 @@ class Request(Message):
     EXPIRY_S: ClassVar[float | None] = 10.0
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
-    """Chosen by the caller; the same id again gets the same answer, and nothing is done twice."""
+    """Chosen by the caller; the same request with the same id, again within half a minute, gets the same answer, and nothing is
+    done twice."""
     verb: Word = ""
     """Repeats the end of the topic, which decides."""
     caller: Word = ""
     expires_at_ms: EpochMs | None = None
     args: BaseModel
+
+    @property
+    def repeats(self) -> tuple[str, str, str, str]:
+        """What is the same when it comes again."""
+        return self.verb, self.caller, self.id, self.args.model_dump_json()
 
 
 class Response(Message):
