@@ -122,8 +122,8 @@ class Hands:
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
-            refusal = self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id, caller="",
-                                    code=error.code, reason=str(error.reason))
+            refusal = self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id,
+                                    caller=error.caller, code=error.code, reason=str(error.reason))
             yield refusal
             yield from reply_to.copies(refusal)
             return

@@ -87,7 +87,7 @@ class Lending:
         try:
             request = contract.decode(topic, payload)
         except ContractError as error:
-            broken = {"verb": topic.rpartition("/")[2], "id": error.request_id}
+            broken = {"verb": topic.rpartition("/")[2], "id": error.request_id, "caller": error.caller}
             refusal = self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
             yield from _with_copies(refusal, [reply_to])
             return
@@ -199,8 +199,8 @@ class Lending:
 
     def _written(self, stamp: Stamp, said: dict[str, str], result: str, more: dict[str, Any]) -> Publication:
         return self._scribe.write(
-            contract.Response, stamp, **said | ({} if "caller" in said else {"caller": ""}), result=result,
-            code=more.get("code", ""), reason=_printable(more.get("reason", "")), data=more.get("data", {}),
+            contract.Response, stamp, **said, result=result, code=more.get("code", ""),
+            reason=_printable(more.get("reason", "")), data=more.get("data", {}),
         )  # fmt: skip
 
     def _job(self, job: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from k1edge.hands import Hands, ReplyTo, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
+from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES
 from tests.music import BRIGHT, EPOCH_MS, at, timeline
 
 
@@ -293,6 +294,24 @@ def test_who_asks_in_a_way_nobody_understands_is_told_where_the_answer_was_wante
     refusal, copy = hands.request("k1/v1/hall/edge/pi/request/scene.hold", b"{", reply_to, when())
     assert (copy.topic, copy.correlation, copy.payload) == (*reply_to, refusal.payload)
     assert json.loads(copy.payload)["code"] == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(("verb", "more"), [
+    ("scene.aply", {}),
+    ("beat.nudge", {"args": {"ms": 9999}}),
+    ("beat.nudge", {"args": {"ms": 1}, "note": "y" * 20_000}),
+])  # fmt: skip
+def test_who_is_refused_is_named_in_the_refusal(hands, verb, more):
+    payload = json.dumps({"id": "7", "caller": "alice"} | more).encode()[: REQUEST_LIMIT_BYTES + 1]
+    (refusal,) = hands.request(f"k1/v1/hall/edge/pi/request/{verb}", payload, ReplyTo(), when())
+    said = contract.decode(refusal.topic, refusal.payload)
+    assert (said.id, said.caller) == ("7", "alice")
+
+
+def test_a_name_that_the_contract_does_not_know_is_not_repeated(hands):
+    (refusal,) = hands.request("k1/v1/hall/edge/pi/request/x", rb'{"id":" ","caller":"a\u001b[2J"}', ReplyTo(), when())
+    said = contract.decode(refusal.topic, refusal.payload)
+    assert (said.id, said.caller) == ("", "")
 
 
 def test_a_response_topic_can_not_be_used_to_steer_a_k1(hands):

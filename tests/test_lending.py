@@ -104,6 +104,12 @@ def test_an_id_that_came_before_is_answered_and_not_asked_again(lending):
     assert len(lending.door.asked) == 1
 
 
+def test_who_is_refused_is_named_in_the_refusal(lending):
+    (refusal,) = ask(lending, "track.get", colour="red")
+    answer = contract.decode(refusal.topic, refusal.payload)
+    assert (answer.code, answer.id, answer.caller) == ("INVALID_REQUEST", "q1", "app")
+
+
 def test_an_id_that_is_used_again_for_another_track_is_another_question(lending):
     ask(lending, "track.delete", track="x")
     ask(lending, "track.delete", track="y")

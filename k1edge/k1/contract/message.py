@@ -49,13 +49,13 @@ Direction = Literal["edge-out", "edge-in", "to-device", "from-device"]
 
 
 class ContractError(Exception):
-    """A message that breaks the contract: a code for machines, a reason for people, the id when one could be read."""
+    """A message that breaks the contract: a code for machines, a reason for people, who asked where that could be read."""
 
     def __init__(self, code: str, reason: str, request_id: str = "") -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
         self.reason = reason
-        self.request_id = request_id
+        self.request_id, self.caller = request_id, ""
 
 
 class Message(BaseModel):

@@ -17,11 +17,12 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
 from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
-from k1edge.k1.contract.message import ID_PATTERN, ROOT, ContractError, Message, Publication
+from k1edge.k1.contract.message import ID_PATTERN, PRINTABLE, ROOT, ContractError, Message, Publication
 from k1edge.k1.contract.requests import INVALID_REQUEST, REQUESTS, TOO_LARGE, UNKNOWN_VERB, Request, Response
 
 _ID = re.compile(ID_PATTERN)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_WORD = re.compile(rf"(?={PRINTABLE}).{{0,64}}")
 _FAULTS_TOLD = 3
 
 
@@ -79,8 +80,15 @@ def address(topic_name: str) -> Address:
 
 
 def decode(topic_name: str, payload: bytes) -> Message:
-    """The message in a publication. Raises ContractError with a code, a reason and the request's id if readable."""
-    where = address(topic_name)
+    """The message in a publication. Raises ContractError with a code, a reason, and the request's id and caller if readable."""
+    try:
+        return _decoded(address(topic_name), payload)
+    except ContractError as error:
+        error.request_id, error.caller = _word(payload, "id", _REQUEST_ID), _word(payload, "caller")
+        raise
+
+
+def _decoded(where: Address, payload: bytes) -> Message:
     if len(payload) > where.model.LIMIT_BYTES:
         raise ContractError(TOO_LARGE, f"{len(payload)} bytes where {where.model.LIMIT_BYTES} are allowed")
     try:
@@ -88,7 +96,7 @@ def decode(topic_name: str, payload: bytes) -> Message:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)[:_FAULTS_TOLD]
         reason = "; ".join(_told(fault) for fault in faults)
-        raise ContractError(INVALID_REQUEST, reason, _readable_id(payload)) from None
+        raise ContractError(INVALID_REQUEST, reason) from None
     if isinstance(message, Request):
         return message.model_copy(update={"verb": where.last})
     return message
@@ -159,17 +167,13 @@ def sender(payload: bytes) -> str:
     return _word(payload, "sender")
 
 
-def _readable_id(payload: bytes) -> str:
-    found = _word(payload, "id")
-    return found if _REQUEST_ID.fullmatch(found) else ""
-
-
-def _word(payload: bytes, key: str) -> str:
+def _word(payload: bytes, key: str, allowed: re.Pattern[str] = _WORD) -> str:
+    """One text of a message, or of the beginning of one that was too long to be kept."""
     try:
-        found = from_json(payload).get(key, "")
+        found = from_json(payload, allow_partial=True).get(key, "")
     except (ValueError, AttributeError):
         return ""
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and allowed.fullmatch(found) else ""
 
 
 def _plain(value: object) -> object:
