@@ -59,6 +59,8 @@ class Link:
         self._identity = identity
         self._backoff, self._entered = backoff, entered
         self._five = settings.protocol != "3.1.1"
+        self._mute = False
+        """The last broker said nothing, and was given the time to."""
         self._session: Session | None = None
         self._outbox = Outbox(settings.outbox_limit)
         self._posted: deque[Publication | str] = deque()
@@ -146,7 +148,7 @@ class Link:
 
     @property
     def dropped_durable(self) -> int:
-        """Durable messages lost because more waited than `outbox_limit`."""
+        """Durable messages lost: more waited than `outbox_limit`, or the broker hung up over them again and again."""
         return self._dropped_durable + self._outbox.counters.dropped_durable
 
     @property
@@ -210,10 +212,13 @@ class Link:
         return session
 
     def _try_older_protocol(self, session: Session) -> bool:
-        """When a broker hung up on us unheard it may not speak our version: the other one next, the older one at once."""
-        if session.answered or not session.opened or self._settings.protocol != "auto":
+        """A broker that hung up on us unheard, or twice said nothing, may not speak our version. The older one is for the next
+        attempt and what comes of it: a broker that was slow, or starting, is not kept to it."""
+        if self._settings.protocol != "auto":
             return False
-        self._five = not self._five
+        self._mute = session.mute and not self._mute
+        unheard = session.opened and not session.answered and not self._mute
+        self._five = not (self._five and unheard)
         return not self._five
 
     def _finished(self, session: Session) -> bool:

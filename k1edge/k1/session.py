@@ -104,6 +104,8 @@ class Session:
         """Something listens there."""
         self.answered = False
         """The broker speaks this protocol version: it said yes, or no for another reason."""
+        self.mute = False
+        """It took the connection and said nothing."""
         self.barred = False
         """It refused our status, and has taken nothing of what is ours since; what is others', a K1's say, it may."""
         self.reason = ""
@@ -138,7 +140,7 @@ class Session:
             return False
         if self.answered or time.monotonic() < self._answer_by_s:
             return True
-        self.reason = "the broker does not answer CONNECT"
+        self.mute, self.reason = True, "the broker does not answer CONNECT"
         return False
 
     @property

@@ -99,6 +99,35 @@ def test_a_broker_of_either_version_is_found_again_when_it_is_replaced(mosquitto
         assert link.protocol == "5"
 
 
+def test_a_broker_that_was_slow_once_is_spoken_to_in_the_newer_protocol(mosquitto, monkeypatch):
+    monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 1.0)
+    mosquitto.pause()
+    with linked(mosquitto.settings()) as link:
+        eventually(lambda: link.counters.failures)
+        mosquitto.resume()
+        eventually(lambda: link.connected)
+        assert (link.protocol, link.counters.failures) == ("5", 1)
+
+
+def test_a_broker_that_never_answers_the_newer_protocol_is_found_too(monkeypatch):
+    monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1)
+    with scripted_broker(None) as url, linked(MqttSettings(url=url)) as link:
+        eventually(lambda: link.connected)
+        assert (link.protocol, link.counters.failures) == ("3.1.1", 2)
+
+
+def test_the_older_protocol_is_spoken_no_longer_than_to_the_broker_that_needs_it(mosquitto):
+    mosquitto.kill()
+    with contextlib.ExitStack() as stack:
+        with scripted_broker(b"", port=mosquitto.port) as url:
+            link = stack.enter_context(linked(MqttSettings(url=url)))
+            eventually(lambda: link.connected)
+            assert link.protocol == "3.1.1"
+        mosquitto.start()
+        eventually(lambda: link.counters.connects == 2)
+        assert link.protocol == "5"
+
+
 @pytest.mark.parametrize("nonsense", [b"\xf0\x02\x00\x00", b"\x20\x02\x00", b"\x20\x01\x00", b"\x30\x03\x00\xff\x00"])
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(nonsense):
     with scripted_broker(nonsense, hang_up=True) as url, linked(MqttSettings(url=url, protocol="5")) as link:
@@ -433,9 +462,9 @@ def test_the_back_off_is_jittered_over_its_whole_range():
 
 
 @contextlib.contextmanager
-def scripted_broker(answer, hang_up=False):
-    """Answers MQTT 5 with these bytes, then hangs up if they are empty or `hang_up`; accepts 3.1.1 and stays silent."""
-    server = socket.create_server(("127.0.0.1", 0))
+def scripted_broker(answer, hang_up=False, port=0):
+    """Answers MQTT 5 with these bytes (None: never); hangs up if they are empty or `hang_up`; accepts 3.1.1, and is silent."""
+    server = socket.create_server(("127.0.0.1", port))
     kept = []
 
     def serve():
@@ -443,8 +472,8 @@ def scripted_broker(answer, hang_up=False):
             while True:
                 client, _ = server.accept()
                 older = client.recv(1024)[8:9] == b"\x04"
-                client.sendall(b"\x20\x02\x00\x00" if older else answer)
-                if (answer and not hang_up) or older:
+                client.sendall(b"\x20\x02\x00\x00" if older else answer or b"")
+                if (answer != b"" and not hang_up) or older:
                     kept.append(client)
                 else:
                     client.close()
