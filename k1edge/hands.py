@@ -27,6 +27,8 @@ REQUESTED = "request"
 """The name of a look that was asked for."""
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 NO_TOPIC = frozenset("+#\0")
+TOPIC_LIMIT = 200
+"""Characters: in fewer there are no more levels than brokers take."""
 MEANT_WITHIN_MS = 10_000
 """A moment further off was told by a clock that is wrong."""
 PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
@@ -72,8 +74,9 @@ class ReplyTo(NamedTuple):
 
     def copies(self, answer: Publication) -> Iterator[Publication]:
         """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1. A pattern
-        is no topic: a broker passes one on, and hangs up on who then publishes there."""
-        if self.topic and not self.topic.startswith(CONTRACT_TOPICS) and not NO_TOPIC.intersection(self.topic):
+        is no topic, nor is what is too long: a broker passes one on, and hangs up on who then publishes there."""
+        is_topic = 0 < len(self.topic) <= TOPIC_LIMIT and not NO_TOPIC.intersection(self.topic)
+        if is_topic and not self.topic.startswith(CONTRACT_TOPICS):
             yield replace(answer, topic=self.topic, correlation=self.correlation)
 
 

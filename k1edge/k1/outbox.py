@@ -16,6 +16,8 @@ LIVE_LIMIT = 256
 """Most of a second of beats, macros and frames for sixteen K1s: more would only be late."""
 RETAINED_LIMIT = 4096
 """Topics whose last truth is sent again after each connection; the oldest is forgotten first."""
+RETURNS_LIMIT = 5
+"""Connections in which a message was the first that was not confirmed; then it is why they ended."""
 NEVER = float("inf")
 
 
@@ -24,6 +26,8 @@ class Waiting(NamedTuple):
 
     publication: Publication
     dies_at_s: float
+    returns: int = 0
+    """Connections that have ended over it."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,7 @@ class OutboxCounters:
     dropped_live: int = 0
     """Not sent because offline, or because the broker took nothing for a while."""
     dropped_durable: int = 0
-    """Lost because more waited than `outbox_limit`."""
+    """Lost because more waited than `outbox_limit`, or because the broker hung up over it again and again."""
     expired: int = 0
     """Waited longer than the message is worth."""
 
@@ -73,12 +77,14 @@ class Outbox:
         return None
 
     def put_back(self, unconfirmed: list[Waiting]) -> None:
-        """Return what was sent but never confirmed to the head of the queue, in its order."""
+        """Return what was sent but never confirmed to the head of the queue, in its order; not what no broker takes."""
+        durable = [waiting for waiting in unconfirmed if not waiting.publication.retain]
         for waiting in reversed(unconfirmed):
             if waiting.publication.retain:
                 self._states.setdefault(waiting.publication.topic, waiting)
-            else:
-                self._durable.appendleft(waiting)
+        self._durable.extendleft(reversed(durable))
+        if durable:
+            self._suspect_first()
         self._shrink()
 
     def reconnected(self, first_topic: str) -> None:
@@ -119,6 +125,13 @@ class Outbox:
             oldest = next(iter(self._truths))
             del self._truths[oldest]
             self._states.pop(oldest, None)
+
+    def _suspect_first(self) -> None:
+        first = self._durable.popleft()
+        if first.returns + 1 < RETURNS_LIMIT:
+            self._durable.appendleft(first._replace(returns=first.returns + 1))
+        else:
+            self.counters.dropped_durable += 1
 
     def _append(self, waiting: Waiting) -> None:
         self._durable.append(waiting)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.k1.contract import Publication
-from k1edge.k1.outbox import LIVE_LIMIT, RETAINED_LIMIT, Outbox
+from k1edge.k1.outbox import LIVE_LIMIT, RETAINED_LIMIT, RETURNS_LIMIT, Outbox
 
 
 def live(number=0, expiry_s=None):
@@ -74,6 +74,27 @@ def test_what_has_expired_is_not_sent():
     outbox.put(live(3, expiry_s=1.0), 0.0, online=True)
     assert [publication.topic for publication in drain(outbox, now_s=6.0)] == ["event/2"]
     assert outbox.counters.expired == 2
+
+
+def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
+    outbox = Outbox(10)
+    for number in range(3):
+        outbox.put(durable(number), 0.0, online=True)
+    lost = []
+    for _ in range(RETURNS_LIMIT):
+        lost = [outbox.take(0.0), outbox.take(0.0), outbox.take(0.0)]
+        outbox.put_back(lost)
+    assert [publication.topic for publication in drain(outbox)] == ["event/1", "event/2"]
+    assert outbox.counters.dropped_durable == 1
+
+
+def test_no_message_is_dropped_for_connections_that_end_after_others():
+    outbox = Outbox(10)
+    for number in range(2 * RETURNS_LIMIT):
+        outbox.put(state("s"), 0.0, online=True)
+        outbox.put(durable(number), 0.0, online=True)
+        outbox.put_back([outbox.take(0.0), outbox.take(0.0), outbox.take(0.0)][:1 + number % 2])
+    assert outbox.counters.dropped_durable == 0
 
 
 def test_every_state_is_sent_again_after_a_reconnection_status_first():
