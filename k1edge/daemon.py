@@ -186,8 +186,8 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
     scribe = Scribe(settings.site, settings.edge)
     with broker_for(start) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
-        topics = subscriptions(settings.site, settings.edge)
-        identity = Identity(f"k1edge-{settings.edge}", topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)
+        name, topics = f"k1edge-{settings.site}-{settings.edge}", subscriptions(settings.site, settings.edge)
+        identity = Identity(name, topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)
         link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score, live=live)

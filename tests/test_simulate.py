@@ -62,6 +62,16 @@ def test_a_virtual_k1_follows_an_edge_and_paints_what_it_saw(mosquitto, edge, tm
         assert picture.n_frames > 25
 
 
+def test_k1s_of_one_name_at_two_sites_leave_each_other_at_the_broker(mosquitto, edge):
+    there = {site: simulate(mosquitto.url, "--view", "off", "--site", site) for site in (SITE, "elsewhere")}
+    for site in there:
+        eventually(lambda topic=f"{site}/device/{DEVICE}/cmd/+": topic in mosquitto.log, "it has subscribed")
+    for process in there.values():
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+    assert "already connected" not in mosquitto.log
+
+
 def test_pings_are_answered_and_beats_acknowledged_over_the_broker(mosquitto, edge):
     process = simulate(mosquitto.url, "--view", "off")
     heard = []

@@ -271,6 +271,13 @@ def test_hostile_messages_are_counted_and_the_hops_go_on(run, ear, song):
         assert "Traceback" not in daemon.stderr
 
 
+def test_edges_of_one_name_at_two_sites_leave_each_other_at_the_broker(run, ear, song, mosquitto):
+    with run("--source", str(song)), run("--source", str(song), "--site", "bar"):
+        for site in ("hall", "bar"):
+            ear.await_said(f"k1/v1/{site}/edge/pi/beat")
+        assert "already connected" not in mosquitto.log
+
+
 def test_with_no_broker_configured_it_brings_its_own(tmp_path, song):
     config = write_config(tmp_path, "")
     with DaemonProcess("--config", str(config), "--source", str(song)) as daemon:
