@@ -55,6 +55,7 @@ def subscriptions(site: str, edge: str) -> list[str]:
     """The topics an edge listens to."""
     return [
         contract.topic(contract.Request, site, edge, "+"),
+        contract.topic(contract.Status, site, "+"),
         contract.topic(contract.DeviceStatus, site, "+"),
         contract.topic(contract.Pong, site, "+"),
         contract.topic(contract.SceneCommand, site, "+"),
@@ -266,6 +267,8 @@ class Edge:
             self._driver.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
         elif where.model is contract.DeviceStatus:
             self._driver.heard(where.node, message is not None and message.state == "ready")
+        elif where.model is contract.Status:
+            self._watch.met(where.node, message.state if message else "")
         elif isinstance(message, contract.ConfigDesired) and not received.arrival.retained:
             yield from self._configuration.ask(message, now.stamp)
 

@@ -1,4 +1,4 @@
-"""What an edge keeps an eye on besides the music: its line, its box, its clock, its broker.
+"""What an edge keeps an eye on besides the music: its line, its box, its clock, its broker, and other edges at its K1s.
 
 Consumes the parts of the edge, a hop or a second at a time; emits alarms when something is wrong, with what to do, and again
 when it is over. What the box is too hot for is in `mode`.
@@ -40,6 +40,11 @@ SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are ann
 SLOW_ENDS = 0.7
 """Of lead_ms: below it, the way is short again."""
 
+THERE = frozenset({"init", "ready", "degraded"})
+"""Of the states of an edge."""
+MOST_OTHERS = 8
+"""Edges that are remembered, whatever a stranger invents: enough to be told of them."""
+
 log = logging.getLogger("k1edge")
 
 
@@ -75,7 +80,9 @@ class Watch:
         self._line: LineHealth | None = None
         self._seconds = 0
         self._drift_ppm = 0.0
-        self._broker = BrokerWatch(link)
+        self._link, self._broker = link, BrokerWatch(link)
+        self._others: set[str] = set()
+        """The edges that may drive the same K1s."""
 
     @property
     def mode(self) -> Rung:
@@ -96,7 +103,9 @@ class Watch:
 
     @property
     def _alarms(self) -> tuple[BoxAlarm, ...]:
-        return (*self._box.alarms, SLOW) if self._slow else self._box.alarms
+        slow = (SLOW,) if self._slow else ()
+        shared = (_two_edges(sorted(self._others)),) if self._others else ()
+        return (*self._box.alarms, *slow, *shared)
 
     @property
     def _line_alarms(self) -> tuple[LineAlarm, ...]:
@@ -105,6 +114,13 @@ class Watch:
     def begin(self, fmt: StreamFormat) -> None:
         """The line is open."""
         self._line = LineHealth(fmt, self._settings.audio.gate_dbfs, self._line_alarms)
+
+    def met(self, edge: str, state: str) -> None:
+        """The state of an edge of this site; '' when nobody knows it any more. Where K1s are listed they are nobody else's."""
+        if state not in THERE:
+            self._others.discard(edge)
+        elif edge != self._settings.edge and self._settings.k1.devices == "auto" and len(self._others) < MOST_OTHERS:
+            self._others.add(edge)
 
     def hear(self, block: AudioBlock) -> None:
         """One hop."""
@@ -123,6 +139,8 @@ class Watch:
             self._box.process(reading(state_folder(), temperature_c(), rss_mb()), now_s)
             self._shedding.heed(self.mode)
         self._seconds += 1
+        if not self._link.heard:
+            self._others.clear()  # the next connection tells again who is there
         self._slow = self._shedding.driver.way_ms > self._settings.beat.lead_ms * (SLOW_ENDS if self._slow else 1.0)
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)
         if abs(step_s) > STEP_S:
@@ -132,6 +150,11 @@ class Watch:
             yield self._bulletin.clock_stepped(stamp, step_s)
         if away := self._broker.process(now_s):
             yield self._bulletin.broker_back(stamp, *away)
+
+
+def _two_edges(names: list[str]) -> BoxAlarm:
+    return BoxAlarm("TWO_EDGES", f"{', '.join(names[:3])} of this site may drive the same K1s, which show the beats of both",
+                    "list the K1s of each edge in its [[k1.devices]]; clear the status that an edge which is gone has left")
 
 
 class BrokerWatch:

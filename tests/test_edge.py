@@ -20,7 +20,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.startup import Start
-from k1edge.watch import Watch
+from k1edge.watch import Healthy, Watch
 from tests.k1.hostile import payloads
 
 SITE, EDGE = "hall", "pi"
@@ -144,6 +144,13 @@ def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypat
     monkeypatch.setattr(Watch, "mode", RUNGS[1])
     edge.hear(next(blocks))
     assert told == ["caught", "ended"]
+
+
+def test_another_edge_at_the_site_is_noticed(edge, link):
+    deliver(edge, link, f"edge/{EDGE}/status", {"state": "ready"}, retained=True)
+    assert edge._watch.health == Healthy()
+    deliver(edge, link, "edge/pi-2/status", {"state": "ready"}, retained=True)
+    assert edge._watch.health.code == "TWO_EDGES"
 
 
 def test_a_card_that_is_back_in_a_silence_is_told(edge, link):

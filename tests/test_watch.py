@@ -134,6 +134,45 @@ def test_a_way_longer_than_the_lead_is_told_until_it_is_well_shorter(room):
     assert told == [[], [], [("NETWORK_SLOW", "warning")], [], [("NETWORK_SLOW", "info")]]
 
 
+def test_another_edge_at_the_same_k1s_is_told_until_it_is_gone(room):
+    told = []
+    for state in ("init", "ready", "degraded", "stopping", "ready", "lost", "ready", ""):
+        room.watch.met("pi-2", state)
+        told.append([(each["code"], each["severity"]) for each in room.seconds(1)])
+    begins, ends = [("TWO_EDGES", "warning")], [("TWO_EDGES", "info")]
+    assert told == [begins, [], [], ends, begins, ends, begins, ends]
+
+
+def test_two_edges_make_each_other_degraded_and_what_to_do_is_said(room):
+    room.watch.met("pi-2", "ready")
+    (alarm,) = room.seconds(1)
+    assert room.watch.health == Healthy("degraded", "TWO_EDGES", alarm["reason"])
+    assert "pi-2" in alarm["reason"] and "[[k1.devices]]" in alarm["remedy"]
+
+
+def test_an_edge_is_no_other_to_itself_and_one_whose_k1s_are_listed_has_them_alone(room, monkeypatch):
+    room.watch.met(Settings().edge, "ready")
+    assert room.seconds(1) == []
+    monkeypatch.setattr(room.watch, "_settings", Settings.model_validate({"k1": {"devices": [{"id": "porch"}]}}))
+    room.watch.met("pi-2", "ready")
+    assert room.seconds(1) == []
+
+
+def test_what_a_broker_told_of_other_edges_is_forgotten_when_it_goes(room):
+    room.watch.met("pi-2", "ready")
+    room.seconds(1)
+    room.link.lose("connection lost")
+    assert [each["code"] for each in room.seconds(1)] == ["TWO_EDGES"]
+    assert room.watch.health == Healthy()
+
+
+def test_the_number_of_other_edges_that_are_remembered_is_bounded(room):
+    for number in range(1000):
+        room.watch.met(f"{'x' * 60}-{number}", "ready")
+    (alarm,) = room.seconds(1)
+    assert len(alarm["reason"]) <= 512
+
+
 def test_a_flap_between_two_looks_is_told_too(room):
     room.seconds(2)
     room.link.lose("connection lost")
