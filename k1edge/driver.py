@@ -103,6 +103,8 @@ class Driver:
     ) -> Iterator[Publication]:
         """The commands of one hop; `look` None = hands off, someone else chooses the scenes."""
         self._hops += 1
+        if look is None:
+            self._hands_off()
         fresh = [device for device in self._driven() if not device.led]
         for device in fresh:
             device.led = True
@@ -209,14 +211,16 @@ class Driver:
 
     def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
         """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
-        stands there is kept alive where it is ours."""
+        stands there is kept alive where it is ours, and shown by those that have appeared."""
         now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
         renew = now_ms >= self._renew_ms and self.shown is not None
         if look is None:
-            self._wanted = None
+            self._hands_off()
+            fresh = [device for device in self._driven() if device.ours and (renew or not device.told)]
             if renew:
                 self._renew_ms = now_ms + SCENE_RENEWED_MS
-                yield from self._show(self.shown, [device for device in self._driven() if device.ours], stamp)
+            if self.shown is not None:
+                yield from self._show(self.shown, fresh, stamp)
             return
         if look is not self._wanted and look != self._wanted:
             due = self._window.offer(look, now_ms)
@@ -229,6 +233,13 @@ class Driver:
             fresh = self._driven()
         if self.shown is not None:
             yield from self._show(self.shown, fresh, stamp)
+
+    def _hands_off(self) -> None:
+        """The last look is wanted no more, nor is it to go out when the limiter would let it."""
+        if self._wanted is not None:
+            self._wanted = None
+            for device in self.devices.values():
+                device.limiter.call_off()
 
     def _show(self, look: Look, devices: list[Device], stamp: Stamp) -> Iterator[Publication]:
         if not devices:

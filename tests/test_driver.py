@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.driver import Driver
 from k1edge.frames import Section
+from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timeline
@@ -86,6 +88,35 @@ def test_hands_off_means_no_scene_and_hands_on_sends_it_again():
     run(driver, 1)
     assert not any(messages(run(driver, hop, look=None), "cmd/scene") for hop in range(2, 100))
     assert messages(run(driver, 100), "cmd/scene")
+
+
+def test_a_scene_that_waits_for_the_limiter_is_called_off_when_somebody_takes_the_light():
+    driver, red = driver_of(), replace(BRIGHT, palette=min(RED_PALETTES))
+    run(driver, 1)
+    run(driver, 50, announced=announcement(1, due_s=0.65))
+    assert not messages(run(driver, 60, look=red), "cmd/scene"), "red does not flash: it waits until the beat is over"
+    assert not any(messages(run(driver, hop, look=None), "cmd/scene") for hop in range(61, 200))
+    assert messages(run(driver, 200, look=red), "cmd/scene")
+
+
+def test_a_k1_that_appears_while_the_scene_is_held_shows_what_the_others_show():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    driver.heard("bar", ready=True)
+    run(driver, 1)
+    assert run(driver, 3, look=None) == []
+    driver.heard("porch", ready=True)
+    scenes = [messages(run(driver, hop, look=None), "cmd/scene") for hop in (51, 53, 1001)]
+    assert [list(each) for each in scenes] == [["porch"], [], []]
+    assert scenes[0]["porch"]["pattern"] == "pulse"
+
+
+def test_a_k1_that_comes_back_keeps_the_scene_that_somebody_has_set_on_it():
+    driver = driver_of()
+    driver.heard("porch", ready=True)
+    run(driver, 1)
+    driver.is_foreign("porch", b'{"pattern":"lava"}')
+    driver.heard("porch", ready=True)
+    assert not messages(run(driver, 51, look=None), "cmd/scene")
 
 
 def test_a_scene_of_our_own_is_not_foreign_however_late_it_comes_back_and_any_other_is():

@@ -117,6 +117,10 @@ class Limiter:
             command = self._macro(command, at_ms)
         return (*released, command)
 
+    def call_off(self) -> None:
+        """The scene that waits is wanted no more."""
+        self._held = None
+
     def _forget(self, at_ms: float) -> None:
         since = at_ms - MEMORY_MS
         self._beats = {number: due for number, due in self._beats.items() if due > since}
