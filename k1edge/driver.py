@@ -28,6 +28,8 @@ SCENE_RENEWED_MS = 1_200_000
 
 SAME_CLOCK_MS = 5.0
 """Two clocks may part by so much within a minute, rounding included, and be the same two."""
+PONG_LIFE_MS = 10_000.0
+"""An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class Driver:
         if known is None:
             return
         offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
-        if round_trip_ms >= 0:
+        if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
             still = [(trip_ms, told_ms) for trip_ms, told_ms in known.pongs
                      if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
             known.pongs.clear()

@@ -255,6 +255,16 @@ def test_the_way_to_a_k1_is_that_of_the_last_pings():
     assert driver.way_ms == pytest.approx(200.0)
 
 
+@pytest.mark.parametrize("sent_ms", [0.0, 1_000_000.0, 1_030_000.0])
+def test_an_answer_to_no_ping_of_ours_says_nothing_of_the_way(sent_ms):
+    driver = driver_of()
+    pong = contract.Pong(sent_ms=sent_ms, received_ms=1_020_000.0, answered_ms=1_020_000.0)
+    driver.ponged("porch", pong, heard_ms=1_020_000.0)
+    assert driver.round_trip_ms_max is None
+    (ping,) = driver.ping(at(1))
+    assert "offset_ms" not in json.loads(ping.payload)
+
+
 def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
     driver = driver_of()
     driver.heard("porch", ready=True)
