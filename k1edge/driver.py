@@ -84,6 +84,8 @@ class Driver:
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
         if known is not None:
             known.ready, known.led, known.told = ready, False, False
+            known.round_trip_ms = known.offset_ms = None
+            known.pongs.clear()  # its clock may have begun anew with it
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""

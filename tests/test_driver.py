@@ -286,6 +286,17 @@ def test_answers_of_before_the_clock_was_put_right_are_forgotten():
     assert len(porch.pongs) == 2
 
 
+def test_nothing_is_known_of_the_clock_of_a_k1_that_has_gone_or_has_begun_anew():
+    driver = driver_of()
+    for ready in (True, False):
+        driver.ponged("porch", contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0), 1010.0)
+        assert driver.round_trip_ms_max == pytest.approx(10.0)
+        driver.heard("porch", ready=ready)
+        assert (driver.round_trip_ms_max, driver.way_ms) == (None, 0.0)
+        (ping,) = driver.ping(at(3))
+        assert "offset_ms" not in json.loads(ping.payload)
+
+
 def test_the_quickest_ping_tells_the_clock():
     driver = driver_of()
     for there_ms, back_ms in ((40, 10), (5, 5), (30, 60)):
