@@ -25,8 +25,9 @@ REMEMBERED_FLASHES = 16
 """Beats whose waves can still be on the strip."""
 PENDING_LIMIT = 32
 STATE_GAP_MS = 500
-CLOCK_DOUBT_MS = 1000
-"""A due time on the edge's clock this far from the one counted from receipt is a wrong offset: believe the latter."""
+CLOCK_DOUBT_MS, KEPT_MS = 1000, 30_000
+"""A due time on the edge's clock so much later than the one counted from receipt, or earlier than any broker keeps a beat, is a
+wrong offset: believe the latter."""
 KEPT_FLASHES = 100_000
 
 
@@ -243,7 +244,7 @@ class VirtualK1:
         if self.offset_ms is None:
             return by_receipt
         by_clock = beat.due_at_ms + self.offset_ms
-        return by_clock if abs(by_clock - by_receipt) < CLOCK_DOUBT_MS else by_receipt
+        return by_clock if -KEPT_MS < by_clock - by_receipt < CLOCK_DOUBT_MS else by_receipt
 
     def _show_due(self, now_ms: float) -> None:
         due = sorted((show_ms, number) for number, (show_ms, _) in self._pending.items() if show_ms <= now_ms)

@@ -216,6 +216,21 @@ def test_an_offset_that_cannot_be_true_is_not_believed(desk):
     assert desk.k1.next_due_ms() == 150.0
 
 
+@given(st.floats(1100, 20_000))
+def test_a_beat_that_a_broker_has_kept_for_seconds_is_not_shown(delay_ms):
+    desk = Desk()
+    desk.tell(contract.PingCommand, 0.0, sent_ms=EDGE_MS, offset_ms=-EDGE_MS, round_trip_ms=2.0)
+    desk.beat(delay_ms, due_in_ms=150.0, due_at_ms=EDGE_MS + 150.0)
+    assert (desk.k1.next_due_ms(), desk.k1.counters.late) == (float("inf"), 1)
+
+
+@pytest.mark.parametrize("off_ms", [-3.6e6, 5000.0])
+def test_a_clock_that_was_set_since_the_last_ping_costs_no_beat(desk, off_ms):
+    desk.tell(contract.PingCommand, 0.0, sent_ms=EDGE_MS, offset_ms=off_ms - EDGE_MS, round_trip_ms=2.0)
+    desk.beat(0.0, due_in_ms=150.0, due_at_ms=EDGE_MS + 150.0)
+    assert desk.k1.next_due_ms() == 150.0
+
+
 def test_the_state_is_reported_on_change_and_at_most_twice_a_second(desk):
     assert len(desk.k1.report(0.0, STAMP)) == 1
     assert desk.k1.report(600.0, STAMP) == []
