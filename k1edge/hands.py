@@ -51,10 +51,6 @@ class Override:
         return self.scope not in contract.CORRECTED
 
 
-UNTOLD = Override("", "", 0)
-"""What was told before the first word: the broker may still keep what another process held."""
-
-
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What a request can act on: the stream that is playing, if one is, and the moment."""
@@ -98,7 +94,6 @@ class Hands:
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self.override: Override | None = None
-        self._told: Override | None = UNTOLD
         self._verbs: dict[str, Callable[[Request, Situation], dict]] = {
             "scene.apply": self._apply,
             "scene.hold": self._hold,
@@ -113,7 +108,7 @@ class Hands:
         self.ok = 0
         self.rejected: dict[str, int] = {}
         """Requests refused, by code."""
-        self._scene = Gate()
+        self._scene, self._hand = Gate(), Gate()
 
     def look(self, choreographed: Look | None) -> Look | None:
         """What the K1s are to show: the choreography's look, the one that was asked for, or None = leave them alone."""
@@ -155,16 +150,15 @@ class Hands:
         """Ends leases that have run out, and tells of any change; `shown` is the look the K1s were last asked for."""
         if self.override is not None and now.stamp.monotonic_ns >= self.override.until_ns:
             self.override = None
-        if self.override is not self._told:
-            self._told = self.override
-            held = self.override
+        held, hop = self.override, now.stamp.monotonic_ns // HOP_NS
+        if self._hand.passes(held, hop):
             fields = {"active": False} if held is None else {
                 "active": True, "owner": held.owner, "scope": held.scope,
                 "expires_at_ms": _ends_ms(held, now.stamp),
             }  # fmt: skip
             yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
-        held = self.override if self.override is not None and self.override.scenes else None
-        if shown is not None and self._scene.passes((shown, held), now.stamp.monotonic_ns // HOP_NS):
+        held = held if held is not None and held.scenes else None
+        if shown is not None and self._scene.passes((shown, held), hop):
             yield self._scribe.write(
                 contract.SceneState, now.stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
                 parameters=dict(shown.parameters), origin=self._origin(shown, held),

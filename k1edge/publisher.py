@@ -34,7 +34,7 @@ class Gate:
     """Lets a state pass when it has changed, at most twice a second."""
 
     def __init__(self) -> None:
-        self._passed: object = None
+        self._passed: object = object()  # no state is like it: the broker may still keep what another process has told
         self._at = -STATE_GAP_HOPS
 
     def passes(self, state: object, hop: int) -> bool:

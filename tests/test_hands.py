@@ -102,6 +102,18 @@ def test_everyone_sees_who_holds_the_light_and_until_when(hands):
     assert free["active"] is False
 
 
+def test_a_hand_that_turns_a_knob_is_told_twice_a_second():
+    hands, told = Hands(Scribe("hall", "pi")), []
+    for hop in range(300):
+        if hop % 10 == 0:
+            hands.foreign_scene("porch", at(hop).monotonic_ns)
+        told += [json.loads(p.payload) for p in hands.process(when(hop))]
+    assert len(told) == 6
+    told += [json.loads(p.payload) for hop in range(300, 1200) for p in hands.process(when(hop))]
+    assert [each["active"] for each in told] == [True] * 7 + [False]
+    assert told[-2]["expires_at_ms"] == EPOCH_MS + 2900 + 8000, "the last word"
+
+
 def test_a_scene_set_by_someone_else_holds_the_edge_off_for_eight_seconds(hands):
     hands.foreign_scene("porch", at(100).monotonic_ns)
     assert hands.look(BRIGHT) is None

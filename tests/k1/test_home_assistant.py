@@ -116,9 +116,9 @@ def test_the_switch_holds_and_lets_go(payload):
     (state,) = hands.process(Situation(NOW))
     assert rendered(hold["value_template"], value_json=json.loads(state.payload)) == "ON"
     pressed(payload["components"]["scene"], "pulse", hands)
-    assert list(hands.process(Situation(NOW))), "someone else's scene is held"
+    soon, later = (NOW._replace(monotonic_ns=NOW.monotonic_ns + ms * 1_000_000) for ms in (500, 1000))
+    assert list(hands.process(Situation(soon))), "someone else's scene is held"
     assert pressed(hold, "OFF", hands)["result"] == "ok"
-    later = NOW._replace(monotonic_ns=NOW.monotonic_ns + 2_000_000)
     (state,) = hands.process(Situation(later))
     assert rendered(hold["value_template"], value_json=json.loads(state.payload)) == "OFF"
     assert hands.look(CHOREOGRAPHED) is CHOREOGRAPHED
