@@ -163,12 +163,14 @@ class Publisher:
 
     def _states(self, frame: GenesisFrame, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         beat, section = frame.beat, frame.section
-        if self._tempo.passes((round(beat.tempo_bpm, 1), round(beat.confidence, 1), beat.lock), self._hops):
+        tempo = round(beat.tempo_bpm, 1), round(beat.confidence, 1), beat.lock, beat.beats_per_bar
+        if self._tempo.passes(tempo, self._hops):
             yield self._scribe.write(
                 contract.TempoState, stamp, bpm=round(beat.tempo_bpm, 2), confidence=round(beat.confidence, 3),
                 lock=beat.lock, beats_per_bar=beat.beats_per_bar, alternatives=_alternatives(beat),
             )  # fmt: skip
-        if self._section.passes((section.index, section.label, round(section.confidence, 1)), self._hops):
+        form = section.index, section.label, round(section.confidence, 1), section.provisional
+        if self._section.passes(form, self._hops):
             yield self._scribe.write(
                 contract.SectionState, stamp, index=section.index, label=section.label,
                 since_ms=timeline.utc_ms(section.since), confidence=round(section.confidence, 3),

@@ -1,6 +1,7 @@
 """What an edge tells the world."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +86,16 @@ def test_a_state_is_told_when_it_changes_and_at_most_twice_a_second(publisher):
     assert len(steady) == 1
     wild = of([each for hop in range(400, 800) for each in run(publisher, hop, bpm=60 + hop % 97)], "state/tempo")
     assert 4 <= len(wild) <= 9
+
+
+def test_a_state_that_is_final_now_or_has_another_bar_is_told(publisher):
+    through(publisher, range(1, 100))
+    first = frame(100)
+    beat, section = replace(first.beat, beats_per_bar=3), replace(first.section, provisional=False)
+    told = [p for hop in range(100, 200) for p in
+            publisher.process(replace(first, beat=beat, section=section), timeline(), at(hop))]
+    states = {p.topic.partition("/state/")[2]: json.loads(p.payload) for p in told if "/state/" in p.topic}
+    assert (states["tempo"]["beats_per_bar"], states["section"]["provisional"]) == (3, False)
 
 
 def test_the_tempo_map_alone_lets_a_subscriber_compute_every_beat(publisher):
