@@ -169,7 +169,7 @@ class Edge:
         if self._source is not None:
             self._lost_before = self._input[2:]
             self._send(self._driver.release(stamp))
-            self._send(self._publisher.lost(stamp))
+        self._send(self._publisher.lost(stamp))
         self._source = self._frame = None
         self._send(self._bulletin.audio_lost(stamp, error))
 
@@ -292,13 +292,13 @@ class Edge:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)
             yield from self._bulletin.limits(stamp, stopped)
-            yield from self._introduction(stamp)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
+        yield from self._introduction(stamp)
 
     @property
     def _input(self) -> Input:
         lost = (before + now for before, now in zip(self._lost_before, losses(self._source), strict=True))
-        return Input(self._device, self._pipeline.fmt.rate_hz, *lost)
+        return Input(self._device, self._pipeline.fmt.rate_hz if self._pipeline else 0, *lost)
 
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
         return self._bulletin.introduction(stamp, self._input, self._configuration.hash, tuple(self._driver.devices))

@@ -69,10 +69,12 @@ class Publisher:
         self.beats = 0
         """Announced since the start, corrections counted."""
         self.last_number = 0
+        self._taken_back = False
 
     def process(self, frame: GenesisFrame, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         """What is to be told after one hop."""
         self._hops += 1
+        self._taken_back = False
         if frame.beat.announced is not None:
             self.beats += 1
             yield self._beat(frame.beat, frame.beat.announced, timeline, stamp)
@@ -93,8 +95,10 @@ class Publisher:
         return round(median(self._leads_ms), 1) if self._leads_ms else None
 
     def lost(self, stamp: Stamp) -> Iterator[Publication]:
-        """There is no sound any more: what was told of its beat and its form is taken back."""
-        self._tempo, self._section = Gate(), Gate()
+        """There is no sound: what was told of its beat and its form, be it by another process, is taken back, once."""
+        if self._taken_back:
+            return
+        self._tempo, self._section, self._taken_back = Gate(), Gate(), True
         yield self._scribe.write(contract.TempoState, stamp, bpm=0.0, confidence=0.0, lock=False)
         yield self._scribe.write(contract.SectionState, stamp, index=0, label="unknown", since_ms=stamp.ts_ms, confidence=0.0,
                                  provisional=True)

@@ -194,6 +194,18 @@ def test_a_card_that_is_back_ends_all_that_was_said_of_its_absence_and_nothing_e
     assert told() == [(ABSENT, "info"), (STALLED, "info")], "and the line is as it was"
 
 
+def test_a_start_without_a_card_takes_back_what_the_life_before_has_told(link, monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    settings = Settings.model_validate({"site": SITE, "edge": EDGE, "library": {"enabled": False}})
+    edge = Edge(Start(settings), link, Scribe(SITE, EDGE), "boot")
+    for _ in range(3):
+        edge.lose_audio(AudioError("card", "is not here", "connect it"))
+        edge.attend()
+    told = [each.topic.partition(f"/{EDGE}/")[2] for each in link.sent]
+    assert [told.count(leaf) for leaf in ("state/tempo", "state/section", "info")] == [1, 1, 1]
+    assert [info["audio_device"] for info in sent(link, "/info")] == [""]
+
+
 def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
     def telemetry():
         edge._next_telemetry_ns = 0

@@ -64,6 +64,11 @@ def test_what_was_told_of_the_beat_is_taken_back_with_the_sound_and_told_again_w
     assert of(again, "state/section")[0]["label"] == "intro"
 
 
+def test_what_another_process_told_of_the_beat_is_taken_back_where_there_is_no_sound(publisher):
+    assert len(list(publisher.lost(at(1)))) == 2
+    assert list(publisher.lost(at(2))) == [], "once"
+
+
 @pytest.mark.parametrize(("asked_hz", "told"), [(10, 10), (15, 14), (20, 20), (30, 25)])
 def test_features_are_told_at_their_rate_and_never_faster(asked_hz, told):
     publisher = Publisher(TelemetrySettings(frame_rate_hz=asked_hz), Scribe("hall", "pi"), "boot")
