@@ -149,7 +149,7 @@ class Limiter:
         self._last_due, self._period_ms = due, 60_000 / command.bpm
         # A correction replaces the beat while that is still to come; afterwards it is one more flash.
         if self._beats.get(number, at_ms + 1) <= at_ms:
-            number = -1 - len(self._beats) - number
+            number = min(0, *self._beats) - 1
         others = [t for n, t in self._beats.items() if n != number]
         if self._red or self._runs([], [*others, due]) > self._allowance():
             self.stopped["beat"] += 1

@@ -132,8 +132,9 @@ def test_the_newest_scene_always_arrives_within_two_seconds():
         assert not wished or arrived[-1].palette_id == wished[-1].palette_id
 
 
-def test_a_strobe_of_beats_is_cut_to_three_a_second():
-    sent = played([(i * 50.0, beat(i, 0.0)) for i in range(200)])
+@pytest.mark.parametrize("numbers", [200, 3, 1])
+def test_a_strobe_of_beats_is_cut_to_three_a_second_whatever_their_numbers(numbers):
+    sent = played([(i * 50.0, beat(i % numbers, 0.0)) for i in range(200)])
     shown = [at for at, c in sent if c.tick]
     assert len(sent) == 200
     assert 2.5 <= len(shown) / 10 <= 3.0
