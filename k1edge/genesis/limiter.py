@@ -22,7 +22,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from k1edge.device_facts import PALETTES
+from k1edge.device_facts import PALETTES, PARAMETERS
 
 WINDOW_MS = 1000.0
 CHANGES = 6
@@ -191,7 +191,7 @@ class Limiter:
         if scene is None:
             return ()
         look = (scene.pattern, scene.palette_id)
-        brightness = float(scene.parameters.get("brightness", self._brightness))
+        brightness = float(scene.parameters.get("brightness", PARAMETERS["brightness"].default))
         changes = self._scene_changes(look, brightness, at_ms)
         if changes and not self._scene_fits(look, changes, at_ms):
             self.stopped["scene"] += 1

@@ -61,7 +61,7 @@ def luminance(sent, weights, gains):
             if c.LEAF == "cmd/macro":
                 mix = sum(w * getattr(c, name) for w, name in zip(weights[1:], MACROS, strict=True))
             else:
-                bright, gain = c.parameters.get("brightness", bright), gains[c.pattern]
+                bright, gain = c.parameters.get("brightness", 1.0), gains[c.pattern]
                 red = c.palette_id in RED_PALETTES
             step += 1
         # An instant in which one pulse ends as another begins is lit.
@@ -105,7 +105,8 @@ def random_stream(rng):
             stream.append((at, macro(**dict(zip(MACROS, map(float, values), strict=True)))))
         else:
             palette = LAVA if rng.random() < 0.3 else OCEAN
-            stream.append((at, scene(str(rng.choice(["pulse", "bloom"])), palette, brightness=float(rng.random()))))
+            parameters = {"brightness": float(rng.random())} if rng.random() < 0.8 else {}
+            stream.append((at, scene(str(rng.choice(["pulse", "bloom"])), palette, **parameters)))
     # Quiet ticks afterwards let a scene out that had to wait.
     return stream + [(at + 100 * i, beat(-1, 0, tick=False)) for i in range(1, 25)]
 
@@ -193,6 +194,15 @@ def test_saturation_is_kept_where_no_red_is_saturated():
     (sent,) = limiter.process(scene(saturation=1.0, brightness=0.5), 0.0)
     assert sent.parameters == {"saturation": MAX_SATURATION, "brightness": 0.5}
     assert limiter.stopped["saturation"] == 1
+
+
+def test_a_scene_that_does_not_say_how_bright_it_is_is_as_bright_as_a_k1_can_be():
+    limiter = Limiter()
+    for at, dark_or_unsaid in ((0.0, scene(brightness=0.0)), (3000.0, scene())):
+        limiter.process(dark_or_unsaid, at)
+    for n in range(20):
+        limiter.process(macro(energy=float(n % 2)), 4000.0 + 50 * n)
+    assert limiter.stopped["macro"]
 
 
 def test_the_contracts_own_messages_pass_through():
