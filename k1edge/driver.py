@@ -18,7 +18,7 @@ from k1edge.config.settings import MAX_DEVICES
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
 from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, SceneWindow, Scribe, Stamp
+from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 
 BPM_RANGE = (30.0, 300.0)
@@ -94,12 +94,18 @@ class Driver:
         gone = next((each for each in self.devices.values() if not each.ready), None)
         return gone is not None and self.devices.pop(gone.id) is gone
 
-    def is_foreign(self, device: str, scene: bytes) -> bool:
-        """Whether a scene seen on a device's topic was set by someone else; an empty one only clears the topic."""
-        known = self.devices.get(device)
+    def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
+        """Whether a scene seen on a device's topic was set by someone else, and so is what its limiter goes by; an empty one
+        only clears the topic."""
+        known = self.devices.get(contract.address(topic).node)
         if known is None or not scene or contract.sender(scene) == self._scribe.node:
             return False
         known.ours = False
+        try:
+            seen = contract.decode(topic, scene)
+        except ContractError:
+            seen = None
+        known.limiter.saw(seen, stamp.monotonic_ns / 1e6)
         return True
 
     def process(

@@ -258,7 +258,7 @@ class Edge:
         """What a K1 says, what others say to one, and a new configuration. Raises ContractError."""
         where = contract.address(received.topic)
         if where.model is contract.SceneCommand:
-            if not received.arrival.retained and self._driver.is_foreign(where.node, received.payload):
+            if not received.arrival.retained and self._driver.is_foreign(received.topic, received.payload, now.stamp):
                 self._hands.foreign_scene(where.node, now.stamp.monotonic_ns)
                 self._link.forget(received.topic)
             return

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
+from k1edge.device_facts import PALETTES
 from k1edge.driver import Driver
 from k1edge.frames import Section
 from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timeline
+
+PORCH = contract.topic(contract.SceneCommand, "hall", "porch")
 
 
 def driver_of(*devices, **settings):
@@ -124,12 +127,23 @@ def test_a_scene_of_our_own_is_not_foreign_however_late_it_comes_back_and_any_ot
     ours = [p.payload for hop in range(1, 2_000, 40) for p in
             driver.process(frame(hop), BRIGHT if hop % 80 == 1 else DARK, timeline(), at(hop)) if p.topic.endswith("scene")]
     assert len(ours) > 40
-    assert not any(driver.is_foreign("porch", scene) for scene in ours)
-    assert driver.is_foreign("porch", b'{"pattern":"lava"}')
-    assert driver.is_foreign("porch", b'{"pattern":"lava","sender":"ann"}')
-    assert driver.is_foreign("porch", b"\xff")
-    assert not driver.is_foreign("porch", b""), "clearing the topic is nobody's wish"
-    assert not driver.is_foreign("elsewhere", b'{"pattern":"lava"}')
+    assert not any(driver.is_foreign(PORCH, scene, at(2_000)) for scene in ours)
+    assert driver.is_foreign(PORCH, b'{"pattern":"lava"}', at(2_000))
+    assert driver.is_foreign(PORCH, b'{"pattern":"lava","sender":"ann"}', at(2_000))
+    assert driver.is_foreign(PORCH, b"\xff", at(2_000))
+    assert not driver.is_foreign(PORCH, b"", at(2_000)), "clearing the topic is nobody's wish"
+    assert not driver.is_foreign(contract.topic(contract.SceneCommand, "hall", "elsewhere"), b'{"pattern":"lava"}', at(2_000))
+
+
+@pytest.mark.parametrize(("palette", "flashes"), [("Blue Magenta White", True), ("Lava", False)])
+def test_a_beat_flashes_in_a_scene_that_somebody_else_has_set_unless_that_is_red(palette, flashes):
+    driver = driver_of()
+    run(driver, 1)
+    theirs = Scribe("hall", "ann").write_to("porch", contract.SceneCommand, at(200), sender="ann", pattern="pulse",
+                                            palette_id=PALETTES.index(palette), expires_at_ms=EPOCH_MS + 100_000)
+    assert driver.is_foreign(theirs.topic, theirs.payload, at(200))
+    beats = messages(run(driver, 400, look=None, announced=announcement(7, due_s=4.15)), "cmd/beat")
+    assert beats["porch"]["tick"] is flashes
 
 
 def test_a_standing_scene_is_renewed_while_somebody_holds_it_and_not_over_a_foreign_one():
@@ -137,7 +151,7 @@ def test_a_standing_scene_is_renewed_while_somebody_holds_it_and_not_over_a_fore
     run(driver, 1)
     held = [messages(run(driver, hop, look=None), "cmd/scene") for hop in (60_000, 121_000, 122_000, 242_000)]
     assert [len(each) for each in held] == [0, 1, 0, 1]
-    driver.is_foreign("porch", b'{"pattern":"lava"}')
+    driver.is_foreign(PORCH, b'{"pattern":"lava"}', at(300_000))
     assert not messages(run(driver, 363_000, look=None), "cmd/scene")
 
 

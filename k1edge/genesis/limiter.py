@@ -1,7 +1,8 @@
 """No flash above 3 Hz and no flash of saturated red: the last look at every command before it leaves for one K1.
 
 Consumes the commands for one device with the time they are sent, emits the commands to send in their place: the same,
-a tamer copy, none yet, or also a scene that was held back. Counts what it stopped. One per device.
+a tamer copy, none yet, or also a scene that was held back. What others have set on the device it is told (`saw`). Counts what
+it stopped. One per device.
 
 A flash is a pair of opposing changes of at least a tenth of full luminance (WCAG 2.3.1, ITU-R BT.1702). How a pattern
 turns commands into light is not known, so the worst is assumed: every beat is a full flash that has died PULSE_MS
@@ -42,6 +43,8 @@ RED_PALETTES = frozenset(
     )
 )  # fmt: skip
 """Those with a colour of which 80 % or more is red (the gradients of the FastLED collection, as the firmware carries them)."""
+RED_LOOK = ("", min(RED_PALETTES))
+"""What may be seen where a scene cannot be read, or its colours are beyond MAX_SATURATION."""
 RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most."""
 FORESEEN = 3
@@ -67,6 +70,15 @@ def runs_per_window(changes: list[Change]) -> int:
             first += 1
         most = max(most, len(ends) - first)
     return most
+
+
+def _look(scene: Any) -> tuple[str, int]:
+    return scene.pattern, scene.palette_id
+
+
+def _brightness(scene: Any) -> float:
+    limits = PARAMETERS["brightness"]
+    return min(max(float(scene.parameters.get("brightness", limits.default)), limits.low), limits.high)
 
 
 class _Swing:
@@ -120,6 +132,16 @@ class Limiter:
     def call_off(self) -> None:
         """The scene that waits is wanted no more."""
         self._held = None
+
+    def saw(self, scene: Any | None, at_ms: float) -> None:
+        """Somebody else has set a scene on the K1; None = one that cannot be read. What waited is older."""
+        self._forget(at_ms)
+        self._held = None
+        if scene is None:
+            self._shows(RED_LOOK, PARAMETERS["brightness"].high, [(at_ms, 0)])
+        else:
+            pale = scene.parameters.get("saturation", 0.0) <= MAX_SATURATION
+            self._shows(_look(scene) if pale else RED_LOOK, _brightness(scene), [(at_ms, 0)])
 
     def _forget(self, at_ms: float) -> None:
         since = at_ms - MEMORY_MS
@@ -190,18 +212,22 @@ class Limiter:
         scene = self._held
         if scene is None:
             return ()
-        look = (scene.pattern, scene.palette_id)
-        brightness = float(scene.parameters.get("brightness", PARAMETERS["brightness"].default))
+        look, brightness = _look(scene), _brightness(scene)
         changes = self._scene_changes(look, brightness, at_ms)
         if changes and not self._scene_fits(look, changes, at_ms):
             self.stopped["scene"] += 1
             return ()
-        self._held, self._look, self._brightness = None, look, brightness
+        self._held = None
+        self._shows(look, brightness, changes)
+        return (self._paler(scene),)
+
+    def _shows(self, look: tuple[str, int], brightness: float, changes: list[Change]) -> None:
+        """What the K1 shows from now on, and what this has changed."""
+        self._look, self._brightness = look, brightness
         self._changes += changes
         self._scene_swing.go(brightness)
         for name, swing in self._swings.items():
             swing.go(self._levels[name] * brightness)
-        return (self._paler(scene),)
 
     def _scene_changes(self, look: tuple[str, int], brightness: float, at_ms: float) -> list[Change]:
         if look != self._look:

@@ -205,6 +205,34 @@ def test_a_scene_that_does_not_say_how_bright_it_is_is_as_bright_as_a_k1_can_be(
     assert limiter.stopped["macro"]
 
 
+def test_macros_are_as_tame_in_a_scene_that_somebody_else_has_set():
+    limiter = Limiter()
+    limiter.process(scene(brightness=0.0), 0.0)
+    limiter.saw(scene(brightness=1.0), 2000.0)
+    for n in range(20):
+        limiter.process(macro(energy=float(n % 2)), 4000.0 + 50 * n)
+    assert limiter.stopped["macro"]
+
+
+@pytest.mark.parametrize("seen", [scene(palette=LAVA), scene(saturation=1.0), None])
+def test_no_beat_flashes_in_what_somebody_else_has_set_if_that_may_be_red(seen):
+    limiter = Limiter()
+    limiter.process(scene(), 0.0)
+    limiter.saw(seen, 2000.0)
+    assert not limiter.process(beat(1, 100.0), 4000.0)[0].tick
+    assert limiter.process(scene(), 6000.0)
+    assert limiter.process(beat(2, 100.0), 8000.0)[0].tick
+
+
+def test_a_scene_that_waits_gives_way_to_one_that_somebody_else_has_set():
+    limiter = Limiter()
+    limiter.process(scene(palette=OCEAN), 0.0)
+    limiter.process(beat(1, 150.0), 2000.0)
+    assert limiter.process(scene(palette=LAVA), 2010.0) == ()
+    limiter.saw(scene(), 2100.0)
+    assert [c.LEAF for c in limiter.process(beat(2, 100.0), 2600.0)] == ["cmd/beat"]
+
+
 def test_the_contracts_own_messages_pass_through():
     limiter = Limiter()
     number = BeatCommand.model_construct(number=1, bpm=120.0, due_in_ms=150.0, due_at_ms=150.0, confidence=1.0, tick=True)
