@@ -73,7 +73,7 @@ class Choreography:
             self._bar_line = form.beat.due
         self._feel(form.mood, end)
         if label != self._label and self._may_change(label, form.section, end):
-            self._budget.spend(end)
+            self._budget.spend(end, label)
             self._label, self._palette = label, self._palette_for(label)
             self._level = self._next_level(form)
             self._show(self._look({}, self._looks[label].transition, self._looks[label].transition_ms), end)

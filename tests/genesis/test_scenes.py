@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from k1edge.config import RulesSettings
 from k1edge.frames import StreamFormat
-from k1edge.genesis.scenes import MINUTE_S, SceneBudget
+from k1edge.genesis.scenes import DROPS_GO_ON_S, MINUTE_S, SceneBudget
 
 FMT = StreamFormat(48_000)
 MIN_GAP_S, COOL_DOWN_S = 8.0, 20.0
 LABELS = st.sampled_from(["verse", "chorus", "build", "drop", "breakdown"])
 
 
-def _spent(wishes):
-    budget, at, changes = SceneBudget(FMT, RulesSettings()), 0.0, []
+def _spent(wishes, **rules):
+    budget, at, changes = SceneBudget(FMT, RulesSettings(**rules)), 0.0, []
     for wait_s, label in wishes:
         at += wait_s
         if budget.allows(FMT.index(at), label):
-            budget.spend(FMT.index(at))
+            budget.spend(FMT.index(at), label)
             changes.append((at, label))
     return changes
 
@@ -46,3 +46,24 @@ def test_a_drop_breaks_the_cool_down_of_the_breakdown_before_it():
 
 def test_a_build_leaves_the_change_that_its_drop_will_need():
     assert _spent([(100, "breakdown"), (30, "build"), (15, "drop")]) == [(100.0, "breakdown"), (145.0, "drop")]
+
+
+def test_where_there_are_drops_whatever_else_comes_leaves_one_change_of_the_minute_to_the_next():
+    song = [(100, "drop"), (90, "intro"), (22, "verse"), (15, "drop")]
+    assert [label for _, label in _spent(song)] == ["drop", "intro", "drop"]
+
+
+def test_where_no_drop_has_been_for_long_nothing_is_kept_for_one():
+    song = [(DROPS_GO_ON_S, "intro"), (22, "verse")]
+    assert [label for _, label in _spent(song)] == ["intro", "verse"]
+    assert [label for _, label in _spent([(100, "drop"), *song])] == ["drop", "intro", "verse"]
+
+
+def test_where_a_minute_has_one_change_drops_do_not_keep_it_for_themselves():
+    song = [(100, "drop"), (90, "intro"), (90, "verse")]
+    assert [label for _, label in _spent(song, changes_per_minute=1)] == ["drop", "intro", "verse"]
+
+
+def test_what_is_said_between_two_songs_takes_no_change_from_the_next_and_none_is_kept_from_it():
+    evening = [(100, "drop"), (50, "speech"), (25, "intro")]
+    assert [label for _, label in _spent(evening)] == ["drop", "speech", "intro"]
