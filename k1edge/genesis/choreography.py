@@ -123,6 +123,8 @@ class Choreography:
         if form.section.label == "silence":
             lit = self._label == "silence"
             return max(self._level - self._fade_per_step, float(lit))
+        if form.wire.state == "silence" and self._label != "silence":
+            return self._level  # what has come since, if anything has, is not known yet
         ducked = {} if self._label in IDLE else {"speech": self._rules.speech_brightness, "noise": self._rules.noise_brightness}
         aim = ducked.get(form.wire.state, 1.0)
         step = min(max(aim - self._level, -self._duck_per_step), self._duck_per_step)

@@ -92,6 +92,30 @@ def test_light_returns_with_the_music_at_once():
     assert _value(shown[-1][1]) == pytest.approx(Settings().looks["verse"].parameters["brightness"], abs=0.002)
 
 
+UNHEARD = {"wire": Wire("silence", 1.0, 0)}
+
+
+def test_what_sounds_after_a_silence_is_not_lit_before_it_is_known():
+    shown = _show([("verse", 29), ("silence", 6, UNHEARD), ("intro", 1.5, UNHEARD), ("intro", 1)])
+    since, known = 35 * RATE_HZ, FMT.index(36.5)
+    assert not any(_value(look) for end, look in shown if since < end <= known)
+    assert _value(shown[-1][1]) == pytest.approx(Settings().looks["verse"].parameters["brightness"], abs=0.002)
+
+
+def test_a_pause_within_a_song_leaves_the_light_where_it_is_until_the_music_is_known_again():
+    shown = _show([("verse", 29), ("silence", 1, UNHEARD), ("intro", 1.5, UNHEARD)])
+    assert not [look for end, look in shown if end > 30 * RATE_HZ]
+    assert _value(shown[-1][1]) > Settings().looks["verse"].parameters["brightness"] / 2
+
+
+def test_the_light_does_not_rise_when_a_speaker_stops():
+    speech = {"wire": Wire("speech", 1.0, 0)}
+    shown = _show([("verse", 25), ("verse", 4, speech), ("verse", 1, UNHEARD), ("silence", 6, UNHEARD)])
+    levels = [_value(look) for end, look in shown if end > 25 * RATE_HZ]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[-1] == 0.0
+
+
 def test_an_announcement_ducks_and_nothing_moves_in_it():
     shown = _show([("verse", 10), ("unknown", 5, {"wire": Wire("speech", 1.0, 0)}), ("verse", 3)])
     during = [look for end, look in shown if 12 * RATE_HZ < end <= 15 * RATE_HZ]
