@@ -64,6 +64,8 @@ class Driver:
         self._auto_latency_ms = settings.auto_latency_ms
         listed = () if self._auto else settings.devices
         self.devices = {d.id: Device(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
+        self._stopped_before: Counter[str] = Counter()
+        """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
         self.macro_at_least = 1
         """Hops from one macro to the next while the edge must spare itself."""
@@ -92,7 +94,10 @@ class Driver:
         if len(self.devices) < MAX_DEVICES:
             return True
         gone = next((each for each in self.devices.values() if not each.ready), None)
-        return gone is not None and self.devices.pop(gone.id) is gone
+        if gone is None:
+            return False
+        self._stopped_before += self.devices.pop(gone.id).limiter.stopped
+        return True
 
     def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
         """Whether a scene seen on a device's topic was set by someone else, and so is what its limiter goes by; an empty one
@@ -174,7 +179,7 @@ class Driver:
     @property
     def stopped(self) -> dict[str, int]:
         """How often the limiter changed or held back what, over all K1s."""
-        return dict(sum((device.limiter.stopped for device in self.devices.values()), Counter()))
+        return dict(sum((device.limiter.stopped for device in self.devices.values()), self._stopped_before))
 
     @property
     def round_trip_ms_max(self) -> float | None:

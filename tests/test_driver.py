@@ -228,6 +228,17 @@ def test_auto_gives_the_place_of_a_lost_k1_to_a_new_one():
     assert "new" in driver.devices and "k1-3" not in driver.devices
 
 
+def test_what_was_stopped_on_a_k1_stays_counted_when_another_has_its_place():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES):
+        driver.heard(f"k1-{i}", ready=True)
+    run(driver, 1, look=BRIGHT.__class__("x", "pulse", 1, (("saturation", 1.0),)))
+    assert driver.stopped == {"saturation": MAX_DEVICES}
+    driver.heard("k1-3", ready=False)
+    driver.heard("new", ready=True)
+    assert driver.stopped == {"saturation": MAX_DEVICES}
+
+
 def test_strangers_are_ignored_when_the_k1s_are_listed():
     driver = driver_of()
     driver.heard("stranger", ready=True)

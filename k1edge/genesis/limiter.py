@@ -121,7 +121,10 @@ class Limiter:
         self._forget(at_ms)
         if command.LEAF == "cmd/scene":
             self._held = command
-            return self._release(at_ms)
+            released = self._release(at_ms)
+            if not released:
+                self.stopped["scene"] += 1
+            return released
         released = self._release(at_ms)
         if command.LEAF == "cmd/beat":
             command = self._beat(command, at_ms)
@@ -215,7 +218,6 @@ class Limiter:
         look, brightness = _look(scene), _brightness(scene)
         changes = self._scene_changes(look, brightness, at_ms)
         if changes and not self._scene_fits(look, changes, at_ms):
-            self.stopped["scene"] += 1
             return ()
         self._held = None
         self._shows(look, brightness, changes)

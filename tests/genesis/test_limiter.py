@@ -189,6 +189,16 @@ def test_a_red_scene_waits_for_the_beat_that_was_announced():
     assert not released[1].tick
 
 
+def test_a_scene_that_waits_is_counted_once_however_many_commands_pass_meanwhile():
+    limiter = Limiter()
+    limiter.process(scene(palette=OCEAN), 0.0)
+    limiter.process(beat(1, 150.0), 2000.0)
+    assert limiter.process(scene(palette=LAVA), 2010.0) == ()
+    for at in range(2020, 2120, 20):
+        assert [c.LEAF for c in limiter.process(macro(), float(at))] == ["cmd/macro"]
+    assert limiter.stopped["scene"] == 1
+
+
 def test_saturation_is_kept_where_no_red_is_saturated():
     limiter = Limiter()
     (sent,) = limiter.process(scene(saturation=1.0, brightness=0.5), 0.0)
