@@ -31,7 +31,7 @@ TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000
-DOUBT = "there is music, and its beat has been uncertain for ten seconds"
+DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
 
 
 class Input(NamedTuple):

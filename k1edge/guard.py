@@ -3,7 +3,7 @@
 Consumes `GenesisFrame`s; emits the drift and a verdict. Drift is the signed median, over the last eight beats, of when an onset
 was heard minus when the beat had been announced for: positive = the light was early. Amber from 20 ms; red, over 100 ms for
 5 s, takes the K1s off the beat until 8 s of stable lock, or silence: what was heard before it says nothing of what comes after.
-Confidence below 0.3 for 10 s of music is an alarm. Cost: 3 us a hop.
+Confidence below 0.3 for 10 s of sound is an alarm. Cost: 3 us a hop.
 
 It hears by the bare novelty and not by the tracker, so that it does not share the tracker's mistakes.
 """
@@ -57,7 +57,7 @@ class DriftGuard:
 
     @property
     def is_doubtful(self) -> bool:
-        """Music, and for ten seconds nobody knew its beat."""
+        """Sound, and for ten seconds nobody knew its beat."""
         return self._doubtful_hops >= DOUBTFUL_FOR
 
     def process(self, frame: GenesisFrame) -> None:

@@ -7,6 +7,7 @@ level, another kind of music. Cost: below 2 us a hop.
 from __future__ import annotations
 
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame
+from k1edge.genesis.structure import NOT_MUSIC
 
 BINS = 10
 HOUR_S = 3600
@@ -16,7 +17,7 @@ class SelfScore:
     """Figures since the last `report`."""
 
     def __init__(self) -> None:
-        self._sounding = 0
+        self._unlocked = 0
         self._locked = False
         self._last: BeatEvent | None = None
         self._section = -1
@@ -34,11 +35,12 @@ class SelfScore:
     def process(self, frame: GenesisFrame) -> None:
         """One hop."""
         self._hops += 1
-        self._follow_lock(frame)
+        music = not frame.features.silent and frame.wire not in NOT_MUSIC
+        self._follow_lock(frame, music)
         if frame.section.index != self._section:
             self._section = frame.section.index
             self._sections += 1
-        if not frame.features.silent:
+        if music:
             self._music += 1
             self._dark += frame.look.name == "silence"
             self._histogram[min(int(frame.beat.confidence * BINS), BINS - 1)] += 1
@@ -68,14 +70,14 @@ class SelfScore:
         self._begin()
         return figures
 
-    def _follow_lock(self, frame: GenesisFrame) -> None:
-        """`_sounding` counts the hops of sound since there was last a lock, or none."""
+    def _follow_lock(self, frame: GenesisFrame, music: bool) -> None:
+        """`_unlocked` counts the hops of music since there was last a lock, or none."""
         if frame.beat.lock and not self._locked:
             self._locks += 1
-            self._lock_hops += self._sounding
-            self._longest_lock = max(self._longest_lock, self._sounding)
+            self._lock_hops += self._unlocked
+            self._longest_lock = max(self._longest_lock, self._unlocked)
         self._locked = frame.beat.lock
-        self._sounding = 0 if self._locked or frame.features.silent else self._sounding + 1
+        self._unlocked = self._unlocked + 1 if music and not self._locked else 0
 
     def _count(self, event: BeatEvent, beats_per_bar: int) -> None:
         last, self._last = self._last, event

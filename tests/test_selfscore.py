@@ -8,9 +8,10 @@ from k1edge.selfscore import SelfScore
 from tests.music import BRIGHT, DARK, announcement, frame
 
 
-def heard(hop, *, lock=True, silent=False, confidence=0.9, **music):
+def heard(hop, *, lock=True, silent=False, confidence=0.9, wire="music", **music):
     one = frame(hop, **music)
-    return replace(one, beat=replace(one.beat, lock=lock, confidence=confidence), features=replace(one.features, silent=silent))
+    beat, features = replace(one.beat, lock=lock, confidence=confidence), replace(one.features, silent=silent)
+    return replace(one, beat=beat, features=features, wire=wire)
 
 
 def test_the_time_to_lock_is_counted_in_sound_only():
@@ -20,6 +21,16 @@ def test_the_time_to_lock_is_counted_in_sound_only():
     figures = score.report()
     assert (figures["locks"], figures["lock_time_s_mean"], figures["lock_time_s_max"]) == (1, 2.0, 2.0)
     assert figures["music_s"] == 3.0
+
+
+@pytest.mark.parametrize("wire", ["speech", "noise"])
+def test_what_is_no_music_is_no_music_however_loud(wire):
+    score = SelfScore()
+    for hop in range(1, 401):
+        score.process(heard(hop, lock=hop > 350, confidence=0.1 if hop <= 200 else 0.9, wire=wire if hop <= 200 else "music"))
+    figures = score.report()
+    assert (figures["music_s"], figures["lock_time_s_max"]) == (2.0, 1.5)
+    assert (figures["confidence_1"], figures["confidence_9"]) == (0.0, 1.0)
 
 
 def test_every_new_lock_counts():
