@@ -117,7 +117,7 @@ def test_a_k1_that_comes_back_keeps_the_scene_that_somebody_has_set_on_it():
     driver = driver_of()
     driver.heard("porch", ready=True)
     run(driver, 1)
-    driver.is_foreign("porch", b'{"pattern":"lava"}')
+    driver.is_foreign(PORCH, b'{"pattern":"lava"}', at(1))
     driver.heard("porch", ready=True)
     assert not messages(run(driver, 51, look=None), "cmd/scene")
 
