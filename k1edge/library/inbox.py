@@ -1,8 +1,8 @@
 """The drop folder: a file put there is queued once it has stopped growing.
 
 Consumes a directory, emits jobs. Looks when told to; remembers what it has queued or refused, so that a restart repeats
-nothing, and sees a replaced file as a new one. What was taken away it forgets. What was heard on the line it removes when its
-job has ended, however it did: the folder may be in memory.
+nothing, and sees a replaced file as a new one, and one that was away when its turn came. What was taken away it forgets. What
+was heard on the line it removes when its job has ended, however it did: the folder may be in memory.
 """
 
 from __future__ import annotations

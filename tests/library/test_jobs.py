@@ -370,6 +370,19 @@ def test_the_inbox_forgets_what_was_taken_away(queue):
     assert remembered == {b"notes 0.txt", b"notes 2.txt"}
 
 
+def test_a_song_that_was_away_when_its_turn_came_is_queued_when_it_is_back(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    queue.song("inbox/song")
+    for _ in range(2):
+        inbox.look()
+    share = (queue.music / "inbox").rename(queue.music / "share")
+    queue.run(queue.jobs.list()[0])
+    share.rename(queue.music / "inbox")
+    for _ in range(2):
+        inbox.look()
+    assert [(job["state"], job["code"]) for job in queue.jobs.list()] == [("queued", None), ("failed", Code.FILE_NOT_FOUND)]
+
+
 def test_no_job_is_lost_done_twice_or_half_written_when_the_queue_is_killed(tmp_path):
     """`scripts/bench jobs` does this fifty times with real analyses."""
     draw = random.Random(5)
