@@ -82,7 +82,8 @@ class Jobs:
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
         """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
 
-        A track that waits or is being analysed already keeps its job, which goes no later than it is asked for.
+        A track that waits or is being analysed already keeps its job, which goes no later than it is asked for. While it waits
+        it is looked for where it was seen last: it may have been renamed.
         """
         real = self._rules.admit(path)
         if not 1 <= priority <= 10:
@@ -97,7 +98,8 @@ class Jobs:
             job = waiting["id"] if waiting else f"job-{secrets.token_hex(6)}"
             self._db.execute(
                 "INSERT INTO jobs (id, track_id, path, state, priority, submitted_ms) VALUES (?, ?, ?, 'queued', ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET priority = max(priority, excluded.priority)",
+                " ON CONFLICT (id) DO UPDATE SET priority = max(priority, excluded.priority),"
+                " path = CASE state WHEN 'queued' THEN excluded.path ELSE path END",
                 (job, track.id, os.fsencode(real), priority, self._library.now_ms()),
             )
         self._tell(job)

@@ -158,6 +158,19 @@ def test_a_song_that_waits_is_not_queued_twice(queue):
     assert queue.jobs.submit("a")["id"] == queue.jobs.submit("a")["id"]
 
 
+def test_a_song_that_is_renamed_while_it_waits_is_found_under_its_new_name(queue):
+    waiting = queue.jobs.submit(queue.song("old"))
+    (queue.music / "old").rename(queue.music / "new")
+    assert (queue.jobs.submit("new")["id"], queue.run(waiting)["state"]) == (waiting["id"], "completed")
+
+
+def test_a_running_job_keeps_the_name_of_what_it_hears(queue):
+    running = queue.jobs.submit(queue.song("first", "slow 0.5"))
+    queue.until(lambda: queue.jobs.get(running["id"])["state"] == "processing")
+    (queue.music / "second").write_bytes((queue.music / "first").read_bytes())
+    assert queue.jobs.submit("second")["file"] == queue.run(running)["file"] == "first"
+
+
 def test_a_waiting_and_a_running_job_can_be_cancelled_and_tried_again(queue):
     queue.song("hang", "hang")
     queue.song("ok")
