@@ -126,10 +126,11 @@ class Library:
     ) -> int:
         """Stores a map as version `n` (default: the next); returns its number.
 
-        It is the current one from now on, unless that holds what a person put right and it does not. A job that already made
-        a version makes no second one.
+        It is the current one from now on, unless that holds what a person put right, undamaged, and it does not. A job that
+        already made a version makes no second one.
         """
-        corrected = self.get(track_id, deleted=True)["override"]
+        track = self.get(track_id, deleted=True)
+        corrected = track["override"] and self._is_whole(track_id, track["version"])
         with transaction(self.db):
             made = self.db.execute("SELECT n FROM versions WHERE job_id = ?", (job_id,)).fetchone()
             if made:
@@ -198,6 +199,12 @@ class Library:
         if sha256 is None:
             raise LibraryError(Code.ARTIFACT_NOT_FOUND, f"version {n} of {track_id} has no {name!r}")
         return read_verified(self.path(track_id, n, name), sha256)
+
+    def _is_whole(self, track_id: str, n: int) -> bool:
+        try:
+            return bool(self.artefact(track_id, n, MAP_NAME))
+        except LibraryError:
+            return False
 
     def sha256(self, track_id: str, n: int, name: str = MAP_NAME) -> str | None:
         """Of one file of a version, as it was written; None if there is none."""

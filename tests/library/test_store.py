@@ -160,6 +160,17 @@ def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(l
     assert library.add_version(track_id, song(48), "analysis") == library.get(track_id)["version"] == 4
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_what_a_person_put_right_and_the_card_has_damaged_gives_way_to_another_analysis(library, noticed):
+    track_id = stored(library)
+    override(library, track_id, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
+    library.path(track_id, 2).write_bytes(b"worn out")
+    if noticed:
+        assert code_of(library.read, track_id) is Code.ARTIFACT_DAMAGED
+    library.add_version(track_id, song(40), "analysis")
+    assert library.get(track_id)["status"] == "ready" and library.read(track_id) == song(40)
+
+
 def test_single_beats_are_added_moved_and_deleted(library):
     track_id = stored(library)
     ops = [
