@@ -166,7 +166,7 @@ class Lending:
                     del self._jobs[job]
                     yield self._scribe.cleared(contract.Job, job)
             case {"refused": refused}:
-                yield self._event(stamp, "job_failed", refused, {"file": refused["file"][:512]})
+                yield self._event(stamp, "job_failed", refused, {"file": _printable(refused["file"])})
             case {"lost": str(reason)}:
                 said = {"code": "LIBRARY_LOST", "reason": reason[:512]}
                 yield self._event(stamp, "alarm", said, {}, severity="warning")

@@ -215,6 +215,12 @@ def test_a_refused_file_and_a_lost_librarian_are_events(lending):
     ]
 
 
+def test_a_refused_file_may_have_any_name(lending):
+    refused = {"file": "a\nb\u202e.txt", "code": "INVALID_FILE_FORMAT", "reason": "is no sound"}
+    ((_, event),) = said(lending, {"refused": refused})
+    assert event.data == {"file": "a b .txt"}
+
+
 def test_the_contract_names_every_code_of_the_library():
     assert {code.value for code in Code} <= set(contract.CODES)
 
