@@ -3,8 +3,9 @@
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
 wire stay live. Where the song begins is given, or heard: with the first sound after silence, and then the map is moved, a
 little each beat, to where the live beats are. It is watched by them: when it is DRIFT_MS off, or has little to do with them,
-for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing. Nor does
-it lead where nothing plays: it rests, or the song that was heard to begin is over. Cost: 3 us a hop.
+for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing, unless the
+song is played faster or slower. Nor does it lead where nothing plays: it rests, or the song that was heard to begin is over.
+Cost: 3 us a hop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import replace
 from itertools import pairwise
+from math import log2
 from statistics import median, mode
 
 from k1edge.frames import (
@@ -33,6 +35,8 @@ DRIFT_MS, DRIFT_S = 100.0, 5.0
 DRIFT_BEATS = 8
 OFF_BEAT = 0.4
 """Of the period, from the map's nearest beat: beyond it a live beat is on the off-beat, as a tracker's are at times."""
+PITCH_OCTAVES = (0.017, 0.14)
+"""1.2 to 10 % beside the map's tempo, where a DJ may play. A tracker strays there for 1.7 s at most in 12 arrangements."""
 AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
 """Of so many live beats so many lie that near to where the drift puts a stored one; of another song's, one in five."""
 SLEW_MS = 10.0
@@ -78,7 +82,7 @@ class MapPlayer:
         self._offset: int | None = None
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._period_ms = 0.0
-        self._drifting_hops = 0
+        self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
         self._first_index: int | None = None
         self.state = "waiting" if self._dues else "over"
@@ -141,6 +145,12 @@ class MapPlayer:
             return 0, self._fmt.rate_hz // 2
         before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2)
         return before, dues[before + 1] - dues[before]
+
+    def _period(self, at: int) -> float:
+        """The mean of the map's beats around: the nearest two may be some per cent off it."""
+        before, period = self._interval(at)
+        around = self._dues[max(before - DRIFT_BEATS // 2, 0) :][: DRIFT_BEATS + 1]
+        return (around[-1] - around[0]) / (len(around) - 1) if len(around) > 1 else period
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
@@ -236,12 +246,22 @@ class MapPlayer:
         event, self._locks = live.announced, live.lock
         if event is not None and live.lock:
             self._compare(event.due - self._start)
-        if self.drift_ms is None or self._is_on_the_off_beat or not live.lock:
+        drift_ms = self.drift_ms
+        if drift_ms is None or not live.lock:
             return
-        drifts = abs(self.drift_ms) > DRIFT_MS or self._is_other_song
-        self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
-        if self._drifting_hops >= DRIFT_S * HOPS_PER_S:
+        if not self._is_on_the_off_beat:
+            drifts = abs(drift_ms) > DRIFT_MS or self._is_other_song
+            self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
+        self._pitched_hops = self._pitched_hops + 1 if self._is_pitched(live.tempo_bpm) else 0
+        enough = DRIFT_S * HOPS_PER_S
+        if self._drifting_hops >= enough or (self._pitched_hops >= enough and abs(drift_ms) > AGREE_MS):
             self.state = "rolled_back"
+
+    def _is_pitched(self, live_bpm: float) -> bool:
+        """Whether the song plays a little faster or slower than the map, however often the live engine counts it."""
+        octaves = log2(live_bpm * self._period_ms / 60_000)
+        least, most = PITCH_OCTAVES
+        return least < abs(octaves - round(octaves)) < most
 
     @property
     def _is_on_the_off_beat(self) -> bool:
@@ -258,7 +278,7 @@ class MapPlayer:
         near = bisect_left(self._dues, at)
         nearest = min(self._dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
         self._errors_ms.append(1000 * self._fmt.seconds(at - nearest))
-        self._period_ms = 1000 * self._fmt.seconds(self._interval(at)[1])
+        self._period_ms = 1000 * self._fmt.seconds(self._period(at))
         drift_ms = self.drift_ms
         if self._by_ear and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)

@@ -161,6 +161,12 @@ def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine(
     assert player.form(form(), 48_000).section.label == "verse"
 
 
+def test_a_map_of_one_beat_is_compared_like_any_other():
+    player = MapPlayer(replace(score_of(song()), beats_ms=[500.0], strengths=[1.0]), FMT, LEAD_MS)
+    play(player, range(100), 0.0)
+    assert player.leads
+
+
 def test_after_the_last_beat_the_live_engine_leads_again():
     player = player_of(song(8))
     play(player, range(700))
@@ -306,6 +312,42 @@ def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(sides_ms):
         number = hop // 50
         due = FMT.index(number / 2 + sides_ms[number % len(sides_ms)] / 1000)
         player.beat(live(hop, BeatEvent(number + 1, due, 0, False, 1.0, 0.5) if hop % 50 == 0 else None))
+    assert player.leads
+
+
+def pitched(player: MapPlayer, pct: float, seconds: int, *, per_beat: float = 1.0, begins: int = 0) -> None:
+    """The song begins after so many silent hops, so much faster; the live engine counts `per_beat` beats to one of its own."""
+    period_s, number = 0.5 / (1 + pct / 100) / per_beat, 0
+    for hop in range(begins + 100 * seconds):
+        event, due_s = None, begins / 100 + number * period_s
+        if hop / 100 >= due_s:
+            number += 1
+            event = BeatEvent(number, FMT.index(due_s), 0, False, 1.0, 0.5)
+        player.hear(features(hop, hop < begins))
+        player.beat(replace(live(hop, event), tempo_bpm=60 / period_s))
+
+
+@pytest.mark.parametrize("per_beat", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("pct", [-8.0, -4.0, -3.0, 2.0, 4.0, 6.0])
+def test_a_map_of_a_song_that_a_dj_plays_faster_or_slower_is_given_up(pct, per_beat):
+    player = player_of(song(256))
+    pitched(player, pct, 25, per_beat=per_beat)
+    assert player.state == "rolled_back"
+
+
+@pytest.mark.parametrize("pct", [-1.5, 1.5])
+def test_a_map_that_begins_by_ear_follows_a_pitch_that_its_steps_can_follow(pct):
+    player = player_of(song(256), None)
+    pitched(player, pct, 60, begins=60)
+    assert player.leads and abs(player.drift_ms) < 50
+
+
+def test_another_tempo_of_the_live_engine_for_a_moment_does_not_condemn_the_map():
+    player = player_of(song(128))
+    for hop in range(6000):
+        at = FMT.index(hop / 100 + 0.24)
+        event = BeatEvent(hop // 50 + 1, at, 0, False, 1.0, 0.5) if hop % 50 == 0 else None
+        player.beat(replace(live(hop, event), tempo_bpm=124.0 if hop % 1000 < 300 else 120.0))
     assert player.leads
 
 
