@@ -17,7 +17,8 @@ from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.structure import Structure
 
-TO_THE_BEAT = frozenset({"double", "halve", "nudge", "this_is_one", "tap", "release"})
+CORRECTIONS = frozenset({"double", "halve", "nudge", "this_is_one", "tap"})
+OCTAVES = {"double": 1, "halve": -1}
 TO_THE_MAP = frozenset({"begin_at", "stop"})
 MOST_ACTS = 100
 """Noted at a time: more come only where no hop does, and a new pipeline follows."""
@@ -55,14 +56,27 @@ class Pipeline:
         """A verb of `BeatTracker` or `MapPlayer`, or `deploy` with the player that is to lead from now on; whether there was
         anything to act on. Raises ValueError for other verbs."""
         self.acts = (*self.acts, (verb, *args))[-MOST_ACTS:]
-        if verb in TO_THE_BEAT:
-            return bool(getattr(self.tracker, verb)(*args))
+        if verb in CORRECTIONS:
+            return self._correct(verb, *args)
+        if verb == "release":
+            self.tracker.release()
+            return True
         if verb in TO_THE_MAP:
             return self.player is not None and bool(getattr(self.player, verb)(*args))
         if verb != "deploy":
             raise ValueError(f"{verb!r} is nothing that is done to a pipeline")
         (self.player,) = args
         return True
+
+    def _correct(self, verb: str, *args: float) -> bool:
+        """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right would
+        not be seen. Beside it the live engine may count the level that is asked for already."""
+        player = self.player if self.player is not None and self.player.leads else None
+        counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
+        done = counted or bool(getattr(self.tracker, verb)(*args))
+        if player is not None and done:
+            player.nudge(*args) if verb == "nudge" else player.stop()
+        return done
 
     def process(self, block: AudioBlock) -> GenesisFrame:
         """Block of `hop` samples -> frame; a jump of `block.start` is coasted over."""

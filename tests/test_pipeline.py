@@ -11,7 +11,9 @@ import soundfile
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor
 from k1edge.config import Settings
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
+from k1edge.genesis.playback import MapPlayer
+from k1edge.genesis.score import Score
 from k1edge.pipeline import MOST_ACTS, Pipeline
 
 
@@ -120,3 +122,66 @@ def test_what_is_done_where_no_hop_comes_is_not_kept_for_ever():
 def test_nothing_else_is_done_to_a_pipeline():
     with pytest.raises(ValueError, match="process"):
         Pipeline(Settings(), StreamFormat(48_000)).act("process")
+
+
+class Tracker:
+    """Writes down the corrections it is asked for."""
+
+    def __init__(self, acts=True):
+        self.asked, self.acts = [], acts
+
+    def __getattr__(self, name):
+        return lambda *args: self.asked.append((name, *args)) or self.acts
+
+
+def corrected(player, verb, *args, acts=True):
+    """Whether it was done, and what the tracker was asked for."""
+    pipeline = Pipeline(Settings(), StreamFormat(48_000), player=player)
+    pipeline.tracker = Tracker(acts)
+    return pipeline.act(verb, *args), pipeline.tracker.asked
+
+
+def stored_map(leads=True):
+    """Beats every half a second; it leads, or waits for its song."""
+    beats_ms = [500.0 * n for n in range(64)]
+    player = MapPlayer(Score(beats_ms, [], [1.0] * 64, [], []), StreamFormat(48_000), 150.0, 0 if leads else None)
+    player.beat(BeatState(48_000, 120.0, 0.0, 0.9, True))
+    return player
+
+
+@pytest.mark.parametrize("correction", [("double",), ("halve",), ("tap", 480), ("this_is_one", 480)], ids=lambda each: each[0])
+def test_who_corrects_a_map_that_leads_has_the_live_engine_back_at_once(correction):
+    player = stored_map()
+    assert corrected(player, *correction) == (True, [correction])
+    assert player.state == "stopped"
+
+
+def test_a_nudge_moves_the_map_and_what_it_is_compared_with():
+    player = stored_map()
+    assert corrected(player, "nudge", 25.0) == (True, [("nudge", 25.0)])
+    assert player.leads and player.beat(BeatState(48_480, 120.0, 0.0, 0.9, True)).phase == pytest.approx(1 - 0.015 / 0.5)
+
+
+@pytest.mark.parametrize(("verb", "live_bpm", "asked"), [
+    ("double", 240.0, []),
+    ("double", 120.0, [("double",)]),
+    ("halve", 60.0, []),
+    ("halve", 240.0, [("halve",)]),
+])  # fmt: skip
+def test_a_level_that_the_live_engine_counts_beside_a_map_is_taken_as_it_is(verb, live_bpm, asked):
+    player = stored_map()
+    for number in range(1, 17):
+        due = round(48_000 * number * 60 / live_bpm)
+        player.beat(BeatState(due, live_bpm, 0.0, 0.9, True, (), BeatEvent(number, due, 0, False, 1.0, 0.9)))
+    assert corrected(player, verb) == (True, asked)
+    assert player.state == "stopped"
+
+
+@pytest.mark.parametrize("correction", [("double",), ("this_is_one", 480)], ids=lambda each: each[0])
+def test_a_correction_stops_no_map_that_waits_nor_one_that_it_cannot_replace(correction):
+    waiting, leading = stored_map(leads=False), stored_map()
+    corrected(waiting, *correction)
+    corrected(leading, *correction, acts=False)
+    assert (waiting.state, leading.state) == ("waiting", "leading")
+    corrected(leading, "release")
+    assert leading.state == "leading"

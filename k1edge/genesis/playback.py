@@ -82,6 +82,8 @@ class MapPlayer:
         self._offset: int | None = None
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._period_ms = 0.0
+        self.live_octaves = 0.0
+        """By which the live engine counts faster than the map."""
         self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
         self._first_index: int | None = None
@@ -110,6 +112,10 @@ class MapPlayer:
     def begin_at(self, start: int) -> None:
         """Where the song begins is given, or known better."""
         self._start, self._by_ear = start, False
+
+    def nudge(self, ms: float) -> None:
+        """All that comes is later by this, while it leads."""
+        self._start += self._fmt.index(ms / 1000)
 
     def stop(self) -> bool:
         """The live engine leads from now on; whether that is news."""
@@ -252,16 +258,17 @@ class MapPlayer:
         if not self._is_on_the_off_beat:
             drifts = abs(drift_ms) > DRIFT_MS or self._is_other_song
             self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
-        self._pitched_hops = self._pitched_hops + 1 if self._is_pitched(live.tempo_bpm) else 0
+        self.live_octaves = log2(live.tempo_bpm * self._period_ms / 60_000)
+        self._pitched_hops = self._pitched_hops + 1 if self._is_pitched else 0
         enough = DRIFT_S * HOPS_PER_S
         if self._drifting_hops >= enough or (self._pitched_hops >= enough and abs(drift_ms) > AGREE_MS):
             self.state = "rolled_back"
 
-    def _is_pitched(self, live_bpm: float) -> bool:
-        """Whether the song plays a little faster or slower than the map, however often the live engine counts it."""
-        octaves = log2(live_bpm * self._period_ms / 60_000)
+    @property
+    def _is_pitched(self) -> bool:
+        """The song plays a little faster or slower than the map, however often the live engine counts it."""
         least, most = PITCH_OCTAVES
-        return least < abs(octaves - round(octaves)) < most
+        return least < abs(self.live_octaves - round(self.live_octaves)) < most
 
     @property
     def _is_on_the_off_beat(self) -> bool:
