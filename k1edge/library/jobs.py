@@ -1,8 +1,8 @@
 """The queue of analyses: on disk, so that a power cut loses none; worked off one at a time by a process of its own.
 
-Consumes files to analyse, emits versions in the `Library` and a report whenever a job's state or stage changes. `step` is
-called some times a second and never waits. States are queued, processing, completed and failed; a job that was processing
-when everything stopped is queued again, and its map is stored in the same transaction that completes it: never twice.
+Consumes files to analyse, emits versions in the `Library` and every change of a job, of its progress in steps. `step` is called
+some times a second and never waits. States are queued, processing, completed and failed; a job that was processing when
+everything stopped is queued again, and its map is stored in the same transaction that completes it: never twice.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
 ROOM_BYTES = 10_000_000
 """Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
+TOLD_JOBS = 10
+"""That wait, and whose place is told; what is told of those behind them would soon be wrong."""
+STEPS = 20
+"""Of progress that are told."""
 KEPT_JOBS = 1_000
 """Ended ones that stay on the list."""
 
@@ -55,7 +59,7 @@ class Jobs:
         """Nothing further begins; what runs ends."""
         self._cramped = False
         self._job = ""
-        self._told: tuple[str, str] = ("", "")
+        self._told: tuple[str, str, int] = ("", "", 0)
         self._resume()
 
     def close(self) -> None:
@@ -102,8 +106,7 @@ class Jobs:
                 " path = CASE state WHEN 'queued' THEN excluded.path ELSE path END",
                 (job, track.id, os.fsencode(real), priority, self._library.now_ms()),
             )
-        self._tell(job)
-        return self.get(job)
+        return self._placed(job)
 
     def get(self, job: str) -> dict[str, Any]:
         """One job as it is reported."""
@@ -148,8 +151,7 @@ class Jobs:
                 (job,),
             )
             self._library.set_status(self.get(job)["track_id"], "processing")
-        self._tell(job)
-        return self.get(job)
+        return self._placed(job)
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Ends a job that waits or runs: it has then failed, `CANCELLED`."""
@@ -167,7 +169,7 @@ class Jobs:
         elif self._worker.poll():
             self._end(self._worker)
             self._stop()
-        elif (self._job, self._worker.stage) != self._told:
+        elif (self._job, self._worker.stage, int(self._worker.progress * STEPS)) != self._told:
             if self._row(self._job):
                 self._tell(self._job)
             else:  # its track was purged meanwhile
@@ -189,7 +191,7 @@ class Jobs:
             return
         self._job = job
         self._worker = Worker(self._rules.command, real, self._work / f"{job}.json", self._rules.limits)
-        self._tell(job)
+        self._placed(job)
 
     def _has_room(self, first: str) -> bool:
         """Whether a map could be stored; if not, the first job says what it waits for."""
@@ -237,7 +239,7 @@ class Jobs:
             if failure.code is Code.FILE_NOT_FOUND:  # on a share that is away, say: when it is back, the inbox has a new file
                 name = os.fsencode(Path(os.fsdecode(row["path"])).name)
                 self._db.execute("DELETE FROM inbox WHERE name = ?", (name,))
-        self._tell(job)
+        self._placed(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
         # The clock may have been put right since it began: how long it took is measured by another.
@@ -250,10 +252,21 @@ class Jobs:
         ended = "FROM jobs WHERE state IN ('completed', 'failed')"
         self._db.execute(f"DELETE {ended} AND key <= (SELECT key {ended} ORDER BY key DESC LIMIT 1 OFFSET ?)", (KEPT_JOBS,))
 
+    def _placed(self, job: str) -> dict[str, Any]:
+        """Tells of one that has another place, and of those behind it, which then have one, too; returns it."""
+        self._tell(job)
+        placed = self.get(job)
+        for each in self.list("queued", TOLD_JOBS + 1):
+            if each["position"] > placed["position"]:
+                self._tell(each["id"])
+        return placed
+
     def _tell(self, job: str) -> None:
         described = self.get(job)
-        self._told = (job, described["stage"])
-        self._report(described)
+        if job == self._job:
+            self._told = (job, described["stage"], int(described["progress"] * STEPS))
+        near = described["position"] <= TOLD_JOBS
+        self._report(described if near else described | {"position": None, "eta_s": None})
 
     def _described(self, row: sqlite3.Row) -> dict[str, Any]:
         running = self._worker if row["id"] == self._job and row["state"] == "processing" else None

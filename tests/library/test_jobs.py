@@ -140,6 +140,47 @@ def test_the_urgent_go_first_and_equals_in_order_of_arrival(queue):
     assert order == ["c", "a", "b", "d"]
 
 
+def told(queue) -> dict[str, tuple]:
+    """What was told last of each file: the retained messages."""
+    return {job["file"]: (job["state"], job["position"]) for job in queue.reports}
+
+
+def test_what_is_told_last_of_each_job_is_where_it_stands(queue):
+    running, *waiting = [queue.jobs.submit(queue.song(name, "hang")) for name in "abcd"]
+    queue.jobs.step()
+    assert told(queue) == {"a": ("processing", 0), "b": ("queued", 1), "c": ("queued", 2), "d": ("queued", 3)}
+    queue.jobs.submit(queue.song("urgent"), priority=9)
+    queue.jobs.cancel(waiting[1]["id"])
+    assert told(queue)["urgent"] == ("queued", 1)
+    assert [told(queue)[name] for name in "bcd"] == [("queued", 2), ("failed", 0), ("queued", 3)]
+    queue.jobs.cancel(running["id"])
+    queue.jobs.step()
+    assert (told(queue)["urgent"], told(queue)["b"]) == (("processing", 0), ("queued", 1))
+    assert [job["file"] for job in queue.reports if job["state"] == "failed"] == ["c", "a"]
+
+
+def test_no_place_is_told_of_those_far_behind_until_they_are_near(queue, monkeypatch):
+    monkeypatch.setattr("k1edge.library.jobs.TOLD_JOBS", 2)
+    for name in "abcd":
+        queue.jobs.submit(queue.song(name, "hang"))
+    assert [told(queue)[name][1] for name in "abcd"] == [1, 2, None, None]
+    assert queue.jobs.list()[3]["position"] == 4
+    queue.jobs.step()
+    assert [told(queue)[name][1] for name in "abcd"] == [0, 1, 2, None]
+    queue.jobs.submit(queue.song("urgent"), priority=9)
+    assert [told(queue)[name][1] for name in "bcd"] == [2, None, None]
+
+
+def test_progress_within_a_stage_is_told_in_steps(queue, monkeypatch):
+    queue.jobs.submit(queue.song("a", "hang"))
+    queue.until(lambda: queue.reports[-1]["stage"] == "beats")
+    monkeypatch.setattr(queue.jobs._worker, "poll", lambda: False)
+    for hundredths in range(50, 61):
+        queue.jobs._worker.progress = hundredths / 100
+        queue.jobs.step()
+    assert [job["progress"] for job in queue.reports if job["stage"] == "beats"] == [0.3, 0.5, 0.55, 0.6]
+
+
 @pytest.mark.parametrize("step_s", [-30 * 86_400, 400 * 86_400])
 def test_a_clock_that_is_put_right_during_an_analysis_does_not_make_it_long_or_negative(queue, clock, step_s):
     queue.library._clock = clock
