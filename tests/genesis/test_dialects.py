@@ -1,5 +1,7 @@
 import copy
 import os
+from functools import reduce
+from operator import getitem
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -128,6 +130,29 @@ def test_no_damaged_dialect_brings_a_traceback(document):
         assert error.faults
         return
     assert validate(plain(reading.song)) == reading.song
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (("metadata", "analysis_config", "sr"), "44100"),
+        (("metadata", "analysis_config", "sr"), 44_100.5),
+        (("layers", "rhythm", "onset_times_ms"), {"a": 1}),
+        (("layers", "rhythm", "onset_times_ms"), ["soon"]),
+        (("layers", "dynamics"), {"rms_curve": [1.0]}),
+        (("layers", "dynamics"), {"rms_curve": {"at_ms": ["soon"], "level": [0.1]}}),
+        (("layers", "annotations"), {"drops": [{"at_ms": 500.0, "confidence": 0.5, "type": "big", "timestamp": "noon"}]}),
+        (("layers", "annotations"), {"chords": [{"label": "C", "start_ms": 0.0, "end_ms": 500.0, "chord": 1, "time_ms": ""}]}),
+        (("record",), "gold"),
+    ],
+)
+def test_where_the_dialects_disagree_each_writes_what_it_can_say(path, content):
+    document = song_v4()
+    *outer, last = path
+    reduce(getitem, outer, document)[last] = content
+    song = seal(document)
+    for dialect in Dialect:
+        losses(song, dialect)
 
 
 @pytest.mark.parametrize(

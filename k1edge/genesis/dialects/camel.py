@@ -58,5 +58,6 @@ def from_v4(song: Document) -> Document:
         "schemaVersion": f"v{VERSION}",
         "createdAt": metadata["timestamp_utc"],
     }
-    record = song.get("record", first)
-    return record | _renamed({key: item for key, item in song.items() if key != "record"}, TO_CAMEL)
+    record = song.get("record")
+    envelope = record if isinstance(record, dict) else first
+    return envelope | _renamed({key: item for key, item in song.items() if key != "record"}, TO_CAMEL)

@@ -111,7 +111,7 @@ def _annotations_to_events(annotations: Document) -> list[Document]:
         for build in annotations.get("builds", ())
     ]
     return [
-        {"timestamp": round(at_ms / 1000, SECONDS_DIGITS), "type": kind} | _without(item, "at_ms", *SPAN_KEYS)
+        _without(item, "at_ms", *SPAN_KEYS) | {"timestamp": round(at_ms / 1000, SECONDS_DIGITS), "type": kind}
         for at_ms, kind, item in sorted(drops + builds, key=lambda event: event[0])
     ]
 
@@ -134,7 +134,7 @@ def _chords(progression: list[Document], duration_ms: float) -> list[Document]:
 
 def _progression(chords: list[Document]) -> list[Document]:
     return [
-        {"time_ms": round(chord["start_ms"]), "chord": chord["label"]} | _without(chord, *SPAN_KEYS)
+        _without(chord, *SPAN_KEYS) | {"time_ms": round(chord["start_ms"]), "chord": chord["label"]}
         for chord in chords
     ]
 
@@ -198,7 +198,7 @@ def from_v4(song: Document) -> Document:
         "metadata": {
             "filename": metadata["filename"],
             "duration_ms": round(metrics["duration_ms"]),
-            **({"sample_rate": rate} if rate else {}),
+            **({"sample_rate": rate} if type(rate) is int else {}),
             "analyzed_at": metadata["timestamp_utc"],
         },
         "beats": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from k1edge.genesis.codec import BANDS, Document
 from k1edge.genesis.document import UNKNOWN_SHA256, VERSION, Point
@@ -68,6 +68,17 @@ class MapV3(_Part):
     layers: _Layers
 
 
+_ONSETS, _CURVE = TypeAdapter(list[float]), TypeAdapter(list[_Level])
+
+
+def _is(kind: TypeAdapter, value: Any) -> bool:
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
 def is_advanced(document: Document) -> bool:
     """Whether a v3 document has anything that the basic engine never wrote."""
     metadata, layers = document.get("metadata"), document.get("layers")
@@ -118,11 +129,9 @@ def _level_points(dynamics: Document) -> Document:
     match dynamics.get("rms_curve"):
         case {"at_ms": list(times), "level": list(levels)}:
             points = [{"time_ms": at_ms, "level": level} for at_ms, level in zip(times, levels, strict=False)]
-        case list(points):
+        case points:
             pass
-        case _:
-            points = []
-    return dynamics | {"rms_curve": points}
+    return dynamics | {"rms_curve": points if _is(_CURVE, points) else []}
 
 
 def from_v4_advanced(song: Document) -> Document:
@@ -134,8 +143,9 @@ def from_v4_advanced(song: Document) -> Document:
     rhythm = document["layers"]["rhythm"]
     if strengths := layers["rhythm"]["beat_strength"]:
         rhythm["beat_strengths"] = strengths
-    if "onset_times_ms" in layers["rhythm"]:
-        rhythm["onset_times_ms"] = layers["rhythm"]["onset_times_ms"]
+    onsets_ms = layers["rhythm"].get("onset_times_ms")
+    if _is(_ONSETS, onsets_ms):
+        rhythm["onset_times_ms"] = onsets_ms
     if "dynamics" in layers:
         document["layers"]["dynamics"] = _level_points(layers["dynamics"])
     if "spectral" in layers:
