@@ -69,8 +69,8 @@ class Pipeline:
         return True
 
     def _correct(self, verb: str, *args: float) -> bool:
-        """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right would
-        not be seen. Beside it the live engine may count the level that is asked for already."""
+        """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right
+        would not be seen. Beside it the live engine may count the level that is asked for already."""
         player = self.player if self.player is not None and self.player.leads else None
         counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
         done = counted or bool(getattr(self.tracker, verb)(*args))
