@@ -143,7 +143,7 @@ class Edge:
         """What is not audio: messages received, leases that end, telemetry that is due."""
         stamp = self._now()
         saving = self.blackbox.save if self.blackbox.is_on else None
-        now = Situation(stamp, self._pipeline, self._timeline, saving)
+        now = Situation(stamp, self._pipeline if self._source is not None else None, self._timeline, saving)
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
         self._send(self._hands.process(now, self._driver.shown))

@@ -235,6 +235,13 @@ def test_a_process_that_was_held_up_says_so_and_does_not_blame_the_card(edge, li
     assert [alarm["code"] for alarm in sent(link, "event/alarm")] == ["HELD_UP"]
 
 
+def test_without_a_card_no_beat_is_put_right_that_nobody_hears(edge, link):
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    deliver(edge, link, f"edge/{EDGE}/request/tempo.tap", {"id": "1", "caller": "ann", "args": {}})
+    (answer,) = sent(link, "response/tempo.tap")
+    assert (answer["result"], answer["code"]) == ("rejected", "NOT_READY")
+
+
 def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):
     edge.lose_audio(AudioError("card", "is gone", "plug it in"))
     deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)

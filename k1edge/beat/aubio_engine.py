@@ -76,15 +76,18 @@ class AubioTracker:
 
     def nudge(self, ms: float) -> bool:
         """All beats later by `ms` (earlier when negative)."""
+        if not self._period:
+            return False
         self._nudge += ms / 1000 * HOPS_PER_S
-        return bool(self._period)
+        return True
 
     def this_is_one(self, index: int) -> bool:
         """The announced beat nearest to sample `index` is a downbeat."""
         last = self._announcer.last
-        beats_on = round((last.due - index / self._fmt.hop) / self._period) if last and self._period else 0
-        self._first_of_bar = last.number - beats_on if last else 1
-        return last is not None
+        if last is None or not self._period:
+            return False
+        self._first_of_bar = last.number - round((last.due - index / self._fmt.hop) / self._period)
+        return True
 
     def tap(self, index: int) -> bool:
         """A beat is at sample `index`: the grid moves there."""

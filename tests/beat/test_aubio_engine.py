@@ -40,6 +40,13 @@ def test_hands_change_what_follows():
     player.tracker.tap(player.at)
 
 
+def test_what_cannot_be_done_yet_is_not_done_later():
+    player = Player(engine="aubio")
+    assert not player.tracker.nudge(100) and not player.tracker.this_is_one(480)
+    sound = synth.four_on_the_floor(120, 25)
+    assert abs(np.median(errors_s(player.play(sound.samples).due_between(15, 24.5), sound.truth.beats_s))) < 0.05
+
+
 def test_released_it_beats_as_it_would_have():
     sound = synth.four_on_the_floor(120, 25)
     player = Player(engine="aubio")
