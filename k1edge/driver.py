@@ -74,6 +74,8 @@ class Driver:
         self._wanted: Look | None = None
         self.shown: Look | None = None
         """The look the K1s were last asked for."""
+        self._before: Look | None = None
+        """The one before it, which stands where the limiter has not let the last one through yet."""
         self._renew_ms = 0
         self._section: Section | None = None
         self.clamped = 0
@@ -242,6 +244,8 @@ class Driver:
         else:
             due = self._window.due(now_ms)
         self._wanted, fresh = look, [device for device in self._driven() if not device.told]
+        if due is not None:
+            self._before = self.shown
         if due is not None or renew:
             self.shown = due or look
             self._renew_ms = now_ms + SCENE_RENEWED_MS
@@ -253,8 +257,9 @@ class Driver:
         """The last look is wanted no more, nor is it to go out when the limiter would let it."""
         if self._wanted is not None:
             self._wanted = None
-            for device in self.devices.values():
-                device.limiter.call_off()
+            waited = [device.limiter.call_off() for device in self.devices.values()]
+            if any(waited):
+                self.shown = self._before
 
     def _show(self, look: Look, devices: list[Device], stamp: Stamp) -> Iterator[Publication]:
         if not devices:

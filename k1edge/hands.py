@@ -21,8 +21,8 @@ from k1edge.publisher import Gate
 
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""
-FOREIGN = "unknown"
-"""The owner of a scene that came without a request: nobody has said who it was."""
+NOBODY = "unknown"
+"""The owner of a scene that came without a request."""
 REQUESTED = "request"
 """The name of a look that was asked for."""
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
@@ -44,6 +44,8 @@ class Override:
     until_ns: int
     look: Look | None = None
     """The look asked for; None = whatever is shown now."""
+    foreign: bool = False
+    """Somebody has set a scene on a K1 without asking here."""
 
     @property
     def scenes(self) -> bool:
@@ -142,9 +144,9 @@ class Hands:
         until_ns = now_ns + round(FOREIGN_LEASE_S * 1e9)
         held = self.override
         if held is not None and held.scenes:
-            self.override = replace(held, look=None, until_ns=max(held.until_ns, until_ns))
+            self.override = replace(held, look=None, foreign=True, until_ns=max(held.until_ns, until_ns))
         else:
-            self.override = Override(FOREIGN, f"device {device}", until_ns)
+            self.override = Override(NOBODY, f"device {device}", until_ns, foreign=True)
 
     def process(self, now: Situation, shown: Look | None = None) -> Iterator[Publication]:
         """Ends leases that have run out, and tells of any change; `shown` is the look the K1s were last asked for."""
@@ -168,7 +170,7 @@ class Hands:
     def _origin(self, shown: Look, held: Override | None) -> str:
         if not self._scenes:
             return "safe"
-        if held is not None and held.owner == FOREIGN:
+        if held is not None and held.foreign:
             return "foreign"
         return "request" if shown.name == REQUESTED else "auto"
 

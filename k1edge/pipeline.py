@@ -70,12 +70,15 @@ class Pipeline:
 
     def _correct(self, verb: str, *args: float) -> bool:
         """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right
-        would not be seen. Beside it the live engine may count the level that is asked for already."""
+        would not be seen; where the live engine has no lock it could not take over. It may count the level that is asked for
+        already."""
         player = self.player if self.player is not None and self.player.leads else None
         counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
         done = counted or bool(getattr(self.tracker, verb)(*args))
-        if player is not None and done:
-            player.nudge(*args) if verb == "nudge" else player.stop()
+        if player is not None and done and verb == "nudge":
+            player.nudge(*args)
+        elif player is not None and done and player.live_locks:
+            player.stop()
         return done
 
     def process(self, block: AudioBlock) -> GenesisFrame:

@@ -12,6 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakSet
@@ -20,7 +21,7 @@ import numpy as np
 
 from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 
-MAGIC = b"K1REC2\n"
+MAGIC = b"K1REC3\n"
 STRETCHES = 4
 """The recording is kept in this many pieces and the one being written: they are dropped whole."""
 MOST_NOTED = 1 << 18
@@ -163,9 +164,10 @@ def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: 
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    # A clock that was ahead has made others look newer than what has just been asked for.
-    for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-keep]:
-        old.unlink(missing_ok=True)  # another save may have been faster
+    with suppress(FileNotFoundError):  # another save may have been faster
+        # A clock that was ahead has made others look newer than what has just been asked for.
+        for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-keep]:
+            old.unlink()
     return path
 
 
@@ -186,7 +188,7 @@ def _stretch(content: bytes, at: int, path: Path) -> tuple[Stretch, int]:
     try:
         head = json.loads(content[at:line_end])
         size, rows = int(head["checkpoint"]), int(head["rows"])
-        acts = {int(hop): bytes.fromhex(done) for hop, done in head.get("acts", ())}  # older recordings have none
+        acts = {int(hop): bytes.fromhex(done) for hop, done in head["acts"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged at byte {at}") from error
     begin = line_end + 1

@@ -113,6 +113,29 @@ def test_a_k1_that_appears_while_the_scene_is_held_shows_what_the_others_show():
     assert scenes[0]["porch"]["pattern"] == "pulse"
 
 
+def test_what_the_limiter_never_let_through_is_not_what_is_shown():
+    driver, red = driver_of(), replace(BRIGHT, palette=min(RED_PALETTES))
+    driver.heard("porch", ready=True)
+    run(driver, 1)
+    run(driver, 50, announced=announcement(1, due_s=0.65))
+    run(driver, 60, look=red)
+    run(driver, 61, look=None)
+    assert driver.shown == BRIGHT
+    driver.heard("porch", ready=True)
+    assert messages(run(driver, 200, look=None), "cmd/scene")["porch"]["palette_id"] == BRIGHT.palette
+
+
+def test_a_scene_that_is_offered_again_while_it_waits_is_counted_once():
+    driver, red = driver_of(), replace(BRIGHT, palette=min(RED_PALETTES))
+    driver.heard("porch", ready=True)
+    run(driver, 1)
+    run(driver, 50, announced=announcement(1, due_s=0.65))
+    driver.heard("porch", ready=True)
+    for hop in range(51, 70):
+        assert not messages(run(driver, hop, look=red), "cmd/scene")
+    assert driver.stopped["scene"] == 1
+
+
 def test_a_k1_that_comes_back_keeps_the_scene_that_somebody_has_set_on_it():
     driver = driver_of()
     driver.heard("porch", ready=True)

@@ -73,8 +73,11 @@ def test_the_scene_that_is_shown_is_a_state_with_who_chose_it_and_until_when(han
     assert scenes(hands, 400) == [(BRIGHT.name, "auto", None)]
     hands.foreign_scene("porch", when(500).stamp.monotonic_ns)
     assert scenes(hands, 500) == [(BRIGHT.name, "foreign", EPOCH_MS + 13_000)]
-    answer(hands, "tempo.double", id="4")
     assert scenes(hands, 1300) == [(BRIGHT.name, "auto", None)]
+    answer(hands, "scene.hold", id="4", caller="unknown", args={"lease_s": 60.0})
+    assert scenes(hands, 1400) == [(BRIGHT.name, "auto", EPOCH_MS + 61_000)]
+    hands.foreign_scene("porch", when(1500).stamp.monotonic_ns)
+    assert scenes(hands, 1500) == [(BRIGHT.name, "foreign", EPOCH_MS + 61_000)]
 
 
 def test_in_safe_mode_nobody_has_chosen_the_scene():

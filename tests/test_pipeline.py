@@ -177,6 +177,26 @@ def test_a_level_that_the_live_engine_counts_beside_a_map_is_taken_as_it_is(verb
     assert player.state == "stopped"
 
 
+def test_a_map_goes_on_where_the_live_engine_has_no_beat_to_go_on_with():
+    player = stored_map()
+    player.beat(BeatState(48_480, 120.0, 0.0, 0.1, False))
+    assert corrected(player, "tap", 480) == (True, [("tap", 480)])
+    assert player.leads
+
+
+@pytest.mark.parametrize("apart_ms", [-60, -20, 20, 60])
+def test_the_live_engine_does_not_announce_what_the_map_has_announced(apart_ms):
+    player = stored_map()
+    end = 72_000 - 48 * 140
+    number = player.beat(BeatState(end, 120.0, 0.0, 0.9, True)).announced.number
+    player.stop()
+    due = 72_000 + 48 * apart_ms
+    said = player.beat(BeatState(end + 480, 120.0, 0.0, 0.9, True, (), BeatEvent(7, due, 1, True, 1.0, 0.9))).announced
+    assert said is None
+    later = BeatEvent(8, due + 24_000, 2, False, 1.0, 0.9)
+    assert player.beat(BeatState(due, 120.0, 0.0, 0.9, True, (), later)).announced.number > number
+
+
 @pytest.mark.parametrize("correction", [("double",), ("this_is_one", 480)], ids=lambda each: each[0])
 def test_a_correction_stops_no_map_that_waits_nor_one_that_it_cannot_replace(correction):
     waiting, leading = stored_map(leads=False), stored_map()

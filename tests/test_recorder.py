@@ -144,10 +144,10 @@ def test_what_is_done_after_a_recording_was_asked_for_is_not_in_it(tmp_path):
     assert (stretch.used, stretch.acts) == (2, {0: b"done 0", 1: b"done 1"})
 
 
-def test_a_recording_of_before_it_was_noted_what_people_do_is_read(saved):
-    saved.write_bytes(saved.read_bytes().replace(b', "acts": []', b""))
-    assert b"acts" not in saved.read_bytes().splitlines()[1]
-    assert main(["replay", str(saved)]) == 0
+def test_a_recording_of_before_it_was_noted_what_people_do_is_refused(saved, capsys):
+    saved.write_bytes(saved.read_bytes().replace(b', "acts": []', b"").replace(b"K1REC3", b"K1REC2"))
+    assert main(["replay", str(saved)]) == 65
+    assert "not a recording of this version" in capsys.readouterr().err
 
 
 def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):

@@ -120,9 +120,9 @@ class Limiter:
         """What to send for a `cmd/...` message at `at_ms` (on the edge's clock, which never goes back), in this order."""
         self._forget(at_ms)
         if command.LEAF == "cmd/scene":
-            self._held = command
+            waits, self._held = self._held, command
             released = self._release(at_ms)
-            if not released:
+            if not released and (waits is None or _look(waits) != _look(command)):
                 self.stopped["scene"] += 1
             return released
         released = self._release(at_ms)
@@ -132,9 +132,10 @@ class Limiter:
             command = self._macro(command, at_ms)
         return (*released, command)
 
-    def call_off(self) -> None:
-        """The scene that waits is wanted no more."""
-        self._held = None
+    def call_off(self) -> bool:
+        """The scene that waits is wanted no more; whether one did."""
+        waited, self._held = self._held is not None, None
+        return waited
 
     def saw(self, scene: Any | None, at_ms: float) -> None:
         """Somebody else has set a scene on the K1; None = one that cannot be read. What waited is older."""

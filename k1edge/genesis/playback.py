@@ -76,14 +76,13 @@ class MapPlayer:
         self._head = fmt.index(score.sound_ms / 1000)
         self._start, self._by_ear = start, start is None
         self._silent_hops = self._strange_hops = 0
-        self._locks = False
         self._next_beat, self._next_moment = 0, 0
         self._number, self._last_due = (after._number, after._last_due) if after else (0, -fmt.rate_hz)
         self._offset: int | None = None
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._period_ms = 0.0
-        self.live_octaves = 0.0
-        """By which the live engine counts faster than the map."""
+        self.live_octaves, self.live_locks = 0.0, False
+        """By which the live engine counts faster than the map, and whether it has a lock."""
         self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
         self._first_index: int | None = None
@@ -177,7 +176,7 @@ class MapPlayer:
 
     def _follow(self, wire: str) -> None:
         """Rests, and goes on, while the song does not play; one that was heard to begin is over then, or had not begun."""
-        self._strange_hops = self._strange_hops + 1 if wire != "music" and not self._locks else 0
+        self._strange_hops = self._strange_hops + 1 if wire != "music" and not self.live_locks else 0
         if not self._by_ear or self._strange_hops < PATIENCE_HOPS:
             return
         if self.drift_ms is not None:
@@ -219,17 +218,17 @@ class MapPlayer:
         if event is None:
             return live
         if self._offset is None:
+            if self._number and abs(event.due - self._last_due) < self._same_beat // 2:
+                return replace(live, announced=None)  # the map has announced it
             self._offset = max(self._number + 1 - event.number, 0)
         number = event.number + self._offset
         self._number, self._last_due = max(self._number, number), event.due
         return replace(live, announced=replace(event, number=number)) if self._offset else live
 
     def _due_moments(self, at: int) -> tuple[Moment, ...]:
-        found = []
-        while self._next_moment < len(self._moments):
+        found, soon = [], at + self._fmt.index(AHEAD_S)
+        while self._next_moment < len(self._moments) and self._moments[self._next_moment].due <= soon:
             moment = self._moments[self._next_moment]
-            if moment.due - self._fmt.index(AHEAD_S) > at:
-                break
             self._next_moment += 1
             if moment.due >= at - self._fmt.rate_hz:
                 found.append(replace(moment, due=moment.due + self._start))
@@ -249,7 +248,7 @@ class MapPlayer:
         return max(round(self._bars(since, until)) - int(bars), 1)
 
     def _watch(self, live: BeatState) -> None:
-        event, self._locks = live.announced, live.lock
+        event, self.live_locks = live.announced, live.lock
         if event is not None and live.lock:
             self._compare(event.due - self._start)
         drift_ms = self.drift_ms
