@@ -54,17 +54,19 @@ class _Output(io.FileIO):
 def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 74 what it printed is lost, 78 configuration
     fault)."""
-    out = _output()
+    out, code = _output(), 0
     try:
         with contextlib.redirect_stdout(out):
             try:
-                return _run(argv)
-            finally:
-                print(end="", flush=True)  # the last of it, too, while there is somebody who can say that it is lost
+                code = _run(argv)
+            except SystemExit as ended:
+                code = ended.code
+            print(end="", flush=True)  # the last of it, too, while there is somebody who can say that it is lost
+            return code
     except UnwrittenError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # it is flushed once more when it is closed
         if isinstance(fault.__cause__, BrokenPipeError):
-            return 0  # the reader (head, less) has left
+            return code  # the reader (head, less) has left
         print(f"k1edge: standard output: {fault}", file=sys.stderr)
         return os.EX_IOERR
 

@@ -114,8 +114,34 @@ def test_a_program_does_not_take_output_that_is_lost_for_a_file_of_its_own(tmp_p
 
 @pytest.mark.parametrize("words", ["check", "contract", "map schema", "check --help"])
 def test_a_reader_that_has_left_is_no_fault_of_any_program(words):
-    done = to("| true", *words.split())
+    done = to_nobody("-m", "k1edge", *words.split())
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def to_nobody(*words: str) -> subprocess.CompletedProcess[str]:
+    """Python whose reader has left before it began."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    try:
+        return subprocess.run([sys.executable, *words], stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+                              timeout=60, env=buffered)
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(("ends", "code", "says"), [("1 / 0", 1, "ZeroDivisionError"), ("3", 3, ""), ("sys.exit(4)", 4, "")])
+def test_that_nobody_reads_does_not_hide_how_a_program_ended(ends, code, says):
+    program = "SimpleNamespace(add_arguments=lambda _: None, main=lambda _: print('half a table') or " + ends + ")"
+    done = to_nobody("-c", f"""if True:
+        import sys
+        from types import SimpleNamespace
+        from k1edge import __main__
+        sys.modules["ends"] = {program}
+        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        sys.exit(__main__.main(["ends"]))""")
+    assert done.returncode == code
+    assert says in done.stderr and bool(done.stderr) == bool(says)
 
 
 def test_what_is_printed_without_a_buffer_is_told_to_be_lost_too():
