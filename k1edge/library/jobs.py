@@ -86,8 +86,8 @@ class Jobs:
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
         """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
 
-        A track that waits or is being analysed already keeps its job, which goes no later than it is asked for. While it waits
-        it is looked for where it was seen last: it may have been renamed.
+        A track that waits or is being analysed already keeps its job, which goes no later than it is asked for. One that waits
+        keeps its path, too, unless it is gone from there: it has been renamed.
         """
         real = self._rules.admit(path)
         if not 1 <= priority <= 10:
@@ -96,15 +96,15 @@ class Jobs:
         track = TrackFacts(_hash(real), shown(real), source=source, **facts)
         with transaction(self._db):
             self._library.register(track)
-            waiting = self._db.execute(
-                "SELECT id FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')", (track.id,)
-            ).fetchone()
+            unended = "SELECT id, path FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')"
+            waiting = self._db.execute(unended, (track.id,)).fetchone()
             job = waiting["id"] if waiting else f"job-{secrets.token_hex(6)}"
+            place = waiting["path"] if waiting and os.access(waiting["path"], os.R_OK) else os.fsencode(real)
             self._db.execute(
                 "INSERT INTO jobs (id, track_id, path, state, priority, submitted_ms) VALUES (?, ?, ?, 'queued', ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET priority = max(priority, excluded.priority),"
                 " path = CASE state WHEN 'queued' THEN excluded.path ELSE path END",
-                (job, track.id, os.fsencode(real), priority, self._library.now_ms()),
+                (job, track.id, place, priority, self._library.now_ms()),
             )
         return self._placed(job)
 

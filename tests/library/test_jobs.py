@@ -205,6 +205,15 @@ def test_a_song_that_is_renamed_while_it_waits_is_found_under_its_new_name(queue
     assert (queue.jobs.submit("new")["id"], queue.run(waiting)["state"]) == (waiting["id"], "completed")
 
 
+def test_a_song_that_waits_outlives_its_copy(queue):
+    waiting = queue.jobs.submit(queue.song("song"))
+    copy = queue.music / "copy"
+    copy.write_bytes((queue.music / "song").read_bytes())
+    assert queue.jobs.submit("copy")["file"] == "song"
+    copy.unlink()
+    assert queue.run(waiting)["state"] == "completed"
+
+
 def test_a_running_job_keeps_the_name_of_what_it_hears(queue):
     running = queue.jobs.submit(queue.song("first", "slow 0.5"))
     queue.until(lambda: queue.jobs.get(running["id"])["state"] == "processing")
