@@ -60,12 +60,11 @@ class Inbox:
         problem = None
         with transaction(self._db):
             try:
-                self._jobs.submit(self._folder / name, BATCH_PRIORITY)
+                job = self._jobs.submit(self._folder / name, BATCH_PRIORITY)["id"]
             except LibraryError as fault:
                 problem = fault
-            self._db.execute(
-                "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (os.fsencode(name), stamp, problem and str(problem))
-            )
+            outcome = str(problem) if problem else job
+            self._db.execute("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (os.fsencode(name), stamp, outcome))
         if problem:
             self._refused({"file": shown(name), "code": problem.code, "reason": problem.reason})
 

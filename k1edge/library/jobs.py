@@ -237,8 +237,7 @@ class Jobs:
             self._ended(job, "failed", (failure.code, failure.reason, log))
             self._library.set_status(row["track_id"], "failed")
             if failure.code is Code.FILE_NOT_FOUND:  # on a share that is away, say: when it is back, the inbox has a new file
-                name = os.fsencode(Path(os.fsdecode(row["path"])).name)
-                self._db.execute("DELETE FROM inbox WHERE name = ?", (name,))
+                self._db.execute("DELETE FROM inbox WHERE problem = ?", (job,))
         self._placed(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:

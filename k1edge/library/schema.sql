@@ -65,7 +65,7 @@ CREATE INDEX jobs_waiting ON jobs (state, priority, key);
 CREATE TABLE inbox (
     name     TEXT PRIMARY KEY,
     stamp    TEXT NOT NULL,                     -- size and mtime, so that a replaced file is seen as new
-    problem  TEXT                               -- why it was refused
+    problem  TEXT                               -- why it was refused; of one that was not, its job
 );
 
 CREATE TABLE audit (

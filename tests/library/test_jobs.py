@@ -446,6 +446,34 @@ def test_a_song_that_was_away_when_its_turn_came_is_queued_when_it_is_back(queue
     assert [(job["state"], job["code"]) for job in queue.jobs.list()] == [("queued", None), ("failed", Code.FILE_NOT_FOUND)]
 
 
+def test_the_inbox_forgets_no_song_because_another_of_its_name_is_gone(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    queue.song("inbox/01")
+    for _ in range(2):
+        inbox.look()
+    queue.run(queue.jobs.list()[0])
+    elsewhere = queue.song("01", "ok, but another song")
+    gone = queue.jobs.submit("01")
+    elsewhere.unlink()
+    assert queue.run(gone)["code"] == Code.FILE_NOT_FOUND
+    inbox.look()
+    assert not queue.jobs.list("queued")
+
+
+def test_of_two_copies_in_the_inbox_either_may_go(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    first = queue.song("inbox/a")
+    (queue.music / "inbox" / "b").write_bytes(first.read_bytes())
+    for _ in range(2):
+        inbox.look()
+    (waiting,) = queue.jobs.list()
+    (queue.music / "inbox" / waiting["file"]).unlink()
+    assert queue.run(waiting)["code"] == Code.FILE_NOT_FOUND
+    inbox.look()
+    (again,) = queue.jobs.list("queued")
+    assert (again["file"] != waiting["file"], queue.run(again)["state"]) == (True, "completed")
+
+
 def test_no_job_is_lost_done_twice_or_half_written_when_the_queue_is_killed(tmp_path):
     """`scripts/bench jobs` does this fifty times with real analyses."""
     draw = random.Random(5)
