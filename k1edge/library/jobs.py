@@ -238,7 +238,8 @@ class Jobs:
             self._library.set_status(row["track_id"], "failed")
             if failure.code is Code.FILE_NOT_FOUND:  # on a share that is away, say: when it is back, the inbox has a new file
                 self._db.execute("DELETE FROM inbox WHERE problem = ?", (job,))
-        self._placed(job)
+        # Of one that had begun, those behind it are told when the next one begins.
+        (self._placed if row["state"] == "queued" else self._tell)(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
         # The clock may have been put right since it began: how long it took is measured by another.
@@ -255,8 +256,8 @@ class Jobs:
         """Tells of one that has another place, and of those behind it, which then have one, too; returns it."""
         self._tell(job)
         placed = self.get(job)
-        for each in self.list("queued", TOLD_JOBS + 1):
-            if each["position"] > placed["position"]:
+        if (place := placed["position"]) <= TOLD_JOBS:
+            for each in self.list("queued", TOLD_JOBS + 1 - place, place):
                 self._tell(each["id"])
         return placed
 

@@ -171,6 +171,31 @@ def test_no_place_is_told_of_those_far_behind_until_they_are_near(queue, monkeyp
     assert [told(queue)[name][1] for name in "bcd"] == [2, None, None]
 
 
+def test_one_that_comes_far_behind_costs_no_look_at_the_others(queue, monkeypatch):
+    monkeypatch.setattr("k1edge.library.jobs.TOLD_JOBS", 2)
+    for name in "ab":
+        queue.jobs.submit(queue.song(name))
+    looks = []
+    monkeypatch.setattr(queue.jobs, "list", lambda *which: looks.append(which) or [])
+    queue.jobs.submit(queue.song("behind"))
+    assert not looks
+    queue.jobs.submit(queue.song("urgent"), priority=9)
+    assert looks
+
+
+def test_of_songs_that_are_gone_each_is_told_once_and_those_behind_when_one_begins(queue):
+    songs = [queue.song(name, "hang") for name in "abcd"]
+    for song in songs:
+        queue.jobs.submit(song)
+    for song in songs[:2]:
+        song.unlink()
+    queue.reports.clear()
+    for _ in range(3):
+        queue.jobs.step()
+    outcome = [(job["file"], job["state"], job["position"]) for job in queue.reports]
+    assert outcome == [("a", "failed", 0), ("b", "failed", 0), ("c", "processing", 0), ("d", "queued", 1)]
+
+
 def test_progress_within_a_stage_is_told_in_steps(queue, monkeypatch):
     queue.jobs.submit(queue.song("a", "hang"))
     queue.until(lambda: queue.reports[-1]["stage"] == "beats")
