@@ -20,7 +20,7 @@ from k1edge.config import ConfigError, Settings, load, loads, read
 from k1edge.config.faults import dotted
 from k1edge.config.mqtt import Place
 from k1edge.health_gate import Judged, judged
-from k1edge.system.generations import Generation, Generations, Record, Refusal, machine_boot
+from k1edge.system.generations import Generation, Generations, Record, Refusal, machine_boot, running_program
 from k1edge.system.state import state_folder
 
 IDENTITY = ("site", "edge", "mqtt")
@@ -99,7 +99,7 @@ def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, s
     if path is None:
         return Start(defaults)
     store = Generations(state_folder(environ), path)
-    past, boot = Past.of(store), machine_boot()
+    past, boot = Past.of(store), f"{machine_boot()} {running_program()}"
     if by_hand and not past.kept and past.candidate is None:
         load(path, environ, instead)
     local, faults = file_now(path)

@@ -90,24 +90,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What must be known at the next start."""
+    """What must be known at the next start. A version that is put back reads it too, and forgets it all over an unknown key."""
 
     starts: int = 0
     """Starts in a row that nobody has seen survive."""
     boot: str = ""
-    """Boot of the machine they were in: a power cut is no fault of the configuration."""
+    """Boot of the machine and program they were in: neither a power cut nor another version is a fault of the configuration."""
     trial: str = ""
     """Hash of the unproven configuration of the last start; '' = a proven one, or defaults."""
     file: str = ""
     """Hash of the local file in those starts; '' = none that could be read. Another one has not failed yet."""
-    program: str = ""
-    """The installation that ran in them: one that is put back after an upgrade has not failed yet."""
     refused: tuple[Refusal, ...] = ()
     """The latest last; emptied when a configuration proves itself."""
 
     def failed(self, boot: str, file: str) -> int:
-        """Starts in a row that failed in this boot of the machine, with this file, by the program that runs now."""
-        return self.starts if (self.boot, self.file, self.program) == (boot, file, running_program()) else 0
+        """Starts in a row that failed in this boot, with this file."""
+        return self.starts if (self.boot, self.file) == (boot, file) else 0
 
     def refusal(self, name: str) -> Refusal | None:
         """Why the configuration of this hash was given up."""
@@ -186,7 +184,7 @@ class Generations:
         """A start begins: unless it is said to have survived, it has failed."""
         record = self.record()
         starts = record.failed(boot, file) + 1
-        self._note(replace(record, starts=starts, boot=boot, trial=trial, file=file, program=running_program()))
+        self._note(replace(record, starts=starts, boot=boot, trial=trial, file=file))
 
     def survived(self, *, surely: bool = False) -> None:
         """The start is through; what was given up before it has been told. `surely`: written even where it says nothing new."""

@@ -1,6 +1,7 @@
 """What has proved itself survives power cuts, damage and full disks; what was done twice is done once."""
 
 import errno
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -116,6 +117,14 @@ def test_starts_are_counted_within_one_boot_of_the_machine(store):
     assert store.record().starts == 2
     store.began("", "boot-2")
     assert store.record().starts == 1, "a power cut is no fault of the configuration"
+
+
+def test_a_version_that_is_put_back_knows_every_key_that_was_noted(store):
+    store.refuse(Refusal("abc", "CONFIG_ROLLED_BACK", "x"))
+    store.began("", "boot")
+    noted = json.loads((store.folder / "record.json").read_bytes())
+    assert set(noted) == {"starts", "boot", "trial", "file", "refused"}
+    assert [set(each) for each in noted["refused"]] == [{"hash", "code", "reason", "told"}]
 
 
 def test_a_start_that_survives_or_ends_in_order_is_not_a_failed_one(store):
