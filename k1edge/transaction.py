@@ -121,10 +121,9 @@ class Transaction:
         if self._life is not None and self._life.process(vitals, now_s) is Verdict.PASSED:
             self._life = None
             self._begin(lambda: store.survived(surely=bool(start.complaint)), self._done)
-        elif vitals.broker and start.running.number and not start.running.reached:  # a router may need longer than the proof
-            reached = replace(start.running, reached=True)
-            self._start = replace(start, running=reached)
-            self._begin(lambda: store.keep(reached), self._done)
+        elif self._life is None and vitals.broker and start.running.number and not start.running.reached:
+            reached = replace(start.running, reached=True)  # a router may need longer than the proof
+            self._begin(lambda: store.keep(reached), self._reached)
 
     def _begin(self, work: Callable[[], object], then: Callable[[Any, Stamp], Iterator[Publication]]) -> None:
         """An errand: `work` on the thread, then `then` with what asks for its outcome."""
@@ -147,6 +146,11 @@ class Transaction:
         self._trial = None
         yield self.reported(stamp)
         yield self._event(stamp, "info", "", f"proved itself: generation {kept.number}", hash=kept.hash)
+
+    def _reached(self, outcome: Callable[[], None], _stamp: Stamp) -> Iterator[Publication]:
+        outcome()
+        self._start = replace(self._start, running=replace(self._start.running, reached=True))
+        return iter(())
 
     def _given_up(self, outcome: Callable[[], None], _stamp: Stamp) -> Iterator[Publication]:
         outcome()

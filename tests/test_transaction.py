@@ -28,6 +28,7 @@ class Edge:
         self.store = Generations(folder / "state", self.file)
         self.said = []
         self.second = self.hops = self.misses = 0
+        self.broker = True
 
     def run(self, text=None):
         if text is not None:
@@ -41,6 +42,7 @@ class Edge:
         return Stamp(EPOCH_MS + self.second * 1000, True, self.second * 1_000_000_000)
 
     def live(self, seconds, audio=True, late=0, broker=True):
+        self.broker = broker
         for _ in range(seconds):
             self.second += 1
             self.hops, self.misses = self.hops + 100 * audio, self.misses + late
@@ -51,7 +53,7 @@ class Edge:
         """What is being written has been written, and the outcome is known."""
         configuration = self.configuration
         eventually(lambda: configuration._errand is None or configuration._errand[0].done(), "the errand")
-        self.said += configuration.process(Vitals(True, self.hops, self.misses, True), self.stamp)
+        self.said += configuration.process(Vitals(True, self.hops, self.misses, self.broker), self.stamp)
 
     def ask(self, toml, **fields):
         fields = {"id": "c1", "caller": "fleet", "parent": self.configuration.hash} | fields
@@ -135,6 +137,29 @@ def test_a_broker_that_comes_after_the_proof_judges_the_next_change_of_it(edge):
     edge.run(GOOD.replace("[mqtt]", "[mqtt]\nurl = 'mqtts://brokre'"))
     edge.live(8, broker=False)
     assert "the broker was not reached" in edge.configuration.restart
+
+
+def test_that_the_broker_was_reached_is_written_when_there_is_room_again(edge, monkeypatch):
+    edge.run(GOOD)
+    edge.live(7, broker=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "write_whole", full)
+        edge.live(30)
+        assert (edge.reported["code"], edge.store.kept()[0].reached) == ("STATE_UNWRITABLE", False)
+    for _ in range(10):
+        edge.live(1)
+    assert (edge.reported["code"], edge.store.kept()[0].reached) == ("", True)
+
+
+def test_on_a_card_that_stays_full_writing_is_not_tried_every_second(edge, monkeypatch):
+    edge.run(GOOD)
+    edge.live(7, broker=False)
+    tried = []
+    monkeypatch.setattr(generations, "write_whole", lambda path, _: full(tried.append(path.name)))
+    for _ in range(30):
+        edge.live(1)
+    assert 1 <= len(tried) <= 6
+    assert edge.events.count(("alarm", "STATE_UNWRITABLE")) == 1
 
 
 def test_that_the_broker_was_reached_is_written_once(proven, monkeypatch):
