@@ -248,7 +248,7 @@ def _measured(line: object, seconds: float, meter: bool) -> Sound:
             continue
         samples = block.samples
         power += float(np.dot(samples, samples))
-        loudest = float(np.abs(samples).max())
+        loudest = float(np.ptp(samples)) / 2  # an offset is no sound
         peak = max(peak, loudest)
         clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
         total += float(samples.sum())
@@ -258,10 +258,11 @@ def _measured(line: object, seconds: float, meter: bool) -> Sound:
         if count >= seconds * line.fmt.rate_hz:
             break
     heard_s = count / line.fmt.rate_hz
+    mean = total / count
+    level_dbfs = _dbfs(max(power / count - mean * mean, 0.0) ** 0.5)
     channels = line.channels()
     clipped = max((clipped, *(each.clipped for each in channels)))
-    return Sound(line.device.name, heard_s, _dbfs((power / count) ** 0.5), _dbfs(peak), clipped / heard_s, total / count,
-                 line.lost_samples, channels)  # fmt: skip
+    return Sound(line.device.name, heard_s, level_dbfs, _dbfs(peak), clipped / heard_s, mean, line.lost_samples, channels)
 
 
 def _show(level_dbfs: float) -> None:

@@ -101,16 +101,15 @@ def sound(heard: Sound) -> Finding:
     """The level, and what is wrong with the line."""
     said = f"{heard.device}: {heard.level_dbfs:.0f} dBFS"
     said += f", peaks {heard.peak_dbfs:.0f} dBFS in {heard.seconds:.1f} s" if heard.seconds else ""
-    code = (
-        "CHANNELS_CANCEL" if are_opposite(heard.channels, 10 ** (heard.peak_dbfs / 20))
-        else "CLIPPING" if heard.clipped_per_s >= CLIPPED_PER_S
-        else "NO_SIGNAL" if heard.peak_dbfs <= -120
-        else "DC_OFFSET" if abs(heard.offset) > DC_SHARE
-        else "LEVEL_LOW" if heard.level_dbfs < LOW_DBFS
-        else "CHANNEL_DEAD" if is_dead(heard.channels)
-        else ""
-    )  # fmt: skip
-    if code:
+    wrong = {
+        "CHANNELS_CANCEL": are_opposite(heard.channels, 10 ** (heard.peak_dbfs / 20)),
+        "CLIPPING": heard.clipped_per_s >= CLIPPED_PER_S,
+        "NO_SIGNAL": heard.peak_dbfs <= -120 and not any(each.peak for each in heard.channels),
+        "DC_OFFSET": abs(heard.offset) > DC_SHARE,
+        "LEVEL_LOW": heard.level_dbfs < LOW_DBFS,
+        "CHANNEL_DEAD": is_dead(heard.channels),
+    }
+    if code := next((code for code in REMEDIES if wrong.get(code)), ""):
         reason, remedy = REMEDIES[code]
         quiet = "; nothing may be playing just now" if code in ("LEVEL_LOW", "NO_SIGNAL") else ""
         return Finding("audio", "warning", f"{reason} ({said})", remedy + quiet)

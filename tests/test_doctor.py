@@ -1,9 +1,11 @@
 """`k1edge doctor` tells what is wrong and what to do, for each fault that a venue can have."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 from k1edge import doctor, findings
 from k1edge.__main__ import main
 from k1edge.audio import AudioError
+from k1edge.audio.channels import Channels
 from k1edge.config import ConfigError, K1Settings, MqttSettings, load
+from k1edge.dsp.health import REMEDIES, LineHealth
 from k1edge.findings import Finding, Heard, Rights, Sound
-from k1edge.frames import Channel
+from k1edge.frames import AudioBlock, Channel, StreamFormat
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
@@ -54,6 +58,59 @@ def test_each_fault_of_the_line_is_named_with_a_remedy(wrong, word):
 
 def test_a_healthy_line_is_ok():
     assert findings.sound(GOOD) == ("audio", "ok", "CODEC: -18 dBFS, peaks -6 dBFS in 3.0 s", "")
+
+
+class Line:
+    """Three seconds of a stereo input, hop by hop."""
+
+    fmt, device, lost_samples = StreamFormat(RATE_HZ), SimpleNamespace(name="CODEC"), 0
+
+    def __init__(self, left, right):
+        self.samples = np.broadcast_arrays(left, right, np.zeros(3 * RATE_HZ))[:2]
+        self.mixer = Channels(np.full(2, 0.5, np.float32))
+        self.channels = self.mixer.since
+
+    def __iter__(self):
+        interleaved = np.column_stack(self.samples).astype(np.float32)
+        for start in range(0, len(interleaved), self.fmt.hop):
+            yield AudioBlock(self.mixer.mixed(interleaved[start : start + self.fmt.hop].tobytes()), start, 0)
+
+
+def heard_by_the_daemon(line):
+    """What it says first, after half a minute of the same."""
+    health = LineHealth(line.fmt)
+    for hop, block in enumerate(itertools.chain.from_iterable(itertools.repeat(line, 12))):
+        if hop % 100 == 0:
+            health.beside(line.channels(), 0, 0.0)
+        health.process(block)
+    return health.alarms[0]
+
+
+TONE = 0.3 * np.sin(2 * np.pi * 220 * np.arange(3 * RATE_HZ) / RATE_HZ)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "code"),
+    [
+        (TONE, -TONE, "CHANNELS_CANCEL"),
+        (0.02 + TONE, 0.02 - TONE, "CHANNELS_CANCEL"),
+        (0.0, 0.0, "NO_SIGNAL"),
+        (0.004, 0.004, "NO_SIGNAL"),
+        (0.02, 0.02, "NO_SIGNAL"),
+        (0.02 + TONE, 0.02 + TONE, "DC_OFFSET"),
+        (0.02 + TONE / 50, 0.02 + TONE / 50, "DC_OFFSET"),
+        (0.004 + TONE / 50, 0.004 + TONE / 50, "LEVEL_LOW"),
+        (TONE, 0.004, "CHANNEL_DEAD"),
+    ],
+)
+def test_a_line_is_called_the_same_by_the_doctor_and_by_the_daemon(left, right, code):
+    assert heard_by_the_daemon(Line(left, right)).code == code
+    assert findings.sound(doctor._measured(Line(left, right), 3.0, False)).sentence.startswith(REMEDIES[code][0])
+
+
+def test_quiet_channels_that_cancel_each_other_to_the_last_bit_are_not_digital_silence():
+    finding = findings.sound(doctor._measured(Line(TONE / 50, -TONE / 50), 3.0, False))
+    assert "silent" not in finding.sentence and "very quiet" in finding.sentence
 
 
 def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():

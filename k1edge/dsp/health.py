@@ -44,16 +44,17 @@ REMEDIES = {
     "CHANNELS_CANCEL": ("left and right are each other's opposite, and their sum is nothing",
                         "set [audio] channel = 1, or use an unbalanced cable"),
     "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
-    "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
-    "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
-    "MAINS_HUM": ("the line carries mains hum", "check the ground: an isolating transformer, or one power strip for all"),
     "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
+    "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
+    "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
+    "MAINS_HUM": ("the line carries mains hum", "check the ground: an isolating transformer, or one power strip for all"),
     "CHANNEL_DEAD": ("one channel is silent while the other plays", "check plug and cable, or set [audio] channel = 1 or 2"),
     "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
     "HELD_UP": ("this machine did not keep up, and half a second of sound or more was passed over",
                 "end other programs, and check its SD card and power supply"),
     "CARD_CLOCK": ("the card's clock is off by more than 500 ppm", "set the card to the rate of rate_hz, or replace it"),
 }
+"""What is said of each; first what is told before the others."""
 
 
 @dataclass(frozen=True, slots=True)
