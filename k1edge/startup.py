@@ -160,7 +160,8 @@ class Choice:
         record = self.past.record
         failed = record.failed(boot, hash_of(self.local))
         if failed >= FAILED_STARTS:
-            return self.defaults(Refusal("", SAFE_MODE, f"{failed} starts in a row failed; a restart tries again"))
+            why = Refusal("", SAFE_MODE, f"{failed} starts in a row failed; a restart tries again")
+            return self.defaults(why, unreadable or self._faults())
         wish = wished(self.local, self.past)
         if wish is None:
             return self.fallback(Refusal("", INVALID, "; ".join(unreadable)), unreadable)
@@ -169,6 +170,14 @@ class Choice:
             died = Refusal(wish.hash, ROLLED_BACK, "the daemon died before this configuration had proved itself")
             return replace(replace(self, past=self.past.after(died)).made(boot, unreadable), died=died)
         return self._resume(wish) if wish.number else self._attempt(wish)
+
+    def _faults(self) -> tuple[str, ...]:
+        """Of the file."""
+        try:
+            self.loader(self.local)
+        except ConfigError as error:
+            return _told(error)
+        return ()
 
     def _resume(self, newest: Generation) -> Start:
         """What ran before; the last refusal is still worth telling."""

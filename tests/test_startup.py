@@ -242,6 +242,16 @@ def test_two_failed_starts_in_a_row_lead_to_safe_mode_under_the_old_name(machine
     assert (start.settings.site, start.settings.mqtt.host, start.settings.beat.lead_ms) == ("hall", "broker", 150)
 
 
+@pytest.mark.parametrize(
+    ("text", "faults", "known"),
+    [(GOOD.replace("//", "/"), 1, False), ("]", 1, False), (BAD, 2, False), (GOOD, 0, True), ("site = 'hall'\n", 0, True)],
+)
+def test_safe_mode_knows_what_is_wrong_with_the_file_and_that_its_broker_may_not_be_known(machine, text, faults, known):
+    starts = [machine.start(text) for _ in range(3)]
+    assert starts[-1].code == SAFE_MODE
+    assert [(len(each.faults), each.broker_known) for each in starts] == [(faults, known)] * 3
+
+
 def test_a_trial_that_dies_and_a_fallback_that_dies_are_two(machine):
     machine.live(GOOD)
     machine.start(BETTER)
