@@ -186,7 +186,8 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
     scribe = Scribe(settings.site, settings.edge)
     with broker_for(start) as (mqtt, upkeep):
         will = scribe.write(contract.Status, Stamp(0, False), state="lost", boot_id=boot_id)
-        name, topics = f"k1edge-{settings.site}-{settings.edge}", subscriptions(settings.site, settings.edge)
+        topics = subscriptions(settings.site, settings.edge)
+        name = f"k1edge-{settings.site}.{settings.edge}"  # no id has a dot in it
         identity = Identity(name, topics, will, [BROKER_CLIENTS], contract.ConfigDesired.LIMIT_BYTES)
         link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()

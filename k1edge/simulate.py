@@ -142,7 +142,7 @@ def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Cal
     Returns why no broker was ever reached, '' if one was.
     """
     lost = k1.status("lost", stamp())
-    link = Link(settings, Identity(f"k1-{k1.site}-{k1.device}", (k1.commands,), will=lost))
+    link = Link(settings, Identity(f"k1-{k1.site}.{k1.device}", (k1.commands,), will=lost))
     link.send(k1.status("ready", stamp()))
     link.start()
     due_s = [0.0] * len(views)

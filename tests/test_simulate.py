@@ -62,11 +62,12 @@ def test_a_virtual_k1_follows_an_edge_and_paints_what_it_saw(mosquitto, edge, tm
         assert picture.n_frames > 25
 
 
-def test_k1s_of_one_name_at_two_sites_leave_each_other_at_the_broker(mosquitto, edge):
-    there = {site: simulate(mosquitto.url, "--view", "off", "--site", site) for site in (SITE, "elsewhere")}
-    for site in there:
-        eventually(lambda topic=f"{site}/device/{DEVICE}/cmd/+": topic in mosquitto.log, "it has subscribed")
-    for process in there.values():
+@pytest.mark.parametrize(("site", "device"), [("elsewhere", DEVICE), ("test", f"site-{DEVICE}")])
+def test_k1s_of_one_name_at_two_sites_or_of_names_that_read_alike_leave_each_other_at_the_broker(mosquitto, edge, site, device):
+    there = [simulate(mosquitto.url, "--view", "off", *more) for more in ((), ("--site", site, "--device", device))]
+    for topic in (f"{SITE}/device/{DEVICE}/cmd/+", f"{site}/device/{device}/cmd/+"):
+        eventually(lambda topic=topic: topic in mosquitto.log, "it has subscribed")
+    for process in there:
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
     assert "already connected" not in mosquitto.log

@@ -55,7 +55,7 @@ def broker(make: Callable[..., Venue], table: Table) -> None:
             time.sleep(1.5)
         row("flapping, 8 cuts", said_s, time.monotonic())
         began_s = venue.begin()
-        twin = Link(venue.broker.settings(), Identity("k1edge-hall-pi"), backoff=lambda _: 0.5)
+        twin = Link(venue.broker.settings(), Identity("k1edge-hall.pi"), backoff=lambda _: 0.5)
         twin.start()
         said_s = venue.logged(began_s, "another client")
         twin.close()

@@ -278,6 +278,15 @@ def test_edges_of_one_name_at_two_sites_leave_each_other_at_the_broker(run, ear,
         assert "already connected" not in mosquitto.log
 
 
+def test_edges_whose_names_read_alike_leave_each_other_at_the_broker(run, ear, song, mosquitto, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(f'site = "hall"\nedge = "bar-pi"\n[mqtt]\nurl = "{mosquitto.url}"\n')
+    with run("--source", str(song), "--site", "hall-bar"), DaemonProcess("--config", str(other), "--source", str(song)):
+        for node in ("hall-bar/edge/pi", "hall/edge/bar-pi"):
+            ear.await_said(f"k1/v1/{node}/beat")
+        assert "already connected" not in mosquitto.log
+
+
 def test_with_no_broker_configured_it_brings_its_own(tmp_path, song):
     config = write_config(tmp_path, "")
     with DaemonProcess("--config", str(config), "--source", str(song)) as daemon:
