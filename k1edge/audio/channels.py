@@ -1,6 +1,6 @@
 """What a card delivers, made one line: its channels are mixed, and each is looked at, since a mix hides what is wrong with one.
 
-Consumes hops of interleaved float32, emits them in mono. Cost: about 8 us a hop.
+Consumes hops of interleaved float32, emits them in mono. Cost: about 8 us a hop, 15 of one that clips.
 """
 
 from __future__ import annotations
