@@ -134,7 +134,8 @@ class Hands:
             if code not in PASSING:
                 self._answers.put(request.repeats, answer, now_s)
             yield answer
-            yield self._audit(request, now)
+            if not code:
+                yield self._audit(request, now)
         else:
             yield answer
         yield from reply_to.copies(answer)

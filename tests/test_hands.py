@@ -297,6 +297,13 @@ def test_what_was_done_is_on_record(hands):
     assert json.loads(audit.payload)["data"] == {"verb": "scene.hold", "caller": "alice", "id": "1"}
 
 
+@pytest.mark.parametrize(("verb", "fields"), [
+    ("tempo.double", {}), ("scene.apply", {"args": {"pattern": "bloom"}, "expires_at_ms": 5.0}),
+])
+def test_what_was_refused_is_not_on_record_as_done(hands, verb, fields):
+    assert [each.topic.rpartition("/")[2] for each in ask(hands, verb, **fields)] == [verb], "the refusal, and no event"
+
+
 def test_the_answer_goes_to_the_response_topic_too(hands):
     sent = ask(hands, "scene.hold", reply_to="apps/alice/inbox")
     (copy,) = (p for p in sent if p.topic == "apps/alice/inbox")
