@@ -144,9 +144,10 @@ class Edge:
         stamp = self._now()
         saving = self.blackbox.save if self.blackbox.is_on else None
         now = Situation(stamp, self._pipeline if self._source is not None else None, self._timeline, saving)
+        self._send(self._hands.scene(stamp, self._driver.shown))  # before anything is asked that the K1s have not heard of
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
-        self._send(self._hands.process(now, self._driver.shown))
+        self._send(self._hands.process(now))
         if self._frame is None or self._guard.off_beat:
             self._send(self._driver.scene(self._hands.look(None), stamp))
         if self._lending is not None:
@@ -177,14 +178,9 @@ class Edge:
         """The last words: every K1 released, the score, status `stopping`."""
         stamp = self._now()
         yield from self._driver.release(stamp)
-        self._configuration.close()
-        if self._metrics is not None:
-            self._metrics.close()
-        if self._catcher is not None:
-            self._catcher.close()
-        if self._lending is not None:
-            self._lending.close()
-        self._venue.close()
+        for part in (self._configuration, self._metrics, self._catcher, self._lending, self._venue):
+            if part is not None:
+                part.close()
         yield from self._deployment.farewell()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._bulletin.status(stamp, "stopping")

@@ -149,23 +149,27 @@ class Hands:
         else:
             self.override = Override(NOBODY, f"device {device}", until_ns, foreign=True)
 
-    def process(self, now: Situation, shown: Look | None = None) -> Iterator[Publication]:
-        """Ends leases that have run out, and tells of any change; `shown` is the look the K1s were last asked for."""
+    def process(self, now: Situation) -> Iterator[Publication]:
+        """Ends leases that have run out, and tells who holds what, when that has changed."""
         if self.override is not None and now.stamp.monotonic_ns >= self.override.until_ns:
             self.override = None
-        held, hop = self.override, now.stamp.monotonic_ns // HOP_NS
-        if self._hand.passes(held, hop):
+        held = self.override
+        if self._hand.passes(held, now.stamp.monotonic_ns // HOP_NS):
             fields = {"active": False} if held is None else {
                 "active": True, "owner": held.owner, "scope": held.scope,
                 "expires_at_ms": _ends_ms(held, now.stamp),
             }  # fmt: skip
             yield self._scribe.write(contract.OverrideState, now.stamp, **fields)
-        held = held if held is not None and held.scenes else None
-        if shown is not None and self._scene.passes((shown, held), hop):
+
+    def scene(self, stamp: Stamp, shown: Look | None) -> Iterator[Publication]:
+        """Tells of the look the K1s were last asked for, when it has changed; one that somebody wants, when it is shown."""
+        held = self.override if self.override is not None and self.override.scenes else None
+        waits = held is not None and held.look not in (None, shown)
+        if shown is not None and not waits and self._scene.passes((shown, held), stamp.monotonic_ns // HOP_NS):
             yield self._scribe.write(
-                contract.SceneState, now.stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
+                contract.SceneState, stamp, look=shown.name, pattern=shown.pattern, palette_id=shown.palette,
                 parameters=dict(shown.parameters), origin=self._origin(shown, held),
-                held_until_ms=None if held is None else _ends_ms(held, now.stamp),
+                held_until_ms=None if held is None else _ends_ms(held, stamp),
             )  # fmt: skip
 
     def _origin(self, shown: Look, held: Override | None) -> str:

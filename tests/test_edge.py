@@ -16,8 +16,9 @@ from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
+from k1edge.frames import HOP_NS
 from k1edge.k1 import contract
-from k1edge.k1.contract import ContractError, Scribe, home_assistant
+from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.startup import Start
 from k1edge.watch import Healthy, Watch
@@ -240,6 +241,22 @@ def test_without_a_card_no_beat_is_put_right_that_nobody_hears(edge, link):
     deliver(edge, link, f"edge/{EDGE}/request/tempo.tap", {"id": "1", "caller": "ann", "args": {}})
     (answer,) = sent(link, "response/tempo.tap")
     assert (answer["result"], answer["code"]) == ("rejected", "NOT_READY")
+
+
+def test_a_scene_is_told_when_it_is_shown_and_not_before(edge, link, monkeypatch):
+    now_ns = time.monotonic_ns()
+    monkeypatch.setattr(edge, "_now", lambda: Stamp(1_700_000_000_000, True, now_ns))
+    asked = {100: {"pattern": "bloom", "lease_s": 60.0}, 110: {"pattern": "lava", "lease_s": 2.0}}
+    told = []
+    for hop, block in zip(range(500), SynthSource(np.zeros(44_100 * 6, np.float32), 44_100), strict=False):
+        edge.hear(block)
+        if hop in asked:
+            deliver(edge, link, f"edge/{EDGE}/request/scene.apply", {"id": str(hop), "caller": "ann", "args": asked[hop]})
+        edge.attend()
+        told += [(each["pattern"], each["origin"], "held_until_ms" in each) for each in sent(link, "state/scene")]
+        now_ns += HOP_NS
+    own = told[0][0]
+    assert told == [(own, "auto", False), ("bloom", "request", True), ("lava", "request", True), (own, "auto", False)]
 
 
 def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):

@@ -60,12 +60,13 @@ def test_a_manual_scene_wins_until_its_lease_ends(hands):
 
 
 def scenes(hands, hop, shown=BRIGHT):
-    told = [json.loads(p.payload) for p in hands.process(when(hop), shown) if p.topic.endswith("state/scene")]
+    list(hands.process(when(hop)))
+    told = [json.loads(p.payload) for p in hands.scene(at(hop), shown)]
     return [(each["look"], each["origin"], each.get("held_until_ms")) for each in told]
 
 
 def test_the_scene_that_is_shown_is_a_state_with_who_chose_it_and_until_when(hands):
-    assert list(hands.process(when(1), None))[1:] == [], "nothing is shown yet"
+    assert scenes(hands, 1, None) == [], "nothing is shown yet"
     assert scenes(hands, 100) == [(BRIGHT.name, "auto", None)]
     assert scenes(hands, 101) == []
     answer(hands, "scene.apply", args={"pattern": "bloom", "palette": "Lava", "lease_s": 3.0})
