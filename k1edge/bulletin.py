@@ -6,6 +6,7 @@ Consumes the state of the edge's parts; emits `Publication`s: each truth when it
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from k1edge.hands import Hands
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link
+from k1edge.lending import Lending
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
 from k1edge.system.generations import digest
@@ -183,16 +185,17 @@ class Bulletin:
         figures = score.report(limited)
         return self._scribe.write(contract.Event, stamp, kind="score", data={k: float(v) for k, v in figures.items()})
 
-    def telemetry(self, stamp: Stamp, measured: Telemetry, heard: dict[str, object], parts: tuple[Link, Driver, Hands]
-                  ) -> Publication:
-        """How the edge fares."""
-        link, driver, hands = parts
+    def telemetry(self, stamp: Stamp, measured: Telemetry, heard: dict[str, object],
+                  parts: tuple[Link, Driver, list[Hands | Lending]]) -> Publication:
+        """How the edge fares; the last of `parts` are those that answer requests."""
+        link, driver, answering = parts
+        rejected = sum((each.rejected for each in answering), Counter())
         return self._scribe.write(
             contract.Telemetry, stamp, uptime_s=round(time.monotonic() - self._began_s, 1), unsent=link.queued,
             mqtt_connected=link.connected, mqtt_sent=link.counters.sent, mqtt_received=link.counters.received,
             mqtt_reconnects=link.counters.reconnects, mqtt_dropped_live=link.dropped_live,
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
-            requests_ok=hands.ok, requests_rejected=sum(hands.rejected.values()), errors=dict(hands.rejected),
+            requests_ok=sum(each.ok for each in answering), requests_rejected=rejected.total(), errors=dict(rejected),
             clamped_parameters=driver.clamped, devices_ready=driver.ready,
             device_round_trip_ms_max=driver.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
             **heard,

@@ -157,8 +157,9 @@ class Edge:
             self._send(self._every_second(stamp))
         if stamp.monotonic_ns >= self._next_telemetry_ns:
             self._next_telemetry_ns = stamp.monotonic_ns + round(SECOND_NS / self._settings.telemetry.rate_hz)
-            parts = (self._link, self._driver, self._hands)
+            answering = [each for each in (self._hands, self._lending) if each is not None]
             self.telemetry.beside = self._watch.figures
+            parts = (self._link, self._driver, answering)
             figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts)
             self._link.send(figures)
             if self._metrics is not None:

@@ -7,6 +7,7 @@ clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -108,7 +109,7 @@ class Hands:
             "recorder.save": self._save,
         }
         self.ok = 0
-        self.rejected: dict[str, int] = {}
+        self.rejected: Counter[str] = Counter()
         """Requests refused, by code."""
         self._scene, self._hand = Gate(), Gate()
 
@@ -200,7 +201,7 @@ class Hands:
             raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
 
     def _refusal(self, now: Situation, *, verb: str, request_id: str, caller: str, code: str, reason: str) -> Publication:
-        self.rejected[code] = self.rejected.get(code, 0) + 1
+        self.rejected[code] += 1
         verb = verb if verb in contract.VERBS else "unknown"
         return self._scribe.write(contract.Response, now.stamp, id=request_id, verb=verb, caller=caller,
                                   result="rejected", code=code, reason=reason[:512])

@@ -7,6 +7,7 @@ than reading and writing the messages themselves: a few at a time, between two h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
@@ -81,6 +82,9 @@ class Lending:
         self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
+        self.ok = 0
+        self.rejected: Counter[str] = Counter()
+        """Requests that were not done, by code."""
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
@@ -198,10 +202,16 @@ class Lending:
             return {"result": "rejected", "code": refused.code, "reason": str(refused)}
 
     def _written(self, stamp: Stamp, said: dict[str, str], result: str, more: dict[str, Any]) -> Publication:
-        return self._scribe.write(
-            contract.Response, stamp, **said, result=result, code=more.get("code", ""),
+        code = more.get("code", "")
+        answer = self._scribe.write(
+            contract.Response, stamp, **said, result=result, code=code,
             reason=_printable(more.get("reason", "")), data=more.get("data", {}),
         )  # fmt: skip
+        if result == "ok":
+            self.ok += 1
+        else:
+            self.rejected[code] += 1
+        return answer
 
     def _job(self, job: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         published = self._scribe.write(

@@ -20,6 +20,7 @@ from k1edge.frames import HOP_NS
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
+from k1edge.lending import Lending
 from k1edge.startup import Start
 from k1edge.watch import Healthy, Watch
 from tests.k1.hostile import payloads
@@ -221,6 +222,17 @@ def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
         edge.listen(source, "card")
         edge.hear(next(iter(source)))
     assert telemetry() == (1440, 3, 2)
+
+
+def test_requests_to_the_library_are_among_those_counted(edge, link):
+    edge._lending = Lending(SimpleNamespace(ask=lambda *_: False, heard=lambda: iter(())), edge._scribe, edge)
+    for verb in ("scene.hold", "scene.apply", "track.list"):
+        deliver(edge, link, f"edge/{EDGE}/request/{verb}", {"id": verb, "caller": "ann", "args": {}})
+    sent(link, "")
+    edge._next_telemetry_ns = 0
+    edge.attend()
+    (told,) = sent(link, "telemetry")
+    assert (told["requests_ok"], told["requests_rejected"], told["errors"]) == (1, 2, {"INVALID_REQUEST": 1, "NOT_READY": 1})
 
 
 @pytest.mark.parametrize("seconds", [0.6, 3.0])

@@ -127,6 +127,24 @@ def test_a_broken_expired_or_too_frequent_request_never_reaches_the_library(lend
     assert 40 <= len(refused) <= 60 and b"RATE_LIMIT_EXCEEDED" in refused[-1][0].payload
 
 
+def test_what_was_done_and_what_was_refused_is_counted_by_code_and_a_repetition_is_not(lending):
+    ask(lending, "track.list", "q1")
+    ask(lending, "track.get", "q2", track="x")
+    ask(lending, "track.get", "q3", colour="red")
+    said(lending, {"answer": 1, "result": "ok", "data": {}},
+         {"answer": 2, "result": "rejected", "code": "TRACK_NOT_FOUND", "reason": "no such track"})
+    ask(lending, "track.list", "q1")
+    lending.door.open = False
+    ask(lending, "track.list", "q4")
+    assert (lending.ok, lending.rejected) == (1, {"INVALID_REQUEST": 1, "TRACK_NOT_FOUND": 1, "NOT_READY": 1})
+
+
+def test_an_answer_that_no_message_holds_is_counted_once(lending):
+    ask(lending, "bundle.get", track="x")
+    said(lending, {"answer": 1, "result": "ok", "data": {"map": "x" * 400_000}})
+    assert (lending.ok, sum(lending.rejected.values())) == (0, 1)
+
+
 def test_a_library_that_is_not_open_or_silent_is_said(lending):
     lending.door.open = False
     assert b"NOT_READY" in ask(lending, "track.list")[0].payload
