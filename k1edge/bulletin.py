@@ -33,6 +33,7 @@ TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000
+GONE = "k1edge has stopped, and nobody listens"
 DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
 
 
@@ -121,6 +122,11 @@ class Bulletin:
         for alarm in (a for a in self._alarms if a.code not in {each.code for each in standing}):
             yield self._over(stamp, alarm.code)
         self._alarms = standing
+
+    def farewell(self, stamp: Stamp) -> Iterator[Publication]:
+        """Nobody listens any more: the state says so, and status is `stopping`."""
+        yield self._scribe.write(contract.AudioState, stamp, state="absent", reason=GONE)
+        yield from self.status(stamp, "stopping")
 
     def _over(self, stamp: Stamp, code: str) -> Publication:
         return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason="is over")

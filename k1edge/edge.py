@@ -176,7 +176,7 @@ class Edge:
         self._send(self._bulletin.audio_lost(stamp, error))
 
     def farewell(self) -> Iterator[Publication]:
-        """The last words: every K1 released, the score, status `stopping`."""
+        """The last words: every K1 released, the score, what is no longer so taken back, status `stopping`."""
         stamp = self._now()
         yield from self._driver.release(stamp)
         for part in (self._configuration, self._metrics, self._catcher, self._lending, self._venue):
@@ -184,7 +184,9 @@ class Edge:
                 part.close()
         yield from self._deployment.farewell()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
-        yield from self._bulletin.status(stamp, "stopping")
+        yield from self._publisher.lost(stamp)
+        yield from self._hands.farewell(stamp, self._driver.shown)
+        yield from self._bulletin.farewell(stamp)
 
     @property
     def restart(self) -> str:

@@ -173,6 +173,13 @@ class Hands:
                 held_until_ms=None if held is None else _ends_ms(held, stamp),
             )  # fmt: skip
 
+    def farewell(self, stamp: Stamp, shown: Look | None) -> Iterator[Publication]:
+        """Nobody holds off an edge that is gone: every lease ends with it."""
+        self.override = None
+        self._hand, self._scene = Gate(), Gate()  # the last word waits for nothing
+        yield from self.process(Situation(stamp))
+        yield from self.scene(stamp, shown)
+
     def _origin(self, shown: Look, held: Override | None) -> str:
         if not self._scenes:
             return "safe"

@@ -196,6 +196,20 @@ def test_a_card_that_is_back_ends_all_that_was_said_of_its_absence_and_nothing_e
     assert told() == [(ABSENT, "info"), (STALLED, "info")], "and the line is as it was"
 
 
+def test_an_edge_that_goes_takes_back_what_is_no_longer_so(edge, link):
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    deliver(edge, link, f"edge/{EDGE}/request/scene.hold", HOLD)
+    edge._next_second_ns = 0
+    edge.attend()
+    sent(link, "")
+    last = {p.topic.partition(f"/{EDGE}/")[2]: json.loads(p.payload) for p in edge.farewell()}
+    assert (last["state/tempo"]["lock"], last["state/section"]["label"]) == (False, "unknown")
+    assert last["state/override"]["active"] is False
+    assert last["state/scene"]["pattern"] == edge.shown.pattern and "held_until_ms" not in last["state/scene"]
+    assert (last["state/audio"]["state"], last["state/audio"]["reason"]) == ("absent", "k1edge has stopped, and nobody listens")
+    assert list(last)[-1] == "status" and last["status"]["state"] == "stopping"
+
+
 def test_a_start_without_a_card_takes_back_what_the_life_before_has_told(link, monkeypatch, tmp_path):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     settings = Settings.model_validate({"site": SITE, "edge": EDGE, "library": {"enabled": False}})
