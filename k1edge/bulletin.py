@@ -124,12 +124,15 @@ class Bulletin:
         self._alarms = standing
 
     def farewell(self, stamp: Stamp) -> Iterator[Publication]:
-        """Nobody listens any more: the state says so, and status is `stopping`."""
+        """Status `stopping`, and the end of all that was said to be wrong: the next life will not know that it was."""
+        doubt = {"CONFIDENCE_LOW"} if self._doubtful else set()
+        for code in sorted({alarm.code for alarm in self._alarms} | self._lost | doubt):
+            yield self._over(stamp, code, GONE)
         yield self._scribe.write(contract.AudioState, stamp, state="absent", reason=GONE)
         yield from self.status(stamp, "stopping")
 
-    def _over(self, stamp: Stamp, code: str) -> Publication:
-        return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason="is over")
+    def _over(self, stamp: Stamp, code: str, reason: str = "is over") -> Publication:
+        return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason=reason)
 
     def health(self, stamp: Stamp, guard: DriftGuard, otherwise: tuple[str, str, str]) -> Iterator[Publication]:
         """Off the beat or, if not, `otherwise` (state, code, reason); and a warning when the light begins to leave the beat, or

@@ -17,6 +17,7 @@ from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
 from k1edge.frames import HOP_NS
+from k1edge.guard import DriftGuard
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
@@ -208,6 +209,20 @@ def test_an_edge_that_goes_takes_back_what_is_no_longer_so(edge, link):
     assert last["state/scene"]["pattern"] == edge.shown.pattern and "held_until_ms" not in last["state/scene"]
     assert (last["state/audio"]["state"], last["state/audio"]["reason"]) == ("absent", "k1edge has stopped, and nobody listens")
     assert list(last)[-1] == "status" and last["status"]["state"] == "stopping"
+
+
+def test_an_alarm_ends_with_the_life_that_told_it(edge, link, monkeypatch):
+    monkeypatch.setattr(DriftGuard, "is_doubtful", True)
+    monkeypatch.setattr(Link, "heard", True)
+    deliver(edge, link, "edge/pi-2/status", {"state": "ready"})
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    edge._next_second_ns = 0
+    edge.attend()
+    edge.lose_audio(AudioError("card", "is gone", "plug it in", ABSENT))
+    began = {alarm["code"] for alarm in sent(link, "event/alarm") if alarm["severity"] != "info"}
+    assert began == {"TWO_EDGES", "CONFIDENCE_LOW", ABSENT}
+    alarms = [json.loads(p.payload) for p in edge.farewell() if p.topic.endswith("event/alarm")]
+    assert sorted((alarm["code"], alarm["severity"]) for alarm in alarms) == [(code, "info") for code in sorted(began)]
 
 
 def test_a_start_without_a_card_takes_back_what_the_life_before_has_told(link, monkeypatch, tmp_path):
