@@ -210,6 +210,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
                 notifier.status(f"starting anew {daemon.restart}")
             else:
                 notifier.stopping("releasing the K1s")
+                log.info("stopping: releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)
             notifier.close()
     return daemon.restart

@@ -6,6 +6,7 @@ must start anew. Whatever touches the disk or takes a while happens on a thread 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import tomllib
@@ -20,11 +21,14 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket
 from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, file_now, hash_of, identity, loaded, origin_of
 from k1edge.system.generations import Generation, Refusal, digest
+from k1edge.system.systemd import fields
 
 CONFLICT, UNWRITABLE = "CONFIG_CONFLICT", "STATE_UNWRITABLE"
 ASKED_PER_S, ASKED_AT_ONCE = 0.2, 3.0
 """Each wish costs a validation and a write: more is not a person at work."""
 FAULTS_TOLD, TEXT_LIMIT = 64, 512
+
+log = logging.getLogger("k1edge")
 
 
 class RefusedError(Exception):
@@ -218,6 +222,8 @@ class Transaction:
 
     def _refused(self, desired: ConfigDesired, refused: RefusedError, stamp: Stamp) -> Iterator[Publication]:
         refusal = Refusal(digest(desired.toml.encode()), refused.code, str(refused))
+        if refusal != self._start.refusal:  # a wish that is repeated does not fill the log
+            log.warning("a configuration over MQTT is refused: %s", _printable(str(refused)), extra=fields(code=refused.code))
         self._start = replace(self._start, refusal=refusal, faults=refused.faults)
         yield self.reported(stamp)
         yield self._event(stamp, "warning", refused.code, str(refused), **_about(desired))

@@ -244,6 +244,12 @@ def test_what_cannot_be_granted_is_refused_with_the_reason_and_nothing_changes(p
     assert proven.bodies("event/config")[-1]["data"]["id"] == "c1"
 
 
+def test_a_refusal_is_in_the_log_once_however_often_it_is_repeated(proven, caplog):
+    for wish in ("[[[", "[[[", "x = 1\n"):
+        proven.ask(wish)
+    assert [record.k1_fields["code"] for record in caplog.records] == ["CONFIG_INVALID"] * 2
+
+
 def test_every_fault_is_reported(proven):
     proven.ask("[beat]\nlead_ms = 1\nx = 2\n[audio]\nrate_hz = 3\n")
     assert len(proven.reported["faults"]) == 3

@@ -66,6 +66,7 @@ def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song
         assert ear.await_said(f"{EDGE}/status", state="stopping")
         assert ear.await_said(f"{EDGE}/event/score")["data"]["hours"] >= 0
         assert not [b for b in ear.said(f"{EDGE}/status") if b["state"] == "lost"], "a clean end has no will"
+        assert "releasing the K1s" in daemon.stderr, "the log knows of the end"
         assert "Traceback" not in daemon.stderr
 
 
