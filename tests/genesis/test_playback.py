@@ -105,6 +105,18 @@ def test_tempo_and_phase_are_those_of_the_map():
     assert state.phase == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("number", [1, 30, 61])
+@pytest.mark.parametrize("instead", [[0.0], [], [-250.0, 0.0]], ids=["all", "one missing", "one too many"])
+def test_a_steady_song_is_told_steadily_whatever_single_beats_of_its_map_are(number, instead):
+    document = song_v4(64, 500.0)
+    rhythm = document["layers"]["rhythm"]
+    beats = [at_ms + (-8.0, 5.0, 8.0)[n % 3] for n, at_ms in enumerate(rhythm["beat_grid_ms"])]
+    beats[number : number + 1] = [beats[number] + beside_ms for beside_ms in instead]
+    rhythm |= {"beat_grid_ms": beats, "downbeat_ms": [], "beat_strength": [1.0] * len(beats)}
+    player = player_of(seal(document))
+    assert all(player.beat(live(hop)).tempo_bpm == pytest.approx(120.0, rel=0.01) for hop in range(3200))
+
+
 def test_a_drop_is_told_before_it_comes_and_the_bars_to_it_are_counted():
     player, told = player_of(song()), []
     left = {}
