@@ -72,6 +72,7 @@ class Choreography:
         if form.beat is not None and form.beat.downbeat:
             self._bar_line = form.beat.due
         self._feel(form.mood, end)
+        self._budget.hear(end, label)
         if label != self._label and self._may_change(label, form.section, end):
             self._budget.spend(end, label)
             self._label, self._palette = label, self._palette_for(label)

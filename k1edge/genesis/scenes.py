@@ -29,6 +29,11 @@ class SceneBudget:
         self._cool_down_broken = False
         self._drops_go_on, self._drops_until = fmt.index(DROPS_GO_ON_S), 0
 
+    def hear(self, at: int, label: str) -> None:
+        """A section of this label plays at `at`. A drop promises another, even if it came too late for a scene of its own."""
+        if label == "drop":
+            self._drops_until = at + self._drops_go_on
+
     def allows(self, at: int, label: str) -> bool:
         """Whether the scene may change at sample `at` for a section of this label."""
         recent = sum(at - t < self._minute for t in self._changes)
@@ -44,7 +49,5 @@ class SceneBudget:
         """The scene changed at `at` to that of a section of this label."""
         self._cool_down_broken = bool(self._changes) and at - self._changes[-1] < self._cool_down
         self._changes.append(at)
-        if label == "drop":
-            self._drops_until = at + self._drops_go_on
-        elif label in IDLE:
+        if label in IDLE:
             self._drops_until = at

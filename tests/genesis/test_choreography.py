@@ -72,6 +72,11 @@ def test_a_drop_is_a_bar_line_whatever_was_counted():
     assert _scenes(_show([("verse", called_s), ("chorus", 5)]))[-1][0] >= FMT.index(42.0)
 
 
+def test_a_drop_whose_scene_came_too_late_is_no_reason_to_miss_the_next():
+    song = [("intro", 24), ("verse", 14), ("drop", 20), ("breakdown", 22), ("chorus", 20), ("drop", 1)]
+    assert [name for _, name in _scenes(_show(song))] == ["intro", "verse", "chorus", "drop"]
+
+
 def test_silence_goes_dark_softly():
     shown = _show([("verse", 10), ("silence", 6)])
     steps = [(end / RATE_HZ - 10, _value(look)) for end, look in shown if end > 10 * RATE_HZ]

@@ -18,6 +18,7 @@ def _spent(wishes, **rules):
     budget, at, changes = SceneBudget(FMT, RulesSettings(**rules)), 0.0, []
     for wait_s, label in wishes:
         at += wait_s
+        budget.hear(FMT.index(at), label)
         if budget.allows(FMT.index(at), label):
             budget.spend(FMT.index(at), label)
             changes.append((at, label))
@@ -51,6 +52,11 @@ def test_a_build_leaves_the_change_that_its_drop_will_need():
 def test_where_there_are_drops_whatever_else_comes_leaves_one_change_of_the_minute_to_the_next():
     song = [(100, "drop"), (90, "intro"), (22, "verse"), (15, "drop")]
     assert [label for _, label in _spent(song)] == ["drop", "intro", "drop"]
+
+
+def test_a_drop_that_came_too_late_for_its_scene_leaves_one_to_the_next():
+    song = [(100, "intro"), (22, "verse"), (15, "drop"), (25, "breakdown"), (22, "chorus"), (20, "drop")]
+    assert [label for _, label in _spent(song)] == ["intro", "verse", "chorus", "drop"]
 
 
 def test_where_no_drop_has_been_for_long_nothing_is_kept_for_one():
