@@ -9,7 +9,7 @@ from k1edge.genesis.decision import Decision
 from k1edge.genesis.sections import DROP, LABELS, MAX_AGE
 
 BEAT = 22_050
-CHORUS = LABELS.index("chorus")
+VERSE, CHORUS = (LABELS.index(label) for label in ("verse", "chorus"))
 
 
 class Believing(Decision):
@@ -21,11 +21,12 @@ class Believing(Decision):
         monkeypatch.setattr(decision.SectionFilter, "step", lambda *_: self.belief)
         monkeypatch.setattr(decision.Phase, "hear", lambda *_: True)
 
-    def beat(self, label, age):
-        """One more beat on which a section of this label began `age` beats ago; returns the moments."""
+    def beat(self, label, age, sure=1.0):
+        """One more beat on which a section began `age` beats ago, of this label or else a verse; returns the moments."""
         self.beats += 1
         self.belief[:] = 0.0
-        self.belief[label, min(age, MAX_AGE - 1)] = 1.0
+        self.belief[VERSE, min(age, MAX_AGE - 1)] = 1 - sure
+        self.belief[label, min(age, MAX_AGE - 1)] = sure
         beat = SimpleNamespace(downbeat=False, scheduled=True, period=BEAT)
         return self.step(SimpleNamespace(off_beat=False, due=self.beats * BEAT, values=None, beat=beat))
 
@@ -45,3 +46,14 @@ def test_a_drop_that_is_heard_a_beat_beside_is_no_other_section(monkeypatch):
     assert called.kind == "drop"
     assert not [moment for age in range(40) for moment in told.beat(DROP, age)]
     assert (told.section.label, told.section.index) == ("drop", 2)
+
+
+def test_a_section_whose_label_is_in_doubt_is_provisional_however_surely_one_began(monkeypatch):
+    told = Believing(monkeypatch)
+    told.beat(CHORUS, 0, sure=0.9)
+    assert (told.section.label, told.section.confidence, told.section.provisional) == ("chorus", 1.0, True)
+    told.beat(VERSE, 1)
+    assert (told.section.label, told.section.index, told.section.provisional) == ("verse", 1, True)
+    for age in range(2, 6):
+        told.beat(VERSE, age)
+    assert (told.section.label, told.section.index, told.section.provisional) == ("verse", 1, False)
