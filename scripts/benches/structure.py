@@ -7,6 +7,7 @@ with the live engine, prints one table: figure, measured, aim.
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ def hear(source) -> Heard:
     features, tracker = FeatureExtractor(fmt), make_tracker(settings.beat, fmt)
     structure, choreography = Structure(settings.genesis, fmt), Choreography(settings.looks, fmt, settings.genesis)
     heard, look, section, beats = Heard(0.0), None, None, {}
+    gc.collect()
+    gc.freeze()  # as in the daemon: the collector does not walk, in the middle of a hop, what was there before
 
     def stream():
         nonlocal look, section
