@@ -145,7 +145,7 @@ def test_what_is_done_after_a_recording_was_asked_for_is_not_in_it(tmp_path):
 
 
 def test_a_recording_of_before_it_was_noted_what_people_do_is_refused(saved, capsys):
-    saved.write_bytes(saved.read_bytes().replace(b', "acts": []', b"").replace(b"K1REC3", b"K1REC2"))
+    saved.write_bytes(saved.read_bytes().replace(b', "acts": []', b"").replace(recorder.MAGIC, b"K1REC2\n"))
     assert main(["replay", str(saved)]) == 65
     assert "not a recording of this version" in capsys.readouterr().err
 

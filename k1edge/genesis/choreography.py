@@ -65,6 +65,8 @@ class Choreography:
         self._next_step = 0
         self._bar_line = -self._grace - 1
         self._shown = self._look({}, "fade", STEP_MS)
+        self._drawn: tuple[float, dict[str, float]] = (self._level, {})
+        """The level and the motion that it was made of."""
 
     def process(self, form: Form, beat: BeatState) -> Look:
         """The look wanted after one hop."""
@@ -77,13 +79,20 @@ class Choreography:
             self._budget.spend(end, label)
             self._label, self._palette = label, self._palette_for(label)
             self._level = self._next_level(form)
+            self._drawn = (self._level, {})
             self._show(self._look({}, self._looks[label].transition, self._looks[label].transition_ms), end)
         elif end >= self._next_step:
-            self._level = self._next_level(form)
-            look = self._look(self._motion(form), "fade", STEP_MS)
+            self._move(form, end)
+        return self._shown
+
+    def _move(self, form: Form, end: int) -> None:
+        """One step of level and motion, if there is any."""
+        self._level, motion = self._next_level(form), self._motion(form)
+        if (self._level, motion) != self._drawn:
+            self._drawn = (self._level, motion)
+            look = self._look(motion, "fade", STEP_MS)
             if look.parameters != self._shown.parameters:
                 self._show(look, end)
-        return self._shown
 
     def _show(self, look: Look, end: int) -> None:
         self._shown = look
