@@ -22,8 +22,8 @@ from k1edge.audio import AudioError
 from k1edge.clock import StreamClock
 from k1edge.config import AudioSettings, ConfigError, Settings, find, load
 from k1edge.lighting import Lighting
-from k1edge.system.generations import write_whole
 from k1edge.system.state import installed_state
+from k1edge.whole import write_whole
 
 CLICKS, FEWEST = 16, 5
 RHYTHM_S = (0.55, 0.71, 0.62, 0.83)
@@ -235,7 +235,6 @@ def _kept(found: dict[str, Any]) -> list[str]:
     known = {**before.get("k1s", {}), **{name: {**each, "date": found["date"]} for name, each in found["k1s"].items()}}
     line = {**found["line"], "date": found["date"]} if "line" in found else before.get("line")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps({"line": line, "k1s": known}, indent=2).encode() + b"\n")
     except OSError as error:
         return [f"{path} cannot be written: {error.strerror}"]

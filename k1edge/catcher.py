@@ -21,8 +21,8 @@ from k1edge.analysis.recording import Recorder
 from k1edge.beat.observation import Heard
 from k1edge.errand import Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
-from k1edge.library.files import write_whole
 from k1edge.library.rules import HEARD_SUFFIX
+from k1edge.whole import write_whole
 
 SHORTEST_S, FEWEST_BEATS = 45.0, 60
 """Less is a jingle, a sound check, an announcement."""

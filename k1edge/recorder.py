@@ -9,7 +9,6 @@ hop, 470 bytes of memory.
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +19,7 @@ from weakref import WeakSet
 import numpy as np
 
 from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
+from k1edge.whole import write_whole
 
 MAGIC = b"K1REC4\n"
 STRETCHES = 4
@@ -156,14 +156,8 @@ def _contents(stretches: list[tuple[Stretch, int, list[tuple[int, bytes]]]]) -> 
 
 def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:
     """Writes a recording whole or not at all, and keeps only the newest few with it. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft, path = folder / f".{name}.draft", folder / f"{name}.k1rec"
-    with draft.open("wb") as file:
-        for piece in contents:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    path = folder / f"{name}.k1rec"
+    write_whole(path, contents)
     with suppress(FileNotFoundError):  # another save may have been faster
         # A clock that was ahead has made others look newer than what has just been asked for.
         for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-keep]:

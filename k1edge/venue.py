@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 from functools import partial
 from pathlib import Path
 
 from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.errand import Errand
+from k1edge.whole import write_whole
 
 NAME = "venue.json"
 WRITE_EVERY_S = 60.0
@@ -62,13 +62,7 @@ class Venue:
 
 def _write(path: Path, content: str) -> None:
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".new")
-        with beside.open("w") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, content.encode())
 
 
 def _lessons(path: Path) -> list[tuple[float, float, float]]:

@@ -20,7 +20,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
            for path in sorted(ROOT.rglob("*.py"))}  # fmt: skip
 
 LAYERS = {
-    "ground": ("errand",),
+    "ground": ("errand", "whole"),
     "facts": ("frames", "device_facts", "config"),
     "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "driver", "publisher", "hands", "checkpoint", "selfscore", "health_gate", "guard"),

@@ -24,7 +24,8 @@ from k1edge.genesis.document import GenesisMap, encode
 from k1edge.genesis.faults import MapError
 from k1edge.library.admission import HEARD, shown, sound_format
 from k1edge.library.errors import Code
-from k1edge.library.files import file_sha256, write_whole
+from k1edge.library.files import file_sha256
+from k1edge.whole import write_whole
 
 EXIT_FAILED = 1
 LISTENING = (0.05, 0.5)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside, flushed, renamed; verified when read."""
+"""Files of the library: written where somebody asks for them, verified when read, removed, locked."""
 
 from __future__ import annotations
 
@@ -6,32 +6,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from k1edge.library.errors import Code, LibraryError
+from k1edge.whole import write_whole
 
 CHUNK_BYTES = 1 << 20
-
-
-def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> str:
-    """Writes a file that after a power cut is there whole or not at all; returns its SHA-256."""
-    digest = hashlib.sha256()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for piece in [content] if isinstance(content, bytes) else content:
-                file.write(piece)
-                digest.update(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-    return digest.hexdigest()
 
 
 def write_asked_for(path: Path, content: bytes) -> None:
@@ -45,14 +25,6 @@ def write_asked_for(path: Path, content: bytes) -> None:
     except OSError as fault:
         fault.filename = os.fspath(path)  # not that of what is written beside it
         raise
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_verified(path: Path, sha256: str) -> bytes:

@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from k1edge.genesis.document import GenesisMap, encode, validate
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library.database import connect, transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import read_verified, write_whole
+from k1edge.library.files import read_verified
 from k1edge.library.search import Page, Query, search, searchable, track_of
+from k1edge.whole import write_whole
 
 INDEX, MAP_NAME = "library.db", "track.genesis.json"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
@@ -146,7 +148,7 @@ class Library:
 
     def _write_version(self, track_id: str, n: int, song: GenesisMap, origin: tuple[str, str | None]) -> None:
         now_ms, content = self.now_ms(), encode(song)
-        sha256 = write_whole(self.path(track_id, n), content)
+        write_whole(self.path(track_id, n), content)
         beats = len(song.layers.rhythm.beat_grid_ms)
         self.db.execute(
             "INSERT INTO versions (track_id, n, reason, job_id, engine, bpm, beats, created_ms)"
@@ -155,7 +157,7 @@ class Library:
         )
         self.db.execute(
             "INSERT INTO artefacts (track_id, n, name, bytes, sha256, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
-            (track_id, n, MAP_NAME, len(content), sha256, now_ms),
+            (track_id, n, MAP_NAME, len(content), sha256(content).hexdigest(), now_ms),
         )
 
     def make_current(self, track_id: str, n: int, song: GenesisMap) -> None:

@@ -7,7 +7,6 @@ step, and every step may be repeated. One folder per configuration file; a start
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,12 +16,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from k1edge.whole import write_whole
+
 KEPT = 5
 """Generations kept: enough to walk back over an evening of attempts, a few KB each."""
 REFUSALS = 5
 HASH_DIGITS = 16
-MODE = 0o644
-"""A configuration holds no secrets; whoever looks after the machine may read it."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _HEADER = b"# k1edge "
@@ -148,7 +147,7 @@ class Generations:
         """Keeps it for the next start, even if the same has been refused before: it was asked for again."""
         record = self.record()
         self._note(replace(record, starts=0, refused=record.without(candidate.hash)))
-        self._write(self._candidate, _packed(candidate))
+        write_whole(self._candidate, _packed(candidate))
 
     def promote(self, proven: Generation, saved_at: str, reached: bool) -> Generation:
         """Keeps it as the newest generation; what stands in its way is over and done with, unless it was staged meanwhile."""
@@ -165,7 +164,7 @@ class Generations:
 
     def keep(self, proven: Generation) -> None:
         """Writes a generation under its number; what is known of it may have changed."""
-        self._write(self.folder / f"generation-{proven.number:06}.toml", _packed(proven))
+        write_whole(self.folder / f"generation-{proven.number:06}.toml", _packed(proven))
 
     def refuse(self, refusal: Refusal) -> None:
         """Remembers what was given up. If it was staged, it is so no more."""
@@ -221,38 +220,7 @@ class Generations:
             self._candidate.unlink()
 
     def _note(self, record: Record) -> None:
-        self._write(self._record, json.dumps(asdict(record)).encode())
-
-    def _write(self, path: Path, content: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that after a power cut is the old or the new one. It belongs to whoever owns the folder, so that what
-    root has written the daemon can replace. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-        try:
-            if os.geteuid() == 0:
-                owner = path.parent.stat()
-                os.fchown(handle, owner.st_uid, owner.st_gid)
-            while content:
-                content = content[os.write(handle, content):]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        write_whole(self._record, json.dumps(asdict(record)).encode())
 
 
 def _packed(generation: Generation) -> bytes:

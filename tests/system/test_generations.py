@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from k1edge.system import generations
-from k1edge.system.generations import KEPT, Generation, Generations, Refusal, digest, machine_boot, write_whole
+from k1edge.system.generations import KEPT, Generation, Generations, Refusal, digest, machine_boot
+from k1edge.whole import write_whole
 
 FILE = Path("/etc/k1edge/k1edge.toml")
 FIRST = Generation(b'site = "hall"\n', folder="/etc/k1edge")

@@ -1,0 +1,45 @@
+"""A file that after a power cut is the old or the new one: written beside, flushed, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+MODE = 0o644
+"""Nothing that is written here is a secret; whoever looks after the machine may read it."""
+
+
+def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+    """Writes it, and its folder if need be. It belongs to whoever owns the folder, so that what root has written the daemon
+    can replace. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write(temporary, [content] if isinstance(content, bytes) else content)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+    try:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            with contextlib.suppress(OSError):  # FAT knows none
+                os.fchown(handle, owner.st_uid, owner.st_gid)
+        for piece in pieces:
+            while piece:
+                piece = piece[os.write(handle, piece):]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
