@@ -15,13 +15,12 @@ from typing import TypedDict
 
 import numpy as np
 
-from k1edge.analysis.beats import decode, weigh
+from k1edge.analysis import beats
 from k1edge.analysis.levels import onsets_ms
 from k1edge.analysis.listening import listen
 from k1edge.analysis.recording import Recording
 from k1edge.audio.blocks import blocks
 from k1edge.audio.files import RATES_HZ, FileSource, resampled
-from k1edge.beat.prior import TempoPrior
 from k1edge.config import Settings
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 from k1edge.genesis.revision import tempo_bpm
@@ -64,9 +63,7 @@ class BeatDetector:
         recording = listen(*self._source(audio), settings)
         if not len(recording):
             return self._found(recording, np.zeros(0), np.zeros(0))
-        tempi = (settings.beat.tempo_min_bpm, settings.beat.tempo_max_bpm)
-        prior = TempoPrior(((settings.beat.prior_bpm, settings.beat.prior_octaves, 1.0),))
-        grid = decode(weigh(recording), prior, tempi)
+        grid = beats.found(recording, settings.beat)
         return self._found(recording, grid.times_s, grid.times_s[grid.in_bar == 1])
 
     def _source(self, audio: str | Path | np.ndarray) -> tuple[Iterable[AudioBlock], StreamFormat]:

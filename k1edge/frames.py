@@ -135,6 +135,9 @@ class Macros:
     brightness: float = 0.0
 
 
+MACROS = Macros.__slots__
+"""Their names."""
+
 SECTION_LABELS = ("unknown", "intro", "verse", "chorus", "build", "drop", "breakdown", "bridge", "outro", "silence")
 """Canonical lower-case labels: a K1 hashes them, so they never vary."""
 

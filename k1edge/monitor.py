@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from k1edge.device_facts import PALETTES
+from k1edge.frames import MACROS
 from k1edge.k1 import contract, terminal
 from k1edge.k1.contract import ContractError
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
@@ -30,7 +31,6 @@ STALE_S = 5.0
 """Telemetry older than this is marked: an edge sends it at least every 5 s."""
 GONE_S = 10.0
 """So long after another one was heard, an edge is shown no longer."""
-MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
 HEALTH = (
     ("cpu", "cpu_pct", "{:.0f} %"), ("temperature", "temp_c", "{:.0f} °C"), ("memory", "rss_mb", "{:.0f} MB"),
     ("hop load p99", "hop_load_pct_p99", "{:.0f} %"), ("jitter p99", "arrival_jitter_ms_p99", "{:.1f} ms"),

@@ -17,7 +17,7 @@ from k1edge.genesis.limiter import STEP, Limiter, runs_per_window
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
-from k1edge.k1.palettes import GAMMA
+from k1edge.k1.palettes import GAMMA, LUMINANCE
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import VirtualK1
 
@@ -27,7 +27,6 @@ MACROS_EVERY = 5
 LEAD_MS = 150.0
 LOUD = {"energy": 0.8, "vocal_presence": 0.3, "bass_weight": 0.7, "percussiveness": 0.7, "brightness": 0.6}
 """A full chorus: what a scene looks like at its most."""
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 LIT = 0.02
 """Luminance from which an LED is not dark."""
 SITE, DEVICE = "rehearsal", "virtual"

@@ -22,6 +22,7 @@ from itertools import pairwise
 import numpy as np
 
 from k1edge.analysis.path import Path, Tempi
+from k1edge.analysis.recording import Recording
 from k1edge.analysis.tapping import tapped
 from k1edge.analysis.witnesses import Evidence, weigh
 from k1edge.beat.bar_pointer import (
@@ -33,10 +34,11 @@ from k1edge.beat.bar_pointer import (
 )
 from k1edge.beat.downbeats import LAG, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
-from k1edge.beat.prior import TempoPrior
+from k1edge.beat.prior import TempoPrior, broad_prior
 from k1edge.beat.rows import in_a_row
+from k1edge.config import BeatSettings
 
-__all__ = ["BeatGrid", "Evidence", "decode", "weigh"]
+__all__ = ["BeatGrid", "Evidence", "decode", "found", "weigh"]
 
 PER_BAR, POSITION, METRE_MASS = metre_table()
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
@@ -100,6 +102,11 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     times_s = _steadied(times_s)
     keep = times_s >= 0
     return BeatGrid(times_s[keep], in_bar[keep], per_bar[keep])
+
+
+def found(recording: Recording, settings: BeatSettings) -> BeatGrid:
+    """The beats of a recording, by the tempi that the configuration allows and prefers."""
+    return decode(weigh(recording), broad_prior(settings), (settings.tempo_min_bpm, settings.tempo_max_bpm))
 
 
 def _bar_weights(evidence: Evidence, steps: np.ndarray) -> np.ndarray:

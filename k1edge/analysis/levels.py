@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from k1edge.analysis.recording import Recording
-from k1edge.dsp.features import COMPRESSION, band_centres_hz
+from k1edge.dsp.features import COMPRESSION, band_centres_hz, band_widths
 from k1edge.frames import HOPS_PER_S
 
 EDGES_HZ = (20.0, 250.0, 4_000.0, 20_000.0)
@@ -41,17 +41,11 @@ class Levels:
     rolloff_hz: np.ndarray
 
 
-def _widths() -> np.ndarray:
-    """(bands,) a band is a mean magnitude, so its energy grows with its width."""
-    corners = band_centres_hz()
-    return (corners[2:] - corners[:-2]) / (corners[2] - corners[0])
-
-
 def measure(recording: Recording) -> Levels:
     """Levels of every hop."""
     centres = band_centres_hz()[1:-1]
     groups = np.stack([(centres >= low) & (centres < high) for low, high in pairwise(EDGES_HZ)])
-    widths, powers, rolloffs = _widths(), [], []
+    widths, powers, rolloffs = band_widths(), [], []
     for rows in recording.chunks():
         energy = (np.expm1(rows["bands"].astype(np.float32)) / COMPRESSION) ** 2 * widths
         total = energy.sum(axis=1, keepdims=True) + 1e-12

@@ -19,8 +19,7 @@ from k1edge.beat.bar_pointer import (
     TEMPO_STIFFNESS,
 )
 from k1edge.beat.gains import onset_template
-from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
-from k1edge.beat.observation import TEMPO_FLOOR, TEMPO_SMOOTHING
+from k1edge.beat.observation import TEMPO_FLOOR, near_classes
 from k1edge.beat.prior import TempoPrior
 
 NEIGHBOURS = 5
@@ -64,11 +63,8 @@ class Tempi:
 
         Of the whole neighbourhood, OPINION_S to either side: a view is one of the style, which changes with the song.
         """
-        low, high = np.log(TEMPO_RANGE_BPM)
-        place = (np.log(60 * STEPS_PER_S / self.periods) - low) / (high - low) * N_TEMPI - 0.5
-        near = np.clip(TEMPO_SMOOTHING + 0.5 - np.abs(place[:, None] - np.arange(N_TEMPI)), 0.0, 1.0)
         sounding = said.any(axis=1)
-        views = np.log(np.maximum(said @ near.T, TEMPO_FLOOR)) * sounding[:, None]
+        views = np.log(np.maximum(said @ near_classes(60 * STEPS_PER_S / self.periods).T, TEMPO_FLOOR)) * sounding[:, None]
         reach, n = round(OPINION_S * STEPS_PER_S), np.arange(len(said))
         first, last = np.maximum(n - reach, 0), np.minimum(n + reach + 1, len(said))
         sums = np.concatenate([np.zeros((1, views.shape[1])), np.cumsum(views, axis=0)])

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
+from k1edge.k1.terminal import bar
 from k1edge.library.worker import Failure, Worker
 
 WIDTH = 24
 NAME_WIDTH = 32
 REFRESH_S = 0.1
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[0J"
 CUT_OFF, WRAP = "\x1b[?7l", "\x1b[?7h"
 """What a terminal does with a line that is wider than itself: only it knows how wide a name is."""
@@ -31,13 +31,6 @@ class Shown(Protocol):
     def path(self): ...
     @property
     def map(self): ...
-
-
-def bar(share: float, width: int = WIDTH) -> str:
-    """A bar in steps of an eighth of a character."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def outcome(name: str, song: Shown) -> str:
@@ -129,11 +122,11 @@ class Bars:
     def _one(song: Shown) -> str:
         name = song.path.name.encode("utf-8", "replace").decode()
         name = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
-        return f"  {name:{NAME_WIDTH}} {bar(song.worker.progress)} {song.worker.progress:4.0%} {song.worker.stage}"
+        return f"  {name:{NAME_WIDTH}} {bar(song.worker.progress, WIDTH)} {song.worker.progress:4.0%} {song.worker.stage}"
 
     @staticmethod
     def _all(songs: Sequence[Shown], took_s: float) -> str:
         share = sum(map(_share, songs)) / len(songs)
         left = f", {took_s / share - took_s:.0f} s left" if share > 0.02 else ""
         done = sum(song.worker is None and song.state != "queued" for song in songs)
-        return f"  {f'{done} of {len(songs)}':{NAME_WIDTH}} {bar(share)} {share:4.0%}{left}"
+        return f"  {f'{done} of {len(songs)}':{NAME_WIDTH}} {bar(share, WIDTH)} {share:4.0%}{left}"

@@ -15,7 +15,6 @@ import numpy as np
 
 from k1edge.analysis import beats, form, levels, mood, rows, sections, tone
 from k1edge.analysis.recording import Recording
-from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S
 from k1edge.genesis.codec import MAX_BYTES
@@ -101,7 +100,7 @@ def analyse(
     if not len(recording) or recording["sounding"].mean() < LEAST_SOUNDING:
         raise NoMusic("there is only silence")
     passes = _Passes(progress)
-    grid = passes.need("beats", 0.5, lambda: _grid(recording, settings))
+    grid = passes.need("beats", 0.5, lambda: beats.found(recording, settings))
     if len(grid.times_s) < FEWEST_BEATS:
         raise NoMusic(f"there is no beat in it ({len(grid.times_s)} found, {FEWEST_BEATS} are needed)")
     sound = passes.need("levels", 0.6, lambda: levels.measure(recording))
@@ -128,11 +127,6 @@ def analyse(
         metrics["dynamic_range"] = dynamics["range"]
     document = {"metadata": origin.metadata(version), "global_metrics": metrics, "layers": layers}
     return passes.need("writing", 0.95, lambda: seal(document, max_bytes))
-
-
-def _grid(recording: Recording, settings: BeatSettings) -> beats.BeatGrid:
-    prior = TempoPrior(((settings.prior_bpm, settings.prior_octaves, 1.0),))
-    return beats.decode(beats.weigh(recording), prior, (settings.tempo_min_bpm, settings.tempo_max_bpm))
 
 
 def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:

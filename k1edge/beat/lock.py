@@ -11,7 +11,7 @@ import math
 
 from k1edge.beat.bar_pointer import STEP_HOPS
 from k1edge.beat.belief import Belief
-from k1edge.beat.observation import Activation
+from k1edge.beat.observation import Activation, logit
 from k1edge.frames import HOPS_PER_S
 
 LOCK_AT, UNLOCK_AT = 0.60, 0.12
@@ -41,17 +41,13 @@ BREAKDOWN = 4 * HOPS_PER_S
 COAST_BEATS = 256
 """64 bars: 16 are too few for DJ sets (measured by others)."""
 COAST_FADE_S = 40.0
+LEAST_MASS = 0.0025
+"""Its log-odds are -6."""
 CALIBRATION = (0.06, 0.063, 2.065, -0.901, -0.588)
 """Log-odds that a beat is right within 70 ms: constant, log-odds of its mass in the posterior, what the network heard at the
 last beats and half way between them, and how much it doubts the tempo. Logistic regression (scripts/bench beats --calibrate) on
 beats of music that the network which heard them was not trained on: the tune half of the excerpts, and 178 minutes of modules
 and projects (MODEL_CARD.md). Never above .93: nobody can be surer of a song that he does not know."""
-
-
-def log_odds(p: float) -> float:
-    """Within +-6."""
-    p = min(max(p, 0.0025), 0.9975)
-    return math.log(p / (1 - p))
 
 
 class Lock:
@@ -103,7 +99,7 @@ class Lock:
         if belief is None:
             self.confidence, self.locked = 0.0, False
             return
-        self.signs = (1.0, log_odds(belief.mass), on, between, doubt)
+        self.signs = (1.0, logit(belief.mass, LEAST_MASS, 1 - LEAST_MASS), on, between, doubt)
         odds = math.exp(sum(weight * sign for weight, sign in zip(CALIBRATION, self.signs, strict=True)))
         self.confidence = odds / (1 + odds) * self._loudness * min(self._music / MUSIC_TO_LOCK, 1.0)
         mass = belief.mass * self._loudness

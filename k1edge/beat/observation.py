@@ -107,16 +107,20 @@ def bar_evidence(heard: Activation, kick: float) -> np.ndarray:
     return off
 
 
+def near_classes(tempi_bpm: np.ndarray) -> np.ndarray:
+    """(I, N_TEMPI) which of the network's tempo classes speak of each tempo, 0..1."""
+    low, high = np.log(TEMPO_RANGE_BPM)
+    place = (np.log(tempi_bpm) - low) / (high - low) * N_TEMPI - 0.5
+    return np.clip(TEMPO_SMOOTHING + 0.5 - np.abs(place[:, None] - np.arange(N_TEMPI)), 0.0, 1.0)
+
+
 class TempoEvidence:
     """The network's tempo classes as log-weights of the tempi of a state space."""
 
     def __init__(self, tempi_bpm: np.ndarray) -> None:
-        low, high = np.log(TEMPO_RANGE_BPM)
-        place = (np.log(tempi_bpm) - low) / (high - low) * N_TEMPI - 0.5
-        off = np.abs(place[:, None] - np.arange(N_TEMPI))
         self._mean, self._steps = np.zeros(len(tempi_bpm)), 0
         self._octaves = np.log2(tempi_bpm[::-1])
-        self._near = np.clip(TEMPO_SMOOTHING + 0.5 - off, 0.0, 1.0).astype(np.float32)
+        self._near = near_classes(tempi_bpm).astype(np.float32)
         self._said, self._floor = np.empty((2, len(tempi_bpm)), np.float32)
         self._floor[:] = TEMPO_FLOOR
 

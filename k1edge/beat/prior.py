@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from k1edge.config import BeatSettings
+
 LESSON_OCTAVES = 0.06
 """Width of a taught tempo, about +-4 %: one venue's residents drift no further from their own tempo."""
 SAME_LESSON_OCTAVES = 0.05
@@ -52,6 +54,11 @@ class TempoPrior:
         if not gaps or min(gaps) > SAME_LESSON_OCTAVES:
             return None
         return 1 + int(np.argmin(gaps))
+
+
+def broad_prior(settings: BeatSettings) -> TempoPrior:
+    """What the configuration says of a room that has taught nothing yet."""
+    return TempoPrior(((settings.prior_bpm, settings.prior_octaves, 1.0),))
 
 
 def _normalised(components: list[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:

@@ -69,6 +69,12 @@ def band_centres_hz() -> np.ndarray:
     return np.expm1(np.linspace(low, high, N_BANDS + 2)) * LINEAR_BELOW_HZ
 
 
+def band_widths() -> np.ndarray:
+    """(N_BANDS,) beside the first: a band is the mean magnitude under its triangle, so its energy grows with its width."""
+    corners = band_centres_hz()
+    return (corners[2:] - corners[:-2]) / (corners[2] - corners[0])
+
+
 def hann(size: int) -> np.ndarray:
     """(size,) window under which a full-scale sine has magnitude 1 in its bin, at every rate."""
     return np.hanning(size + 1)[:-1] * 4 / size

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from k1edge.dsp.features import COMPRESSION, N_BANDS, band_centres_hz
+from k1edge.dsp.features import COMPRESSION, N_BANDS, band_centres_hz, band_widths
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 GROUP_EDGES_HZ = (20.0, 65.0, 150.0, 350.0, 900.0, 2_000.0, 5_000.0, 9_000.0, 16_000.0)
@@ -59,11 +59,8 @@ class Ear:
     """Features in, `Hearing` out; one per stream."""
 
     def __init__(self) -> None:
-        corners = band_centres_hz()
-        centres = corners[1:-1]
-        # A band is the mean magnitude under its triangle, so its energy grows with its width.
-        widths = (corners[2:] - corners[:-2]) / (corners[2] - corners[0])
-        self._shares = (widths / COMPRESSION**2).astype(np.float32)
+        centres = band_centres_hz()[1:-1]
+        self._shares = (band_widths() / COMPRESSION**2).astype(np.float32)
         voice = (centres >= VOICE_HZ[0]) & (centres < VOICE_HZ[1])
         edges = GROUP_EDGES_HZ
         groups = [(centres >= low) & (centres < high) for low, high in pairwise(edges)]

@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import Any
 
 from k1edge.device_facts import PALETTES, PARAMETERS
+from k1edge.frames import MACROS
 
 WINDOW_MS = 1000.0
 CHANGES = 6
@@ -50,7 +51,6 @@ RESERVE = 2
 FORESEEN = 3
 """Beats to come at the present tempo for which macros leave room: where both want to flash, the beat does. Three is a second's
 worth; without them macros took a fifth of all beats from a song of 166 bpm."""
-MACROS = ("energy", "vocal_presence", "bass_weight", "percussiveness", "brightness")
 
 Change = tuple[float, int]
 """(time in ms, +1 brighter, -1 darker, 0 either)."""

@@ -15,6 +15,9 @@ STEPS = 256
 GAMMA = 2.2
 """Key colours are written as seen on a screen; light is mixed linearly."""
 
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Of linear RGB (ITU-R BT.709)."""
+
 _KEYS = {
     "Sunset Real": "2b0a3d 8c1c4a e8432e ff9a3c ffd98a",
     "Rivendell": "06281f 0f5c47 3fa37a a9d8b0",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from k1edge.frames import Macros
-from k1edge.k1.palettes import GAMMA, STEPS, colours
+from k1edge.k1.palettes import GAMMA, LUMINANCE, STEPS, colours
 from k1edge.k1.patterns import HALF, Moment, X, drawing
 from k1edge.k1.simulator import Light, Scene
 
@@ -20,7 +20,6 @@ COAST_BEATS = 1.25
 """Without a new beat the motion goes on for a little more than one, then waits."""
 OWN_LIGHT = 0.35
 """Brightness of the idle look, so that nobody takes it for the show."""
-_LOUDNESS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 def frame(light: Light) -> np.ndarray:
@@ -73,7 +72,7 @@ def _listening(now_ms: float) -> Macros:
 
 def _tinted(rgb: np.ndarray, parameters: dict[str, float]) -> np.ndarray:
     """Saturation (0.75 leaves the palette as it is) and warmth."""
-    grey = (rgb @ _LOUDNESS)[:, None]
+    grey = (rgb @ LUMINANCE)[:, None]
     depth = min(parameters["saturation"] / 0.75, 1.2)
     tinted = np.clip(grey + (rgb - grey) * depth, 0, None)
     return tinted * (1 - parameters["warmth"] * (1 - WARM))

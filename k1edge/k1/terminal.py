@@ -15,11 +15,12 @@ from typing import Self, TextIO
 
 import numpy as np
 
+from k1edge.k1.palettes import LUMINANCE
+
 RESET = "\x1b[0m"
 _RAMP = " .:-=+*#%@"
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
-_LOUDNESS = np.array([0.2126, 0.7152, 0.0722])
 
 
 class Depth(Enum):
@@ -57,7 +58,7 @@ def picture(pixels: np.ndarray, colours: Depth) -> list[str]:
     """Pixels (2 x lines, columns, 3) as lines of text."""
     upper, lower = pixels[0::2], pixels[1::2]
     if colours is Depth.MONO:
-        grey = (upper.astype(int) + lower) / 2 @ _LOUDNESS
+        grey = (upper.astype(int) + lower) / 2 @ LUMINANCE
         marks = (grey / 256 * len(_RAMP)).astype(int)
         return ["".join(_RAMP[mark] for mark in line) for line in marks]
     if colours is Depth.INDEXED:
