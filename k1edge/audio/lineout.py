@@ -81,10 +81,6 @@ class Playback:
         """From the call of `play` to the air, as far as PortAudio knows."""
         return self._portaudio.get_stream().latency
 
-    def wait(self) -> None:
-        """Returns when all has been played."""
-        self._portaudio.wait()
-
     def close(self) -> None:
         """Stops at once."""
         within(CLOSE_LIMIT_S, self._portaudio.stop, "output")

@@ -29,7 +29,6 @@ CONFIDENCE_AT_LOCK, CONFIDENCE_AT_UNLOCK = 0.15, 0.05
 """White noise stays at 0.10, plain dance music reaches 0.3 to 0.6 (measured)."""
 REGULAR_BEATS, REGULAR_WITHIN = 4, 0.12
 QUIET_FADE_S = 2.0
-LATENCY_MS = 0.0
 SAMPLES_COUNTED = 2**32
 """aubio counts samples in 32 bits: it begins anew after a day."""
 BEATS_PER_BAR = 4
@@ -110,7 +109,7 @@ class AubioTracker:
 
     def _take_beat(self, now: float) -> None:
         ago = (self._fed * self._fmt.hop - self._tempo.get_last()) % SAMPLES_COUNTED
-        self._beats.append(now - ago / self._fmt.hop - LATENCY_MS / 1000 * HOPS_PER_S)
+        self._beats.append(now - ago / self._fmt.hop)
         bpm = float(self._tempo.get_bpm()) * self._factor
         self._period = 60 * HOPS_PER_S / bpm if bpm > 0 else 0.0
 

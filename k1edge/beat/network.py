@@ -108,9 +108,6 @@ class Gru:
 class BeatNetwork:
     """Bands in, probabilities out; one per stream."""
 
-    FRAMES_PER_S = FRAMES_PER_S
-    DELAY_S = DELAY_S
-
     def __init__(self, weights: dict[str, np.ndarray] | None = None) -> None:
         """`weights`: of one net or of several; None: those of the package."""
         self._packaged = fingerprint() if weights is None else 0

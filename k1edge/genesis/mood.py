@@ -36,17 +36,10 @@ class Mood:
 
     key: str = ""
     """Such as "A minor"; empty while none is clear."""
-    key_confidence: float = 0.0
-    """0..1, the correlation."""
     valence: float = 0.0
     """-1 dark .. 1 bright."""
     arousal: float = 0.0
     """0 calm .. 1 excited."""
-
-    @property
-    def mode(self) -> str:
-        """major, minor or nothing."""
-        return self.key.rpartition(" ")[2]
 
 
 def _profiles() -> np.ndarray:
@@ -100,7 +93,6 @@ class MoodWatch:
         before = self._mood
         return Mood(
             key,
-            round(fit, 3),
             before.valence + self._rate * (valence - before.valence),
             before.arousal + self._rate * (arousal - before.arousal),
         )

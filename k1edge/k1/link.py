@@ -151,11 +151,6 @@ class Link:
         """Durable messages lost: more waited than `outbox_limit`, or the broker hung up over them again and again."""
         return self._dropped_durable + self._outbox.counters.dropped_durable
 
-    @property
-    def expired(self) -> int:
-        """Messages that waited longer than they are worth."""
-        return self._outbox.counters.expired
-
     def _wake(self) -> None:
         if not self._signalled:
             self._signalled = True

@@ -63,11 +63,6 @@ class Verbs:
             "storage.usage": lambda caller: upkeep.usage(self._library),
         }
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every verb there is."""
-        return tuple(self._verbs)
-
     def answer(self, verb: str, args: Document, caller: str = "") -> Document:
         """Does what is asked; raises `LibraryError`."""
         if verb not in self._verbs:

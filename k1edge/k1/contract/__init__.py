@@ -24,7 +24,6 @@ from k1edge.k1.contract.device import (
 )
 from k1edge.k1.contract.edge import (
     EDGE_MESSAGES,
-    EVENT_KINDS,
     STATES,
     AudioState,
     Beat,
@@ -61,7 +60,7 @@ from k1edge.k1.contract.requests import (
 from k1edge.k1.contract.wire import Address, Scribe, Stamp, address, decode, encode, sender, topic
 
 __all__ = [
-    "CODES", "COMMANDS", "CORRECTED", "EDGE_MESSAGES", "EVENT_KINDS", "LATE_MS", "LEASE_S", "LIBRARY_CODES", "LIBRARY_VERBS",
+    "CODES", "COMMANDS", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_CODES", "LIBRARY_VERBS",
     "REPORTS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS", "STALE_MS", "STATES", "VERBS", "VERSION", "Ack", "Address",
     "AnswerCache", "AudioState", "Beat", "BeatCommand", "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError",
     "Deployment", "DeviceState", "DeviceStatus", "Event", "Frame", "HoldArguments", "Info", "Job", "MacroCommand", "Message",

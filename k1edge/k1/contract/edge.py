@@ -30,10 +30,6 @@ from k1edge.k1.contract.message import (
 )
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 
-EVENT_KINDS = (
-    "section", "drop", "build", "breakdown", "silence", "beat", "tempo", "scene", "override", "correction", "alarm",
-    "limiter", "score", "drift_warning", "auto_rollback", "clock", "audio", "link", "config", "job_completed", "job_failed",
-)
 BeatInBar = Annotated[int, Field(ge=0, le=31)]
 """1 is the downbeat; 0 = not known."""
 

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
 from k1edge.k1.contract.message import ID_PATTERN, PRINTABLE, ROOT, ContractError, Message, Publication
-from k1edge.k1.contract.requests import INVALID_REQUEST, REQUESTS, TOO_LARGE, UNKNOWN_VERB, Request, Response
+from k1edge.k1.contract.requests import REQUESTS, Request, Response
 
 _ID = re.compile(ID_PATTERN)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -68,7 +68,7 @@ def address(topic_name: str) -> Address:
     if role == "edge" and leaf.startswith("request/"):
         verb = leaf.removeprefix("request/")
         if verb not in REQUESTS:
-            raise ContractError(UNKNOWN_VERB, f"no such request; there are {', '.join(REQUESTS)}")
+            raise ContractError("UNKNOWN_VERB", f"no such request; there are {', '.join(REQUESTS)}")
         return Address(site, role, node, REQUESTS[verb], verb)
     known = _EDGE if role == "edge" else _DEVICE
     if leaf in known:
@@ -90,13 +90,13 @@ def decode(topic_name: str, payload: bytes) -> Message:
 
 def _decoded(where: Address, payload: bytes) -> Message:
     if len(payload) > where.model.LIMIT_BYTES:
-        raise ContractError(TOO_LARGE, f"{len(payload)} bytes where {where.model.LIMIT_BYTES} are allowed")
+        raise ContractError("TOO_LARGE", f"{len(payload)} bytes where {where.model.LIMIT_BYTES} are allowed")
     try:
         message = where.model.model_validate_json(payload)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)[:_FAULTS_TOLD]
         reason = "; ".join(_told(fault) for fault in faults)
-        raise ContractError(INVALID_REQUEST, reason) from None
+        raise ContractError("INVALID_REQUEST", reason) from None
     if isinstance(message, Request):
         return message.model_copy(update={"verb": where.last})
     return message
@@ -111,7 +111,7 @@ def encode(message: Message) -> bytes:
     if (b"NaN" in payload or b"Infinity" in payload) and (field := _not_finite(from_json(payload))):
         raise ContractError("NOT_FINITE", f"{type(message).__name__}.{field} is not a finite number")
     if len(payload) > message.LIMIT_BYTES:
-        raise ContractError(TOO_LARGE, f"{type(message).__name__} takes {len(payload)} of {message.LIMIT_BYTES} bytes")
+        raise ContractError("TOO_LARGE", f"{type(message).__name__} takes {len(payload)} of {message.LIMIT_BYTES} bytes")
     return payload
 
 
