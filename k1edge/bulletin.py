@@ -6,7 +6,6 @@ Consumes the state of the edge's parts; emits `Publication`s: each truth when it
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,15 +14,14 @@ from k1edge.audio import STALLED, AudioError
 from k1edge.box import BoxAlarm
 from k1edge.config import Settings
 from k1edge.contract import JSON_SCHEMA, committed
+from k1edge.desk import Desk
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm
 from k1edge.frames import HOP_NS, GenesisFrame
 from k1edge.guard import DriftGuard
-from k1edge.hands import Hands
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link
-from k1edge.lending import Lending
 from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
 from k1edge.system.generations import digest
@@ -195,16 +193,15 @@ class Bulletin:
         return self._scribe.write(contract.Event, stamp, kind="score", data={k: float(v) for k, v in figures.items()})
 
     def telemetry(self, stamp: Stamp, measured: Telemetry, heard: dict[str, object],
-                  parts: tuple[Link, Driver, list[Hands | Lending]]) -> Publication:
-        """How the edge fares; the last of `parts` are those that answer requests."""
-        link, driver, answering = parts
-        rejected = sum((each.rejected for each in answering), Counter())
+                  parts: tuple[Link, Driver, Desk]) -> Publication:
+        """How the edge fares."""
+        link, driver, desk = parts
         return self._scribe.write(
             contract.Telemetry, stamp, uptime_s=round(time.monotonic() - self._began_s, 1), unsent=link.queued,
             mqtt_connected=link.connected, mqtt_sent=link.counters.sent, mqtt_received=link.counters.received,
             mqtt_reconnects=link.counters.reconnects, mqtt_dropped_live=link.dropped_live,
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
-            requests_ok=sum(each.ok for each in answering), requests_rejected=rejected.total(), errors=dict(rejected),
+            requests_ok=desk.ok, requests_rejected=desk.rejected.total(), errors=dict(desk.rejected),
             clamped_parameters=driver.clamped, devices_ready=driver.ready,
             device_round_trip_ms_max=driver.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
             **heard,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from k1edge.clock import Timeline
+from k1edge.desk import RefusedError
 from k1edge.frames import StreamFormat
 from k1edge.genesis.playback import DRIFT_MS, MapPlayer
 from k1edge.genesis.score import Score, read_score
-from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.pipeline import Pipeline

@@ -18,11 +18,12 @@ from k1edge.bulletin import Bulletin, Input, heard
 from k1edge.catcher import SongCatcher
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.deployment import Deployment
+from k1edge.desk import Desk, ReplyTo
 from k1edge.driver import Driver
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, Look, StreamFormat
 from k1edge.genesis.score import Score
 from k1edge.guard import DriftGuard
-from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.hands import Hands, Situation
 from k1edge.health_gate import Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
@@ -77,14 +78,15 @@ class Edge:
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
         self._publisher = Publisher(settings.telemetry, scribe, boot_id)
-        self._hands = Hands(scribe, scenes=start.code != SAFE_MODE)
+        self._desk = Desk(scribe)
+        self._hands = Hands(scribe, self._desk, scenes=start.code != SAFE_MODE)
         self._bulletin = Bulletin(settings, scribe, boot_id)
         self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
         library = settings.library
         door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
         self._deployment = Deployment(scribe, settings.beat.lead_ms, score, by_ear=live)
-        self._lending = Lending(door, scribe, self) if library.enabled else None
+        self._lending = Lending(door, scribe, self._desk, self) if library.enabled else None
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._lending), settings)
         catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
         self._catcher = SongCatcher(heard_folder(library, state_folder()), library.live_mb_a_day) if catches else None
@@ -157,9 +159,8 @@ class Edge:
             self._send(self._every_second(stamp))
         if stamp.monotonic_ns >= self._next_telemetry_ns:
             self._next_telemetry_ns = stamp.monotonic_ns + round(SECOND_NS / self._settings.telemetry.rate_hz)
-            answering = [each for each in (self._hands, self._lending) if each is not None]
             self.telemetry.beside = self._watch.figures
-            parts = (self._link, self._driver, answering)
+            parts = (self._link, self._driver, self._desk)
             figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts)
             self._link.send(figures)
             if self._metrics is not None:

@@ -7,15 +7,14 @@ clock.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from k1edge.clock import Timeline
+from k1edge.desk import Desk, RefusedError, ReplyTo
 from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
-from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+from k1edge.k1.contract import Publication, Request, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
 from k1edge.publisher import Gate
@@ -26,14 +25,8 @@ NOBODY = "unknown"
 """The owner of a scene that came without a request."""
 REQUESTED = "request"
 """The name of a look that was asked for."""
-CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
-NO_TOPIC = frozenset("+#\0")
-TOPIC_LIMIT = 200
-"""Characters: in fewer there are no more levels than brokers take."""
 MEANT_WITHIN_MS = 10_000
 """A moment further off was told by a clock that is wrong."""
-PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
-"""Refusals that are of their moment: who asks again with the same id may have more luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +58,12 @@ class Situation:
     """Begins to write the flight recorder's file and returns its name; None = there is no recorder."""
 
 
-class ReplyTo(NamedTuple):
-    """Where an MQTT 5 caller wants the answer, and what is to come back with it."""
-
-    topic: str = ""
-    correlation: bytes = b""
-
-    def copies(self, answer: Publication) -> Iterator[Publication]:
-        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1. A pattern
-        is no topic, nor is what is too long: a broker passes one on, and hangs up on who then publishes there."""
-        is_topic = 0 < len(self.topic) <= TOPIC_LIMIT and not NO_TOPIC.intersection(self.topic)
-        if is_topic and not self.topic.startswith(CONTRACT_TOPICS):
-            yield replace(answer, topic=self.topic, correlation=self.correlation)
-
-
-class RefusedError(Exception):
-    """A request that cannot be done: a code of the contract and a reason."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
 class Hands:
     """Requests and leases of one edge."""
 
-    def __init__(self, scribe: Scribe, scenes: bool = True) -> None:
+    def __init__(self, scribe: Scribe, desk: Desk, scenes: bool = True) -> None:
         """Without `scenes` nobody chooses one from afar: safe mode."""
-        self._scribe = scribe
-        self._scenes = scenes
-        self._limits = CallerLimits()
-        self._answers: AnswerCache[Publication] = AnswerCache()
+        self._scribe, self._desk, self._scenes = scribe, desk, scenes
         self.override: Override | None = None
         self._verbs: dict[str, Callable[[Request, Situation], dict]] = {
             "scene.apply": self._apply,
@@ -108,9 +76,6 @@ class Hands:
             "beat.this_is_one": self._this_is_one,
             "recorder.save": self._save,
         }
-        self.ok = 0
-        self.rejected: Counter[str] = Counter()
-        """Requests refused, by code."""
         self._scene, self._hand = Gate(), Gate()
 
     def look(self, choreographed: Look | None) -> Look | None:
@@ -120,25 +85,10 @@ class Hands:
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, now: Situation) -> Iterator[Publication]:
         """The answer to one request, and a copy for `reply_to`."""
-        try:
-            request = contract.decode(topic, payload)
-        except ContractError as error:
-            refusal = self._refusal(now, verb=topic.rpartition("/")[2], request_id=error.request_id,
-                                    caller=error.caller, code=error.code, reason=str(error.reason))
-            yield refusal
-            yield from reply_to.copies(refusal)
-            return
-        now_s = now.stamp.monotonic_ns / 1e9
-        answer = self._answers.get(request.repeats, now_s)
-        if answer is None:
-            answer, code = self._answer(request, now)
-            if code not in PASSING:
-                self._answers.put(request.repeats, answer, now_s)
-            yield answer
-            if not code:
-                yield self._audit(request, now)
-        else:
-            yield answer
+        request = self._desk.read(topic, payload, now.stamp)
+        answer, *audit = [request] if isinstance(request, Publication) else self._done(request, now)
+        yield answer
+        yield from audit
         yield from reply_to.copies(answer)
 
     def foreign_scene(self, device: str, now_ns: int) -> None:
@@ -187,31 +137,16 @@ class Hands:
             return "foreign"
         return "request" if shown.name == REQUESTED else "auto"
 
-    def _answer(self, request: Request, now: Situation) -> tuple[Publication, str]:
-        """The answer, and its code; '' = it was done."""
+    def _done(self, request: Request, now: Situation) -> list[Publication]:
+        """The answer, and after it what there is to tell of a request that was carried out."""
         try:
-            self._admit(request, now)
+            self._desk.admit(request, now.stamp)
             if request.verb not in self._verbs:
                 raise RefusedError("NOT_READY", "this edge has no library; set [library] enabled")
             data = self._verbs[request.verb](request, now)
         except RefusedError as refused:
-            return self._refusal(now, verb=request.verb, request_id=request.id, caller=request.caller, code=refused.code,
-                                 reason=str(refused)), refused.code
-        self.ok += 1
-        return self._scribe.write(contract.Response, now.stamp, id=request.id, verb=request.verb, caller=request.caller,
-                                  result="ok", data=data), ""
-
-    def _admit(self, request: Request, now: Situation) -> None:
-        if request.expires_at_ms is not None and request.expires_at_ms < now.stamp.ts_ms:
-            raise RefusedError("EXPIRED", f"came {now.stamp.ts_ms - request.expires_at_ms:.0f} ms after it expired")
-        if not self._limits.take(request.caller, now.stamp.monotonic_ns / 1e9):
-            raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
-
-    def _refusal(self, now: Situation, *, verb: str, request_id: str, caller: str, code: str, reason: str) -> Publication:
-        self.rejected[code] += 1
-        verb = verb if verb in contract.VERBS else "unknown"
-        return self._scribe.write(contract.Response, now.stamp, id=request_id, verb=verb, caller=caller,
-                                  result="rejected", code=code, reason=reason[:512])
+            return [self._desk.refuse(request, now.stamp, refused)]
+        return [self._desk.answer(request, now.stamp, {"result": "ok", "data": data}), self._audit(request, now)]
 
     def _audit(self, request: Request, now: Situation) -> Publication:
         return self._scribe.write(contract.Event, now.stamp, kind="override",

@@ -7,16 +7,15 @@ than reading and writing the messages themselves: a few at a time, between two h
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from k1edge.desk import Desk, RefusedError, ReplyTo, printable
 from k1edge.frames import Look
-from k1edge.hands import RefusedError, ReplyTo
 from k1edge.k1 import contract
-from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+from k1edge.k1.contract import Publication, Request, Scribe, Stamp
 
 if TYPE_CHECKING:
     from k1edge.rehearsal import Rehearsal
@@ -68,12 +67,10 @@ class _Open:
 class Lending:
     """The library's side of one edge."""
 
-    def __init__(self, door: LibraryDoor, scribe: Scribe, hands: LightHands) -> None:
+    def __init__(self, door: LibraryDoor, scribe: Scribe, desk: Desk, hands: LightHands) -> None:
         """`hands` does what concerns the light."""
-        self._door, self._scribe, self._hands = door, scribe, hands
+        self._door, self._scribe, self._desk, self._hands = door, scribe, desk, hands
         self._rehearsals: dict[int, Rehearsal] = {}
-        self._limits = CallerLimits()
-        self._answers: AnswerCache[Publication] = AnswerCache()
         self._open: dict[int, _Open] = {}
         self._asked: dict[tuple[str, ...], int] = {}
         self._numbers = count(1)
@@ -82,21 +79,12 @@ class Lending:
         self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
-        self.ok = 0
-        self.rejected: Counter[str] = Counter()
-        """Requests that were not done, by code."""
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
-        try:
-            request = contract.decode(topic, payload)
-        except ContractError as error:
-            broken = {"verb": topic.rpartition("/")[2], "id": error.request_id, "caller": error.caller}
-            refusal = self._written(stamp, broken, "rejected", {"code": error.code, "reason": error.reason})
-            yield from _with_copies(refusal, [reply_to])
-            return
-        if answer := self._answers.get(request.repeats, stamp.monotonic_ns / 1e9):
-            yield from _with_copies(answer, [reply_to])
+        request = self._desk.read(topic, payload, stamp)
+        if isinstance(request, Publication):
+            yield from _with_copies(request, [reply_to])
         elif request.repeats in self._asked:
             self._open[self._asked[request.repeats]].reply_to.append(reply_to)
         else:
@@ -130,31 +118,28 @@ class Lending:
         self._door.close()
 
     def _pass_on(self, request: Request, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
-        said = {"verb": request.verb, "id": request.id, "caller": request.caller}
-        refusal = self._refusal(request, stamp)
         number = next(self._numbers)
-        if refusal is None and request.verb == REHEARSED:
-            from k1edge.rehearsal import Rehearsal  # and with it all that draws: only where it is asked for
-
-            self._rehearsals[number] = Rehearsal(request.args, self._hands.shown)
-        elif refusal is None:
-            args = request.args.model_dump(mode="json", exclude_unset=True)
-            if not self._door.ask(number, request.verb, args, request.caller):
-                refusal = {"code": "NOT_READY", "reason": "the library is not open yet; try again in a moment"}
-        if refusal:
-            yield from _with_copies(self._written(stamp, said, "rejected", refusal), [reply_to])
+        try:
+            self._desk.admit(request, stamp)
+            self._begin(number, request)
+        except RefusedError as refused:
+            yield from _with_copies(self._desk.refuse(request, stamp, refused), [reply_to])
             return
         self._open[number] = _Open(request, stamp.monotonic_ns, [reply_to])
         self._asked[request.repeats] = number
 
-    def _refusal(self, request: Request, stamp: Stamp) -> dict[str, str] | None:
-        if request.expires_at_ms is not None and request.expires_at_ms < stamp.ts_ms:
-            return {"code": "EXPIRED", "reason": "came after it expired"}
-        if not self._limits.take(request.caller, stamp.monotonic_ns / 1e9):
-            return {"code": "RATE_LIMIT_EXCEEDED", "reason": "more than 100 requests a minute; wait a little"}
-        if request.verb == REHEARSED and len(self._rehearsals) >= MOST_REHEARSALS:
-            return {"code": "NOT_READY", "reason": "other scenes are being tried out; try again in a moment"}
-        return None
+    def _begin(self, number: int, request: Request) -> None:
+        """Raises RefusedError."""
+        if request.verb != REHEARSED:
+            args = request.args.model_dump(mode="json", exclude_unset=True)
+            if not self._door.ask(number, request.verb, args, request.caller):
+                raise RefusedError("NOT_READY", "the library is not open yet; try again in a moment")
+        elif len(self._rehearsals) >= MOST_REHEARSALS:
+            raise RefusedError("NOT_READY", "other scenes are being tried out; try again in a moment")
+        else:
+            from k1edge.rehearsal import Rehearsal  # and with it all that draws: only where it is asked for
+
+            self._rehearsals[number] = Rehearsal(request.args, self._hands.shown)
 
     def _told(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         match news:
@@ -170,7 +155,7 @@ class Lending:
                     del self._jobs[job]
                     yield self._scribe.cleared(contract.Job, job)
             case {"refused": refused}:
-                yield self._event(stamp, "job_failed", refused, {"file": _printable(refused["file"])})
+                yield self._event(stamp, "job_failed", refused, {"file": printable(refused["file"])})
             case {"lost": str(reason)}:
                 said = {"code": "LIBRARY_LOST", "reason": reason[:512]}
                 yield self._event(stamp, "alarm", said, {}, severity="warning")
@@ -181,16 +166,9 @@ class Lending:
             return
         request = waiting.request
         self._asked.pop(request.repeats, None)
-        said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         if request.verb in EDGE_VERBS and news["result"] == "ok":
             news = self._carried_out(request, news)
-        try:
-            answer = self._written(stamp, said, news["result"], news)
-        except ContractError as error:  # more than a message holds
-            answer = self._written(stamp, said, "failed", {"code": error.code, "reason": error.reason})
-        if news.get("code") != "NOT_READY":
-            self._answers.put(request.repeats, answer, stamp.monotonic_ns / 1e9)
-        yield from _with_copies(answer, waiting.reply_to)
+        yield from _with_copies(self._desk.answer(request, stamp, news), waiting.reply_to)
 
     def _carried_out(self, request: Request, news: dict[str, Any]) -> dict[str, Any]:
         order = dict(news["data"])
@@ -201,24 +179,12 @@ class Lending:
         except RefusedError as refused:
             return {"result": "rejected", "code": refused.code, "reason": str(refused)}
 
-    def _written(self, stamp: Stamp, said: dict[str, str], result: str, more: dict[str, Any]) -> Publication:
-        code = more.get("code", "")
-        answer = self._scribe.write(
-            contract.Response, stamp, **said, result=result, code=code,
-            reason=_printable(more.get("reason", "")), data=more.get("data", {}),
-        )  # fmt: skip
-        if result == "ok":
-            self.ok += 1
-        else:
-            self.rejected[code] += 1
-        return answer
-
     def _job(self, job: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         published = self._scribe.write(
             contract.Job, stamp, id=job["id"], track=job["track_id"], state=job["state"], stage=job["stage"][:64],
             progress=job["progress"], position=job["position"], eta_s=job["eta_s"], priority=job["priority"],
-            code=job["code"] or "", reason=_printable(job["reason"] or ""),
-            log_tail=tuple(_printable(line) for line in job["log_tail"][-20:]),
+            code=job["code"] or "", reason=printable(job["reason"] or ""),
+            log_tail=tuple(printable(line) for line in job["log_tail"][-20:]),
         )  # fmt: skip
         ended = job["state"] in ("completed", "failed")
         yield replace(published, expiry_s=JOB_TTL_S) if ended else published
@@ -231,15 +197,15 @@ class Lending:
             self.figures[f"jobs_{job['state']}"] += 1
             if job["state"] == "completed" and job["started_ms"]:
                 self.figures["job_s_sum"] += max(0.0, job["finished_ms"] - job["started_ms"]) / 1000
-            data = {"job": job["id"], "track": job["track_id"], "file": _printable(job["file"])}
+            data = {"job": job["id"], "track": job["track_id"], "file": printable(job["file"])}
             yield self._event(stamp, f"job_{job['state']}", job, data)
 
     def _track(self, track: dict[str, Any], stamp: Stamp) -> Publication:
         override = track["override"] or {}
-        detail = {"filename": _printable(track["filename"]), "preset": track["preset"][:64], "source": track["source"],
-                  "pinned": track["pinned"], "override_by": _printable(str(override.get("by", "")))}  # fmt: skip
+        detail = {"filename": printable(track["filename"]), "preset": track["preset"][:64], "source": track["source"],
+                  "pinned": track["pinned"], "override_by": printable(str(override.get("by", "")))}  # fmt: skip
         return self._scribe.write(
-            contract.Track, stamp, id=track["id"], title=_printable(track["title"]), artist=_printable(track["artist"]),
+            contract.Track, stamp, id=track["id"], title=printable(track["title"]), artist=printable(track["artist"]),
             duration_ms=track["duration_ms"] or 0.0, bpm=track["bpm"] or 0.0, status=track["status"],
             version=track["version"] or 0, updated_ms=track["updated_ms"],
             detail={key: value for key, value in detail.items() if value != ""},
@@ -250,15 +216,10 @@ class Lending:
     ) -> Publication:
         severity = severity or ("warning" if said.get("code") else "info")
         return self._scribe.write(contract.Event, stamp, kind=kind, severity=severity, code=said.get("code") or "",
-                                  reason=_printable(said.get("reason") or ""), data=data)  # fmt: skip
+                                  reason=printable(said.get("reason") or ""), data=data)  # fmt: skip
 
 
 def _with_copies(answer: Publication, reply_to: Iterable[ReplyTo]) -> Iterator[Publication]:
     yield answer
     for each in reply_to:
         yield from each.copies(answer)
-
-
-def _printable(text: str) -> str:
-    """As the contract wants text: short, and nothing that moves a terminal's cursor."""
-    return "".join(c if c.isprintable() else " " for c in text[:512])

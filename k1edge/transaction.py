@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from k1edge.config import ConfigError
+from k1edge.desk import printable
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket
@@ -26,7 +27,7 @@ from k1edge.system.systemd import fields
 CONFLICT, UNWRITABLE = "CONFIG_CONFLICT", "STATE_UNWRITABLE"
 ASKED_PER_S, ASKED_AT_ONCE = 0.2, 3.0
 """Each wish costs a validation and a write: more is not a person at work."""
-FAULTS_TOLD, TEXT_LIMIT = 64, 512
+FAULTS_TOLD = 64
 
 log = logging.getLogger("k1edge")
 
@@ -72,8 +73,8 @@ class Transaction:
         refusal = start.refusal or Refusal("", UNWRITABLE if start.complaint else "", start.complaint)
         return self._scribe.write(
             contract.ConfigReported, stamp, hash=self.hash, generation=start.generation, origin=start.origin,
-            on_trial=start.on_trial, refused=refusal.hash, code=refusal.code, reason=_printable(refusal.reason),
-            faults=tuple(map(_printable, start.faults[:FAULTS_TOLD])),
+            on_trial=start.on_trial, refused=refusal.hash, code=refusal.code, reason=printable(refusal.reason),
+            faults=tuple(map(printable, start.faults[:FAULTS_TOLD])),
         )  # fmt: skip
 
     def process(self, vitals: Vitals, stamp: Stamp) -> Iterator[Publication]:
@@ -223,14 +224,14 @@ class Transaction:
     def _refused(self, desired: ConfigDesired, refused: RefusedError, stamp: Stamp) -> Iterator[Publication]:
         refusal = Refusal(digest(desired.toml.encode()), refused.code, str(refused))
         if refusal != self._start.refusal:  # a wish that is repeated does not fill the log
-            log.warning("a configuration over MQTT is refused: %s", _printable(str(refused)), extra=fields(code=refused.code))
+            log.warning("a configuration over MQTT is refused: %s", printable(str(refused)), extra=fields(code=refused.code))
         self._start = replace(self._start, refusal=refusal, faults=refused.faults)
         yield self.reported(stamp)
         yield self._event(stamp, "warning", refused.code, str(refused), **_about(desired))
 
     def _event(self, stamp: Stamp, severity: str, code: str, reason: str, **data: str) -> Publication:
         return self._scribe.write(contract.Event, stamp, kind="config", severity=severity, code=code,
-                                  reason=_printable(reason), data=data)
+                                  reason=printable(reason), data=data)
 
 
 def _changed_identity(content: bytes, local: Generation) -> tuple[str, ...]:
@@ -242,8 +243,3 @@ def _changed_identity(content: bytes, local: Generation) -> tuple[str, ...]:
 
 def _about(desired: ConfigDesired) -> dict[str, str]:
     return {"id": desired.id, "caller": desired.caller, "hash": digest(desired.toml.encode()), "parent": desired.parent}
-
-
-def _printable(text: str) -> str:
-    """As the contract wants text: one line, without what could steer a terminal, and not too long."""
-    return "".join(c if c.isprintable() else " " for c in text)[:TEXT_LIMIT]

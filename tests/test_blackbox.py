@@ -58,7 +58,7 @@ def fly(folder, samples, acts):
             for act in acts.get(hop, ()):
                 act(edge, link)
             edge.attend()
-        assert not edge._hands.rejected
+        assert not edge._desk.rejected
         return edge.blackbox.save(wait=True)
 
 

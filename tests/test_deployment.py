@@ -4,10 +4,10 @@ import pytest
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
 from k1edge.deployment import Deployment
+from k1edge.desk import RefusedError
 from k1edge.frames import BeatEvent, BeatState, FeatureFrame, StreamFormat
 from k1edge.genesis.document import seal
 from k1edge.genesis.score import plain_score, score_of
-from k1edge.hands import RefusedError
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.pipeline import Pipeline

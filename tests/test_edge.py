@@ -254,7 +254,7 @@ def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
 
 
 def test_requests_to_the_library_are_among_those_counted(edge, link):
-    edge._lending = Lending(SimpleNamespace(ask=lambda *_: False, heard=lambda: iter(())), edge._scribe, edge)
+    edge._lending = Lending(SimpleNamespace(ask=lambda *_: False, heard=lambda: iter(())), edge._scribe, edge._desk, edge)
     for verb in ("scene.hold", "scene.apply", "track.list"):
         deliver(edge, link, f"edge/{EDGE}/request/{verb}", {"id": verb, "caller": "ann", "args": {}})
     sent(link, "")
@@ -262,6 +262,14 @@ def test_requests_to_the_library_are_among_those_counted(edge, link):
     edge.attend()
     (told,) = sent(link, "telemetry")
     assert (told["requests_ok"], told["requests_rejected"], told["errors"]) == (1, 2, {"INVALID_REQUEST": 1, "NOT_READY": 1})
+
+
+def test_a_caller_has_one_limit_for_the_light_and_the_library(edge, link):
+    edge._lending = Lending(SimpleNamespace(ask=lambda *_: False, heard=lambda: iter(())), edge._scribe, edge._desk, edge)
+    for number in range(101):
+        verb = "track.list" if number % 2 else "scene.hold"
+        deliver(edge, link, f"edge/{EDGE}/request/{verb}", {"id": str(number), "caller": "ann", "args": {}})
+    assert edge._desk.rejected["RATE_LIMIT_EXCEEDED"] == 1
 
 
 @pytest.mark.parametrize("seconds", [0.6, 3.0])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.desk import Desk, ReplyTo
+from k1edge.hands import Hands, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES
@@ -24,9 +25,14 @@ class Tracker:
         return lambda *args: self.asked.append((name, *args)) or self.acts
 
 
+def new_hands(scenes=True):
+    scribe = Scribe("hall", "pi")
+    return Hands(scribe, Desk(scribe), scenes)
+
+
 @pytest.fixture
 def hands():
-    return Hands(Scribe("hall", "pi"))
+    return new_hands()
 
 
 def when(hop=100, tracker=None):
@@ -82,7 +88,7 @@ def test_the_scene_that_is_shown_is_a_state_with_who_chose_it_and_until_when(han
 
 
 def test_in_safe_mode_nobody_has_chosen_the_scene():
-    assert scenes(Hands(Scribe("hall", "pi"), scenes=False), 1) == [(BRIGHT.name, "safe", None)]
+    assert scenes(new_hands(scenes=False), 1) == [(BRIGHT.name, "safe", None)]
 
 
 def test_hold_leaves_the_k1s_alone_and_release_gives_them_back(hands):
@@ -106,8 +112,8 @@ def test_everyone_sees_who_holds_the_light_and_until_when(hands):
     assert free["active"] is False
 
 
-def test_a_hand_that_turns_a_knob_is_told_twice_a_second():
-    hands, told = Hands(Scribe("hall", "pi")), []
+def test_a_hand_that_turns_a_knob_is_told_twice_a_second(hands):
+    told = []
     for hop in range(300):
         if hop % 10 == 0:
             hands.foreign_scene("porch", at(hop).monotonic_ns)
@@ -270,7 +276,7 @@ def test_a_hundred_requests_a_minute_are_answered_and_the_next_is_not(hands):
     said = [answer(hands, "scene.hold", id=str(i))["result"] for i in range(101)]
     assert said.count("ok") == 100
     assert said[-1] == "rejected"
-    assert hands.rejected == {"RATE_LIMIT_EXCEEDED": 1}
+    assert hands._desk.rejected == {"RATE_LIMIT_EXCEEDED": 1}
     assert answer(hands, "scene.hold", caller="bob")["result"] == "ok"
 
 

@@ -3,7 +3,7 @@ from collections import deque
 
 import pytest
 
-from k1edge.hands import RefusedError, ReplyTo
+from k1edge.desk import Desk, RefusedError, ReplyTo
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.lending import JOB_TTL_S, PATIENCE_NS, Lending
@@ -59,11 +59,16 @@ class FakeHands:
         return {"deployment": "d-1", "of": asked["track"]}
 
 
+def lending_with(hands: FakeHands) -> Lending:
+    scribe = Scribe("bar", "edge-1")
+    lending = Lending(FakeDoor(), scribe, Desk(scribe), hands)
+    lending.door, lending.desk = lending._door, lending._desk
+    return lending
+
+
 @pytest.fixture
 def lending():
-    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"), FakeHands())
-    lending.door = lending._door
-    return lending
+    return lending_with(FakeHands())
 
 
 def at(second: float = 0.0) -> Stamp:
@@ -136,13 +141,13 @@ def test_what_was_done_and_what_was_refused_is_counted_by_code_and_a_repetition_
     ask(lending, "track.list", "q1")
     lending.door.open = False
     ask(lending, "track.list", "q4")
-    assert (lending.ok, lending.rejected) == (1, {"INVALID_REQUEST": 1, "TRACK_NOT_FOUND": 1, "NOT_READY": 1})
+    assert (lending.desk.ok, lending.desk.rejected) == (1, {"INVALID_REQUEST": 1, "TRACK_NOT_FOUND": 1, "NOT_READY": 1})
 
 
 def test_an_answer_that_no_message_holds_is_counted_once(lending):
     ask(lending, "bundle.get", track="x")
     said(lending, {"answer": 1, "result": "ok", "data": {"map": "x" * 400_000}})
-    assert (lending.ok, sum(lending.rejected.values())) == (0, 1)
+    assert (lending.desk.ok, sum(lending.desk.rejected.values())) == (0, 1)
 
 
 def test_a_library_that_is_not_open_or_silent_is_said(lending):
@@ -251,8 +256,7 @@ def test_a_deployment_is_prepared_by_the_library_and_carried_out_by_the_edge(len
 
 
 def test_a_deployment_that_the_edge_refuses_is_rejected_with_its_reason():
-    lending = Lending(FakeDoor(), Scribe("bar", "edge-1"), FakeHands(RefusedError("NOT_READY", "no audio is followed")))
-    lending.door = lending._door
+    lending = lending_with(FakeHands(RefusedError("NOT_READY", "no audio is followed")))
     ask(lending, "deploy.stop")
     ((_, answer),) = said(lending, {"answer": 1, "result": "ok", "data": {}})
     assert (answer.result, answer.code) == ("rejected", "NOT_READY")

@@ -8,10 +8,11 @@ import jinja2
 import pytest
 
 from k1edge.config import Settings
+from k1edge.desk import Desk, ReplyTo
 from k1edge.device_facts import PATTERNS
 from k1edge.edge import Edge, subscriptions
 from k1edge.frames import SECTION_LABELS, Look
-from k1edge.hands import Hands, ReplyTo, Situation
+from k1edge.hands import Hands, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import CORRECTED, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Identity, Link
@@ -32,6 +33,12 @@ def told():
 @pytest.fixture
 def payload(told):
     return json.loads(told.payload)
+
+
+@pytest.fixture
+def hands():
+    scribe = Scribe("hall", "pi")
+    return Hands(scribe, Desk(scribe))
 
 
 def rendered(template: str, **values: object) -> str:
@@ -109,8 +116,8 @@ def test_the_switch_does_not_move_when_somebody_puts_the_beat_right(payload, sco
     assert rendered(payload["components"]["hold"]["value_template"], value_json=corrected) == "OFF"
 
 
-def test_the_switch_holds_and_lets_go(payload):
-    hold, hands = payload["components"]["hold"], Hands(Scribe("hall", "pi"))
+def test_the_switch_holds_and_lets_go(payload, hands):
+    hold = payload["components"]["hold"]
     assert pressed(hold, "ON", hands)["result"] == "ok"
     assert hands.look(CHOREOGRAPHED) is None, "hands off"
     (state,) = hands.process(Situation(NOW))
@@ -125,8 +132,8 @@ def test_the_switch_holds_and_lets_go(payload):
 
 
 @pytest.mark.parametrize(("pattern", "palette"), [("pulse", 29), ("bloom", 2), ("lava", 2)])
-def test_the_select_shows_any_pattern_in_its_palette(payload, pattern, palette):
-    scene, hands = payload["components"]["scene"], Hands(Scribe("hall", "pi"))
+def test_the_select_shows_any_pattern_in_its_palette(payload, hands, pattern, palette):
+    scene = payload["components"]["scene"]
     assert scene["options"] == list(PATTERNS)
     assert pressed(scene, pattern, hands)["result"] == "ok"
     assert (hands.look(CHOREOGRAPHED).pattern, hands.look(CHOREOGRAPHED).palette) == (pattern, palette)

@@ -1,0 +1,104 @@
+"""Where requests come in: read, admitted, answered and counted, each once; what they ask for is done elsewhere.
+
+Consumes request publications, emits the request that is to be done, or the response. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from k1edge.k1 import contract
+from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+
+CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
+NO_TOPIC = frozenset("+#\0")
+TOPIC_LIMIT = 200
+"""Characters: in fewer there are no more levels than brokers take."""
+TEXT_LIMIT = 512
+PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
+"""Refusals that are of their moment: who asks again with the same id may have more luck."""
+
+
+class ReplyTo(NamedTuple):
+    """Where an MQTT 5 caller wants the answer, and what is to come back with it."""
+
+    topic: str = ""
+    correlation: bytes = b""
+
+    def copies(self, answer: Publication) -> Iterator[Publication]:
+        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1. A pattern
+        is no topic, nor is what is too long: a broker passes one on, and hangs up on who then publishes there."""
+        is_topic = 0 < len(self.topic) <= TOPIC_LIMIT and not NO_TOPIC.intersection(self.topic)
+        if is_topic and not self.topic.startswith(CONTRACT_TOPICS):
+            yield replace(answer, topic=self.topic, correlation=self.correlation)
+
+
+class RefusedError(Exception):
+    """A request that cannot be done: a code of the contract and a reason."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Desk:
+    """The requests of one edge."""
+
+    def __init__(self, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self._limits = CallerLimits()
+        self._answers: AnswerCache[Publication] = AnswerCache()
+        self.ok = 0
+        self.rejected: Counter[str] = Counter()
+        """Requests that were not done, by code."""
+
+    def read(self, topic: str, payload: bytes, stamp: Stamp) -> Request | Publication:
+        """The request, or the answer: to what is none, and to what was answered before."""
+        try:
+            request = contract.decode(topic, payload)
+        except ContractError as error:
+            verb = topic.rpartition("/")[2]
+            said = {"verb": verb if verb in contract.VERBS else "unknown", "id": error.request_id, "caller": error.caller}
+            return self._written(stamp, said, {"result": "rejected", "code": error.code, "reason": error.reason})
+        return self._answers.get(request.repeats, stamp.monotonic_ns / 1e9) or request
+
+    def admit(self, request: Request, stamp: Stamp) -> None:
+        """Raises RefusedError where it comes too late, or too often."""
+        if request.expires_at_ms is not None and request.expires_at_ms < stamp.ts_ms:
+            raise RefusedError("EXPIRED", f"came {stamp.ts_ms - request.expires_at_ms:.0f} ms after it expired")
+        if not self._limits.take(request.caller, stamp.monotonic_ns / 1e9):
+            raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
+
+    def answer(self, request: Request, stamp: Stamp, outcome: dict[str, Any]) -> Publication:
+        """What became of it: `result`, and `code`, `reason` and `data` where there are any."""
+        said = {"verb": request.verb, "id": request.id, "caller": request.caller}
+        try:
+            answer = self._written(stamp, said, outcome)
+        except ContractError as error:  # more than a message holds
+            outcome = {"result": "failed", "code": error.code, "reason": error.reason}
+            answer = self._written(stamp, said, outcome)
+        if outcome.get("code") not in PASSING:
+            self._answers.put(request.repeats, answer, stamp.monotonic_ns / 1e9)
+        return answer
+
+    def refuse(self, request: Request, stamp: Stamp, refused: RefusedError) -> Publication:
+        """It was not begun."""
+        return self.answer(request, stamp, {"result": "rejected", "code": refused.code, "reason": str(refused)})
+
+    def _written(self, stamp: Stamp, said: dict[str, str], outcome: dict[str, Any]) -> Publication:
+        result, code = outcome["result"], outcome.get("code", "")
+        answer = self._scribe.write(contract.Response, stamp, **said, result=result, code=code, data=outcome.get("data", {}),
+                                    reason=printable(outcome.get("reason", "")))
+        if result == "ok":
+            self.ok += 1
+        else:
+            self.rejected[code] += 1
+        return answer
+
+
+def printable(text: str) -> str:
+    """As the contract wants text: short, and nothing that moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text[:TEXT_LIMIT])
