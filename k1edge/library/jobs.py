@@ -90,8 +90,6 @@ class Jobs:
         keeps its path, too, unless it is gone from there: it has been renamed.
         """
         real = self._rules.admit(path)
-        if not 1 <= priority <= 10:
-            raise LibraryError(Code.INVALID_REQUEST, f"a priority of {priority} is not within 1..10")
         source = "live" if real.suffix == HEARD_SUFFIX else "file"
         track = TrackFacts(_hash(real), shown(real), source=source, **facts)
         with transaction(self._db):

@@ -25,13 +25,9 @@ from k1edge.library.store import Library
 REPLY_BYTES = 120_000
 """Leaves room for the envelope of a message of 128 KB."""
 ENVELOPE_POINTS = 400
-"""Per band, of a reply: what a screen can show; a caller may ask for up to MOST_POINTS."""
-MOST_POINTS = 1_500
+"""Per band, of a reply: what a screen can show; a caller may ask for more."""
 KEPT_BYTES = 5_000_000
 """Of answers, as they are sent; in memory it is some five times that. One without envelopes takes about 10 KB."""
-LAYERS = ("rhythm", "frequency", "dynamics", "spectral", "annotations")
-OVERRIDE_LIMIT = 20_000
-"""Beats in one request: two hours of music."""
 
 
 class Verbs:
@@ -94,12 +90,10 @@ class Verbs:
         n = version or summary["version"]
         if n is None:
             return {"track": summary, "version": None, "layers": {}}
-        if unknown := set(layers) - set(LAYERS):
-            raise LibraryError(Code.INVALID_REQUEST, f"there is no layer {sorted(unknown)[0]!r}; there are {', '.join(LAYERS)}")
         # By what is in it: a track that was purged and came back counts its versions from 1 again.
         key = (track, n, self._library.sha256(track, n), *sorted(layers), from_ms, to_ms, points)
         if key not in self._kept:
-            self._keep(key, *self._excerpt(track, n, tuple(layers), (from_ms, to_ms, min(points, MOST_POINTS))))
+            self._keep(key, *self._excerpt(track, n, tuple(layers), (from_ms, to_ms, points)))
         self._kept.move_to_end(key)
         return {"track": summary, "version": n} | self._kept[key][0]
 
@@ -169,14 +163,12 @@ class Verbs:
         ops: list[Document] | None = None,
     ) -> Document:
         """`beats` are seconds, as editors of beats have always sent them; operations say ms in their keys."""
-        if len(beats or ()) > OVERRIDE_LIMIT or len(ops or ()) > OVERRIDE_LIMIT:
-            raise LibraryError(Code.INVALID_REQUEST, f"more than {OVERRIDE_LIMIT} beats at once")
         by, beats_ms = edited_by or caller, None if beats is None else [round(beat * 1000, 3) for beat in beats]
         n = revisions.override(self._library, track, by=by, note=note, beats_ms=beats_ms, ops=ops)
         return {"track": track, "version": n}
 
     def _job_list(self, caller: str, state: str | None = None, limit: int = 50, offset: int = 0) -> Document:
-        return {"jobs": _fitting(self._jobs.list(state, min(limit, 200), offset)), "offset": offset} | self._jobs.counts()
+        return {"jobs": _fitting(self._jobs.list(state, limit, offset)), "offset": offset} | self._jobs.counts()
 
     def _job_retry(self, caller: str, job: str) -> Document:
         return self._jobs.retry(job)
@@ -218,7 +210,7 @@ class Verbs:
     def _log_tail(self, caller: str, job: str | None = None, track: str | None = None, limit: int = 50) -> Document:
         if job is not None:
             return {"job": job, "lines": self._jobs.get(job)["log_tail"]}
-        return {"entries": _fitting(self._library.history(track, min(limit, 200)))}
+        return {"entries": _fitting(self._library.history(track, limit))}
 
 
 def _fitting(rows: list[Document]) -> list[Document]:

@@ -140,6 +140,19 @@ def test_a_bad_request_is_told_what_is_wrong_and_keeps_its_id(leaf, payload, tol
     assert told in refused.value.reason
 
 
+@pytest.mark.parametrize(("verb", "args"), [
+    ("track.get", {"track": "x", "layers": ["colour"]}), ("track.get", {"track": "x", "points": 1_501}),
+    ("track.import", {"path": "x", "priority": 11}), ("track.import", {"path": "x", "priority": 0}),
+    ("job.list", {"limit": 201}), ("log.tail", {"limit": 201}),
+    ("beats.override", {"track": "x", "beats": [1.0] * 2_001}), ("beats.override", {"track": "x", "ops": [{}] * 501}),
+])  # fmt: skip
+def test_the_library_is_not_asked_for_what_it_does_not_have(verb, args):
+    with pytest.raises(ContractError) as refused:
+        contract.decode(f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
+    assert refused.value.code == "INVALID_REQUEST"
+    assert list(args)[-1] in refused.value.reason
+
+
 def test_a_palette_may_be_asked_for_by_name():
     payload = b'{"id":"1","args":{"pattern":"pulse","palette":"emerald dragon"}}'
     assert contract.decode("k1/v1/club/edge/pi-1/request/scene.apply", payload).args.palette == 22
