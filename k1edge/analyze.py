@@ -7,7 +7,6 @@ already, made of the same audio, is skipped: an interrupted run is simply starte
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -26,6 +25,7 @@ from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256
 from k1edge.library.worker import Failure, Limits, Worker
 from k1edge.options import when_ended
+from k1edge.pictures import kind_fault, pillow_fault
 
 EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
 """What is taken for a song in a directory; what it is, its content decides."""
@@ -156,10 +156,8 @@ def _plot_fault(args: argparse.Namespace) -> str:
     """Why nothing could be drawn, told before minutes are spent on it; '' when nothing is known against it."""
     if not args.plot:
         return ""
-    from k1edge.simulate import kind_fault
-
-    if not importlib.util.find_spec("PIL"):
-        return f"--plot needs Pillow: {sys.executable} -m pip install pillow"
+    if fault := pillow_fault():
+        return fault
     if args.many:
         is_file = args.plot.exists() and not args.plot.is_dir()
         return f"--plot {args.plot}: is a file; pictures of several songs need a directory" if is_file else ""

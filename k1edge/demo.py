@@ -24,9 +24,10 @@ from k1edge.check import as_toml
 from k1edge.config import AudioSettings, LibrarySettings, Settings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.simulator import VirtualK1
-from k1edge.options import add_seconds, this_machine
-from k1edge.simulate import Stop, play, view_for
+from k1edge.options import Stop, add_seconds, this_machine
+from k1edge.simulate import play
 from k1edge.system.broker import BrokerError, EmbeddedBroker
+from k1edge.views import view_for
 
 SITE, DEVICE = "demo", "virtual"
 LEAVE_S = 3.0

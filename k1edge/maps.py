@@ -16,6 +16,7 @@ from k1edge.genesis.dialects import Dialect, Reading, convert, losses, read
 from k1edge.genesis.document import GenesisMap
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.genesis.revision import difference
+from k1edge.pictures import kind_fault, picture_fault
 
 EXIT_INVALID, EXIT_USAGE = 1, 2
 FAULTS_SHOWN = 50
@@ -121,12 +122,9 @@ def _s(at_ms: float) -> float:
 
 
 def _show(args: argparse.Namespace) -> int:
-    if args.plot:
-        from k1edge.simulate import kind_fault, picture_fault
-
-        if fault := picture_fault(args.plot) or kind_fault(args.plot):
-            print(f"k1edge map: {fault}", file=sys.stderr)
-            return EXIT_USAGE
+    if args.plot and (fault := picture_fault(args.plot) or kind_fault(args.plot)):
+        print(f"k1edge map: {fault}", file=sys.stderr)
+        return EXIT_USAGE
     song = _read(args.map).song
     facts = _facts(song)
     if args.json:

@@ -7,50 +7,31 @@ the next beat is due, so a flash is as exact as the machine's timer.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from k1edge.config.mqtt import MqttSettings
-from k1edge.device_facts import PALETTES
-from k1edge.k1 import contract, terminal
+from k1edge.k1 import contract
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import LED_COUNT, Light, VirtualK1
-from k1edge.k1.terminal import Depth, Screen
 from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
+from k1edge.pictures import picture_fault
 from k1edge.system.timesync import WRITTEN_S
+from k1edge.views import View, view_for
 
 STEP_S = 0.004
 """Longest sleep: what a command waits at most before it is heard."""
-VIEW_HZ = 25
-PLATE_LINES = 16
-FADE = 0.96
-"""Light kept per line of the plate, upwards."""
 RECORD_HZ = 50
 RECORD_LIMIT_S = 120
 LATENCY_LIMIT_MS = 500.0
 EX_CANTCREAT = 73
-
-
-class View(Protocol):
-    """Something that shows or keeps frames."""
-
-    rate_hz: float
-
-    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
-        """One frame."""
-
-    def tell(self, trouble: str) -> None:
-        """Why there is no broker; '' once there is one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,27 +96,6 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def picture_fault(*paths: Path | None) -> str:
-    """Why these pictures could not be written, told before minutes are spent on them; '' when nothing is known against it."""
-    wanted = [path for path in paths if path]
-    if wanted and not importlib.util.find_spec("PIL"):
-        return f"pictures need Pillow: {sys.executable} -m pip install pillow"
-    for path in wanted:
-        if not path.parent.is_dir():
-            return f"{path}: there is no folder {path.parent}"
-        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-            return f"{path}: may not be written"
-    return ""
-
-
-def kind_fault(path: Path) -> str:
-    """Why no picture can have this name; '' when it can. Needs Pillow."""
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    return "" if kind in Image.SAVE else f"{path}: a picture's name ends in .png"
-
-
 def play(settings: MqttSettings, k1: VirtualK1, views: Sequence[View], stop: Callable[[], bool]) -> str:
     """Connect, obey and show until `stop`; leaves with the status `lost`, as a K1 whose plug is pulled would.
 
@@ -169,82 +129,6 @@ def stamp() -> contract.Stamp:
     """Now, on the wall clock."""
     now_ns = time.time_ns()
     return contract.Stamp(now_ns // 1_000_000, now_ns > WRITTEN_S * 1_000_000_000)
-
-
-def view_for(choice: str) -> LiveView | nullcontext[View | None]:
-    """The best this terminal can do, as a context."""
-    if choice == "off":
-        return nullcontext()
-    colours = Depth.LINES if choice == "lines" else terminal.depth(sys.stdout)
-    return nullcontext(LineView()) if colours is Depth.LINES else LiveView(colours)
-
-
-class LiveView:
-    """The plate in the terminal: the strip at its foot, its light rising and fading."""
-
-    rate_hz = VIEW_HZ
-
-    def __init__(self, colours: Depth) -> None:
-        self._colours = colours
-        self._screen = Screen(sys.stdout)
-        self._trouble = ""
-        self._past: deque[np.ndarray] = deque(maxlen=2 * PLATE_LINES)
-        self._fading = (FADE ** np.arange(2 * PLATE_LINES - 1, -1, -1))[:, None, None]
-
-    def __enter__(self) -> LiveView:
-        self._screen.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._screen.__exit__(None, None, None)
-
-    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
-        """One frame of the terminal."""
-        size = self._screen.size
-        strip = terminal.fit(pixels, size.columns - 2)
-        if self._past and self._past[-1].shape != strip.shape:
-            self._past.clear()  # resized
-        self._past.append(strip)
-        rows = 2 * max(1, min(size.lines - 4, PLATE_LINES))
-        plate = np.zeros((rows, *strip.shape), np.float32)
-        past = list(self._past)[-rows:]
-        plate[rows - len(past) :] = np.array(past) * self._fading[-len(past) :]
-        plate[-2:] = strip
-        margin = " " * ((size.columns - len(strip)) // 2)
-        lines = [margin + line for line in terminal.picture(plate.astype(np.uint8), self._colours)]
-        foot = f" broker: {self._trouble}" if self._trouble else _footline(k1)
-        self._screen.show([_headline(light, k1)[: size.columns], *lines, "", foot[: size.columns]])
-
-    def tell(self, trouble: str) -> None:
-        """At the foot of the screen."""
-        self._trouble = trouble
-
-
-class LineView:
-    """One line a beat, for a stream that is no terminal."""
-
-    rate_hz = 200.0
-
-    def __init__(self) -> None:
-        self._told = 0
-        self._led: bool | None = None
-
-    def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
-        """Tell of a beat that was shown, and of who leads."""
-        if light.led != self._led:
-            self._led = light.led
-            print("the edge leads" if light.led else "on its own microphone", flush=True)
-        if k1.counters.shown > self._told:
-            self._told = k1.counters.shown
-            flash = light.flashes[0] if light.flashes else k1.flashes[-1]
-            error_ms = flash.shown_ms - (flash.due_ms - k1.latency_ms)
-            print(f"beat {flash.number}{' |' if flash.downbeat else ''} {light.bpm:.1f} bpm {light.scene.pattern} "
-                  f"brightness {pixels.max() / 255:.2f} {error_ms:+.1f} ms", flush=True)
-
-    def tell(self, trouble: str) -> None:
-        """A line for each new trouble."""
-        if trouble:
-            print(f"broker: {trouble}", flush=True)
 
 
 class Recorder:
@@ -292,15 +176,3 @@ def _draw(light: Light, k1: VirtualK1, views: Sequence[View], due_s: list[float]
             pixels = frame(light) if pixels is None else pixels
             view.draw(light, pixels, k1)
             due_s[index] = max(due_s[index] + 1 / view.rate_hz, now_s)
-
-
-def _headline(light: Light, k1: VirtualK1) -> str:
-    lead = "the edge leads" if light.led else "on its own microphone"
-    beat = "●" if light.flashes and light.now_ms - light.flashes[0].shown_ms < 120 else "○"
-    tempo = f"{beat} {light.bpm:5.1f} bpm" if light.led else "○   --  bpm"
-    return f" {k1.device}  {tempo}  {light.scene.pattern} in {PALETTES[light.scene.palette_id]}  {k1.segment}  ({lead})"
-
-
-def _footline(k1: VirtualK1) -> str:
-    counted = k1.counters
-    return f" {counted.shown} beats shown, {counted.late} too late, {counted.rejected} commands refused   Ctrl-C ends"
