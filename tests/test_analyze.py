@@ -17,6 +17,7 @@ from k1edge.audio.synth import four_on_the_floor
 from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
+from k1edge.library.errors import LibraryError
 from tests.brokers import eventually
 
 ANALYZE = [sys.executable, "-m", "k1edge", "analyze"]
@@ -174,7 +175,7 @@ def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_p
         return recording
 
     monkeypatch.setattr(job, "listen", replaced)
-    with pytest.raises(job.Refused, match="replaced by another file"):
+    with pytest.raises(LibraryError, match="replaced by another file"):
         job.file_to_map(song, Settings(), lambda stage, share: None)
 
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from k1edge.analysis.job import Refused, file_to_map
+from k1edge.analysis.job import file_to_map
 from k1edge.analysis.recording import CHUNK, Recorder, unpack
 from k1edge.audio.blocks import blocks
 from k1edge.audio.synth import four_on_the_floor
@@ -11,6 +11,7 @@ from k1edge.catcher import SongCatcher
 from k1edge.config import Settings
 from k1edge.frames import StreamFormat
 from k1edge.library.admission import admit
+from k1edge.library.errors import LibraryError
 from k1edge.pipeline import Pipeline
 
 FMT = StreamFormat(44_100)
@@ -71,7 +72,7 @@ def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_p
         with pytest.raises(ValueError, match="damaged"):
             unpack(damaged)
     (tmp_path / "torn.k1heard").write_bytes(content[:-7])
-    with pytest.raises(Refused, match="INVALID_FILE_FORMAT"):
+    with pytest.raises(LibraryError, match="INVALID_FILE_FORMAT"):
         file_to_map(tmp_path / "torn.k1heard", Settings(), lambda stage, share: None)
 
 

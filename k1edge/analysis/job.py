@@ -23,7 +23,7 @@ from k1edge.config import Settings
 from k1edge.genesis.document import GenesisMap, encode
 from k1edge.genesis.faults import MapError
 from k1edge.library.admission import HEARD, shown, sound_format
-from k1edge.library.errors import Code
+from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import file_sha256
 from k1edge.whole import write_whole
 
@@ -32,33 +32,25 @@ LISTENING = (0.05, 0.5)
 """Shares of the work at which the file has been opened, and has been heard."""
 
 
-class Refused(Exception):  # noqa: N818
-    """A file that cannot become a map."""
-
-    def __init__(self, code: Code, reason: str) -> None:
-        self.code, self.reason = code, reason
-        super().__init__(f"{code}: {reason}")
-
-
 def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any) -> GenesisMap:
-    """The map of a sound file; raises `Refused`."""
+    """The map of a sound file; raises `LibraryError`."""
     progress("opening", 0.0)
     try:
         audio_sha256 = file_sha256(path)
         recording, rate_hz, kind = _recording(path, settings, progress)
         if file_sha256(path) != audio_sha256:
-            raise Refused(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
+            raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         origin = Origin(shown(path), audio_sha256, now, rate_hz, source=kind, **told)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
     except AudioError as fault:
-        raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault.reason}; {fault.remedy}") from None
+        raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault.reason}; {fault.remedy}") from None
     except OSError as fault:
-        raise Refused(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
+        raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be read: {fault.strerror}") from None
     except NoMusic as finding:
-        raise Refused(Code.NO_MUSIC, str(finding)) from None
+        raise LibraryError(Code.NO_MUSIC, str(finding)) from None
     except MapError as error:
-        raise Refused(Code.ANALYSIS_FAILED, f"the analysis is not a valid map: {error}") from None
+        raise LibraryError(Code.ANALYSIS_FAILED, f"the analysis is not a valid map: {error}") from None
 
 
 def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Recording, int, str]:
@@ -66,12 +58,12 @@ def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Reco
     with path.open("rb") as file:
         found = sound_format(file.read(16))
     if found is None:
-        raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} is no sound file, whatever its name says")
+        raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} is no sound file, whatever its name says")
     if found == HEARD:
         try:
             return *unpack(path.read_bytes()), "live"
         except ValueError as fault:
-            raise Refused(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault}") from None
+            raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault}") from None
     source = FileSource(path)
     recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
     source.close()
@@ -92,7 +84,7 @@ def run(path: Path, output: Path, settings: Settings) -> int:
     try:
         song = file_to_map(path, settings, lambda stage, share: _tell(stage=stage, progress=round(share, 3)))
         write_whole(output, encode(song))
-    except Refused as refusal:
+    except LibraryError as refusal:
         _tell(code=refusal.code, reason=refusal.reason)
         return EXIT_FAILED
     except MemoryError:

@@ -30,7 +30,7 @@ class Code(StrEnum):
 
 
 class LibraryError(Exception):
-    """A request that cannot be done, with the reason."""
+    """What cannot be done, by its code and with the reason."""
 
     def __init__(self, code: Code, reason: str) -> None:
         self.code, self.reason = code, reason
