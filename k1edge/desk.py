@@ -37,11 +37,11 @@ class ReplyTo(NamedTuple):
 
 
 class RefusedError(Exception):
-    """A request that cannot be done: a code of the contract and a reason."""
+    """A request that cannot be done: a code of the contract, a reason, and each fault where there are several."""
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, faults: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
-        self.code = code
+        self.code, self.faults = code, faults
 
 
 class Desk:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from k1edge.config import ConfigError
-from k1edge.desk import printable
+from k1edge.desk import RefusedError, printable
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket
@@ -30,15 +30,6 @@ ASKED_PER_S, ASKED_AT_ONCE = 0.2, 3.0
 FAULTS_TOLD = 64
 
 log = logging.getLogger("k1edge")
-
-
-class RefusedError(Exception):
-    """A wish that is not granted: its code, its reason, and each fault."""
-
-    def __init__(self, code: str, reason: str, faults: tuple[str, ...] = ()) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.faults = faults
 
 
 class Transaction:
