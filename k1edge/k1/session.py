@@ -282,18 +282,16 @@ def _no_delay(_client: Client, _userdata: Any, sock: socket.socket) -> None:
 def _properties(waiting: Waiting, now_s: float) -> Properties:
     publication = waiting.publication
     expiry_s = None if publication.expiry_s is None else max(1, round(waiting.dies_at_s - now_s))
-    return _written(expiry_s, publication.response_topic, publication.correlation)
+    return _written(expiry_s, publication.correlation)
 
 
 @lru_cache(maxsize=64)
-def _written(expiry_s: int | None, response_topic: str, correlation: bytes) -> Properties:
+def _written(expiry_s: int | None, correlation: bytes) -> Properties:
     """Nearly all messages have the same few, and paho takes long to make them."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.ContentType = CONTENT_TYPE
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
-    if response_topic:
-        properties.ResponseTopic = response_topic
     if correlation:
         properties.CorrelationData = correlation
     return properties

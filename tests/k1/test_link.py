@@ -11,6 +11,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt import publish
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from pydantic import SecretStr
 
 from k1edge.config.mqtt import MqttSettings
@@ -171,12 +175,17 @@ def test_why_a_broker_sent_us_away_is_kept():
 
 
 def test_the_properties_of_mqtt_5_go_and_come(mosquitto):
+    asked = Properties(PacketTypes.PUBLISH)
+    asked.ResponseTopic, asked.CorrelationData = "k1/answers", b"\x01\x02"
     with linked(mosquitto.settings()) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
         eventually(lambda: link.connected)
-        link.send(Publication("k1/v1/x", b"1", response_topic="k1/answers", correlation=b"\x01\x02", expiry_s=9.0))
+        publish.multiple([{"topic": "k1/v1/x", "properties": asked}], port=mosquitto.port, protocol=MQTTProtocolVersion.MQTTv5)
         eventually(heard)
         arrival = heard()[0].arrival
         assert (arrival.response_topic, arrival.correlation) == ("k1/answers", b"\x01\x02")
+        link.send(Publication("k1/v1/x", b"1", correlation=b"\x03", expiry_s=9.0))
+        eventually(lambda: len(heard()) == 2)
+        assert heard()[1].arrival.correlation == b"\x03"
         assert 0 <= time.monotonic_ns() - arrival.heard_ns < 60e9
 
 

@@ -121,7 +121,7 @@ def test_a_broker_that_was_killed_is_started_again_and_the_links_return(broker, 
 
 def test_expiry_and_correlation_do_not_kill_it(broker, links):
     newer, older = links
-    newer.send(Publication("k1/v1/scene", b"{}", 1, True, expiry_s=60.0, response_topic="k1/r", correlation=b"1"))
+    newer.send(Publication("k1/v1/scene", b"{}", 1, True, expiry_s=60.0, correlation=b"1"))
     eventually(lambda: any(message.topic == "k1/v1/scene" for message in older.receive()))
     assert broker.is_running
 

@@ -92,5 +92,4 @@ class Publication:
     qos: int = 0
     retain: bool = False
     expiry_s: float | None = None
-    response_topic: str = ""
     correlation: bytes = b""
