@@ -55,7 +55,6 @@ class AudioBlock:
     start: int
     arrived_ns: int
     """CLOCK_MONOTONIC when the hop was complete in this process; 0 for a file that is not paced."""
-    overflowed: bool = False
 
     @property
     def end(self) -> int:

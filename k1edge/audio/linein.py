@@ -61,7 +61,7 @@ class LineIn:
         `entered` is called once by the thread that empties the card's ring.
         """
         self.fmt = StreamFormat(settings.rate_hz)
-        self.blocks = self.overflows = self.lost_samples = self.skipped_samples = 0
+        self.overflows = self.lost_samples = self.skipped_samples = 0
         self._portaudio = _portaudio_afresh()
         self.device = choose(_capture_devices(self._portaudio, cards), settings.device)
         weights = _mixing(self.device, settings.channel)
@@ -151,10 +151,9 @@ class LineIn:
         missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
         start = self._next + missing
         self._next = start + self.fmt.hop
-        self.blocks += 1
         self.overflows += overflowed
         self.lost_samples += missing
-        return AudioBlock(self._channels.mixed(data), start, arrived_ns, overflowed)
+        return AudioBlock(self._channels.mixed(data), start, arrived_ns)
 
 
 def list_devices(cards: Path = CARDS) -> list[Device]:

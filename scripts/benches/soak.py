@@ -109,7 +109,7 @@ class Fast:
 
     def hear(self, samples: np.ndarray) -> None:
         """One hop."""
-        block = AudioBlock(samples, self.hops * self.fmt.hop, 0, False)
+        block = AudioBlock(samples, self.hops * self.fmt.hop, 0)
         began_ns, cpu_ns = time.monotonic_ns(), time.thread_time_ns()
         now_ns = (self.hops + 1) * HOP_NS
         self.clock.observe(block.end, now_ns)

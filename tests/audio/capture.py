@@ -30,7 +30,6 @@ class Report:
             samples=np.array([b.samples for b in self.blocks], np.float32),
             start=np.array([b.start for b in self.blocks], int),
             arrived_ns=np.array([b.arrived_ns for b in self.blocks], np.int64),
-            overflowed=np.array([b.overflowed for b in self.blocks], bool),
         )
         print(json.dumps({"nones": self.nones, "errors": self.errors, "counters": self.counters}))
 
@@ -53,21 +52,23 @@ class Time:
 
 
 def capture(line: LineIn, ended: Time, report: Report) -> None:
+    heard = 0
     try:
         for block in line:
             if block is None:
                 report.nones += 1
             else:
+                heard += 1
                 if not report.blocks:
                     ended.begin()  # how long it takes to start and to open says something about the machine alone
-                if line.blocks == 1:
+                if heard == 1:
                     print("capturing", flush=True)
                 report.blocks.append(block)
             if ended():
                 return
     finally:
         line.close()
-        report.counters.append([line.blocks, line.overflows, line.lost_samples])
+        report.counters.append([heard, line.overflows, line.lost_samples])
 
 
 def main(out: str, seconds: str, rate_hz: str, channel: str, device: str) -> None:

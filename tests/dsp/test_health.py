@@ -81,7 +81,7 @@ def card_alarms(seconds, level_dbfs=-20.0):
     for second, told in enumerate(seconds):
         health.beside(*told)
         for hop in range(100):
-            health.process(AudioBlock(hiss[hop], (second * 100 + hop) * 441, 0, False))
+            health.process(AudioBlock(hiss[hop], (second * 100 + hop) * 441, 0))
         seen.append({alarm.code for alarm in health.alarms})
     return seen
 
