@@ -3,7 +3,7 @@
 `settings`, `looks`, `rules` and `mqtt` are the tables; `file` reads the file; `faults` finds the words and `source` the lines.
 """
 
-from k1edge.config.faults import ConfigError, Fault
+from k1edge.config.faults import ConfigError
 from k1edge.config.file import BUILT_IN, SYSTEM_FILE, find, load, loads, read, tables
 from k1edge.config.looks import LookSettings
 from k1edge.config.mqtt import MqttSettings
@@ -13,13 +13,10 @@ from k1edge.config.settings import (
     BeatSettings,
     DeviceSettings,
     GenesisSettings,
-    HomeAssistantSettings,
     K1Settings,
     LibrarySettings,
     LogSettings,
-    RecorderSettings,
     Settings,
-    SystemSettings,
     TelemetrySettings,
 )
 
@@ -30,18 +27,14 @@ __all__ = [
     "BeatSettings",
     "ConfigError",
     "DeviceSettings",
-    "Fault",
     "GenesisSettings",
-    "HomeAssistantSettings",
     "K1Settings",
     "LibrarySettings",
     "LogSettings",
     "LookSettings",
     "MqttSettings",
-    "RecorderSettings",
     "RulesSettings",
     "Settings",
-    "SystemSettings",
     "TelemetrySettings",
     "find",
     "load",
