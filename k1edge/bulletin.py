@@ -20,9 +20,8 @@ from k1edge.dsp.health import LineAlarm
 from k1edge.frames import HOP_NS, GenesisFrame
 from k1edge.guard import DriftGuard
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, Scribe, Stamp, home_assistant
+from k1edge.k1.contract import Gate, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link
-from k1edge.publisher import Gate
 from k1edge.selfscore import SelfScore
 from k1edge.system.generations import digest
 from k1edge.telemetry import Telemetry

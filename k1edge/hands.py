@@ -14,10 +14,9 @@ from k1edge.clock import Timeline
 from k1edge.desk import Desk, RefusedError, ReplyTo
 from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, Request, Scribe, Stamp
+from k1edge.k1.contract import Gate, Publication, Request, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 from k1edge.pipeline import Pipeline
-from k1edge.publisher import Gate
 
 FOREIGN_LEASE_S = 8.0
 """How long the edge holds back after someone else has set a scene on a K1 directly."""

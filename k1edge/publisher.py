@@ -16,9 +16,8 @@ from k1edge.clock import Timeline
 from k1edge.config import TelemetrySettings
 from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Moment, Section
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, Scribe, Stamp
+from k1edge.k1.contract import Gate, Publication, Scribe, Stamp
 
-STATE_GAP_HOPS = HOPS_PER_S // 2
 MAP_LIFE_S = 20.0
 """A tempo map older than this predicts nothing."""
 MAP_RENEWED_S = 8.0
@@ -28,20 +27,6 @@ LEADS = 64
 """Beats over which the lead of the announcements is told."""
 FRAME_BANDS = 8
 """Of the 40 analysed: what fits a message twenty times a second."""
-
-
-class Gate:
-    """Lets a state pass when it has changed, at most twice a second."""
-
-    def __init__(self) -> None:
-        self._passed: object = object()  # no state is like it: the broker may still keep what another process has told
-        self._at = -STATE_GAP_HOPS
-
-    def passes(self, state: object, hop: int) -> bool:
-        if state == self._passed or hop - self._at < STATE_GAP_HOPS:
-            return False
-        self._passed, self._at = state, hop
-        return True
 
 
 class _Anchor(NamedTuple):

@@ -37,7 +37,7 @@ from k1edge.k1.contract.edge import (
 )
 from k1edge.k1.contract.library import LIBRARY_VERBS
 from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication
-from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, SceneWindow, TokenBucket
+from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, Gate, SceneWindow, TokenBucket
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 from k1edge.k1.contract.requests import (
     CODES,
@@ -54,7 +54,7 @@ from k1edge.k1.contract.wire import Scribe, Stamp, address, decode, encode, send
 __all__ = [
     "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS",
     "STALE_MS", "VERBS", "VERSION", "Ack", "AnswerCache", "AudioState", "Beat", "BeatCommand", "CallerLimits",
-    "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus", "Event", "Frame",
+    "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus", "Event", "Frame", "Gate",
     "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong", "Publication", "Request",
     "Response", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand",
     "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState", "TokenBucket", "Track",

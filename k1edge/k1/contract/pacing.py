@@ -11,8 +11,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from k1edge.frames import HOPS_PER_S
 from k1edge.k1.contract.device import SCENE_WINDOW_MS
 
+STATE_GAP_HOPS = HOPS_PER_S // 2
 REQUESTS_PER_MIN = 100
 """Per caller, as the K1's song analysis service allows."""
 REPEATED_WITHIN_S = 30.0
@@ -41,6 +43,20 @@ class SceneWindow(Generic[T]):
         scene, self._waiting = self._waiting, None
         self._free_at_ms = now_ms + self.window_ms
         return scene
+
+
+class Gate:
+    """Lets a state pass when it has changed, at most twice a second."""
+
+    def __init__(self) -> None:
+        self._passed: object = object()  # no state is like it: the broker may still keep what another process has told
+        self._at = -STATE_GAP_HOPS
+
+    def passes(self, state: object, hop: int) -> bool:
+        if state == self._passed or hop - self._at < STATE_GAP_HOPS:
+            return False
+        self._passed, self._at = state, hop
+        return True
 
 
 @dataclass(slots=True)
