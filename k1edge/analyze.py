@@ -24,7 +24,7 @@ from k1edge.library.admission import shown
 from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256
 from k1edge.library.worker import Failure, Limits, Worker
-from k1edge.options import when_ended
+from k1edge.options import EXIT_FAILED, EXIT_USAGE, when_ended
 from k1edge.pictures import kind_fault, pillow_fault
 
 EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
@@ -33,7 +33,6 @@ SUFFIX = ".genesis.json"
 POLL_S = 0.05
 MEMORY_MB = 4_000
 TIME_S = 3_600.0
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 @dataclass(slots=True)

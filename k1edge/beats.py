@@ -17,6 +17,7 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import BeatState
+from k1edge.options import EXIT_FAILED, EXIT_USAGE
 
 COLUMNS = ("announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence")
 
@@ -50,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     """Prints the table; 1 when the file cannot be read."""
     if not 100 <= args.lead_ms <= 400:
         print(f"k1edge beats: --lead-ms {args.lead_ms} is outside 100..400", file=sys.stderr)
-        return 2
+        return EXIT_USAGE
     settings = BeatSettings(engine=args.engine, lead_ms=args.lead_ms)
     try:
         source = FileSource(args.file)
@@ -61,5 +62,5 @@ def main(args: argparse.Namespace) -> int:
                   f"\t{state.tempo_bpm:.2f}\t{event.confidence:.3f}")
     except AudioError as error:
         print(f"k1edge beats: {error}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED
     return 0

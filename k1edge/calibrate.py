@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -39,7 +40,6 @@ BEGIN_NS = 5_000_000_000
 SCATTER_MS = 20.0
 """Clicks come as late as each other, within 1 ms over a cable; music that is taken for them, within some 300."""
 FILE = "calibration.json"
-EX_NOINPUT, EX_CONFIG = 66, 78
 
 
 class Measured(NamedTuple):
@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
         settings = load(find(args.config))
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return EX_CONFIG
+        return os.EX_CONFIG
     clicks = max(args.clicks, FEWEST)
     found: dict[str, Any] = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "k1s": {}}
     complaints: list[str] = []
@@ -89,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
             device, heard_ms = line_latencies(settings.audio, clicks, args.output, args.metres)
         except AudioError as error:
             print(f"k1edge calibrate: {error}", file=sys.stderr)
-            return EX_NOINPUT
+            return os.EX_NOINPUT
         if complaint := _doubt(heard_ms, clicks):
             complaints.append(f"{device}: {complaint}")
         else:

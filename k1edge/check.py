@@ -15,8 +15,6 @@ from typing import Any
 from k1edge.config import BUILT_IN, ConfigError, Settings, find, load
 from k1edge.device_facts import PALETTES
 
-EX_CONFIG = os.EX_CONFIG
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
@@ -38,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         count = len(error.faults)
         print(f"{count} fault{'s' * (count > 1)} in {path or BUILT_IN}", file=sys.stderr)
-        return EX_CONFIG
+        return os.EX_CONFIG
     print(f"# {path or BUILT_IN}: no fault. In effect:\n\n{as_toml(settings)}", end="")
     return 0
 

@@ -23,7 +23,7 @@ SERVICE_STATE = Path("/var/lib/k1edge")
 FILE, STAGED = "file", "staged"
 ONE = f"the number of a generation, {FILE!r} or {STAGED!r}"
 
-DIFFERENT, EX_NOINPUT, EX_CANTCREAT, EX_NOPERM, EX_CONFIG = 1, 66, 73, 77, 78
+DIFFERENT = 1
 
 
 class NothingError(Exception):
@@ -66,18 +66,18 @@ def main(args: argparse.Namespace) -> int:
     archive = Archive(find(args.config) or SYSTEM_FILE, args.state)
     if archive.denied:
         print(f"k1edge config: {archive.store.folder} may not be read by this user; try it with sudo", file=sys.stderr)
-        return EX_NOPERM
+        return os.EX_NOPERM
     try:
         return VERBS[args.verb](archive, args)
     except NothingError as error:
         print(f"k1edge config: {error}", file=sys.stderr)
-        return EX_NOINPUT
+        return os.EX_NOINPUT
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return EX_CONFIG
+        return os.EX_CONFIG
     except OSError as error:
         print(f"k1edge config: {archive.store.folder} cannot be written: {error.strerror}; try it with sudo", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
 
 
 class Archive:

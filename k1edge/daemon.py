@@ -53,7 +53,6 @@ SETTLED_HOPS = 5 * HOPS_PER_S
 LEAVE_S = 1.0
 """For the last words to reach the broker."""
 
-EX_NOINPUT, EX_UNAVAILABLE, EX_TEMPFAIL, EX_CONFIG = 66, 69, 75, 78
 
 log = logging.getLogger("k1edge")
 
@@ -249,7 +248,7 @@ def main(args: argparse.Namespace) -> int:
         start = begin(path, instead)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return EX_CONFIG
+        return os.EX_CONFIG
     start_logging(start.settings.log.level)
     _say(start, path)
     with counted(start):
@@ -260,9 +259,9 @@ def main(args: argparse.Namespace) -> int:
         # Not an exit for systemd to answer: no pause, no use of its limit of starts, and it works without systemd too.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    if code == EX_TEMPFAIL:
+    if code == os.EX_TEMPFAIL:
         logging.shutdown()
-        os._exit(EX_TEMPFAIL)  # a tidy exit would wait for the same library
+        os._exit(os.EX_TEMPFAIL)  # a tidy exit would wait for the same library
     return code
 
 
@@ -299,11 +298,11 @@ def _run(start: Start, args: argparse.Namespace) -> tuple[int, str]:
         restart = serve(start, opener(args.source, start.settings.audio, args.play), live=args.source == "line", score=notes)
     except StuckError as error:
         log.error("ending so that systemd starts afresh: %s", error, exc_info=error.before)
-        return EX_TEMPFAIL, ""
+        return os.EX_TEMPFAIL, ""
     except AudioError as error:
         log.error("%s: %s; %s", error.device, error.reason, error.remedy)
-        return EX_NOINPUT, ""
+        return os.EX_NOINPUT, ""
     except NoBrokerError as error:
         log.error("%s", error)
-        return EX_UNAVAILABLE, ""
+        return os.EX_UNAVAILABLE, ""
     return 0, restart

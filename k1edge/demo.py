@@ -24,7 +24,7 @@ from k1edge.check import as_toml
 from k1edge.config import AudioSettings, LibrarySettings, Settings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.simulator import VirtualK1
-from k1edge.options import Stop, add_seconds, this_machine
+from k1edge.options import EXIT_FAILED, Stop, add_seconds, this_machine
 from k1edge.simulate import play
 from k1edge.system.broker import BrokerError, EmbeddedBroker
 from k1edge.views import view_for
@@ -32,7 +32,6 @@ from k1edge.views import view_for
 SITE, DEVICE = "demo", "virtual"
 LEAVE_S = 3.0
 
-EX_FAILED, EX_NOINPUT, EX_CANTCREAT = 1, 66, 73
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
         source, name = chosen(args, audio)
     except AudioError as error:
         print(f"k1edge demo: {error}", file=sys.stderr)
-        return EX_NOINPUT
+        return os.EX_NOINPUT
     print(f"listening to {name}; Ctrl-C ends the demo", file=sys.stderr)
     stop = Stop(args.seconds)
     try:
@@ -77,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
                 return process.explain()
     except BrokerError as error:
         print(f"k1edge demo: {error}", file=sys.stderr)
-        return EX_FAILED
+        return EXIT_FAILED
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
     return 0
 
@@ -93,10 +92,10 @@ def write_song(path: Path) -> int:
         write_asked_for(path, encoded(path, song.samples if song.stereo is None else song.stereo, song.rate_hz))
     except AudioError as error:
         print(f"k1edge demo: {error}", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
     except OSError as fault:
         print(f"k1edge demo: {path}: {fault.strerror}", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
     print(f"{path}: {song.duration_s:.0f} s, {song.truth.bpm:g} BPM", file=sys.stderr)
     return 0
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 
 from k1edge.audio import AudioError
 from k1edge.audio.linein import list_devices
-
-EX_UNAVAILABLE = 69
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
         devices = list_devices()
     except AudioError as error:
         print(f"k1edge devices: {error}", file=sys.stderr)
-        return EX_UNAVAILABLE
+        return os.EX_UNAVAILABLE
     if args.json:
         print(json.dumps([asdict(device) | {"setting": device.setting} for device in devices], indent=2))
     elif devices:
@@ -43,5 +42,5 @@ def main(args: argparse.Namespace) -> int:
             print(f"{device.setting!r:<{width}}  {device.channels:>8}  {rates:<12}  {device.name}")
     if not devices:
         print("no sound card to listen to: connect one with a line input (a Pi has none of its own)", file=sys.stderr)
-        return EX_UNAVAILABLE
+        return os.EX_UNAVAILABLE
     return 0

@@ -20,6 +20,7 @@ from k1edge.config import BeatSettings, GenesisSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.genesis.structure import Form, Structure
+from k1edge.options import EXIT_FAILED
 
 MOMENTS = ("build", "drop", "breakdown")
 
@@ -83,5 +84,5 @@ def main(args: argparse.Namespace) -> int:
             print(f"{event.time_s:.3f}\t{event.kind}\t{event.label}\t{event.probability:.3f}\t{event.decided_at_s:.3f}")
     except AudioError as error:
         print(f"k1edge events: {error}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED
     return 0

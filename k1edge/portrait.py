@@ -6,6 +6,7 @@ time. Emits its frames with the sections, beats and drops that made them, and a 
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -29,7 +30,6 @@ from k1edge.k1.simulator import VirtualK1
 from k1edge.pipeline import Pipeline
 from k1edge.sources import Source
 
-EX_NOINPUT, EX_CANTCREAT = 66, 73
 SITE, EDGE, DEVICE = "studio", "edge", "k1"
 FRAMES_PER_S = 50
 EPOCH_MS = 1_700_000_000_000
@@ -67,10 +67,10 @@ def portray(song: str, png: Path | None, gif: Path | None) -> int:
             save_gif(gif, np.array(shown.frames), FRAMES_PER_S)
     except AudioError as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
-        return EX_NOINPUT
+        return os.EX_NOINPUT
     except (OSError, ValueError) as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
     print(f"{len(shown.beats)} beats, {len(shown.sections)} sections, {len(shown.drops)} drops", file=sys.stderr)
     return 0
 

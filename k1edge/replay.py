@@ -8,6 +8,7 @@ is shown.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from k1edge.frames import AudioBlock, GenesisFrame
 from k1edge.pipeline import Act, Pipeline
 from k1edge.recorder import DECISIONS, Stretch, as_features, decision_row, read
 
-EX_DIFFERENT, EX_DATAERR = 1, 65
+DIFFERENT = 1
 BY_THE_CLOCK = "begin_at"
 """What nobody does by hand: where a map that waits begins is known better each second."""
 
@@ -51,13 +52,13 @@ def main(args: argparse.Namespace) -> int:
             differences += _compare(stretch.decisions, decisions)
     except (OSError, ValueError) as error:
         print(f"k1edge replay: {error}", file=sys.stderr)
-        return EX_DATAERR
+        return os.EX_DATAERR
     hops = sum(stretch.used for stretch in stretches)
     if args.recorded:
         return 0
     verdict = f"{differences} of {hops} hops decided differently" if differences else f"{hops} hops decided anew: identical"
     print(verdict, file=sys.stderr)
-    return EX_DIFFERENT if differences else 0
+    return DIFFERENT if differences else 0
 
 
 def decided_anew(stretch: Stretch) -> np.ndarray:

@@ -7,6 +7,7 @@ the next beat is due, so a flash is as exact as the machine's timer.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import deque
@@ -31,7 +32,6 @@ STEP_S = 0.004
 RECORD_HZ = 50
 RECORD_LIMIT_S = 120
 LATENCY_LIMIT_MS = 500.0
-EX_CANTCREAT = 73
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     """Be a K1 until interrupted or until the time is over; 1 when no broker was ever reached."""
     if fault := picture_fault(args.png, args.gif):
         print(f"k1edge simulate: {fault}", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
     if args.file and not (args.png or args.gif):
         print("k1edge simulate: --file makes pictures; say where with --png or --gif", file=sys.stderr)
         return EXIT_USAGE
@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
             recorder.save(args.png, args.gif)
     except (OSError, ValueError) as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
-        return EX_CANTCREAT
+        return os.EX_CANTCREAT
     return 0
 
 

@@ -1,12 +1,14 @@
 """The loop when its sound goes: what is told, and in which order."""
 
 import argparse
+import inspect
+import os
 import re
 from types import SimpleNamespace
 
 import pytest
 
-from k1edge import configure, daemon
+from k1edge import calibrate, check, configure, daemon, demo, devices, replay, simulate
 from k1edge.audio import AudioError, StuckError
 from k1edge.daemon import BACKOFF_S, Daemon
 from k1edge.frames import StreamFormat
@@ -117,9 +119,9 @@ def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(
     assert isinstance(ended.value.before, MemoryError)
 
 
-@pytest.mark.parametrize("program", [daemon, configure], ids=["run", "config"])
+@pytest.mark.parametrize("program", [calibrate, check, configure, daemon, demo, devices, replay, simulate])
 def test_help_explains_every_exit_code(program):
     parser = argparse.ArgumentParser()
     program.add_arguments(parser)
-    codes = {code for name, code in vars(program).items() if name.startswith("EX_")}
+    codes = {getattr(os, name) for name in re.findall(r"\bos\.(EX_\w+)", inspect.getsource(program))}
     assert codes <= set(map(int, re.findall(r"\b\d+\b", parser.epilog.partition("exit code")[2])))
