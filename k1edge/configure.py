@@ -16,9 +16,8 @@ from pathlib import Path
 from k1edge.config import SYSTEM_FILE, ConfigError, find
 from k1edge.startup import Past, loaded, local_file, name_of, wished
 from k1edge.system.generations import Generation, Generations
-from k1edge.system.state import state_folder
+from k1edge.system.state import INSTALLED, state_folder
 
-SERVICE_STATE = Path("/var/lib/k1edge")
 """Where the service keeps what belongs to the system's file."""
 FILE, STAGED = "file", "staged"
 ONE = f"the number of a generation, {FILE!r} or {STAGED!r}"
@@ -86,7 +85,7 @@ class Archive:
     def __init__(self, path: Path, state: Path | None) -> None:
         served = path == SYSTEM_FILE and "STATE_DIRECTORY" not in os.environ
         self.path = path
-        self.store = Generations(state or (SERVICE_STATE if served else state_folder()), path)
+        self.store = Generations(state or (INSTALLED if served else state_folder()), path)
         self.past = Past.of(self.store)
         try:
             self.local: Generation | None = local_file(path)

@@ -28,7 +28,8 @@ from k1edge.frames import FULL_SCALE
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
-from k1edge.system.state import state_folder
+from k1edge.system.machine import room
+from k1edge.system.state import INSTALLED, state_folder
 from k1edge.system.timesync import WRITTEN_S, is_synchronised
 from k1edge.telemetry import temperature_c
 
@@ -39,7 +40,6 @@ POLL_S = 0.05
 SILENT_DBFS = -180.0
 PACKAGES = ("numpy", "aubio-ledfx", "sounddevice", "paho-mqtt", "pydantic")
 SYSTEMD = Path("/run/systemd/system")
-STATE = Path("/var/lib/k1edge")
 STRANGER = "k1edge-doctor"
 """A node that does not exist: what is tried on it reaches nobody."""
 METER_LOW_DBFS, METER_CELLS = -60.0, 30
@@ -129,11 +129,8 @@ def _versions() -> dict[str, str]:
 
 
 def _disk() -> Finding:
-    folder = STATE if os.path.lexists(STATE) else state_folder()
-    while not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises where a folder is closed to us
-        folder = folder.parent
-    there = os.statvfs(folder)
-    return findings.disk(there.f_bavail * there.f_frsize / 1e6, bool(there.f_flag & os.ST_RDONLY), str(folder))
+    folder = INSTALLED if os.path.lexists(INSTALLED) else state_folder()
+    return findings.disk(*room(folder), str(folder))
 
 
 def _service() -> dict[str, str]:

@@ -5,10 +5,11 @@ import errno
 import pytest
 
 from k1edge.__main__ import main
-from k1edge.configure import SERVICE_STATE, Archive
+from k1edge.configure import Archive
 from k1edge.startup import begin
 from k1edge.system import generations
 from k1edge.system.generations import Generations, Refusal, digest
+from k1edge.system.state import INSTALLED
 
 TEXTS = [f'site = "hall"\n[beat]\nlead_ms = {lead_ms}\n' for lead_ms in (100, 200, 300)]
 
@@ -146,8 +147,8 @@ def test_a_state_that_cannot_be_written_is_said(site, capsys, monkeypatch):
 def test_the_system_s_file_belongs_to_the_service(monkeypatch, tmp_path):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setattr("k1edge.configure.SYSTEM_FILE", tmp_path / "k1edge.toml")
-    assert Archive(tmp_path / "k1edge.toml", None).store.folder.is_relative_to(SERVICE_STATE)
-    assert not Archive(tmp_path / "other.toml", None).store.folder.is_relative_to(SERVICE_STATE)
+    assert Archive(tmp_path / "k1edge.toml", None).store.folder.is_relative_to(INSTALLED)
+    assert not Archive(tmp_path / "other.toml", None).store.folder.is_relative_to(INSTALLED)
 
 
 @pytest.mark.parametrize("verb", ["history", "show", "diff", "rollback", "retry"])

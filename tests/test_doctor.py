@@ -244,7 +244,7 @@ def test_a_person_without_root_is_told_what_takes_root_and_nothing_untrue(public
     (public / "mqtt-password").chmod(0)
     (public / "private").mkdir(mode=0)
     (public / "state").symlink_to("private/state")
-    monkeypatch.setattr(doctor, "STATE", public / "state")
+    monkeypatch.setattr(doctor, "INSTALLED", public / "state")
     monkeypatch.setattr(doctor, "_listen", lambda *_: Finding("audio", "ok", "listened"))
     path = write_config(public, '[mqtt]\nurl = "mqtt://127.0.0.1:1883"\nusername = "edge/pi"\n')
     request.getfixturevalue("unprivileged")

@@ -17,7 +17,10 @@ OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 def reading(folder: Path, temp_c: float | None, rss_mb: float | None) -> Reading:
     """Everything, as of now; `folder`: where the state is kept, made or not. Heat and memory come from the telemetry."""
-    free_mb, read_only = _room(folder)
+    try:
+        free_mb, read_only = room(folder)
+    except OSError:
+        free_mb, read_only = None, False
     return Reading(temp_c, _throttled(), free_mb, read_only, _share(rss_mb))
 
 
@@ -28,13 +31,11 @@ def _throttled() -> int:
         return 0
 
 
-def _room(folder: Path) -> tuple[float | None, bool]:
-    try:
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        there = os.statvfs(folder)
-    except OSError:
-        return None, False
+def room(folder: Path) -> tuple[float, bool]:
+    """MB free where a folder is or would be, and whether it is read-only. Raises OSError."""
+    while folder != folder.parent and not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises where a folder is closed to us
+        folder = folder.parent
+    there = os.statvfs(folder)
     return there.f_bavail * there.f_frsize / 1e6, bool(there.f_flag & os.ST_RDONLY)
 
 

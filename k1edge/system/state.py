@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 INSTALLED = Path("/var/lib/k1edge")
+"""The service's."""
 
 
 def installed_state() -> Path:
