@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from k1edge import box
 from k1edge.audio import AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings
 from k1edge.config.mqtt import CREDENTIAL
@@ -20,7 +21,7 @@ Level = Literal["ok", "warning", "fault"]
 
 HOT_C, WARM_C = 80.0, 70.0
 """A Pi slows itself down from 80 degC, and more at 85."""
-DISK_FAULT_MB, DISK_WARNING_MB = 20.0, 200.0
+DISK_WARNING_MB = 200.0
 BUSY_PCT = 70.0
 """Of a hop's time, for the slowest in a hundred: above it there is no reserve for a hot day."""
 RESTARTS = 5
@@ -114,8 +115,7 @@ def sound(heard: Sound) -> Finding:
         quiet = "; nothing may be playing just now" if code in ("LEVEL_LOW", "NO_SIGNAL") else ""
         return Finding("audio", "warning", f"{reason} ({said})", remedy + quiet)
     if heard.lost_samples:
-        return Finding("audio", "warning", f"{heard.lost_samples} samples were lost ({said})",
-                       "give the card a port of its own, without a hub, and check the power supply")
+        return Finding("audio", "warning", f"{heard.lost_samples} samples were lost ({said})", REMEDIES["SAMPLES_LOST"][1])
     return Finding("audio", "ok", said)
 
 
@@ -258,8 +258,8 @@ def disk(free_mb: float, read_only: bool, folder: str) -> Finding:
                        "a card that failed turns read-only: replace it; an overlay needs a writable /var/lib/k1edge")
     said = f"{folder} has {free_mb:,.0f} MB free"
     if free_mb < DISK_WARNING_MB:
-        level: Level = "fault" if free_mb < DISK_FAULT_MB else "warning"
-        return Finding("disk", level, said, "delete old recordings in it, or `journalctl --vacuum-size=50M`")
+        level: Level = "fault" if free_mb < box.DISK_FULL_MB else "warning"
+        return Finding("disk", level, said, box.REMEDIES["DISK_FULL"][1])
     return Finding("disk", "ok", said)
 
 
@@ -269,7 +269,7 @@ def temperature(celsius: float | None) -> Finding:
         return Finding("temperature", "ok", "this machine has no sensor")
     said = f"the processor has {celsius:.0f} degC"
     if celsius >= WARM_C:
-        return Finding("temperature", "fault" if celsius >= HOT_C else "warning", said, "give it air, a heat sink or a fan")
+        return Finding("temperature", "fault" if celsius >= HOT_C else "warning", said, box.COOL)
     return Finding("temperature", "ok", said)
 
 
