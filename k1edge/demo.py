@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -156,9 +154,8 @@ def daemon(url: str, source: str, audio: AudioSettings, *, audible: bool) -> Ite
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Asks it to stop, and insists after a while."""
-    process.send_signal(signal.SIGTERM)
-    until_s = time.monotonic() + LEAVE_S
-    while process.poll() is None and time.monotonic() < until_s:
-        time.sleep(0.01)
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LEAVE_S)
     process.kill()
     process.wait()
