@@ -56,7 +56,7 @@ def map_sha256(document: Document) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _strongest(points: list[Document], stride: int) -> list[Document]:
+def strongest(points: list[Document], stride: int) -> list[Document]:
     """One point of each `stride`: the strongest, where it stands, so that hits stay on time and as high."""
     groups = (points[start : start + stride] for start in range(0, len(points), stride))
     return [max(group, key=lambda point: point["intensity"]) for group in groups]
@@ -64,7 +64,7 @@ def _strongest(points: list[Document], stride: int) -> list[Document]:
 
 def _thinned(document: Document, stride: int) -> Document:
     layers = document["layers"]
-    bands = {name: _strongest(layers["frequency"][name], stride) for name in BANDS}
+    bands = {name: strongest(layers["frequency"][name], stride) for name in BANDS}
     thinned = {"frequency": layers["frequency"] | bands}
     match layers.get("dynamics"):
         case {"rms_curve": {"at_ms": list(at_ms), "level": list(level)} as curve} as dynamics:

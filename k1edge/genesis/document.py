@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from k1edge.genesis.codec import BANDS, MAX_BYTES, MAX_INTEGER, Document, fit, map_sha256, write_json
-from k1edge.genesis.faults import MapError, MapFault, json_path
+from k1edge.genesis.faults import MapError, MapFault
 
 VERSION = "4.0.0"
 ENGINE = "k1edge_genesis_1"
@@ -261,8 +261,7 @@ def _checked(document: Any) -> tuple[GenesisMap, Document]:
     try:
         song = GenesisMap.model_validate(document)
     except ValidationError as errors:
-        found = errors.errors(include_url=False, include_context=False, include_input=False)
-        raise MapError(MapFault(json_path(fault["loc"]), fault["msg"]) for fault in found) from None
+        raise MapError.of(errors) from None
     written = plain(song)
     faults = tuple(_rules_between_fields(song, written))
     if faults:

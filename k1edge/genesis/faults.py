@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
+
+from pydantic import ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,13 @@ class MapError(ValueError):
         more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
         super().__init__(f"{self.faults[0]}{more}")
 
+    @classmethod
+    def of(cls, errors: ValidationError) -> Self:
+        """What a model found."""
+        found = errors.errors(include_url=False, include_context=False, include_input=False)
+        return cls(MapFault(_json_path(fault["loc"]), fault["msg"]) for fault in found)
 
-def json_path(location: tuple[int | str, ...]) -> str:
+
+def _json_path(location: tuple[int | str, ...]) -> str:
     """`("layers", "bass", 3)` as `$.layers.bass[3]`."""
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)

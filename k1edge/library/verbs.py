@@ -8,11 +8,12 @@ asking for one song cost one reading.
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from k1edge.genesis.codec import BANDS, Document, write_json
+from k1edge.genesis.codec import BANDS, Document, strongest, write_json
 from k1edge.genesis.document import VERSION, encode
 from k1edge.genesis.faults import MapError
 from k1edge.genesis.score import plain_score, score_of
@@ -237,6 +238,4 @@ def _rhythm_within(rhythm: Document, first_ms: float, last_ms: float) -> Documen
 
 def _thinned(points: list[Document], first_ms: float, last_ms: float, most: int) -> list[Document]:
     inside = [point for point in points if first_ms <= point["time_ms"] <= last_ms]
-    stride = -(-len(inside) // max(most, 1)) or 1
-    groups = (inside[start : start + stride] for start in range(0, len(inside), stride))
-    return [max(group, key=lambda point: point["intensity"]) for group in groups]
+    return strongest(inside, math.ceil(len(inside) / max(most, 1)) or 1)

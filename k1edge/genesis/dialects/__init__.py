@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from k1edge.genesis.codec import MAX_BYTES, MAX_INTEGER, Document
 from k1edge.genesis.dialects import camel, flat, v3
 from k1edge.genesis.document import UNKNOWN_SHA256, GenesisMap, is_in_seconds, plain, seal, validate
-from k1edge.genesis.faults import MapError, MapFault, json_path
+from k1edge.genesis.faults import MapError, MapFault
 
 
 class Dialect(StrEnum):
@@ -103,8 +103,7 @@ def _to_v4(document: Document, dialect: Dialect) -> Document:
     try:
         return _TO_V4[dialect](document)
     except ValidationError as errors:
-        found = errors.errors(include_url=False, include_context=False, include_input=False)
-        raise MapError(MapFault(json_path(fault["loc"]), fault["msg"]) for fault in found) from None
+        raise MapError.of(errors) from None
 
 
 def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
