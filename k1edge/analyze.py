@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from k1edge.analysis.progress import Bars, Lines
+from k1edge.analysis.progress import Lines, ProgressBars
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import GenesisMap, validate
 from k1edge.genesis.faults import MapError
@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
     if problem := _plot_fault(args) or _clash(songs, args):
         print(f"k1edge analyze: {problem}", file=sys.stderr)
         return EXIT_USAGE
-    show = Bars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
+    show = ProgressBars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
     # Asked for between songs: an exception that comes anywhere is lost where Python can only ignore it.
     signals: list[int] = []
     when_ended(lambda number, _: signals.append(number))
@@ -176,7 +176,7 @@ def _clash(songs: list[Song], args: argparse.Namespace) -> str:
     return ""
 
 
-def _work_off(songs: list[Song], args: argparse.Namespace, show: Bars | Lines, signals: list[int]) -> None:
+def _work_off(songs: list[Song], args: argparse.Namespace, show: ProgressBars | Lines, signals: list[int]) -> None:
     waiting, running = list(reversed(songs)), []
     while (waiting or running) and not signals:
         while waiting and len(running) < args.jobs:
@@ -217,7 +217,7 @@ def _start(song: Song, args: argparse.Namespace) -> None:
     song.worker = Worker(command, song.path.absolute(), song.output.absolute(), Limits(TIME_S, MEMORY_MB))
 
 
-def _end(song: Song, args: argparse.Namespace, show: Bars | Lines) -> None:
+def _end(song: Song, args: argparse.Namespace, show: ProgressBars | Lines) -> None:
     song.took_s, song.failure = time.monotonic() - song.began_s, song.worker.failure
     song.worker.close()
     if not song.failure:
@@ -228,7 +228,7 @@ def _end(song: Song, args: argparse.Namespace, show: Bars | Lines) -> None:
     _finish(song, "failed" if song.failure else "completed", args, show)
 
 
-def _finish(song: Song, state: str, args: argparse.Namespace, show: Bars | Lines) -> None:
+def _finish(song: Song, state: str, args: argparse.Namespace, show: ProgressBars | Lines) -> None:
     song.state, song.worker = state, None
     if args.plot and song.map:
         from k1edge.plot import draw

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from k1edge.analysis.recording import Recorder
+from k1edge.analysis.recording import Keeper
 from k1edge.beat.observation import Heard
 from k1edge.errand import Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
@@ -55,7 +55,7 @@ class SongCatcher:
         self._inbox, self._utc = inbox, utc
         self._daily_hops, self._left_hops = mb_a_day * 1_000_000 // MAP_BYTES_A_S * HOPS_PER_S, 0
         self._day: date | None = None
-        self._recorder: Recorder | None = None
+        self._keeper: Keeper | None = None
         self._fmt: StreamFormat | None = None
         self._writer: Errand | None = None
         self._tempi: deque[tuple[int, float]] = deque(maxlen=2 * STEADY_BEATS + CHANGING_BEATS)
@@ -70,15 +70,15 @@ class SongCatcher:
         if frame.section.label == "silence":
             self.end()
             return
-        if self._recorder is None:
+        if self._keeper is None:
             if frame.features.silent:
                 return
-            self._recorder = Recorder(self._fmt, latency_hops / HOPS_PER_S)
-        self._recorder.add(frame.features, frame.beat, heard)
-        if len(self._recorder) >= LONGEST_S * HOPS_PER_S:
+            self._keeper = Keeper(self._fmt, latency_hops / HOPS_PER_S)
+        self._keeper.add(frame.features, frame.beat, heard)
+        if len(self._keeper) >= LONGEST_S * HOPS_PER_S:
             self.end()
         elif frame.beat.announced is not None and frame.beat.lock:
-            self._tempi.append((len(self._recorder), float(np.log(frame.beat.tempo_bpm))))
+            self._tempi.append((len(self._keeper), float(np.log(frame.beat.tempo_bpm))))
             self._changed()
 
     def _changed(self) -> None:
@@ -92,27 +92,27 @@ class SongCatcher:
         if max(np.ptp(before), np.ptp(after)) > STEADY or np.abs(ratio - SAME_SONG).min() < OTHER:
             return
         first = STEADY_BEATS + int((np.abs(tempi[STEADY_BEATS:] - settled) < STEADY).argmax())
-        rest = self._recorder.cut(len(self._recorder) - self._tempi[first][0])
+        rest = self._keeper.cut(len(self._keeper) - self._tempi[first][0])
         self.end()
-        self._recorder = rest
+        self._keeper = rest
 
     def end(self) -> None:
         """The song is over; keeps it if it was one."""
-        recorder, self._recorder = self._recorder, None
+        keeper, self._keeper = self._keeper, None
         self._tempi.clear()
-        if recorder is None or len(recorder) < SHORTEST_S * HOPS_PER_S or recorder.beats < FEWEST_BEATS:
+        if keeper is None or len(keeper) < SHORTEST_S * HOPS_PER_S or keeper.beats < FEWEST_BEATS:
             return
         now = self._utc()
         if now.date() != self._day:
             self._day, self._left_hops = now.date(), self._daily_hops
-        if self._left_hops < len(recorder):
+        if self._left_hops < len(keeper):
             log.info("a song that was heard is not kept: maps of %d s a day are enough for an SD card; [library] live_mb_a_day",
                      self._daily_hops // HOPS_PER_S)
             return
-        self._left_hops -= len(recorder)
+        self._left_hops -= len(keeper)
         name = f"heard-{now:%Y%m%dT%H%M%SZ}{HEARD_SUFFIX}"
         try:
-            self._writer = Errand(partial(_write, self._inbox / name, recorder))
+            self._writer = Errand(partial(_write, self._inbox / name, keeper))
         except OSError as fault:
             log.warning("a song that was heard cannot be kept: %s", fault)
 
@@ -123,10 +123,10 @@ class SongCatcher:
             self._writer.wait(GOODBYE_S)
 
 
-def _write(path: Path, recorder: Recorder) -> None:
+def _write(path: Path, keeper: Keeper) -> None:
     try:
         if sum(each.stat().st_size for each in path.parent.glob(f"*{HEARD_SUFFIX}")) > HELD_BYTES:
             raise OSError(f"more than {HELD_BYTES // 1_000_000} MB wait for their analysis already")
-        write_whole(path, recorder.packed())
+        write_whole(path, keeper.packed())
     except OSError as fault:
         log.warning("a song that was heard cannot be kept: %s", fault)

@@ -78,18 +78,18 @@ def main(args: argparse.Namespace) -> int:
         print(f"k1edge simulate: {error}", file=sys.stderr)
         return EXIT_USAGE
     k1 = VirtualK1(args.site, args.device, args.latency_ms)
-    recorder = Recorder() if args.png or args.gif else None
+    film = Film() if args.png or args.gif else None
     stop = Stop(args.seconds)
     with ExitStack() as stack:
         view = stack.enter_context(view_for(args.view))
-        trouble = play(settings, k1, [v for v in (view, recorder) if v], stop)
+        trouble = play(settings, k1, [v for v in (view, film) if v], stop)
     if trouble:
         print(f"k1edge simulate: {args.url}: {trouble}; --url says where the broker is", file=sys.stderr)
         return EXIT_FAILED
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
     try:
-        if recorder:
-            recorder.save(args.png, args.gif)
+        if film:
+            film.save(args.png, args.gif)
     except (OSError, ValueError) as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
         return os.EX_CANTCREAT
@@ -131,7 +131,7 @@ def stamp() -> contract.Stamp:
     return contract.Stamp(now_ns // 1_000_000, now_ns > WRITTEN_S * 1_000_000_000)
 
 
-class Recorder:
+class Film:
     """Keeps the last frames for a picture."""
 
     rate_hz = RECORD_HZ

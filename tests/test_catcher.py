@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from k1edge.analysis.job import file_to_map
-from k1edge.analysis.recording import CHUNK, Recorder, unpack
+from k1edge.analysis.recording import CHUNK, Keeper, unpack
 from k1edge.audio.blocks import blocks
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.catcher import SongCatcher
@@ -80,7 +80,7 @@ def test_a_full_disk_costs_a_song_and_nothing_else(tmp_path, caplog):
     (tmp_path / "inbox").write_text("in the way")
     catcher = SongCatcher(tmp_path / "inbox", 40)
     catcher.begin(FMT)
-    catcher._recorder = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "packed": lambda self: [b""]})()
+    catcher._keeper = type("Full", (), {"__len__": lambda self: 10_000, "beats": 99, "packed": lambda self: [b""]})()
     ended(catcher)
     assert "cannot be kept" in caplog.text
 
@@ -125,36 +125,36 @@ def test_a_day_s_maps_are_limited_and_the_next_day_begins_anew(tmp_path, monkeyp
     caught.begin(FMT)
     for day in (22, 22, 22, 23):
         wall.now = wall.now.replace(day=day)
-        caught._recorder = type("Heard", (), {"beats": 400, "finish": lambda self: None, "__len__": lambda self: 15_000})()
+        caught._keeper = type("Heard", (), {"beats": 400, "finish": lambda self: None, "__len__": lambda self: 15_000})()
         ended(caught)
     assert [name[6:14] for name in kept] == ["20261122", "20261122", "20261123"]
 
 
-def recorder_of(hops):
-    recorder, pipeline = Recorder(FMT, 0.06), Pipeline(Settings(), FMT)
+def keeper_of(hops):
+    keeper, pipeline = Keeper(FMT, 0.06), Pipeline(Settings(), FMT)
     sound = four_on_the_floor(126.0, hops / 100, 44_100)
     for block in blocks(iter([sound.samples]), FMT, False):
         frame = pipeline.process(block)
-        recorder.add(frame.features, frame.beat, pipeline.tracker.heard)
-    return recorder
+        keeper.add(frame.features, frame.beat, pipeline.tracker.heard)
+    return keeper
 
 
 def test_a_recording_is_written_from_the_memory_it_lies_in_and_read_as_it_was():
-    recorder = recorder_of(CHUNK + 700)
-    head, *rows = recorder.packed()
-    assert all(np.shares_memory(np.asarray(piece), chunk) for piece, chunk in zip(rows, recorder._chunks, strict=True))
+    keeper = keeper_of(CHUNK + 700)
+    head, *rows = keeper.packed()
+    assert all(np.shares_memory(np.asarray(piece), chunk) for piece, chunk in zip(rows, keeper._chunks, strict=True))
     read, rate_hz = unpack(b"".join([head, *rows]))
     assert rate_hz == FMT.rate_hz
-    assert read.rows.tobytes() == recorder.finish().rows.tobytes()
-    assert np.array_equal(read.beats, recorder.finish().beats)
+    assert read.rows.tobytes() == keeper.finish().rows.tobytes()
+    assert np.array_equal(read.beats, keeper.finish().beats)
 
 
 @pytest.mark.parametrize("hops", [300, CHUNK, CHUNK + 300])
 def test_what_is_cut_off_goes_on_as_a_recording_of_its_own(hops):
-    recorder = recorder_of(CHUNK + 700)
-    whole = recorder.finish()
-    rest = recorder.cut(hops)
-    parts = [unpack(b"".join(each.packed()))[0] for each in (recorder, rest)]
+    keeper = keeper_of(CHUNK + 700)
+    whole = keeper.finish()
+    rest = keeper.cut(hops)
+    parts = [unpack(b"".join(each.packed()))[0] for each in (keeper, rest)]
     assert len(rest) == hops
     assert np.concatenate([part.rows for part in parts]).tobytes() == whole.rows.tobytes()
     late = parts[1].beats + np.array([len(parts[0]) / 100, 0, 0])

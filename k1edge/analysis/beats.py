@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from k1edge.analysis.path import Path, Tempi
+from k1edge.analysis.path import BeatPath, Tempi
 from k1edge.analysis.recording import Recording
 from k1edge.analysis.tapping import tapped
 from k1edge.analysis.witnesses import Evidence, weigh
@@ -90,7 +90,7 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     views = None if evidence.opinion is None else tempi.views(evidence.opinion)
     if views is not None:
         spans += tempi.opinions(views)
-    path = Path(tempi, len(worth))
+    path = BeatPath(tempi, len(worth))
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), spans), int)
     if not len(steps):
         return BeatGrid(np.zeros(0), steps, steps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from k1edge.analysis.recording import Recorder, Recording
+from k1edge.analysis.recording import Keeper, Recording
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
@@ -24,10 +24,10 @@ def listen(
     # Only this engine tells what it hears.
     tracker = make_tracker(settings.beat.model_copy(update={"engine": "bar_pointer"}), fmt)
     extractor = FeatureExtractor(fmt, settings.audio.gate_dbfs)
-    recorder = Recorder(fmt, tracker.latency_hops / HOPS_PER_S)
+    keeper = Keeper(fmt, tracker.latency_hops / HOPS_PER_S)
     for block in blocks:
         features = extractor.process(block)
-        recorder.add(features, tracker.process(block, features), tracker.heard)
-        if len(recorder) % TELL_EVERY == 0:
-            heard_s(len(recorder) / HOPS_PER_S)
-    return recorder.finish()
+        keeper.add(features, tracker.process(block, features), tracker.heard)
+        if len(keeper) % TELL_EVERY == 0:
+            heard_s(len(keeper) / HOPS_PER_S)
+    return keeper.finish()

@@ -94,7 +94,7 @@ class Tempi:
         return out
 
 
-class Path:
+class BeatPath:
     """The recursion over one track, and the way back through it."""
 
     def __init__(self, tempi: Tempi, steps: int) -> None:

@@ -77,7 +77,7 @@ class Lines:
             print(summary(songs), file=self._out, flush=True)
 
 
-class Bars:
+class ProgressBars:
     """A bar for each song under way and one for all, drawn over themselves."""
 
     def __init__(self, out: TextIO) -> None:

@@ -72,7 +72,7 @@ def unpack(content: bytes) -> tuple[Recording, int]:
     return Recording(np.frombuffer(rows, ROW), head["latency_s"], beats), head["rate_hz"]
 
 
-class Recorder:
+class Keeper:
     """Frames in, one `Recording` out."""
 
     def __init__(self, fmt: StreamFormat, latency_s: float) -> None:
@@ -113,10 +113,10 @@ class Recorder:
             due_s = (event.due - self._first + self._hop) / (self._hop * HOPS_PER_S)
             self._beats[event.number] = (due_s, event.confidence, event.in_bar)
 
-    def cut(self, hops: int) -> Recorder:
+    def cut(self, hops: int) -> Keeper:
         """Takes the last `hops` off, as a recorder of their own that goes on from here."""
         kept = self._used - hops
-        rest = Recorder(StreamFormat(self._hop * HOPS_PER_S), self._latency_s)
+        rest = Keeper(StreamFormat(self._hop * HOPS_PER_S), self._latency_s)
         rest._first, rest._used = self._first + kept * self._hop, hops
         rows = np.concatenate(self._chunks[kept // CHUNK :])[kept % CHUNK :][:hops]
         for first in range(0, hops, CHUNK):

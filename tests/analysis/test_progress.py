@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from k1edge.analysis.progress import Bars
+from k1edge.analysis.progress import ProgressBars
 
 
 def under_way(name):
@@ -34,7 +34,7 @@ def drawn():
     handles = pty.openpty()
 
     def draw(columns, lines, songs):
-        bars = Bars(terminal := Terminal(handles[1], columns, lines))
+        bars = ProgressBars(terminal := Terminal(handles[1], columns, lines))
         bars.update(songs)
         bars._next_s = 0.0
         bars.update(songs)
