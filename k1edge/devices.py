@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
+A card is "in use", too, when you may not open it: a user must be in the group `audio`.
 
 examples:
   k1edge devices
@@ -38,8 +39,8 @@ def main(args: argparse.Namespace) -> int:
         width = max(len(repr(device.setting)) for device in devices)
         print(f"{'[audio] device =':<{width}}  channels  rates Hz      name")
         for device in devices:
-            rates = ", ".join(map(str, device.rates_hz)) or "in use"
-            print(f"{device.setting!r:<{width}}  {device.channels:>8}  {rates:<12}  {device.name}")
+            rates = "in use" if device.closed else ", ".join(map(str, device.rates_hz)) or "neither 44100 nor 48000"
+            print(f"{device.setting!r:<{width}}  {device.channels or '':>8}  {rates:<12}  {device.name}")
     if not devices:
         print("no sound card to listen to: connect one with a line input (a Pi has none of its own)", file=sys.stderr)
         return os.EX_UNAVAILABLE

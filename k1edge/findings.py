@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from k1edge import box
-from k1edge.audio import AudioError
+from k1edge.audio import BUSY, AudioError
 from k1edge.config import ConfigError, K1Settings, MqttSettings
 from k1edge.config.mqtt import CREDENTIAL
 from k1edge.dsp.health import CLIPPED_PER_S, DC_SHARE, LOW_DBFS, REMEDIES, are_opposite, is_dead
@@ -129,7 +129,7 @@ def told_sound(level_dbfs: float, audio: contract.AudioState | None) -> Finding:
 
 def no_sound(error: AudioError, service_runs: bool) -> Finding:
     """The card cannot be opened; where k1edge itself may hold it, that need not be a fault."""
-    if service_runs and "cannot be opened" in error.reason:
+    if service_runs and error.code == BUSY:
         return Finding("audio", "warning", f"{error.device}: {error.reason}; k1edge itself may be using it",
                        "see what it says: systemctl status k1edge")
     return Finding("audio", "fault", f"{error.device}: {error.reason}", error.remedy)

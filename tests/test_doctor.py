@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from k1edge import doctor, findings
 from k1edge.__main__ import main
-from k1edge.audio import AudioError
+from k1edge.audio import BUSY, AudioError
 from k1edge.audio.channels import Channels
 from k1edge.config import ConfigError, K1Settings, MqttSettings, load
 from k1edge.dsp.health import REMEDIES, LineHealth
@@ -114,8 +114,8 @@ def test_quiet_channels_that_cancel_each_other_to_the_last_bit_are_not_digital_s
 
 
 def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():
-    error = AudioError("CODEC", "cannot be opened (Device unavailable)", "end the program that uses it")
-    assert findings.no_sound(error, False) == ("audio", "fault", "CODEC: cannot be opened (Device unavailable)", error.remedy)
+    error = AudioError("CODEC", "is in use", "end the program that uses it", BUSY)
+    assert findings.no_sound(error, False) == ("audio", "fault", "CODEC: is in use", error.remedy)
     assert findings.no_sound(error, True).level == "warning"
     assert findings.no_sound(AudioError("CODEC", "is not here", "connect it"), True).level == "fault"
 

@@ -1,7 +1,8 @@
 """Which capture device a name means: by ALSA card id, PCM name or part of a name, and never by index.
 
 Consumes PortAudio's names and the kernel's list of cards, emits `Device`s. Indices change when a card is replugged, ids do
-not; PortAudio's names carry the index, "USB Audio CODEC: - (hw:1,0)", so the id is looked up in /proc/asound/cards.
+not; PortAudio's names carry the index, "USB Audio CODEC: - (hw:1,0)", so the id is looked up in /proc/asound/cards. PortAudio
+knows only what it could open when it looked; what else can capture is in /proc/asound/pcm.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from k1edge.audio import ABSENT, CHOICE, AudioError
+from k1edge.audio import ABSENT, BUSY, CHOICE, AudioError
 
 CARDS = Path("/proc/asound/cards")
 _HARDWARE = re.compile(r"\s*\(hw:(\d+),(\d+)\)$")
-_CARD = re.compile(r"^\s*(\d+) \[(\S+)\s*\]:", re.MULTILINE)
+_CARD = re.compile(r"^\s*(\d+) \[(\S+)\s*\]: .*? - (.*)$", re.MULTILINE)
+_CAPTURES = re.compile(r"^(\d+)-(\d+): .*? : (.*?) : (?:playback \d+ : )?capture \d+$", re.MULTILINE)
 _ADDRESS = re.compile(r"(?:plug)?hw:(?:CARD=)?([^,]+)(?:,(?:DEV=)?(\d+))?$")
 
 
@@ -31,6 +33,8 @@ class Device:
     number: int = 0
     """ALSA's DEV: most cards have only 0."""
     rates_hz: tuple[int, ...] = ()
+    closed: bool = False
+    """In use, or not for this user: the kernel has it, and PortAudio cannot open it."""
 
     @property
     def setting(self) -> str:
@@ -45,10 +49,24 @@ class Device:
 
 def card_ids(cards: Path = CARDS) -> dict[int, str]:
     """Index -> id of the sound cards there are; empty on a kernel without sound."""
+    return {int(index): card_id for index, card_id, _ in _CARD.findall(_read(cards))}
+
+
+def with_closed(devices: list[Device], cards: Path = CARDS) -> list[Device]:
+    """Those, and what else the kernel could capture from: a card that is in use is not absent."""
+    listed = {(device.card_id, device.number) for device in devices}
+    named = {int(index): (card_id, name) for index, card_id, name in _CARD.findall(_read(cards))}
+    captures = [(int(index), int(number), part) for index, number, part in _CAPTURES.findall(_read(cards.with_name("pcm")))]
+    known = [(*named[index], number, part) for index, number, part in captures if index in named]
+    return devices + [Device(-1, f"{name}: {part}", 0, card_id, number, closed=True)
+                      for card_id, name, number, part in known if (card_id, number) not in listed]  # fmt: skip
+
+
+def _read(path: Path) -> str:
     try:
-        return {int(index): card_id for index, card_id in _CARD.findall(cards.read_text())}
+        return path.read_text()
     except OSError:
-        return {}
+        return ""
 
 
 def described(index: int, name: str, channels: int, ids: dict[int, str]) -> Device:
@@ -64,7 +82,7 @@ def choose(devices: list[Device], wanted: str) -> Device:
     """The one device that is meant; '' means the only sound card. Raises AudioError when there is none, or more than one."""
     matches = _matching(devices, wanted) if wanted else [device for device in devices if device.card_id]
     if len(matches) == 1:
-        return matches[0]
+        return _opened(matches[0])
     label = wanted or "line input"
     if matches:
         raise AudioError(label, f"could be any of {_listed(matches)}", "set [audio] device to one of these", CHOICE)
@@ -77,6 +95,13 @@ def choose(devices: list[Device], wanted: str) -> Device:
     if wanted:
         raise AudioError(label, f"is not here; there is {here}", "connect it, or name another in [audio] device", ABSENT)
     raise AudioError(label, f"there is no sound card; there is {here}", "connect one, or name one in [audio] device", ABSENT)
+
+
+def _opened(device: Device) -> Device:
+    if device.closed:
+        remedy = "end the program that uses it (`systemctl stop k1edge`, if that is it); a user must be in the group `audio`"
+        raise AudioError(device.setting, "is in use, or not for this user to open", remedy, BUSY)
+    return device
 
 
 def _matching(devices: list[Device], wanted: str) -> list[Device]:
@@ -95,4 +120,4 @@ def _matching(devices: list[Device], wanted: str) -> list[Device]:
 
 
 def _listed(devices: list[Device]) -> str:
-    return ", ".join(repr(device.setting) for device in devices)
+    return ", ".join(f"{device.setting!r}{' (in use)' * device.closed}" for device in devices)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError, StuckError
-from k1edge.audio.cards import CARDS, Device, card_ids, choose, described
+from k1edge.audio.cards import CARDS, Device, card_ids, choose, described, with_closed
 from k1edge.audio.channels import Channels
 from k1edge.audio.holes import HoleFinder
 from k1edge.errand import Errand
@@ -157,16 +157,16 @@ class LineIn:
 
 
 def list_devices(cards: Path = CARDS) -> list[Device]:
-    """Every capture device, with the rates it offers now (none while another program holds it). Raises AudioError."""
+    """Every capture device, with those of our rates that it offers (none that is `closed`). Raises AudioError."""
     portaudio = _portaudio_afresh()
     found = _capture_devices(portaudio, cards)
-    return [device.offering(_rates_hz(portaudio, device)) for device in found]
+    return [device if device.closed else device.offering(_rates_hz(portaudio, device)) for device in found]
 
 
 def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
     found = [(index, d) for index, d in enumerate(portaudio.query_devices()) if d["max_input_channels"] > 0]
     ids = card_ids(cards)
-    return [described(index, d["name"], d["max_input_channels"], ids) for index, d in found]
+    return with_closed([described(index, d["name"], d["max_input_channels"], ids) for index, d in found], cards)
 
 
 def _mixing(device: Device, channel: str | int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from k1edge.audio import AudioError
-from k1edge.audio.cards import Device, card_ids, choose, described
+from k1edge.audio import BUSY, AudioError
+from k1edge.audio.cards import Device, card_ids, choose, described, with_closed
 
 CARDS = """\
  0 [vc4hdmi        ]: vc4-hdmi - vc4-hdmi
@@ -14,11 +14,18 @@ CARDS = """\
                       C-Media Electronics Inc. USB PnP Sound Device at usb-0000:01:00.0-1.3, full speed
 """
 
+PCMS = """\
+00-00: MAI PCM i2s-hifi-0 : MAI PCM i2s-hifi-0 : playback 1
+01-00: USB Audio : USB Audio : playback 1 : capture 1
+03-00: USB Audio : USB Audio : capture 1
+"""
+
 
 @pytest.fixture
 def cards(tmp_path):
     path = tmp_path / "cards"
     path.write_text(CARDS)
+    path.with_name("pcm").write_text(PCMS)
     return path
 
 
@@ -92,6 +99,39 @@ def test_no_device_at_all_says_what_to_connect():
 def test_virtual_devices_are_not_taken_unless_named(devices):
     with pytest.raises(AudioError, match="there is no sound card; there is 'default', 'k1edge_in'"):
         choose([d for d in devices if not d.card_id], "")
+
+
+CODEC = described(1, "USB Audio CODEC: USB Audio (hw:1,0)", 2, {1: "CODEC"})
+
+
+def test_what_portaudio_cannot_open_is_there_and_closed_and_an_output_is_not(cards):
+    found = with_closed([CODEC], cards)
+    assert [(device.setting, device.name, device.closed) for device in found] == [
+        ("CODEC", "USB Audio CODEC: USB Audio", False), ("Device_1", "USB PnP Sound Device: USB Audio", True)]  # fmt: skip
+
+
+def test_a_kernel_without_sound_has_nothing_that_is_closed(tmp_path):
+    assert with_closed([CODEC], tmp_path / "none") == [CODEC]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["Device_1", "hw:CARD=Device_1", "plughw:Device_1,0", "pnp", "USB PnP Sound Device: USB Audio"]
+)
+def test_a_card_in_use_is_not_said_to_be_absent(cards, wanted):
+    with pytest.raises(AudioError, match=r"Device_1: is in use.*systemctl stop k1edge.*group `audio`") as raised:
+        choose(with_closed([CODEC], cards), wanted)
+    assert raised.value.code == BUSY
+
+
+def test_the_only_card_is_meant_while_it_is_in_use(cards):
+    cards.with_name("pcm").write_text(PCMS.replace("03-00: USB Audio : USB Audio : capture 1\n", ""))
+    with pytest.raises(AudioError, match="CODEC: is in use"):
+        choose(with_closed([Device(6, "default", 2)], cards), "")
+
+
+def test_a_card_is_not_taken_unasked_because_another_is_in_use(cards):
+    with pytest.raises(AudioError, match=r"could be any of 'CODEC', 'Device_1' \(in use\)"):
+        choose(with_closed([CODEC], cards), "")
 
 
 def test_rates_are_told_without_changing_the_device():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from k1edge.audio import AudioError, StuckError, linein
+from k1edge.audio import BUSY, AudioError, StuckError, linein
 
 SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
 
@@ -195,6 +195,16 @@ def test_waiting_yields_none_until_the_patience_is_over(portaudio, monkeypatch):
     assert [next(blocks), next(blocks)] == [None, None]
     with pytest.raises(AudioError, match="has delivered nothing"):
         next(blocks)
+
+
+def test_a_card_that_is_in_use_is_listed_and_said_to_be_busy(portaudio):
+    portaudio.query_devices = list
+    portaudio.cards.with_name("pcm").write_text("01-00: USB Audio : USB Audio : playback 1 : capture 1\n")
+    (device,) = linein.list_devices(portaudio.cards)
+    assert (device.setting, device.closed) == ("CODEC", True)
+    with pytest.raises(AudioError) as raised:
+        linein.LineIn(SETTINGS, portaudio.cards)
+    assert raised.value.code == BUSY
 
 
 def test_devices_are_listed_with_the_rates_they_offer_and_how_to_name_them(portaudio):
