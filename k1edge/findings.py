@@ -28,13 +28,14 @@ RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
 LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
 NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
+NAMES = "write in `url` a name that the certificate holds, or add this one: `sudo scripts/broker-setup --host NAME SITE`"
 REFUSALS = (
     ("not authori", LOGIN),
     ("bad user name", LOGIN),
     ("not yet valid", "set the clock (`timedatectl`): to it, the broker's certificate lies in the future"),
     ("expired", "renew the broker's certificate, or set the clock (`timedatectl`)"),
-    ("hostname mismatch", "write in `url` a name that the certificate holds, or add this one: `broker-setup --host NAME`"),
-    ("ip address mismatch", "write in `url` a name that the certificate holds, or add this one: `broker-setup --host NAME`"),
+    ("hostname mismatch", NAMES),
+    ("ip address mismatch", NAMES),
     ("certificate", "set `ca_file` to the authority that signed the broker's certificate"),
     ("refused", "start the broker (`systemctl start mosquitto`), and check the port in `url`"),
     ("name", "check the host in `url`, and that this machine has a network"),
@@ -180,10 +181,10 @@ def access(rights: Rights, username: str) -> Iterator[Finding]:
              if not may]  # fmt: skip
     if wrong:
         yield Finding("access", "fault", f"{who} may not {' nor '.join(wrong)}",
-                      "check `site` and `edge`; else give it the role of this edge: scripts/broker-setup SITE edge/<id>")
+                      "check `site` and `edge`; else give it the role of this edge: sudo scripts/broker-setup SITE edge/<id>")
     elif rights.another:
         yield Finding("access", "warning", f"{who} may also write as any other edge: the broker has no access list",
-                      "make one: scripts/broker-setup SITE edge/<id>")
+                      "make one: sudo scripts/broker-setup SITE edge/<id>")
     else:
         yield Finding("access", "ok", f"{who} may do what it must, and not write as another")
 

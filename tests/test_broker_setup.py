@@ -1,5 +1,6 @@
 """The venue's broker as `scripts/broker-setup` leaves it, under a real mosquitto: all may do what they must, no more."""
 
+import os
 import re
 import shutil
 import socket
@@ -18,7 +19,7 @@ from k1edge.k1.link import Identity, Link
 from k1edge.k1.simulator import VirtualK1
 from tests.brokers import eventually, free_ports
 from tests.end_to_end.k1 import K1OnTheWall
-from tests.venue import CERTIFIED, Venue, setup
+from tests.venue import CERTIFIED, SCRIPT, Venue, setup
 
 NODES = ("edge/pi-1", "edge/pi-2", "device/porch", "device/bar", "viewer/wall", "operator/ann", "admin/eve")
 SITE = "k1/v1/hall"
@@ -270,3 +271,15 @@ def test_rules_of_ones_own_survive(tmp_path):
     (tmp_path / "k1edge" / "local.acl").write_text("user viewer/wall\ntopic read other/#\n")
     assert setup(tmp_path, "hall", "viewer/door").returncode == 0
     assert (tmp_path / "k1edge" / "acl").read_text().endswith("topic read other/#\n")
+
+
+def test_who_may_not_write_there_is_told_that_root_is_needed(tmp_path):
+    tmp_path.chmod(0o555)
+    mortal = []
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+        mortal = ["setpriv", "--bounding-set=-all"]
+    command = [*mortal, SCRIPT, "--dir", tmp_path, "hall", "device/bar"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"broker-setup: root alone may write {tmp_path}: sudo ")
