@@ -27,6 +27,7 @@ from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, 
 VIEW_S = 1 / 15
 POLL_S = 0.01
 KEPT_EVENTS = 8
+SHOWN_FAULTS = 3
 STALE_S = 5.0
 """Telemetry older than this is marked: an edge sends it at least every 5 s."""
 GONE_S = 10.0
@@ -76,6 +77,7 @@ class EdgeView:
     def lines(self, wide: int, now_s: float) -> Iterator[tuple[str, str]]:
         """(text, colour) of each line about this edge."""
         yield self._status()
+        yield from self._troubles()
         yield from self._rhythm(min(wide, 48))
         yield "", ""
         yield from self._levels(min(wide, 48))
@@ -102,6 +104,18 @@ class EdgeView:
         why = "  ".join(part for part in (status.code, status.reason) if part)
         risk = "  (connection not encrypted)" if status.insecure else ""
         return f"{self.edge}  {status.state}  {why}{risk}", STATE_COLOURS[status.state]
+
+    def _troubles(self) -> Iterator[tuple[str, str]]:
+        """What stands against the line or the configuration, whatever the status is."""
+        status, audio = self.last.get(contract.Status), self.last.get(contract.AudioState)
+        if audio is not None and audio.code and (status is None or audio.code != status.code):
+            yield _labelled("line", f"{audio.code}  {audio.reason}"), WARN
+            yield _labelled("", audio.remedy), WARN
+        config = self.last.get(contract.ConfigReported)
+        if config is not None and config.code:
+            yield _labelled("config", f"{config.code}  {config.reason}".rstrip()), WARN
+            for fault in config.faults[:SHOWN_FAULTS]:
+                yield _labelled("", fault), WARN
 
     def _rhythm(self, wide: int) -> Iterator[tuple[str, str]]:
         frame, beat = self.last.get(contract.Frame), self.last.get(contract.Beat)

@@ -47,6 +47,33 @@ def test_no_line_is_wider_than_the_terminal(view, columns):
     assert all(len(text) <= columns for text, _ in view.lines(columns, 100.0))
 
 
+HUM = {"code": "MAINS_HUM", "reason": "the line carries mains hum", "remedy": "check the ground"}
+
+
+def after(view, model, **facts):
+    """The screen, once the edge has said this."""
+    said = Scribe("club", "pi-1").write(model, STAMP, **facts)
+    view.take(said.topic, said.payload, 101.0)
+    return screen(view)
+
+
+def test_what_is_wrong_with_the_line_stands_below_ready_with_what_to_do(view):
+    after(view, contract.Status, state="ready")
+    shown = after(view, contract.AudioState, state="silent", **HUM)
+    assert "line        MAINS_HUM  the line carries mains hum\n            check the ground\n" in shown
+    assert "MAINS_HUM" not in after(view, contract.AudioState, state="ok")
+
+
+def test_what_status_says_of_the_line_is_not_said_twice(view):
+    assert after(view, contract.AudioState, state="absent", code="AUDIO_ABSENT", reason="no card").count("AUDIO_ABSENT") == 1
+
+
+def test_a_configuration_that_was_refused_stands_with_its_faults(view):
+    assert "config      CONFIG_INVALID\n            line 3: speed\n" in screen(view)
+    running = EXAMPLES[contract.ConfigReported] | {"refused": "", "code": "", "faults": ()}
+    assert "CONFIG_INVALID" not in after(view, contract.ConfigReported, **running)
+
+
 def test_telemetry_that_has_stopped_coming_is_marked(view):
     assert "last heard" not in screen(view, now_s=100.0 + STALE_S - 1)
     assert "last heard 9 s ago" in screen(view, now_s=109.0)
