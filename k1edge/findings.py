@@ -24,6 +24,7 @@ HOT_C, WARM_C = 80.0, 70.0
 DISK_WARNING_MB = 200.0
 BUSY_PCT = 70.0
 """Of a hop's time, for the slowest in a hundred: above it there is no reserve for a hot day."""
+QUIET = dict.fromkeys(("LEVEL_LOW", "NO_SIGNAL"), "; nothing may be playing just now")
 RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
 LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
@@ -113,8 +114,7 @@ def sound(heard: Sound) -> Finding:
     }
     if code := next((code for code in REMEDIES if wrong.get(code)), ""):
         reason, remedy = REMEDIES[code]
-        quiet = "; nothing may be playing just now" if code in ("LEVEL_LOW", "NO_SIGNAL") else ""
-        return Finding("audio", "warning", f"{reason} ({said})", remedy + quiet)
+        return Finding("audio", "warning", f"{reason} ({said})", remedy + QUIET.get(code, ""))
     if heard.lost_samples:
         return Finding("audio", "warning", f"{heard.lost_samples} samples were lost ({said})", REMEDIES["SAMPLES_LOST"][1])
     return Finding("audio", "ok", said)
@@ -125,7 +125,8 @@ def told_sound(level_dbfs: float, audio: contract.AudioState | None) -> Finding:
     finding = sound(Sound("heard by k1edge", 0.0, level_dbfs, level_dbfs, 0.0, 0.0, 0))
     if audio is None or not audio.code:
         return finding
-    return Finding("audio", "warning", f"{audio.reason} (heard by k1edge: {level_dbfs:.0f} dBFS)", audio.remedy)
+    said = f"{audio.reason} (heard by k1edge: {level_dbfs:.0f} dBFS)"
+    return Finding("audio", "warning", said, audio.remedy + QUIET.get(audio.code, ""))
 
 
 def no_sound(error: AudioError, service_runs: bool) -> Finding:
