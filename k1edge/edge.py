@@ -135,7 +135,7 @@ class Edge:
             self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
         elif self._catcher is not None:
             self._catcher.end()  # what plays when the box is cool again is another song
-        self._watch.hear(block)
+        self._watch.hear(block, frame.features.silent)
         self._guarded(frame)
         self._send(self._deployment.process(self._pipeline, self._timeline, now))
         self._score.process(frame)

@@ -113,7 +113,7 @@ class Watch:
 
     def begin(self, fmt: StreamFormat) -> None:
         """The line is open."""
-        self._line = LineHealth(fmt, self._settings.audio.gate_dbfs, self._line_alarms)
+        self._line = LineHealth(fmt, self._line_alarms)
 
     def met(self, edge: str, state: str) -> None:
         """The state of an edge of this site; '' when nobody knows it any more. Where K1s are listed they are nobody else's."""
@@ -122,9 +122,9 @@ class Watch:
         elif edge != self._settings.edge and self._settings.k1.devices == "auto" and len(self._others) < MOST_OTHERS:
             self._others.add(edge)
 
-    def hear(self, block: AudioBlock) -> None:
-        """One hop."""
-        self._line.process(block)
+    def hear(self, block: AudioBlock, silent: bool) -> None:
+        """One hop, and whether the features call it silent."""
+        self._line.process(block, silent)
 
     def listen(self, source: Source, clock: StreamClock, heard: Input) -> None:
         """Once a second while there is sound: what only the card can tell."""

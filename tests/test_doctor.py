@@ -17,6 +17,7 @@ from k1edge.__main__ import main
 from k1edge.audio import BUSY, AudioError
 from k1edge.audio.channels import Channels
 from k1edge.config import ConfigError, K1Settings, MqttSettings, load
+from k1edge.dsp.features import FeatureExtractor
 from k1edge.dsp.health import REMEDIES, LineHealth
 from k1edge.findings import Finding, Heard, Rights, Sound
 from k1edge.frames import AudioBlock, Channel, StreamFormat
@@ -78,11 +79,11 @@ class Line:
 
 def heard_by_the_daemon(line):
     """What it says first, after half a minute of the same."""
-    health = LineHealth(line.fmt)
+    health, features = LineHealth(line.fmt), FeatureExtractor(line.fmt)
     for hop, block in enumerate(itertools.chain.from_iterable(itertools.repeat(line, 12))):
         if hop % 100 == 0:
             health.beside(line.channels(), 0, 0.0)
-        health.process(block)
+        health.process(block, features.process(block).silent)
     return health.alarms[0]
 
 
@@ -111,6 +112,15 @@ def test_a_line_is_called_the_same_by_the_doctor_and_by_the_daemon(left, right, 
 def test_quiet_channels_that_cancel_each_other_to_the_last_bit_are_not_digital_silence():
     finding = findings.sound(doctor._measured(Line(TONE / 50, -TONE / 50), 3.0, False))
     assert "silent" not in finding.sentence and "very quiet" in finding.sentence
+
+
+@pytest.mark.parametrize("code", ["LEVEL_LOW", "NO_SIGNAL"])
+def test_a_quiet_line_may_have_nothing_to_play_whoever_tells_of_it(code):
+    reason, remedy = REMEDIES[code]
+    told = findings.told_sound(-60.0, contract.AudioState(state="ok", code=code, reason=reason, remedy=remedy))
+    assert told.remedy == f"{remedy}; nothing may be playing just now"
+    clips = findings.told_sound(-3.0, contract.AudioState(state="ok", code="CLIPPING", reason="is", remedy="turn it down"))
+    assert clips.remedy == "turn it down"
 
 
 def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():

@@ -7,18 +7,22 @@ loud note is no alarm. Cost: 8 us a hop, and 1.5 ms once in HUM_EVERY_S.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from k1edge.dsp.features import GATE_DBFS, level_of
+from k1edge.dsp.features import level_of
 from k1edge.frames import FULL_SCALE, HOPS_PER_S, AudioBlock, Channel, StreamFormat
 
 CLIPPED_PER_S = 20
 """Samples at full scale, on the worst channel: mastered music touches it now and then, an overdriven input lives there."""
 LOW_DBFS = -42.0
-"""Of a second with sound in it, above the gate: the features still work 20 dB below, but the line's own noise is then near."""
+"""Of the loudest second with sound in it: the features still work 20 dB below, but the line's own noise is then near."""
+LOW_OF_S, LOW_HEARD_S, HEARD_HOPS = 30, 10, 10
+"""Looked at for a level that is low, how many of these must have had sound, and how much of each: more than a crackle. Music
+about the gate is silence half of the time; hum and hiss in a pause are no music, as the features tell."""
 DC_SHARE = 0.01
 """Mean of a second: 1 % of full scale is ten times what a healthy input has."""
 HUM_SHARE = 0.6
@@ -33,12 +37,12 @@ CANCELLED_SHARE = 0.05
 """Of the weaker channel, that a mix of two opposites has left over: 26 dB, as much as cheap balanced outputs are unequal."""
 DRIFT_PPM = 500.0
 """Between the card's clock and ours: crystals are within 100."""
-PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 30, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
+PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 1, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,
             "CHANNELS_CANCEL": 10, "SAMPLES_LOST": 1, "HELD_UP": 1, "CARD_CLOCK": 600}  # fmt: skip
 """Seconds (hum: looks) in a row. Between songs a line may rest for ten seconds; a dead one rests for ever. Our own clock, when
 the network puts it right by a third of a second, makes a good card look bad for six minutes."""
-CALM = PATIENCE | {"SAMPLES_LOST": 60, "HELD_UP": 60, "CARD_CLOCK": 60}
-"""Seconds without, until an alarm falls: what loses samples once a minute is not mended."""
+CALM = PATIENCE | {"LEVEL_LOW": 60, "SAMPLES_LOST": 60, "HELD_UP": 60, "CARD_CLOCK": 60}
+"""Seconds without, until an alarm falls: what loses samples once a minute is not mended, nor a level by one loud note."""
 
 REMEDIES = {
     "CHANNELS_CANCEL": ("left and right are each other's opposite, and their sum is nothing",
@@ -46,8 +50,8 @@ REMEDIES = {
     "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
     "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
     "DC_OFFSET": ("the input has a constant offset", "check the interface, or use another input"),
-    "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
     "MAINS_HUM": ("the line carries mains hum", "check the ground: an isolating transformer, or one power strip for all"),
+    "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
     "CHANNEL_DEAD": ("one channel is silent while the other plays", "check plug and cable, or set [audio] channel = 1 or 2"),
     "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
     "HELD_UP": ("this machine did not keep up, and half a second of sound or more was passed over",
@@ -87,14 +91,14 @@ def are_opposite(channels: tuple[Channel, ...], mixed_peak: float) -> bool:
 class LineHealth:
     """Listens to the line itself, not to the music on it; one per opening of it."""
 
-    def __init__(self, fmt: StreamFormat, gate_dbfs: float = GATE_DBFS, alarms: tuple[LineAlarm, ...] = ()) -> None:
+    def __init__(self, fmt: StreamFormat, alarms: tuple[LineAlarm, ...] = ()) -> None:
         """`alarms`: what stood when the line was lost; it stands until it is found mended."""
-        self._fmt, self._gate_dbfs = fmt, gate_dbfs
+        self._fmt = fmt
         self._second = np.zeros(fmt.rate_hz, np.float32)
         self._window = np.hanning(fmt.rate_hz).astype(np.float32)
-        self._hop = 0
-        self._seconds = 0
-        self._clipped = 0
+        self._hop = self._seconds = self._heard = self._clipped = 0
+        self._levels: deque[float] = deque(maxlen=LOW_OF_S)
+        """dBFS of each second, where there was sound in it."""
         self._beside: tuple[tuple[Channel, ...], tuple[int, ...], float] = ((), (), 0.0)
         self._lost_before: tuple[int, ...] = ()
         self._found: Counter[str] = Counter()
@@ -107,14 +111,15 @@ class LineHealth:
         ours; and what this process has skipped since then."""
         self._beside = (channels, (lost_samples, skipped_samples), drift_ppm)
 
-    def process(self, block: AudioBlock) -> None:
-        """One hop."""
+    def process(self, block: AudioBlock, silent: bool) -> None:
+        """One hop, and whether the features call it silent."""
         samples = block.samples
         if np.maximum.reduce(samples) >= FULL_SCALE or np.minimum.reduce(samples) <= -FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
         at = self._hop * self._fmt.hop
         self._second[at : at + self._fmt.hop] = samples
         self._hop += 1
+        self._heard += not silent
         if self._hop == HOPS_PER_S:
             self._hop = 0
             self._judge()
@@ -124,14 +129,15 @@ class LineHealth:
         level_dbfs = level_of(second)
         peak = float(np.ptp(second)) / 2
         channels, _, _ = self._beside
+        self._levels.append(level_dbfs if self._heard > HEARD_HOPS else -math.inf)
         verdicts = {
             "CLIPPING": max((self._clipped, *(each.clipped for each in channels))) >= CLIPPED_PER_S,
-            "LEVEL_LOW": self._gate_dbfs < level_dbfs < LOW_DBFS,
+            "LEVEL_LOW": self._is_low(),
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
             # A converter without anything need not rest at 0, nor a mix of two that have something be other than 0.
             "NO_SIGNAL": not (peak or any(each.peak for each in channels)),
         } | self._card(peak)
-        self._clipped = 0
+        self._clipped = self._heard = 0
         self._seconds += 1
         if self._seconds % HUM_EVERY_S == 0:
             verdicts["MAINS_HUM"] = level_dbfs > HUM_FLOOR_DBFS and self._is_hum()
@@ -155,6 +161,10 @@ class LineHealth:
             "HELD_UP": more[1],
             "CARD_CLOCK": abs(drift_ppm) > DRIFT_PPM,
         }
+
+    def _is_low(self) -> bool:
+        heard = [level for level in self._levels if level > -math.inf]
+        return len(self._levels) == LOW_OF_S and len(heard) >= LOW_HEARD_S and max(heard) < LOW_DBFS
 
     def _is_hum(self) -> bool:
         spectrum = np.abs(np.fft.rfft((self._second - self._second.mean()) * self._window)) ** 2

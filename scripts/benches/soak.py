@@ -119,7 +119,7 @@ class Fast:
         self.messages += sum(1 for _ in self.driver.process(frame, frame.look, self.timeline, stamp))
         self.messages += sum(1 for _ in self.publisher.process(frame, self.timeline, stamp))
         self.box.after(frame)
-        self.health.process(block)
+        self.health.process(block, frame.features.silent)
         self.guard.process(frame)
         self.score.process(frame)
         self.late_cpu += time.thread_time_ns() - cpu_ns > HOP_NS

@@ -5,15 +5,17 @@ import pytest
 
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
+from k1edge.dsp.features import GATE_DBFS, FeatureExtractor
 from k1edge.dsp.health import PATIENCE, REMEDIES, LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, Channel, StreamFormat
 
 
-def alarms(samples, rate_hz=44_100, **settings):
+def alarms(samples, rate_hz=44_100, gate_dbfs=GATE_DBFS):
+    """After each hop, what stands."""
     source = SynthSource(samples.astype(np.float32), rate_hz)
-    health, seen = LineHealth(source.fmt, **settings), []
+    health, features, seen = LineHealth(source.fmt), FeatureExtractor(source.fmt, gate_dbfs), []
     for block in source:
-        health.process(block)
+        health.process(block, features.process(block).silent)
         seen.append({alarm.code for alarm in health.alarms})
     return seen
 
@@ -43,10 +45,39 @@ def test_music_forty_decibels_down_is_low(song):
     assert alarms(song * 0.01)[-1] == {"LEVEL_LOW"}
 
 
-def test_hiss_below_the_gate_is_not_low():
-    hiss = noise(35.0, -65.0).samples
-    assert alarms(hiss)[-1] == set()
-    assert alarms(hiss, gate_dbfs=-70.0)[-1] == {"LEVEL_LOW"}
+@pytest.mark.parametrize("level_dbfs", [-65.0, -52.0])
+def test_hiss_in_a_pause_is_not_low_music(level_dbfs):
+    assert alarms(noise(40.0, level_dbfs).samples)[-1] == set()
+
+
+def test_hum_in_a_pause_is_hum_and_not_low_music():
+    assert alarms(hum(40.0, -52.0, 50.0).samples + noise(40.0, -85.0).samples)[-1] == {"MAINS_HUM"}
+
+
+def test_hum_is_told_before_a_level_that_is_low_with_it():
+    assert list(REMEDIES).index("MAINS_HUM") < list(REMEDIES).index("LEVEL_LOW")
+
+
+def test_music_that_wanders_about_the_gate_is_low_from_half_a_minute_on(song):
+    level_dbfs = 20 * np.log10(np.sqrt(np.mean(np.square(song))))
+    seen = alarms(song * 10 ** ((-60.0 - level_dbfs) / 20))
+    assert seen[2_990] == set()
+    assert all(each == {"LEVEL_LOW"} for each in seen[3_000:])
+
+
+def test_a_crackle_now_and_then_is_not_low_music():
+    crackles = noise(60.0, -75.0).samples.copy()
+    for at in range(0, len(crackles), 44_100):
+        crackles[at : at + 882] *= 100
+    assert not set().union(*alarms(crackles))
+
+
+def test_music_that_was_turned_up_is_low_for_a_minute_yet_and_one_loud_second_mends_nothing(song):
+    quiet, loud = np.resize(song * 0.01, 44_100 * 35), np.resize(song, 44_100 * 65)
+    seen = alarms(np.r_[quiet, loud])
+    assert [seen[hop] for hop in (3_400, 9_000, -1)] == [{"LEVEL_LOW"}, {"LEVEL_LOW"}, set()]
+    seen = alarms(np.r_[quiet, loud[44_100 * 20 : 44_100 * 21], quiet, quiet])
+    assert all(each == {"LEVEL_LOW"} for each in seen[3_400:])
 
 
 def test_an_offset_is_named(song):
@@ -81,7 +112,7 @@ def card_alarms(seconds, level_dbfs=-20.0):
     for second, told in enumerate(seconds):
         health.beside(*told)
         for hop in range(100):
-            health.process(AudioBlock(hiss[hop], (second * 100 + hop) * 441, 0))
+            health.process(AudioBlock(hiss[hop], (second * 100 + hop) * 441, 0), silent=False)
         seen.append({alarm.code for alarm in health.alarms})
     return seen
 
@@ -127,7 +158,7 @@ def test_what_was_wrong_before_stands_until_it_is_found_mended():
     before = (LineAlarm("NO_SIGNAL"), LineAlarm("SAMPLES_LOST"))
     health, seen = LineHealth(StreamFormat(44_100), alarms=before), []
     for block in SynthSource(noise(61.0, -20.0).samples.astype(np.float32), 44_100):
-        health.process(block)
+        health.process(block, silent=False)
         seen.append(health.alarms)
     assert [seen[hop] for hop in (0, 899, 999, 5999)] == [before, before, before[1:], ()]
 
