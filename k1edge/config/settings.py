@@ -104,7 +104,7 @@ class BeatSettings(BaseModel):
     tempo_min_bpm: float = Field(55.0, ge=30, le=150)
     tempo_max_bpm: float = Field(215.0, ge=60, le=300, validate_default=True)
     prior_bpm: float = Field(120.0, ge=40, le=240, validate_default=True)
-    """Centre of the log-Gaussian that is believed before anything has been heard."""
+    """Centre of the log-Gaussian that is believed until a tempo is found."""
     prior_octaves: float = Field(1.0, ge=0.1, le=4)
     """Its standard deviation."""
 
@@ -115,8 +115,7 @@ class BeatSettings(BaseModel):
         if value < 2 * low:
             raise refusal(
                 f"{value:g} leaves less than an octave above tempo_min_bpm = {low:g}",
-                f"give at least {2 * low:g}, so that some metrical level of any music fits in between; to prefer "
-                "tempi, use prior_bpm and prior_octaves",
+                f"give at least {2 * low:g}, so that some metrical level of any music fits in between",
             )
         return value
 
