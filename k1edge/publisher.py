@@ -50,6 +50,8 @@ class Publisher:
         self._tempo, self._section = Gate(), Gate()
         self._announced_section: Section | None = None
         self._anchor: _Anchor | None = None
+        self._map: contract.TempoMap | None = None
+        """The one that is out there and valid."""
         self._leads_ms: deque[float] = deque(maxlen=LEADS)
         self.beats = 0
         """Announced since the start, corrections counted."""
@@ -64,6 +66,8 @@ class Publisher:
             self.beats += 1
             yield self._beat(frame.beat, frame.beat.announced, timeline, stamp)
             yield from self._tempo_map(frame.beat, frame.beat.announced, timeline, stamp)
+        if not frame.beat.lock:
+            yield from self._end_map(stamp)
         for moment in frame.moments:
             if moment.kind != "change":  # told below, with the section that it begins
                 yield self._event(moment, {}, timeline, stamp)
@@ -87,6 +91,7 @@ class Publisher:
         yield self._scribe.write(contract.TempoState, stamp, bpm=0.0, confidence=0.0, lock=False)
         yield self._scribe.write(contract.SectionState, stamp, index=0, label="unknown", since_ms=stamp.ts_ms, confidence=0.0,
                                  provisional=True)
+        yield from self._end_map(stamp)
 
     def clock_stepped(self) -> None:
         """The wall clock is another: the tempo map that is out there is wrong."""
@@ -109,13 +114,20 @@ class Publisher:
             return
         period_ms = 60_000 / beat.tempo_bpm
         self._anchor = _Anchor(event, beat.beats_per_bar, period_ms)
-        yield self._scribe.write(
-            contract.TempoMap, stamp,
+        self._map = contract.TempoMap.model_construct(
             anchor_ms=timeline.utc_ms(event.due), anchor_monotonic_ms=timeline.stream.monotonic_ns(event.due) // 1_000_000,
             boot_id=self._boot_id, number=event.number, period_ms=round(period_ms, 3), beat_in_bar=event.in_bar,
             beats_per_bar=beat.beats_per_bar, confidence=round(beat.confidence, 3), alternatives=_alternatives(beat),
             valid_until_ms=stamp.ts_ms + round(MAP_LIFE_S * 1000),
         )  # fmt: skip
+        yield self._scribe.post(self._scribe.node, self._map, stamp)
+
+    def _end_map(self, stamp: Stamp) -> Iterator[Publication]:
+        """No beat is known to come: a map that says otherwise is told once more, as no longer valid."""
+        if self._map is not None:
+            ended = self._map.model_copy(update={"confidence": 0.0, "valid_until_ms": stamp.ts_ms})
+            self._anchor = self._map = None
+            yield self._scribe.post(self._scribe.node, ended, stamp)
 
     def _still_true(self, beat: BeatState, event: BeatEvent, timeline: Timeline) -> bool:
         first, beats_per_bar, period_ms = self._anchor

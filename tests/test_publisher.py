@@ -134,6 +134,31 @@ def test_the_tempo_map_is_told_anew_when_the_wall_clock_has_stepped(publisher):
     assert of(run(publisher, 85, announced=announcement(2, 1.0)), "tempo-map")
 
 
+def test_a_tempo_map_is_valid_until_the_lock_is_gone_and_is_told_anew_with_it(publisher):
+    (led,) = of(run(publisher, 35, announced=announcement(1, 0.5, 1)), "tempo-map")
+    (ended,) = of(through(publisher, range(36, 80), lock=False), "tempo-map")
+    assert (ended["valid_until_ms"], ended["confidence"]) == (EPOCH_MS + 360, 0.0)
+    assert (ended["number"], ended["anchor_ms"]) == (led["number"], led["anchor_ms"]), "it says which one has ended"
+    (again,) = of(run(publisher, 85, announced=announcement(2, 1.0, 2)), "tempo-map")
+    assert again["valid_until_ms"] > EPOCH_MS + 10_000
+
+
+def test_a_lock_that_flickers_is_told_no_more_often_than_there_are_beats(publisher):
+    beats = {hop: announcement(hop // 50, hop / 100 + 0.15) for hop in (50, 100)}
+    told = [each for hop in range(1, 101) for each in run(publisher, hop, announced=beats.get(hop), lock=hop % 2 > 0)]
+    assert len(of(told, "tempo-map")) <= 4
+
+
+@pytest.mark.parametrize("stepped", [False, True], ids=["", "clock stepped"])
+def test_a_tempo_map_is_valid_no_longer_when_the_sound_is(publisher, stepped):
+    run(publisher, 35, announced=announcement(1, 0.5, 1))
+    if stepped:
+        publisher.clock_stepped()  # the map of before is out there none the less
+    (ended,) = [json.loads(p.payload) for p in publisher.lost(at(60)) if p.topic.endswith("tempo-map")]
+    assert ended["valid_until_ms"] == EPOCH_MS + 600
+    assert not [p for p in publisher.lost(at(61)) if p.topic.endswith("tempo-map")], "once"
+
+
 def test_an_unknown_tempo_has_no_map(publisher):
     assert not of(run(publisher, 35, announced=announcement(1, 0.5), bpm=0.0), "tempo-map")
 

@@ -175,6 +175,7 @@ class TempoMap(Message):
     confidence: Unit
     alternatives: Alternatives = ()
     valid_until_ms: EpochMs
+    """Told anew long before; brought forward to now when the beat, or the sound, is lost."""
 
 
 class Beat(Message):
