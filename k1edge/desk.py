@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from k1edge.k1 import contract
-from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp
+from k1edge.k1.contract import AnswerCache, CallerLimits, ContractError, Publication, Request, Scribe, Stamp, printable
 
 CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 NO_TOPIC = frozenset("+#\0")
 TOPIC_LIMIT = 200
 """Characters: in fewer there are no more levels than brokers take."""
-TEXT_LIMIT = 512
 PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
 """Refusals that are of their moment: who asks again with the same id may have more luck."""
 
@@ -97,8 +96,3 @@ class Desk:
         else:
             self.rejected[code] += 1
         return answer
-
-
-def printable(text: str) -> str:
-    """As the contract wants text: short, and nothing that moves a terminal's cursor."""
-    return "".join(c if c.isprintable() else " " for c in text[:TEXT_LIMIT])

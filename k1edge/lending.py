@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from k1edge.desk import Desk, RefusedError, ReplyTo, printable
+from k1edge.desk import Desk, RefusedError, ReplyTo
 from k1edge.frames import Look
 from k1edge.k1 import contract
-from k1edge.k1.contract import Publication, Request, Scribe, Stamp
+from k1edge.k1.contract import Publication, Request, Scribe, Stamp, printable
 
 if TYPE_CHECKING:
     from k1edge.rehearsal import Rehearsal

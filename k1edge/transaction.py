@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from k1edge.config import ConfigError
-from k1edge.desk import RefusedError, printable
+from k1edge.desk import RefusedError
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
-from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket
+from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
 from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, file_now, hash_of, identity, loaded, origin_of
 from k1edge.system.generations import Generation, Refusal, digest
 from k1edge.system.systemd import fields

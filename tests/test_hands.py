@@ -325,6 +325,11 @@ def test_who_asks_in_a_way_nobody_understands_is_told_where_the_answer_was_wante
     assert json.loads(copy.payload)["code"] == "INVALID_REQUEST"
 
 
+def test_a_refusal_is_in_the_contract_whatever_the_caller_wrote(hands):
+    args = {"pattern": "bloom", "parameters": {"\x1b[2J": 1}}
+    assert answer(hands, "scene.apply", args=args)["code"] == "INVALID_REQUEST", "`ask` could read it"
+
+
 @pytest.mark.parametrize(("verb", "more"), [
     ("scene.aply", {}),
     ("beat.nudge", {"args": {"ms": 9999}}),

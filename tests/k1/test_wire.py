@@ -153,6 +153,14 @@ def test_the_library_is_not_asked_for_what_it_does_not_have(verb, args):
     assert list(args)[-1] in refused.value.reason
 
 
+def test_what_a_refusal_repeats_of_the_caller_moves_no_cursor():
+    body = {"id": "n1", "args": {"pattern": "pulse", "parameters": {"\x1b[2J\u202espeed\n": 1}}}
+    with pytest.raises(ContractError) as refused:
+        contract.decode("k1/v1/club/edge/pi-1/request/scene.apply", json.dumps(body).encode())
+    assert "speed" in refused.value.reason
+    assert refused.value.reason.isprintable()
+
+
 def test_a_palette_may_be_asked_for_by_name():
     payload = b'{"id":"1","args":{"pattern":"pulse","palette":"emerald dragon"}}'
     assert contract.decode("k1/v1/club/edge/pi-1/request/scene.apply", payload).args.palette == 22

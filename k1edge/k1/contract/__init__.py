@@ -36,7 +36,7 @@ from k1edge.k1.contract.edge import (
     TempoState,
 )
 from k1edge.k1.contract.library import LIBRARY_VERBS
-from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication
+from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication, printable
 from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, Gate, SceneWindow, TokenBucket
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 from k1edge.k1.contract.requests import (
@@ -58,5 +58,5 @@ __all__ = [
     "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong", "Publication", "Request",
     "Response", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand",
     "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState", "TokenBucket", "Track",
-    "address", "clock_offset_ms", "decode", "encode", "sender", "topic",
+    "address", "clock_offset_ms", "decode", "encode", "printable", "sender", "topic",
 ]

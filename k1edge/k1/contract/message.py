@@ -32,7 +32,8 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 CommandId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{0,64}$")]
 """Names one command or request so that it can be acknowledged and is done once; empty = no answer wanted."""
 Word = Annotated[str, StringConstraints(max_length=64, pattern=PRINTABLE)]
-Text = Annotated[str, StringConstraints(max_length=512, pattern=PRINTABLE)]
+TEXT_LIMIT = 512
+Text = Annotated[str, StringConstraints(max_length=TEXT_LIMIT, pattern=PRINTABLE)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{0,48}$")]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=-200, le=40)]
@@ -46,6 +47,11 @@ NonNegative = Annotated[float, Field(ge=0, le=1e12)]
 Scalar = Number | bool | Text
 
 Direction = Literal["edge-out", "edge-in", "to-device", "from-device"]
+
+
+def printable(text: str) -> str:
+    """Anything as a `Text`: short, on one line, and nothing that moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text[:TEXT_LIMIT])
 
 
 class ContractError(Exception):

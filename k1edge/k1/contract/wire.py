@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, from_json
 
 from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
-from k1edge.k1.contract.message import ID_PATTERN, PRINTABLE, ROOT, ContractError, Message, Publication
+from k1edge.k1.contract.message import ID_PATTERN, PRINTABLE, ROOT, ContractError, Message, Publication, printable
 from k1edge.k1.contract.requests import REQUESTS, Request, Response
 
 _ID = re.compile(ID_PATTERN)
@@ -159,7 +159,7 @@ class Scribe:
 def _told(fault: ErrorDetails) -> str:
     place = ".".join(str(level)[:40] for level in fault["loc"])
     said = fault["msg"].removeprefix("Value error, ")
-    return (f"{place}: {said}" if place else said)[:160]
+    return printable(f"{place}: {said}" if place else said)[:160]
 
 
 def sender(payload: bytes) -> str:
