@@ -86,7 +86,8 @@ exit code: 0 all done, 1 some failed, 2 wrong usage; ended early: 130 Ctrl-C, 14
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the song into this file, several into this directory")
     parser.add_argument("--again", action="store_true", help="also analyse songs that have a map already")
     parser.add_argument("--json", action="store_true", help="print one JSON object a song")
-    parser.add_argument("--config", type=Path, metavar="TOML", help="tempo range and the like from this configuration")
+    parser.add_argument("--config", type=Path, metavar="TOML",
+                        help="tempo range and the like from this configuration (default: none)")
     parser.add_argument("--job", type=Path, metavar="OUTPUT", help=argparse.SUPPRESS)
 
 

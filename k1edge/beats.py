@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 One line for each announcement, tab-separated: announced_s (the end of the audio heard by then), due_s, number (a correction
-repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence.
+repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. By the defaults: no configuration is read.
 
 example:
   k1edge beats song.mp3 | cut -f 2 > beats.txt

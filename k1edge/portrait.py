@@ -20,7 +20,7 @@ from k1edge.audio.demo import demo_song
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource
 from k1edge.clock import StreamClock, Timeline, WallClock
-from k1edge.config import DeviceSettings, K1Settings, Settings
+from k1edge.config import BUILT_IN, ConfigError, DeviceSettings, Settings, find, load
 from k1edge.driver import Driver
 from k1edge.frames import HOPS_PER_S, GenesisFrame
 from k1edge.k1.contract import Scribe, Stamp
@@ -57,10 +57,18 @@ class Performance:
     drops: list[float] = field(default_factory=list)
 
 
-def portray(song: str, png: Path | None, gif: Path | None) -> int:
-    """The pictures wanted of a file, or of `demo`; 0, or 66 when it cannot be heard, 73 unwritten."""
+def portray(song: str, config: Path | None, png: Path | None, gif: Path | None) -> int:
+    """The pictures wanted of a file, or of `demo`; 0, or 66 when it cannot be heard, 73 unwritten, 78 by a configuration with
+    faults."""
+    path = find(config)
     try:
-        shown = perform(_source(song), Settings())
+        settings = load(path, instead={"mqtt": {}})  # there is no broker, and not everyone may read its password
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return os.EX_CONFIG
+    print(f"configuration: {path or BUILT_IN}", file=sys.stderr)
+    try:
+        shown = perform(_source(song), settings)
         if png:
             draw(shown, png)
         if gif:
@@ -86,7 +94,7 @@ def perform(source: Source, settings: Settings) -> Performance:
     """The whole of a source. Raises AudioError."""
     fmt = source.fmt
     pipeline = Pipeline(settings, fmt)
-    driver = Driver(K1Settings(devices=(DeviceSettings(id=DEVICE),)), Scribe(SITE, EDGE))
+    driver = Driver(settings.k1.model_copy(update={"devices": (DeviceSettings(id=DEVICE),)}), Scribe(SITE, EDGE))
     k1 = VirtualK1(SITE, DEVICE)
     clock = StreamClock(fmt)
     timeline = Timeline(clock, WallClock(EPOCH_MS * 1_000_000, 0, True))

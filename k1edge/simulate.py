@@ -41,8 +41,10 @@ examples:
   k1edge simulate --site blue-room                 in this terminal, led by the edge of that site
   k1edge simulate --url mqtts://broker.local:8883 --ca-file ca.crt --username k1-bar --password-file password
   k1edge simulate --file song.wav --png song.png   what the whole song would look like, without a broker
+  k1edge simulate --file demo --config new.toml --png new.png    the looks of a configuration, before it is started
 
-exit code: 0 done, 1 no broker was reached, 2 wrong usage, 66 the song cannot be read, 73 the picture cannot be written"""
+exit code: 0 done, 1 no broker was reached, 2 wrong usage, 66 the song cannot be read, 73 the picture cannot be written, 78 the
+configuration has faults"""
     add_broker_arguments(parser)
     parser.add_argument("--device", default="k1-virtual", metavar="NAME", help="id of this K1 (default: %(default)s)")
     parser.add_argument("--latency-ms", type=float, default=0.0, metavar="MS",
@@ -50,6 +52,8 @@ exit code: 0 done, 1 no broker was reached, 2 wrong usage, 66 the song cannot be
     add_seconds(parser)
     parser.add_argument("--file", metavar="SONG",
                         help="no broker: what a K1 would show over a whole audio file, or over `demo`, as --png or --gif")
+    parser.add_argument("--config", type=Path, metavar="TOML",
+                        help="with --file: the configuration to light it by (default: as `k1edge run`)")
     parser.add_argument("--png", type=Path, metavar="FILE",
                         help="write space and time as a picture, at most the last two minutes")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="write a moving picture")
@@ -67,7 +71,10 @@ def main(args: argparse.Namespace) -> int:
     if args.file:
         from k1edge.portrait import portray  # the engines, which a K1 on a broker does not need
 
-        return portray(args.file, args.png, args.gif)
+        return portray(args.file, args.config, args.png, args.gif)
+    if args.config:
+        print("k1edge simulate: --config lights a --file; on a broker it is the edge that does", file=sys.stderr)
+        return EXIT_USAGE
     try:
         settings = broker_settings(args)
         check_name("site", args.site)

@@ -39,6 +39,51 @@ def test_a_file_becomes_a_picture_and_a_film(song, tmp_path, capsys):
         assert film.n_frames > 50
 
 
+@pytest.fixture
+def wav(song, tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, song.samples[: song.rate_hz * 4], song.rate_hz)
+    return path
+
+
+def strip(wav, *more):
+    """The pixels of its picture, between the names of the sections and the ruler."""
+    png = wav.with_suffix(".png")
+    assert main(["simulate", "--file", str(wav), "--png", str(png), *more]) == 0
+    with Image.open(png) as picture:
+        return np.asarray(picture.convert("RGB"))[40:-40, 10:-10]
+
+
+def test_a_picture_is_lit_by_the_configuration_and_says_by_which(wav, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "red.toml"
+    config.write_text('[mqtt]\npassword_file = "not for everyone"\n[looks.silence]\npattern = "lava"\npalette = "Fire"\n'
+                      "parameters = { brightness = 0.8 }\n")  # fmt: skip
+    monkeypatch.delenv("K1EDGE_CONFIG", raising=False)
+    monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", tmp_path / "none")
+    by_default = strip(wav)
+    assert "built-in defaults" in capsys.readouterr().err
+    given = strip(wav, "--config", str(config))
+    assert str(config) in capsys.readouterr().err
+    monkeypatch.setenv("K1EDGE_CONFIG", str(config))
+    assert (strip(wav) == given).all()
+    before_music = given[:, 20:40]
+    assert before_music[..., 0].mean() > 2 * before_music[..., 2].mean(), "Fire"
+    assert before_music.mean() > 2 * by_default[:, 20:40].mean(), "silence is dark"
+
+
+def test_a_picture_is_not_drawn_by_a_configuration_with_faults(wav, tmp_path, capsys):
+    config = tmp_path / "bad.toml"
+    config.write_text('[looks.drop]\npattern = "puls"\n')
+    assert main(["simulate", "--file", str(wav), "--png", str(tmp_path / "x.png"), "--config", str(config)]) == 78
+    assert f"{config}:2: looks.drop.pattern" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_k1_on_a_broker_is_lit_by_no_configuration_of_ours(capsys):
+    assert main(["simulate", "--config", "some.toml"]) == 2
+    assert "lights a --file" in capsys.readouterr().err
+
+
 def test_what_cannot_be_heard_or_written_is_said_in_words(song, tmp_path, capsys):
     assert main(["simulate", "--file", str(tmp_path / "none.wav"), "--png", str(tmp_path / "x.png")]) == 66
     assert main(["simulate", "--file", "demo"]) == 2
