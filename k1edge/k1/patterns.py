@@ -1,8 +1,8 @@
 """What the virtual K1's patterns look like: light and colour by distance from the centre, of time, beats and macros.
 
 Consumes a `Moment` (arrays over the half strip, x = 0 at the centre, 1 at the end); emits light 0..1 and a position 0..1
-in the palette, both (HALF,) float32. Stateless: the same moment gives the same picture. Own drawings under the names of
-the device's patterns; a pattern without one borrows its family's.
+in the palette, both (HALF,). Stateless: the same moment gives the same picture. Own drawings under the names of the device's
+patterns; a pattern without one borrows its family's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from k1edge.device_facts import AUDIO_PATTERNS, PATTERNS, STATIC_PATTERNS
 from k1edge.frames import Macros
 
 HALF = 80
-X = (np.arange(HALF, dtype=np.float32) + 0.5) / HALF
-"""Distance from the centre of each LED of one half."""
+X = (np.arange(HALF) + 0.5) / HALF
+"""Distance from the centre of each LED of one half; in double precision, since beats and seconds go on for months."""
 TAU = 2 * np.pi
 
 
@@ -132,7 +132,7 @@ def hype(m: Moment) -> Drawing:
 
 def tempiscope(m: Moment) -> Drawing:
     """Four bands that swing at half, whole, double and four times the tempo."""
-    rates = np.array([0.5, 1.0, 2.0, 4.0], np.float32)[np.minimum((X * 4).astype(int), 3)]
+    rates = np.array([0.5, 1.0, 2.0, 4.0])[np.minimum((X * 4).astype(int), 3)]
     swing = np.exp(-((m.beats * rates) % 1.0) / 0.25) if len(m.ages_s) else 0.3
     gaps = np.clip(6 * abs(np.sin(np.pi * 4 * X)), 0, 1)
     light = gaps * swing * (0.35 + 0.4 * m.macros.energy + 0.3 * m.macros.percussiveness)

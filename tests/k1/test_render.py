@@ -23,10 +23,11 @@ ON_BEAT = ("pulse", "bloom", "bloom_mirror", "beat_tunnel", "tunnel_glow", "spec
 BPM = 120.0
 
 
-def light(pattern="pulse", age_ms=0.0, *, led=True, mix=1.0, transition="fade", before=None, palette_id=30, **parameters):
+def light(pattern="pulse", age_ms=0.0, *, led=True, mix=1.0, transition="fade", before=None, palette_id=30, number=20,
+          now_ms=10_000.0, **parameters):  # fmt: skip
     scene = Scene(pattern, palette_id, DEFAULTS | parameters)
-    flashes = tuple(Flash(10_000.0 - 500 * back, 10_000.0, 20 - back, back == 0, 0.9) for back in range(4))
-    return Light(10_000.0 + age_ms, led, scene, before or scene, mix, transition, flashes if led else (), BPM, MUSIC)
+    flashes = tuple(Flash(now_ms - 500 * back, now_ms, number - back, back == 0, 0.9) for back in range(4))
+    return Light(now_ms + age_ms, led, scene, before or scene, mix, transition, flashes if led else (), BPM, MUSIC)
 
 
 def brightness(pixels):
@@ -65,6 +66,23 @@ def test_the_beat_moves_the_picture_more_than_the_music_between_beats(pattern):
     jumps = [np.abs(later - earlier).mean() for earlier, later in itertools.pairwise(rows)]
     at_beat = np.abs(frame(light(pattern, 0.0)).astype(float) - rows[-1]).mean()
     assert at_beat > np.median(jumps)
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in ON_BEAT if pattern != "hype"])
+def test_the_beat_after_years_looks_as_the_first_ones(pattern):
+    """Its sparks aside, no pattern counts further than to four."""
+    for age_ms in (0.0, 130.0, 350.0):
+        first, late = (frame(light(pattern, age_ms, number=number)).astype(int) for number in (20, 100_000_000))
+        assert np.abs(first - late).max() <= 1
+
+
+@pytest.mark.parametrize("pattern", ["bloom", "hype", "perlin", "lava", "twilight", "departure"])
+def test_the_light_moves_as_smoothly_after_years_as_on_the_first_day(pattern):
+    def leap(now_ms):
+        rows = np.array([frame(light(pattern, 700.0 + age_ms, now_ms=now_ms)) for age_ms in range(0, 8000, 20)]).astype(int)
+        return np.abs(np.diff(rows, axis=0)).max()
+
+    assert leap(1e11) <= 1.2 * leap(1e4) + 1
 
 
 def test_a_pulse_runs_from_the_centre_to_the_end():
