@@ -80,7 +80,7 @@ def given_path(location: Iterable[str | int], given: Any) -> KeyPath:
 def explain(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> tuple[str, str]:
     """The problem and the remedy of one of pydantic's errors; `schema` is that of the whole configuration."""
     if error["type"] == "extra_forbidden":
-        return _unknown(str(path[-1]), list(_at(schema, path[:-1]).get("properties", ())))
+        return _unknown(path, schema)
     allowed = _allowed(_at(schema, path))
     if error["type"] == "missing":
         return "is missing", f"add it: {allowed}"
@@ -89,10 +89,17 @@ def explain(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> tuple
     return _unfit(error["input"], _at(schema, path)), f"give {allowed}"
 
 
-def _unknown(key: str, known: list[str]) -> tuple[str, str]:
-    hint = did_you_mean(key, known)
-    remedy = BELONGS_ELSEWHERE.get(key) or ("rename it" if hint else "remove it") + f"; known here: {', '.join(known)}"
-    return f"unknown key{hint}", remedy
+def _unknown(path: KeyPath, schema: dict[str, Any]) -> tuple[str, str]:
+    """Of a key that has its place one table further in, that table is told."""
+    *table, key = path
+    known = list(_at(schema, table).get("properties", ()))
+    within = [f"`{name}`" for name in known if key in _at(schema, (*table, name)).get("properties", ())]
+    if within:
+        hint, remedy = "", f"write it in {' or '.join(within)}"
+    else:
+        hint = did_you_mean(str(key), known)
+        remedy = ("rename it" if hint else "remove it") + f"; known here: {', '.join(known)}"
+    return f"unknown key{hint}", BELONGS_ELSEWHERE.get(key, remedy)
 
 
 def _unfit(value: Any, schema: dict[str, Any]) -> str:
@@ -118,7 +125,7 @@ def shown(value: Any) -> str:
     return next((words for kind, words in _KINDS if isinstance(value, kind)), "a date or time")
 
 
-def _at(schema: dict[str, Any], path: KeyPath) -> dict[str, Any]:
+def _at(schema: dict[str, Any], path: Iterable[str | int]) -> dict[str, Any]:
     """The part of the schema that a path leads to; {} where it leads nowhere."""
     node = _resolved(schema, schema)
     for part in path:
