@@ -217,7 +217,7 @@ class Edge:
     def _guarded(self, frame: GenesisFrame) -> None:
         """Takes the K1s off the beat when the light is not on it."""
         followed = not self._guard.off_beat
-        self._guard.process(frame)
+        self._guard.process(frame, self._pipeline.leader)
         if followed and self._guard.off_beat:
             stamp = self._now()
             self._send(self._driver.release(stamp))

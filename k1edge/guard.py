@@ -2,8 +2,8 @@
 
 Consumes `GenesisFrame`s; emits the drift and a verdict. Drift is the signed median, over the last eight beats, of when an onset
 was heard minus when the beat had been announced for: positive = the light was early. Amber from 20 ms; red, over 100 ms for
-5 s, takes the K1s off the beat until 8 s of stable lock, or silence: what was heard before it says nothing of what comes after.
-Confidence below 0.3 for 10 s of sound is an alarm. Cost: 3 us a hop.
+5 s, takes the K1s off the beat until 8 s of stable lock, silence, or another leader: what was heard before it says nothing of
+what comes after. Confidence below 0.3 for 10 s of sound is an alarm. Cost: 3 us a hop.
 
 It hears by the bare novelty and not by the tracker, so that it does not share the tracker's mistakes.
 """
@@ -44,6 +44,7 @@ class DriftGuard:
         self._due: deque[BeatEvent] = deque(maxlen=16)
         self._errors_ms: deque[float] = deque(maxlen=BEATS)
         self._red_hops = self._stable_hops = self._doubtful_hops = self._silent_hops = 0
+        self._leader: object = None
         self.off_beat = False
         """The K1s were taken off the beat, and the lock has not been stable since for long enough."""
         self.drift_ms: float | None = None
@@ -60,8 +61,11 @@ class DriftGuard:
         """Sound, and for ten seconds nobody knew its beat."""
         return self._doubtful_hops >= DOUBTFUL_FOR
 
-    def process(self, frame: GenesisFrame) -> None:
-        """One hop."""
+    def process(self, frame: GenesisFrame, leader: object = None) -> None:
+        """One hop; `leader`: the stored map whose beats are announced, None = the live engine's are."""
+        if leader is not self._leader:
+            self._leader = leader
+            self._forget()
         self._novelty[self._hops % MEMORY] = frame.features.novelty @ WEIGHTS
         self._hops += 1
         if frame.beat.announced is not None:

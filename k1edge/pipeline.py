@@ -52,6 +52,11 @@ class Pipeline:
         """What decides: a copy goes on from features (`decide`), and hears no audio itself."""
         return vars(self) | {"_features": None, "acts": ()}
 
+    @property
+    def leader(self) -> MapPlayer | None:
+        """The stored map whose beats are announced; None = the live engine's are."""
+        return self.player if self.player is not None and self.player.leads else None
+
     def act(self, verb: str, *args: float | MapPlayer) -> bool:
         """A verb of `BeatTracker` or `MapPlayer`, or `deploy` with the player that is to lead from now on; whether there was
         anything to act on. Raises ValueError for other verbs."""
@@ -72,7 +77,7 @@ class Pipeline:
         """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right
         would not be seen; where the live engine has no lock it could not take over. It may count the level that is asked for
         already."""
-        player = self.player if self.player is not None and self.player.leads else None
+        player = self.leader
         counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
         done = counted or bool(getattr(self.tracker, verb)(*args))
         if player is not None and done and verb == "nudge":

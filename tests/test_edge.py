@@ -17,6 +17,8 @@ from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
 from k1edge.frames import HOP_NS
+from k1edge.genesis.playback import MapPlayer
+from k1edge.genesis.score import Score
 from k1edge.guard import DriftGuard
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
@@ -235,6 +237,19 @@ def test_a_start_without_a_card_takes_back_what_the_life_before_has_told(link, m
     told = [each.topic.partition(f"/{EDGE}/")[2] for each in link.sent]
     assert [told.count(leaf) for leaf in ("state/tempo", "state/section", "info")] == [1, 1, 1]
     assert [info["audio_device"] for info in sent(link, "/info")] == [""]
+
+
+def test_the_k1s_are_on_the_live_beat_as_soon_as_a_map_that_was_off_leads_no_more(edge):
+    hops, pipeline = iter(SynthSource(np.zeros(44_100, np.float32), 44_100)), edge._pipeline
+    beats_ms = [500.0 * n for n in range(64)]
+    pipeline.act("deploy", MapPlayer(Score(beats_ms, [], [1.0] * 64, [], []), pipeline.fmt, 150.0, 0))
+    edge.hear(next(hops))
+    edge._guard.off_beat = True
+    edge.hear(next(hops))
+    assert edge._guard.off_beat, "while it leads"
+    pipeline.act("stop")
+    edge.hear(next(hops))
+    assert not edge._guard.off_beat
 
 
 def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):

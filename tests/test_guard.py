@@ -11,8 +11,8 @@ from k1edge.guard import DriftGuard
 from k1edge.pipeline import Pipeline
 
 
-def watched(sound, shift_ms=lambda seconds: 0.0):
-    """The guard after each hop, with every announcement moved by `shift_ms` at its time."""
+def watched(sound, shift_ms=lambda seconds: 0.0, leader=lambda seconds: None):
+    """The guard after each hop, with every announcement moved by `shift_ms` at its time, by whom `leader` says."""
     source = SynthSource(sound.samples, sound.rate_hz)
     pipeline, guard, seen = Pipeline(Settings(), source.fmt), DriftGuard(source.fmt), []
     for block in source:
@@ -21,7 +21,7 @@ def watched(sound, shift_ms=lambda seconds: 0.0):
         if event is not None:
             moved = event.due + round(shift_ms(block.end / sound.rate_hz) * sound.rate_hz / 1000)
             frame = replace(frame, beat=replace(frame.beat, announced=replace(event, due=moved)))
-        guard.process(frame)
+        guard.process(frame, leader(block.end / sound.rate_hz))
         seen.append((guard.drift_ms, guard.level, guard.off_beat, guard.is_doubtful))
     return seen
 
@@ -52,6 +52,19 @@ def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_brin
     assert not off[-1]
     back = np.flatnonzero(off)[-1] / 100
     assert 22 + 8 <= back < 45
+
+
+@pytest.mark.parametrize(("given_up_s", "taken_off"), [(16.0, False), (20.0, True)])
+def test_a_map_that_is_given_up_leaves_the_light_to_the_live_engine_at_once(given_up_s, taken_off):
+    def is_off(seconds):
+        return 10 < seconds < given_up_s
+
+    seen = watched(clicks(120.0, 26.0, 48_000), lambda s: 120.0 * is_off(s), lambda s: "a map" if is_off(s) else None)
+    off = np.array([each[2] for each in seen])
+    until = round(given_up_s * 100)
+    assert "red" in {level for _, level, _, _ in seen[:until]}
+    assert off[:until].any() == taken_off
+    assert not off[until:].any()
 
 
 def test_noise_is_doubted_not_followed():
