@@ -10,24 +10,13 @@ Cost: 6 us a hop.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import replace
-from itertools import pairwise
 from math import log2
-from statistics import median, mode
+from statistics import median
 
-from k1edge.frames import (
-    HOPS_PER_S,
-    SECTION_LABELS,
-    BeatEvent,
-    BeatState,
-    FeatureFrame,
-    Moment,
-    Section,
-    StreamFormat,
-)
-from k1edge.genesis.evidence import BAR
+from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, FeatureFrame, Moment, Section, StreamFormat
+from k1edge.genesis.course import SAME_BEAT_S, Course
 from k1edge.genesis.score import Score
 from k1edge.genesis.structure import Form
 
@@ -46,10 +35,6 @@ AHEAD_S = 8.0
 SURE = 0.98
 """Of a beat that was decoded with the whole song in view."""
 LONGEST_PERIOD_S = 2.0
-SAME_BEAT_S = 0.2
-"""300 bpm: two beats that are nearer are one."""
-LONGEST_BAR = 12
-"""Beats; downbeats that are further apart have others between them."""
 PAUSE_HOPS = HOPS_PER_S // 2
 """Silence after which a sound is the beginning of a song."""
 PATIENCE_HOPS = 4 * HOPS_PER_S
@@ -68,12 +53,7 @@ class MapPlayer:
         """
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._same_beat = fmt.index(SAME_BEAT_S)
-        dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
-        self._dues, self._strengths = _apart(dues, score.strengths, self._same_beat)
-        self._in_bar, self._per_bar = _places(self._dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
-        self._sections = [(fmt.index(at_ms / 1000), label) for at_ms, label in score.sections]
-        self._moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
-        self._head = fmt.index(score.sound_ms / 1000)
+        self._course = Course(score, fmt)
         self._start, self._by_ear = start, start is None
         self._silent_hops = self._strange_hops = 0
         self._next_beat, self._next_moment = 0, 0
@@ -86,7 +66,7 @@ class MapPlayer:
         self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
         self._first_index: int | None = None
-        self.state = "waiting" if self._dues else "over"
+        self.state = "waiting" if self._course.dues else "over"
 
     @property
     def leads(self) -> bool:
@@ -124,7 +104,7 @@ class MapPlayer:
     def hear(self, features: FeatureFrame) -> None:
         """Whether the song begins with this hop."""
         if self._start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
-            self._start = features.end - self._fmt.hop - self._head
+            self._start = features.end - self._fmt.hop - self._course.sound
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
 
     def beat(self, live: BeatState) -> BeatState:
@@ -134,46 +114,31 @@ class MapPlayer:
         if self.state != "leading":
             return self._passed(live)
         self._watch(live)
-        at, dues = live.end - self._start, self._dues
-        if self.state == "leading" and at > dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
+        at, course = live.end - self._start, self._course
+        if self.state == "leading" and at > course.dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
             self.state = "over"
         if not self.leads:
             return self._passed(live)
-        before, period = self._interval(at)
-        return BeatState(live.end, 60 * self._fmt.rate_hz / self._period(at), (at - dues[before]) / period % 1.0, SURE, True,
-                         announced=self._announced(at), beats_per_bar=self._per_bar)  # fmt: skip
-
-    def _interval(self, at: int) -> tuple[int, int]:
-        """The beat before, and how long it lasts; that of the nearest two beyond the ends."""
-        dues = self._dues
-        if len(dues) == 1:
-            return 0, self._fmt.rate_hz // 2
-        before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2)
-        return before, dues[before + 1] - dues[before]
-
-    def _period(self, at: int) -> float:
-        """The median over bars around: single beats of the map are early, missing, or one too many."""
-        before, period = self._interval(at)
-        first = max(min(before, len(self._dues) - DRIFT_BEATS) - DRIFT_BEATS, 0)
-        around = self._dues[first : first + 2 * DRIFT_BEATS + 1]
-        return median([(b - a) / BAR for a, b in zip(around, around[BAR:], strict=False)] or [period])
+        before, period = course.interval(at)
+        phase = (at - course.dues[before]) / period % 1.0
+        return BeatState(live.end, 60 * self._fmt.rate_hz / course.period(at), phase, SURE, True,
+                         announced=self._announced(at), beats_per_bar=course.per_bar)  # fmt: skip
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
         if self.state == "leading":
             self._follow(live.wire.state)
-        if not self.leads or not self._sections or live.section.label == "silence":
+        if not self.leads or not self._course.sections or live.section.label == "silence":
             return live
         if self._first_index is None:
             self._first_index = live.section.index
-        at = end - self._start
-        number = max(bisect_right(self._sections, (at, chr(0x10FFFF))) - 1, 0)
-        since, label = self._sections[number]
-        label = label if label in SECTION_LABELS else "unknown"
+        at, course = end - self._start, self._course
+        number = course.section(at)
+        since, label = course.sections[number]
         section = Section(label, since + self._start, SURE, False, self._first_index + number)
-        bars = max(self._bars(since, at), 0.0)
+        bars = max(course.bars(since, at), 0.0)
         return replace(live, section=self._same(section), moments=self._due_moments(at), bars=bars,
-                       bars_left=self._bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
+                       bars_left=course.bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
 
     def _follow(self, wire: str) -> None:
         """Rests, and goes on, while the song does not play; one that was heard to begin is over then, or had not begun."""
@@ -200,7 +165,7 @@ class MapPlayer:
         return self._section
 
     def _announced(self, at: int) -> BeatEvent | None:
-        n, dues = self._next_beat, self._dues
+        n, dues = self._next_beat, self._course.dues
         # What is past was not announced in time; what the live engine has announced already is the same beat.
         earliest = max(at - self._fmt.hop, self._last_due - self._start + self._same_beat)
         while n < len(dues) and dues[n] < earliest:
@@ -210,8 +175,8 @@ class MapPlayer:
             return None
         self._next_beat += 1
         self._number, self._last_due, self._offset = self._number + 1, dues[n] + self._start, None
-        place = self._in_bar[n]
-        return BeatEvent(self._number, self._last_due, place, place == 1, self._strengths[n], SURE)
+        place = self._course.in_bar[n]
+        return BeatEvent(self._number, self._last_due, place, place == 1, self._course.strengths[n], SURE)
 
     def _passed(self, live: BeatState) -> BeatState:
         """The live state, its beats numbered on from the map's."""
@@ -228,25 +193,13 @@ class MapPlayer:
 
     def _due_moments(self, at: int) -> tuple[Moment, ...]:
         found, soon = [], at + self._fmt.index(AHEAD_S)
-        while self._next_moment < len(self._moments) and self._moments[self._next_moment].due <= soon:
-            moment = self._moments[self._next_moment]
+        moments = self._course.moments
+        while self._next_moment < len(moments) and moments[self._next_moment].due <= soon:
+            moment = moments[self._next_moment]
             self._next_moment += 1
             if moment.due >= at - self._fmt.rate_hz:
                 found.append(replace(moment, due=moment.due + self._start))
         return tuple(found)
-
-    def _bars(self, since: int, until: int) -> float:
-        """Counted on the map's beats."""
-        (first, period), (last, last_period) = self._interval(since), self._interval(until)
-        beats = last - first + (until - self._dues[last]) / last_period - (since - self._dues[first]) / period
-        return beats / (self._per_bar or BAR)
-
-    def _bars_left(self, number: int, bars: float) -> int:
-        """Of the section of this number, with the one that plays."""
-        if number + 1 >= len(self._sections):
-            return 0
-        (since, _), (until, _) = self._sections[number : number + 2]
-        return max(round(self._bars(since, until)) - int(bars), 1)
 
     def _watch(self, live: BeatState) -> None:
         event, self.live_locks = live.announced, live.lock
@@ -282,39 +235,11 @@ class MapPlayer:
         return len(self._errors_ms) == AGREE_BEATS and agree < AGREE_LEAST
 
     def _compare(self, at: int) -> None:
-        near = bisect_left(self._dues, at)
-        nearest = min(self._dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
-        self._errors_ms.append(1000 * self._fmt.seconds(at - nearest))
-        self._period_ms = 1000 * self._fmt.seconds(self._period(at))
+        self._errors_ms.append(1000 * self._fmt.seconds(at - self._course.nearest(at)))
+        self._period_ms = 1000 * self._fmt.seconds(self._course.period(at))
         drift_ms = self.drift_ms
         if self._by_ear and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
             self._start += self._fmt.index(moved_ms / 1000)
             self._errors_ms = deque((error - moved_ms for error in self._errors_ms), AGREE_BEATS)
 
-
-def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[int], list[float]]:
-    """The beats without those that follow another too soon."""
-    kept: list[int] = []
-    for n, due in enumerate(dues):
-        if not kept or due - dues[kept[-1]] >= least:
-            kept.append(n)
-    return [dues[n] for n in kept], [strengths[n] for n in kept]
-
-
-def _places(dues: list[int], downbeats: list[int]) -> tuple[list[int], int]:
-    """1-based place in the bar of each beat, 0 before the first downbeat, and the usual beats of a bar; 0 where there is none.
-
-    Bars of the usual length go on after the last downbeat, and where some are missing.
-    """
-    down = set(downbeats)
-    known = [n for n, due in enumerate(dues) if due in down]
-    if not known:
-        return [0] * len(dues), 0
-    usual = mode([span for a, b in pairwise(known) if (span := b - a) <= LONGEST_BAR] or [BAR])
-    places = [0] * known[0]
-    for first, following in pairwise([*known, len(dues)]):
-        span = following - first
-        is_odd = span <= LONGEST_BAR and following < len(dues) and span % usual
-        places += [n % (span if is_odd else usual) + 1 for n in range(span)]
-    return places, usual

@@ -1,0 +1,101 @@
+"""A score laid along a stream: which beat, bar, section and moment of the song is due where.
+
+Consumes a `Score`; answers in samples from the start of the song. What is wrong with single beats of a map does not show: those
+too near to another are left out, and the tempo is that of the bars around.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from statistics import median, mode
+
+from k1edge.frames import SECTION_LABELS, Moment, StreamFormat
+from k1edge.genesis.evidence import BAR
+from k1edge.genesis.score import Score
+
+SAME_BEAT_S = 0.2
+"""300 bpm: two beats that are nearer are one."""
+LONGEST_BAR = 12
+"""Beats; downbeats that are further apart have others between them."""
+TEMPO_BEATS = 8
+"""The tempo at a beat is that of so many to either side."""
+
+
+class Course:
+    """What one song has in store."""
+
+    def __init__(self, score: Score, fmt: StreamFormat) -> None:
+        self._rate_hz = fmt.rate_hz
+        dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
+        self.dues, self.strengths = _apart(dues, score.strengths, fmt.index(SAME_BEAT_S))
+        self.in_bar, self.per_bar = _places(self.dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
+        self.sections = [(fmt.index(at_ms / 1000), label if label in SECTION_LABELS else "unknown")
+                         for at_ms, label in score.sections]  # fmt: skip
+        self.moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
+        self.sound = fmt.index(score.sound_ms / 1000)
+        """Where it is first heard."""
+
+    def interval(self, at: int) -> tuple[int, int]:
+        """The beat before, and how long it lasts; that of the nearest two beyond the ends."""
+        dues = self.dues
+        if len(dues) == 1:
+            return 0, self._rate_hz // 2
+        before = min(max(bisect_right(dues, at) - 1, 0), len(dues) - 2)
+        return before, dues[before + 1] - dues[before]
+
+    def period(self, at: int) -> float:
+        """The median over bars around: single beats of the map are early, missing, or one too many."""
+        before, period = self.interval(at)
+        first = max(min(before, len(self.dues) - TEMPO_BEATS) - TEMPO_BEATS, 0)
+        around = self.dues[first : first + 2 * TEMPO_BEATS + 1]
+        return median([(b - a) / BAR for a, b in zip(around, around[BAR:], strict=False)] or [period])
+
+    def nearest(self, at: int) -> int:
+        """Where the nearest beat is due."""
+        near = bisect_left(self.dues, at)
+        return min(self.dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
+
+    def section(self, at: int) -> int:
+        """The number of the section that plays, or of the first before it."""
+        return max(bisect_right(self.sections, at, key=lambda section: section[0]) - 1, 0)
+
+    def bars(self, since: int, until: int) -> float:
+        """Counted on the beats."""
+        (first, period), (last, last_period) = self.interval(since), self.interval(until)
+        beats = last - first + (until - self.dues[last]) / last_period - (since - self.dues[first]) / period
+        return beats / (self.per_bar or BAR)
+
+    def bars_left(self, number: int, bars: float) -> int:
+        """Of the section of this number, of which so many have passed; with the one that plays, 0 = not known."""
+        if number + 1 >= len(self.sections):
+            return 0
+        (since, _), (until, _) = self.sections[number : number + 2]
+        return max(round(self.bars(since, until)) - int(bars), 1)
+
+
+def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[int], list[float]]:
+    """The beats without those that follow another too soon."""
+    kept: list[int] = []
+    for n, due in enumerate(dues):
+        if not kept or due - dues[kept[-1]] >= least:
+            kept.append(n)
+    return [dues[n] for n in kept], [strengths[n] for n in kept]
+
+
+def _places(dues: list[int], downbeats: list[int]) -> tuple[list[int], int]:
+    """1-based place in the bar of each beat, 0 before the first downbeat, and the usual beats of a bar; 0 where there is none.
+
+    Bars of the usual length go on after the last downbeat, and where some are missing.
+    """
+    down = set(downbeats)
+    known = [n for n, due in enumerate(dues) if due in down]
+    if not known:
+        return [0] * len(dues), 0
+    usual = mode([span for a, b in pairwise(known) if (span := b - a) <= LONGEST_BAR] or [BAR])
+    places = [0] * known[0]
+    for first, following in pairwise([*known, len(dues)]):
+        span = following - first
+        is_odd = span <= LONGEST_BAR and following < len(dues) and span % usual
+        places += [n % (span if is_odd else usual) + 1 for n in range(span)]
+    return places, usual
