@@ -78,7 +78,7 @@ class Deployment:
         start = None if at_ms is None else timeline.index(at_ms)
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
         score = read_score(asked["score"])
-        player = MapPlayer(score, pipeline.fmt, self._lead_ms, start, after=pipeline.player)
+        player = MapPlayer(score, pipeline.fmt, self._lead_ms, start)
         pipeline.act("deploy", player)
         self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}

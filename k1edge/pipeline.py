@@ -7,8 +7,6 @@ tempo prior may be handed over. What is done to the beat or to the map between t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from k1edge.beat.tracker import TempoPrior, make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
@@ -16,6 +14,7 @@ from k1edge.frames import AudioBlock, FeatureFrame, GenesisFrame, StreamFormat
 from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.structure import Structure
+from k1edge.genesis.tally import Tally
 
 CORRECTIONS = frozenset({"double", "halve", "nudge", "this_is_one", "tap"})
 OCTAVES = {"double": 1, "halve": -1}
@@ -41,11 +40,11 @@ class Pipeline:
         self.fmt = fmt
         self.acts: tuple[Act, ...] = ()
         """Since the last hop."""
-        self._beats_before = beats_before
         self._features = FeatureExtractor(fmt, settings.audio.gate_dbfs)
         self.tracker = make_tracker(settings.beat, fmt, prior)
         self._structure = Structure(settings.genesis, fmt)
         self.player = player
+        self._tally = Tally(fmt, beats_before)
         self._choreography = Choreography(settings.looks, fmt, settings.genesis, settings.rules)
 
     def __getstate__(self) -> dict[str, object]:
@@ -93,13 +92,11 @@ class Pipeline:
     def decide(self, block: AudioBlock, features: FeatureFrame) -> GenesisFrame:
         """The same from features that are known already: how a recording is replayed. `block` may be silence then."""
         self.acts = ()
-        beat = self.tracker.process(block, features)
+        beat = live = self.tracker.process(block, features)
         if self.player is not None:
             self.player.hear(features)
-            beat = self.player.beat(beat)
-        if beat.announced is not None and self._beats_before:
-            event = replace(beat.announced, number=beat.announced.number + self._beats_before)
-            beat = replace(beat, announced=event)
+            beat = self.player.beat(live)
+        beat = self._tally.beat(beat, None if beat is live else self.player)
         form = self._structure.process(features, beat)
         if self.player is not None:
             form = self.player.form(form, features.end)

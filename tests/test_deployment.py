@@ -158,13 +158,3 @@ def test_a_new_deployment_takes_the_place_of_the_last(stream):
 def test_without_audio_there_is_nothing_to_lead():
     with pytest.raises(RefusedError, match="no audio"):
         Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, None, None, {})
-
-
-def test_beats_are_numbered_on_from_the_map_that_led_before(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
-    first = stream[0].player = deployment.player(FMT)
-    led = [first.beat(BeatState(hop * FMT.hop, 120.0, 0.0, 0.5, False)).announced for hop in range(500)]
-    deployment.ask(ASKED, *stream, {})
-    event = BeatEvent(1, FMT.index(5.5), 0, False, 1.0, 0.5)
-    state = stream[0].player.beat(BeatState(500 * FMT.hop, 120.0, 0.0, 0.5, True, (), event))
-    assert state.announced.number == sum(beat is not None for beat in led) + 1

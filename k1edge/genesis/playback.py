@@ -16,7 +16,7 @@ from math import log2
 from statistics import median
 
 from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, FeatureFrame, Moment, Section, StreamFormat
-from k1edge.genesis.course import SAME_BEAT_S, Course
+from k1edge.genesis.course import Course
 from k1edge.genesis.score import Score
 from k1edge.genesis.structure import Form
 
@@ -44,21 +44,14 @@ PATIENCE_HOPS = 4 * HOPS_PER_S
 class MapPlayer:
     """One map over one stream. Its `state` is waiting, leading, over, rolled_back or stopped."""
 
-    def __init__(
-        self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0, *, after: MapPlayer | None = None
-    ) -> None:
-        """`start`: the sample at which the song begins; None: with the next sound after a pause.
-
-        `after`: whose place it takes on the same stream; beats are numbered on from its.
-        """
+    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0) -> None:
+        """`start`: the sample at which the song begins; None: with the next sound after a pause."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
-        self._same_beat = fmt.index(SAME_BEAT_S)
         self._course = Course(score, fmt)
         self._start, self._by_ear = start, start is None
         self._silent_hops = self._strange_hops = 0
         self._next_beat, self._next_moment = 0, 0
-        self._number, self._last_due = (after._number, after._last_due) if after else (0, -fmt.rate_hz)
-        self._offset: int | None = None
+        self._announcements = 0
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._period_ms = 0.0
         self.live_octaves, self.live_locks = 0.0, False
@@ -112,13 +105,13 @@ class MapPlayer:
         if self.state == "waiting" and self._start is not None and live.end >= self._start:
             self.state = "leading"
         if self.state != "leading":
-            return self._passed(live)
+            return live
         self._watch(live)
         at, course = live.end - self._start, self._course
         if self.state == "leading" and at > course.dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
             self.state = "over"
         if not self.leads:
-            return self._passed(live)
+            return live
         before, period = course.interval(at)
         phase = (at - course.dues[before]) / period % 1.0
         return BeatState(live.end, 60 * self._fmt.rate_hz / course.period(at), phase, SURE, True,
@@ -166,30 +159,15 @@ class MapPlayer:
 
     def _announced(self, at: int) -> BeatEvent | None:
         n, dues = self._next_beat, self._course.dues
-        # What is past was not announced in time; what the live engine has announced already is the same beat.
-        earliest = max(at - self._fmt.hop, self._last_due - self._start + self._same_beat)
-        while n < len(dues) and dues[n] < earliest:
+        while n < len(dues) and dues[n] < at - self._fmt.hop:  # what is past was not announced in time
             n += 1
         self._next_beat = n
         if n >= len(dues) or dues[n] - self._lead > at:
             return None
         self._next_beat += 1
-        self._number, self._last_due, self._offset = self._number + 1, dues[n] + self._start, None
+        self._announcements += 1
         place = self._course.in_bar[n]
-        return BeatEvent(self._number, self._last_due, place, place == 1, self._course.strengths[n], SURE)
-
-    def _passed(self, live: BeatState) -> BeatState:
-        """The live state, its beats numbered on from the map's."""
-        event = live.announced
-        if event is None:
-            return live
-        if self._offset is None:
-            if self._number and abs(event.due - self._last_due) < self._same_beat // 2:
-                return replace(live, announced=None)  # the map has announced it
-            self._offset = max(self._number + 1 - event.number, 0)
-        number = event.number + self._offset
-        self._number, self._last_due = max(self._number, number), event.due
-        return replace(live, announced=replace(event, number=number)) if self._offset else live
+        return BeatEvent(self._announcements, dues[n] + self._start, place, place == 1, self._course.strengths[n], SURE)
 
     def _due_moments(self, at: int) -> tuple[Moment, ...]:
         found, soon = [], at + self._fmt.index(AHEAD_S)

@@ -248,15 +248,6 @@ def test_a_map_rests_where_neither_music_nor_a_beat_is_heard_and_goes_on_with_th
     assert [event.number for event in events + after] == list(range(1, len(events + after) + 1))
 
 
-def test_the_live_beats_are_numbered_on_while_a_map_rests():
-    player = player_of(song())
-    before = play(player, range(1000), 0.0)
-    rest(player, range(1000, 1500), "noise")
-    number = before[-1][1].number + 8
-    passed = [player.beat(replace(live(hop, BeatEvent(hop, hop * FMT.hop, 0, False, 1.0, 0.5)), lock=False)) for hop in (7, 8)]
-    assert [state.announced.number for state in passed] == [number + 1, number + 2]
-
-
 def test_a_beat_on_a_doubtful_wire_keeps_the_map():
     player = player_of(song())
     for hop in range(1500):
@@ -289,12 +280,6 @@ def test_a_quiet_beginning_is_waited_out():
     assert player.state == "leading" and not player.leads
     rest(player, range(1000, 1002), "music")
     assert player.leads
-
-
-def test_a_map_that_leads_from_the_middle_numbers_its_beats_on():
-    player = player_of(song(), FMT.index(4.0))
-    numbers = [event.number for _, event in play(player, range(1500), 0.0)]
-    assert numbers == list(range(1, len(numbers) + 1)) and player.leads
 
 
 def test_another_song_hands_the_light_back_although_its_mean_error_is_small():
