@@ -97,9 +97,10 @@ class Pipeline:
             self.player.hear(features)
             beat = self.player.beat(live)
         beat = self._tally.beat(beat, None if beat is live else self.player)
-        form = self._structure.process(features, beat)
+        form = live = self._structure.process(features, beat)
         if self.player is not None:
-            form = self.player.form(form, features.end)
+            form = self.player.form(live, features.end)
+        form = self._tally.form(form, None if form is live else self.player)
         look = self._choreography.process(form, beat)
         return GenesisFrame(
             features, beat, form.macros, form.section, form.moments, look,

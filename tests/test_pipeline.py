@@ -86,6 +86,23 @@ def test_the_beats_of_a_map_that_is_deployed_while_its_song_plays_are_numbered_o
     assert np.diff(list(due.values())) == pytest.approx(48_000 * 60 / 126, rel=0.1)
 
 
+def test_the_sections_of_a_stream_are_counted_on_when_a_map_comes_and_goes(song):
+    source = SynthSource(song.samples, 48_000)
+    pipeline, told = Pipeline(Settings(), source.fmt), []
+    beats_ms, sections = [1000 * at_s for at_s in song.truth.beats_s], [(0.0, "intro"), (7000.0, "verse"), (9000.0, "drop")]
+    for hop, block in enumerate(source):
+        if hop == 800:
+            pipeline.act("deploy", MapPlayer(Score(beats_ms, [], [1.0] * len(beats_ms), sections, []), source.fmt, 150.0, 0))
+        if hop == 1000:
+            pipeline.act("stop")
+        section = pipeline.process(block).section
+        if not told or section is not told[-1]:
+            told.append(section)
+    *_, before, verse, drop, after = told
+    assert (verse.label, drop.label, after.label) == ("verse", "drop", before.label)
+    assert [section.index - before.index for section in (verse, drop, after)] == [1, 2, 3]
+
+
 def test_lost_audio_neither_stops_nor_doubles_the_beat(song):
     fmt = StreamFormat(48_000)
     pipeline = Pipeline(Settings(), fmt)

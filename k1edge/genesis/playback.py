@@ -58,7 +58,6 @@ class MapPlayer:
         """By which the live engine counts faster than the map, and whether it has a lock."""
         self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
-        self._first_index: int | None = None
         self.state = "waiting" if self._course.dues else "over"
 
     @property
@@ -123,12 +122,10 @@ class MapPlayer:
             self._follow(live.wire.state)
         if not self.leads or not self._course.sections or live.section.label == "silence":
             return live
-        if self._first_index is None:
-            self._first_index = live.section.index
         at, course = end - self._start, self._course
         number = course.section(at)
         since, label = course.sections[number]
-        section = Section(label, since + self._start, SURE, False, self._first_index + number)
+        section = Section(label, since + self._start, SURE, False, number)
         bars = max(course.bars(since, at), 0.0)
         return replace(live, section=self._same(section), moments=self._due_moments(at), bars=bars,
                        bars_left=course.bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
@@ -148,7 +145,6 @@ class MapPlayer:
         self.state, self._start = "waiting", None
         self._next_beat = self._next_moment = self._strange_hops = 0
         self._errors_ms.clear()
-        self._first_index = None
 
     def _same(self, section: Section) -> Section:
         """The object of the hop before where nothing has changed: who compares by identity sees no change."""

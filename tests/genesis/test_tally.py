@@ -1,6 +1,7 @@
 import pytest
 
-from k1edge.frames import BeatEvent, BeatState, StreamFormat
+from k1edge.frames import BeatEvent, BeatState, Macros, Section, StreamFormat
+from k1edge.genesis.structure import Form
 from k1edge.genesis.tally import Tally
 
 FMT = StreamFormat(48_000)
@@ -35,3 +36,29 @@ def test_no_beat_is_told_by_two(first, following, late_ms):
     assert beat(tally, first, 4, 1.0) == (4 if first is LIVE else 1, 1.0)
     assert beat(tally, following, 9, 1.0, late_ms) is None
     assert beat(tally, following, 10, 1.5, late_ms) == (5 if first is LIVE else 2, 1.5 + late_ms / 1000)
+
+
+def section(tally, source, found):
+    return tally.form(Form(found, (), Macros()), source).section
+
+
+def test_no_index_is_told_for_two_sections():
+    tally, live = Tally(FMT), [Section("verse", 0, 0.5, True, n) for n in range(4)]
+    stored = [Section("chorus", 0, 0.9, False, n) for n in range(3)]
+    found = [(LIVE, live[0]), (LIVE, live[1]), (MAP, stored[1]), (MAP, stored[2]), (LIVE, live[1]), (LIVE, live[3]),
+             (ANOTHER, stored[0]), (LIVE, live[3])]  # fmt: skip
+    assert [section(tally, *each).index for each in found] == [0, 1, 2, 3, 4, 6, 7, 8]
+
+
+def test_a_stream_whose_map_leads_from_the_beginning_begins_with_its_first_section():
+    first = Section("intro", 0, 0.9, False, 0)
+    assert section(Tally(FMT), MAP, first) is first
+
+
+def test_a_section_that_is_counted_on_is_one_object_and_keeps_its_index_when_its_label_is_put_right():
+    tally, verse = Tally(FMT), Section("verse", 0, 0.5, True, 0)
+    section(tally, LIVE, verse)
+    section(tally, MAP, Section("chorus", 0, 0.9, False, 0))
+    told = section(tally, LIVE, verse)
+    assert section(tally, LIVE, verse) is told
+    assert section(tally, LIVE, Section("drop", 0, 0.9, False, 0)) == Section("drop", 0, 0.9, False, told.index)
