@@ -69,9 +69,9 @@ class Deployment:
         `asked`: verb, track, version, score and, where it is known, start_at_ms; `ready`: each K1, and whether it is there.
         """
         if asked["verb"] == "deploy.stop":
-            if pipeline is not None:
-                return {"stopped": pipeline.act("stop")}
-            return {"stopped": self._order is not None and self._order.player.stop()}
+            if self._order is None:
+                return {"stopped": False}
+            return {"stopped": self._order.player.stop() if pipeline is None else pipeline.act("stop")}
         if pipeline is None or timeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
         at_ms = asked.get("start_at_ms")
@@ -83,17 +83,19 @@ class Deployment:
         self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
         return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
 
-    def process(self, pipeline: Pipeline, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
-        """Tells of every change of state."""
+    def process(self, pipeline: Pipeline | None, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
+        """Tells of every change of state. Without a stream nothing leads; what waits goes on to wait."""
         order = self._order
         if order is None:
             return
         player = order.player
-        if player.state == "waiting" and order.start_at_ms is not None:  # the clocks know it better each time
+        if pipeline is not None and player.state == "waiting" and order.start_at_ms is not None:
+            # The clocks know it better each time.
             start = timeline.index(order.start_at_ms)
             if start != player.start:
                 pipeline.act("begin_at", start)
-        state = "over" if player.state == "leading" and player is not pipeline.player else player.state
+        is_heard = pipeline is not None and player is pipeline.player
+        state = "over" if player.state == "leading" and not is_heard else player.state
         if state == order.told:
             return
         order.told = state
@@ -109,6 +111,11 @@ class Deployment:
             yield self._given_up(order, player.drift_ms, stamp)
         if state not in ("waiting", "leading"):
             self._order = None
+
+    def found(self, deployment: str) -> Iterator[Publication]:
+        """What a broker has kept may be of a life that told no end of it: none but the last that was told here stands."""
+        if deployment != self._shown:
+            yield self._scribe.cleared(contract.Deployment, deployment)
 
     def farewell(self) -> Iterator[Publication]:
         """What was told last is no longer so."""

@@ -61,6 +61,7 @@ def subscriptions(site: str, edge: str) -> list[str]:
         contract.topic(contract.Pong, site, "+"),
         contract.topic(contract.SceneCommand, site, "+"),
         contract.topic(contract.ConfigDesired, site, edge),
+        contract.topic(contract.Deployment, site, edge, "+"),
         home_assistant.BIRTH_TOPIC,
     ]
 
@@ -137,7 +138,6 @@ class Edge:
             self._catcher.end()  # what plays when the box is cool again is another song
         self._watch.hear(block, frame.features.silent)
         self._guarded(frame)
-        self._send(self._deployment.process(self._pipeline, self._timeline, now))
         self._score.process(frame)
         self.telemetry.hop_done(time.monotonic_ns() - began_ns, late_ns, began_ns - arrived_ns)
 
@@ -150,6 +150,7 @@ class Edge:
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
         self._send(self._hands.process(now))
+        self._send(self._deployment.process(now.pipeline, self._timeline, stamp))
         if self._frame is None or self._guard.off_beat:
             self._send(self._driver.scene(self._hands.look(None), stamp))
         if self._lending is not None:
@@ -160,8 +161,7 @@ class Edge:
         if stamp.monotonic_ns >= self._next_telemetry_ns:
             self._next_telemetry_ns = stamp.monotonic_ns + round(SECOND_NS / self._settings.telemetry.rate_hz)
             self.telemetry.beside = self._watch.figures
-            parts = (self._link, self._driver, self._desk)
-            figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), parts)
+            figures = self._bulletin.telemetry(stamp, self.telemetry, self._heard(), (self._link, self._driver, self._desk))
             self._link.send(figures)
             if self._metrics is not None:
                 self._metrics.take(figures.payload)
@@ -242,8 +242,7 @@ class Edge:
             return
         if "/request/" in received.topic and not received.arrival.retained:  # what the broker kept was asked long ago
             reply_to = ReplyTo(received.arrival.response_topic, received.arrival.correlation)
-            lent = self._lending is not None and received.topic.rpartition("/")[2] in LENT
-            if lent:
+            if self._lending is not None and received.topic.rpartition("/")[2] in LENT:
                 yield from self._lending.request(received.topic, received.payload, reply_to, now.stamp)
             else:
                 yield from self._hands.request(received.topic, received.payload, reply_to, now)
@@ -255,12 +254,15 @@ class Edge:
             self.telemetry.rejected_messages += 1
 
     def _heed(self, received: Received, now: Situation) -> Iterator[Publication]:
-        """What a K1 says, what others say to one, and a new configuration. Raises ContractError."""
+        """What a K1 says, what others say to one, a new configuration, what a broker has kept. Raises ContractError."""
         where = contract.address(received.topic)
         if where.model is contract.SceneCommand:
             if not received.arrival.retained and self._driver.is_foreign(received.topic, received.payload, now.stamp):
                 self._hands.foreign_scene(where.node, now.stamp.monotonic_ns)
                 self._link.forget(received.topic)
+            return
+        if where.model is contract.Deployment and received.arrival.retained:
+            yield from self._deployment.found(where.last)
             return
         message = contract.decode(received.topic, received.payload) if received.payload else None
         if isinstance(message, contract.Pong):
@@ -305,8 +307,7 @@ class Edge:
 
     def _heard(self) -> dict[str, object]:
         """What is heard, for telemetry; only what was counted without audio."""
-        publisher = self._publisher
-        counted = {"beats_announced": publisher.beats, "announce_lead_ms_p50": publisher.lead_ms,
+        counted = {"beats_announced": self._publisher.beats, "announce_lead_ms_p50": self._publisher.lead_ms,
                    "audio_reopened": max(self._opened - 1, 0)}
         return counted if self._frame is None else counted | heard(self._frame, self._input, self._guard)
 

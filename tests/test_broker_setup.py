@@ -103,6 +103,7 @@ def test_an_edge_hears_what_it_subscribes_to_and_of_its_neighbour_that_it_is_the
     edge = come_in("edge/pi-1", *subscriptions("hall", "pi-1"), f"{SITE}/edge/pi-2/#", "homeassistant/status")
     operator, k1, other = come_in("operator/ann"), come_in("device/porch"), come_in("edge/pi-2")
     for link, topic in ((operator, f"{SITE}/edge/pi-2/request/x"), (other, f"{SITE}/edge/pi-2/event/x"),
+                        (edge, f"{SITE}/edge/pi-1/deploy/a"), (other, f"{SITE}/edge/pi-2/deploy/a"),
                         (other, f"{SITE}/edge/pi-2/status"), (other, f"{SITE}/edge/pi-2/telemetry"),
                         (operator, f"{SITE}/edge/pi-1/request/scene.hold"), (k1, f"{SITE}/device/porch/status"),
                         (k1, f"{SITE}/device/porch/pong"), (other, f"{SITE}/device/porch/cmd/scene"),
@@ -111,8 +112,9 @@ def test_an_edge_hears_what_it_subscribes_to_and_of_its_neighbour_that_it_is_the
     heard = []
     eventually(lambda: heard.extend(got.topic for got in edge.receive()) or "homeassistant/status" in heard, "the last one")
     once = list(dict.fromkeys(heard))  # two filters match the neighbour's status
-    assert once == [f"{SITE}/edge/pi-2/status", f"{SITE}/edge/pi-1/request/scene.hold", f"{SITE}/device/porch/status",
-                    f"{SITE}/device/porch/pong", f"{SITE}/device/porch/cmd/scene", "homeassistant/status"]  # fmt: skip
+    assert once == [f"{SITE}/edge/pi-1/deploy/a", f"{SITE}/edge/pi-2/status", f"{SITE}/edge/pi-1/request/scene.hold",
+                    f"{SITE}/device/porch/status", f"{SITE}/device/porch/pong", f"{SITE}/device/porch/cmd/scene",
+                    "homeassistant/status"]  # fmt: skip
 
 
 @pytest.mark.parametrize("node", ["device/porch", CERTIFIED])

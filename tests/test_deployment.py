@@ -130,6 +130,32 @@ def test_what_waits_is_called_off_without_a_stream(stream):
     assert deployment.player(FMT) is None
 
 
+def test_without_sound_what_led_is_over_and_cannot_be_stopped(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    stream[0].player = deployment.player(FMT)
+    play(stream[0].player, range(200))
+    assert [message.state for message in told(deployment, stream)] == ["leading"]
+    assert [message.state for message in told(deployment, (None, stream[1]))] == ["over"]
+    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": False}
+
+
+def test_without_sound_what_waits_goes_on_to_wait(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 60_000.0}, *stream, {})
+    assert [message.state for message in told(deployment, (None, stream[1]))] == ["waiting"]
+    following = begun(5.0, deployment.player(FMT))
+    assert told(deployment, following) == [] and FMT.seconds(following[0].player.start) == 55.0
+
+
+def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    order = deployment.ask(ASKED, *stream, {})["deployment"]
+    told(deployment, stream)
+    (cleared,) = deployment.found("deploy-0")
+    assert cleared.topic.endswith("/deploy/deploy-0") and cleared.retain and cleared.payload == b""
+    assert list(deployment.found(order)) == []
+
+
 def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
     deployment.ask(ASKED, *stream, {})

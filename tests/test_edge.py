@@ -17,8 +17,9 @@ from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
 from k1edge.frames import HOP_NS
+from k1edge.genesis.document import seal
 from k1edge.genesis.playback import MapPlayer
-from k1edge.genesis.score import Score
+from k1edge.genesis.score import Score, plain_score, score_of
 from k1edge.guard import DriftGuard
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
@@ -26,6 +27,7 @@ from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.lending import Lending
 from k1edge.startup import Start
 from k1edge.watch import Healthy, Watch
+from tests.genesis.songs import song_v4
 from tests.k1.hostile import payloads
 
 SITE, EDGE = "hall", "pi"
@@ -250,6 +252,22 @@ def test_the_k1s_are_on_the_live_beat_as_soon_as_a_map_that_was_off_leads_no_mor
     pipeline.act("stop")
     edge.hear(next(hops))
     assert not edge._guard.off_beat
+
+
+def test_a_map_does_not_lead_without_sound_nor_after_the_life_that_it_led_in(edge, link):
+    song = {"verb": "deploy", "track": "a" * 16, "version": 1, "score": plain_score(score_of(seal(song_v4(64, 500.0))))}
+    first, second, *_ = SynthSource(np.zeros(44_100, np.float32), 44_100)
+    edge.hear(first)
+    name = edge.deploy(song | {"start_at_ms": edge._now().ts_ms - 5000.0})["deployment"]
+    edge.hear(second)
+    edge.attend()
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.attend()
+    assert [message["state"] for message in sent(link, f"/deploy/{name}")] == ["leading", "over"]
+    deliver(edge, link, f"edge/{EDGE}/deploy/deploy-0", {"of": "another version of the contract"}, retained=True)
+    deliver(edge, link, f"edge/{EDGE}/deploy/{name}", {}, retained=True)
+    told = [(each.topic.rpartition("/")[2], each.payload) for each in link.sent if "/deploy/" in each.topic]
+    assert told == [("deploy-0", b"")]
 
 
 def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
