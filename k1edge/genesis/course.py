@@ -7,17 +7,15 @@ too near to another are left out, and the tempo is that of the bars around.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
-from statistics import median, mode
+from statistics import median
 
 from k1edge.frames import SECTION_LABELS, Moment, StreamFormat
 from k1edge.genesis.evidence import BAR
+from k1edge.genesis.metre import LONGEST_BAR, bar_lines, bars_between
 from k1edge.genesis.score import Score
 
 SAME_BEAT_S = 0.2
 """300 bpm: two beats that are nearer are one."""
-LONGEST_BAR = 12
-"""Beats; downbeats that are further apart have others between them."""
 TEMPO_BEATS = 8
 """The tempo at a beat is that of so many to either side."""
 
@@ -29,12 +27,27 @@ class Course:
         self._rate_hz = fmt.rate_hz
         dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
         self.dues, self.strengths = _apart(dues, score.strengths, fmt.index(SAME_BEAT_S))
-        self.in_bar, self.per_bar = _places(self.dues, [fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms])
+        self._has_bars, self._lines = self._bars({fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms})
         self.sections = [(fmt.index(at_ms / 1000), label if label in SECTION_LABELS else "unknown")
                          for at_ms, label in score.sections]  # fmt: skip
         self.moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
         self.sound = fmt.index(score.sound_ms / 1000)
         """Where it is first heard."""
+
+    def _bars(self, downbeats: set[int]) -> tuple[bool, list[int]]:
+        """Whether there are any, and the number of the first beat of each; the last one that begins is complete."""
+        known = [n for n, due in enumerate(self.dues) if due in downbeats]
+        return bool(known), bar_lines(known or [0], len(self.dues) + LONGEST_BAR, bars_between(known))
+
+    def _bar(self, beat: int) -> tuple[int, int, int]:
+        """The number of the bar that a beat is in, its first beat, and how many it has; the first bar's before it."""
+        bar = max(bisect_right(self._lines, beat) - 1, 0)
+        return bar, self._lines[bar], self._lines[bar + 1] - self._lines[bar]
+
+    def place(self, beat: int) -> tuple[int, int]:
+        """1-based place of a beat in its bar, 0 before the first downbeat, and how many that bar has; 0 where there is none."""
+        _, first, beats = self._bar(beat)
+        return (max(beat - first + 1, 0), beats) if self._has_bars else (0, 0)
 
     def interval(self, at: int) -> tuple[int, int]:
         """The beat before, and how long it lasts; that of the nearest two beyond the ends."""
@@ -62,9 +75,12 @@ class Course:
 
     def bars(self, since: int, until: int) -> float:
         """Counted on the beats."""
-        (first, period), (last, last_period) = self.interval(since), self.interval(until)
-        beats = last - first + (until - self.dues[last]) / last_period - (since - self.dues[first]) / period
-        return beats / (self.per_bar or BAR)
+        return self._bars_before(until) - self._bars_before(since)
+
+    def _bars_before(self, at: int) -> float:
+        beat, period = self.interval(at)
+        bar, first, beats = self._bar(beat)
+        return bar + (beat - first + (at - self.dues[beat]) / period) / beats
 
     def bars_left(self, number: int, bars: float) -> int:
         """Of the section of this number, of which so many have passed; with the one that plays, 0 = not known."""
@@ -81,21 +97,3 @@ def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[in
         if not kept or due - dues[kept[-1]] >= least:
             kept.append(n)
     return [dues[n] for n in kept], [strengths[n] for n in kept]
-
-
-def _places(dues: list[int], downbeats: list[int]) -> tuple[list[int], int]:
-    """1-based place in the bar of each beat, 0 before the first downbeat, and the usual beats of a bar; 0 where there is none.
-
-    Bars of the usual length go on after the last downbeat, and where some are missing.
-    """
-    down = set(downbeats)
-    known = [n for n, due in enumerate(dues) if due in down]
-    if not known:
-        return [0] * len(dues), 0
-    usual = mode([span for a, b in pairwise(known) if (span := b - a) <= LONGEST_BAR] or [BAR])
-    places = [0] * known[0]
-    for first, following in pairwise([*known, len(dues)]):
-        span = following - first
-        is_odd = span <= LONGEST_BAR and following < len(dues) and span % usual
-        places += [n % (span if is_odd else usual) + 1 for n in range(span)]
-    return places, usual

@@ -113,8 +113,10 @@ class MapPlayer:
             return live
         before, period = course.interval(at)
         phase = (at - course.dues[before]) / period % 1.0
-        return BeatState(live.end, 60 * self._fmt.rate_hz / course.period(at), phase, SURE, True,
-                         announced=self._announced(at), beats_per_bar=course.per_bar)  # fmt: skip
+        announced = self._announced(at)
+        _, per_bar = course.place(max(self._next_beat - 1, 0))  # of what was announced last
+        return BeatState(live.end, 60 * self._fmt.rate_hz / course.period(at), phase, SURE, True, announced=announced,
+                         beats_per_bar=per_bar)  # fmt: skip
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
@@ -162,7 +164,7 @@ class MapPlayer:
             return None
         self._next_beat += 1
         self._announcements += 1
-        place = self._course.in_bar[n]
+        place, _ = self._course.place(n)
         return BeatEvent(self._announcements, dues[n] + self._start, place, place == 1, self._course.strengths[n], SURE)
 
     def _due_moments(self, at: int) -> tuple[Moment, ...]:

@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 import pytest
@@ -97,6 +97,37 @@ def test_bars_of_the_usual_length_go_on_where_downbeats_are_missing(downbeats, p
     player = player_of(seal(document))
     assert [event.in_bar for _, event in play(player, range(800))] == places
     assert player.beat(live(800)).beats_per_bar == per_bar
+
+
+def changing(*bars: int):
+    """A song whose bars have so many beats, and one beat more; two sections, the second from the sixth bar."""
+    lines = list(accumulate(bars, initial=0))
+    document = song_v4(lines[-1] + 1, 500.0)
+    at_ms = document["layers"]["rhythm"]["beat_grid_ms"]
+    document["layers"]["rhythm"]["downbeat_ms"] = [at_ms[n] for n in lines]
+    document["layers"]["annotations"]["sections"] = [
+        {"label": "verse", "start_ms": at_ms[0], "end_ms": at_ms[lines[5]]},
+        {"label": "bridge", "start_ms": at_ms[lines[5]], "end_ms": at_ms[-1]},
+    ]
+    return seal(document)
+
+
+def test_a_metre_that_changes_is_told_with_each_beat():
+    bars = [2] * 4 + [4] * 4 + [3] * 4 + [2] * 4
+    player = player_of(changing(*bars))
+    states = [player.beat(live(hop)) for hop in range(2300)]
+    told = [(state.announced.in_bar, state.beats_per_bar) for state in states if state.announced]
+    assert told == [(n + 1, beats) for beats in bars for n in range(beats)] + [(1, 2)]
+    assert [beats for beats, _ in groupby(state.beats_per_bar for state in states)] == [2, 4, 3, 2]
+
+
+def test_bars_are_counted_in_the_metre_that_they_have():
+    bars = [3] * 4 + [4] * 4
+    player = player_of(changing(*bars))
+    player.beat(live(0))
+    for number, beat in enumerate(accumulate(bars, initial=0)):
+        found = player.form(form(), FMT.index(0.5 + beat / 2))
+        assert (found.bars, found.bars_left) == ((number, 5 - number) if number < 5 else (number - 5, 0))
 
 
 def test_tempo_and_phase_are_those_of_the_map():
