@@ -14,6 +14,7 @@ from typing import Any
 from k1edge.genesis.codec import BANDS, Document
 from k1edge.genesis.document import GenesisMap, plain, seal
 from k1edge.genesis.faults import MapError, MapFault
+from k1edge.genesis.metre import bar_lines
 
 SAME_BEAT_MS = 70.0
 """The window of the field's F-measure: nearer than this, two beats are the same beat."""
@@ -30,9 +31,15 @@ def _nearest(times: list[float], at_ms: float) -> int | None:
     return min(around, key=lambda index: abs(times[index] - at_ms), default=None)
 
 
-def _same_beat(times: list[float], at_ms: float, path: str) -> int:
+def _same(times: list[float], at_ms: float) -> int | None:
+    """Index of the time that is the same beat; None when there is none."""
     index = _nearest(times, at_ms)
-    if index is None or abs(times[index] - at_ms) > SAME_BEAT_MS:
+    return index if index is not None and abs(times[index] - at_ms) <= SAME_BEAT_MS else None
+
+
+def _same_beat(times: list[float], at_ms: float, path: str) -> int:
+    index = _same(times, at_ms)
+    if index is None:
         raise MapError([MapFault(path, f"there is no beat within {SAME_BEAT_MS:g} ms of {at_ms:g} ms")])
     return index
 
@@ -56,16 +63,13 @@ def edited(beats_ms: list[float], operations: list[Document]) -> list[float]:
 
 
 def _downbeats(old: list[float], beats: list[float]) -> list[float]:
-    """The old downbeats where they still are beats; between them, and after, bars of the usual length."""
-    kept = [index for index in (_nearest(beats, at_ms) for at_ms in old) if index is not None]
-    kept = sorted({index for index in kept if abs(beats[index] - old[_nearest(old, beats[index])]) <= SAME_BEAT_MS})
+    """The old downbeats where they still are beats; what was one bar is one. Where others were between, and after the last,
+    bars are as long as most around."""
+    kept = {index: number for number, at_ms in enumerate(old) if (index := _same(beats, at_ms)) is not None}
     if not kept:
         return []
-    per_bar = statistics.mode([b - a for a, b in pairwise(kept)] or [4])
-    wanted = []
-    for index, following in pairwise([*kept, len(beats)]):
-        wanted += range(index, following, per_bar)
-    return [beats[index] for index in wanted]
+    bars = [b - a if kept[b] == kept[a] + 1 else 0 for a, b in pairwise(kept)]
+    return [beats[index] for index in bar_lines(list(kept), len(beats), bars)]
 
 
 def _strengths(frequency: Document, beats: list[float]) -> list[float]:
