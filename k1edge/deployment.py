@@ -16,12 +16,15 @@ from k1edge.desk import RefusedError
 from k1edge.frames import StreamFormat
 from k1edge.genesis.playback import DRIFT_MS, MapPlayer
 from k1edge.genesis.score import Score, read_score
+from k1edge.hands import Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.pipeline import Pipeline
 
 BY_HAND = "0" * 16
 """Stands for the track of a map that was given as a file."""
+LATEST_START_S = 86_400.0
+"""A song that is to begin later was told by a clock that is wrong, or in another unit."""
 
 
 @dataclass(slots=True)
@@ -61,23 +64,21 @@ class Deployment:
         order.player = MapPlayer(order.score, fmt, self._lead_ms, None)
         return order.player
 
-    def ask(
-        self, asked: dict[str, Any], pipeline: Pipeline | None, timeline: Timeline | None, ready: dict[str, bool]
-    ) -> dict[str, Any]:
+    def ask(self, asked: dict[str, Any], now: Situation, ready: dict[str, bool]) -> dict[str, Any]:
         """Lets a map lead, or no more; returns what the caller is told. Raises `RefusedError`.
 
         `asked`: verb, track, version, score and, where it is known, start_at_ms; `ready`: each K1, and whether it is there.
         """
+        pipeline, timeline = now.pipeline, now.timeline
         if asked["verb"] == "deploy.stop":
             if self._order is None:
                 return {"stopped": False}
             return {"stopped": self._order.player.stop() if pipeline is None else pipeline.act("stop")}
         if pipeline is None or timeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
-        at_ms = asked.get("start_at_ms")
-        start = None if at_ms is None else timeline.index(at_ms)
+        score, at_ms = read_score(asked["score"]), asked.get("start_at_ms")
+        start = None if at_ms is None else timeline.index(_meant(at_ms, score, now.stamp))
         devices = {device: "ok" if there else "absent" for device, there in ready.items()}
-        score = read_score(asked["score"])
         player = MapPlayer(score, pipeline.fmt, self._lead_ms, start)
         pipeline.act("deploy", player)
         self._order = order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
@@ -130,6 +131,14 @@ class Deployment:
             reason=f"{why}: live again",
             data={"drift_ms": drift_ms, "track": order.track, "deployment": order.id},
         )  # fmt: skip
+
+
+def _meant(start_at_ms: float, score: Score, now: Stamp) -> float:
+    """The start that was asked for, where the song may still play, or be going to."""
+    off_s = (start_at_ms - now.ts_ms) / 1000
+    if off_s > LATEST_START_S or off_s + score.beats_ms[-1] / 1000 < 0:
+        raise RefusedError("INVALID_REQUEST", f"start_at_ms is {off_s:+.0f} s from now by the clock of this edge; leave it out")
+    return start_at_ms
 
 
 def _new_id() -> str:

@@ -231,7 +231,7 @@ class Edge:
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
         ready = {device.id: device.ready for device in self._driver.devices.values()}
-        return self._deployment.ask(asked, self._pipeline, self._timeline, ready)
+        return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), ready)
 
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
         if received.topic == BROKER_CLIENTS:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from k1edge.desk import RefusedError
 from k1edge.frames import BeatEvent, BeatState, FeatureFrame, StreamFormat
 from k1edge.genesis.document import seal
 from k1edge.genesis.score import plain_score, score_of
+from k1edge.hands import Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.pipeline import Pipeline
@@ -46,16 +49,17 @@ def play(player, hops: range, late_ms: float = 0.0) -> None:
 
 def test_a_deployment_tells_each_change_of_state_once(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    answer = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 1000.0}, *stream, {"k1-a": True, "k1-b": False})
+    asked = {**ASKED, "start_at_ms": NOW.ts_ms + 1000.0}
+    answer = deployment.ask(asked, Situation(NOW, *stream), {"k1-a": True, "k1-b": False})
     assert answer["devices"] == {"k1-a": "ok", "k1-b": "absent"}
     (waiting,) = told(deployment, stream)
     assert (waiting.id, waiting.state, waiting.start_at_ms) == (answer["deployment"], "waiting", NOW.ts_ms + 1000)
     assert told(deployment, stream) == []
     play(stream[0].player, range(200))
     assert [message.state for message in told(deployment, stream)] == ["leading"]
-    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": True}
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": True}
     assert [message.state for message in told(deployment, stream)] == ["stopped"]
-    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": False}
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": False}
 
 
 def test_a_map_that_is_off_is_given_up_with_an_event(stream):
@@ -85,21 +89,21 @@ def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(str
     play(deployment.player(FMT), range(200))
     assert deployment.player(FMT) is None
     assert [message.state for message in told(deployment, begun(5.0))] == ["over"]
-    deployment.ask(ASKED, *stream, {})
+    deployment.ask(ASKED, Situation(NOW, *stream), {})
     told(deployment, stream)
     assert deployment.player(FMT).start is None
 
 
 def test_what_was_asked_for_between_two_streams_waits_in_the_next(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    deployment.ask(ASKED, *stream, {})
+    deployment.ask(ASKED, Situation(NOW, *stream), {})
     following = begun(5.0, deployment.player(FMT))
     assert [message.state for message in told(deployment, following)] == ["waiting"]
 
 
 def test_a_given_start_is_kept_over_a_hole_in_the_sound(stream):
     deployment, at_ms = Deployment(Scribe("bar", "pi"), 150.0), NOW.ts_ms + 60_000.0
-    deployment.ask({**ASKED, "start_at_ms": at_ms}, *stream, {})
+    deployment.ask({**ASKED, "start_at_ms": at_ms}, Situation(NOW, *stream), {})
     told(deployment, stream)
     player = deployment.player(FMT)
     assert told(deployment, begun(10.0, player)) == [] and FMT.seconds(player.start) == 50.0
@@ -107,7 +111,7 @@ def test_a_given_start_is_kept_over_a_hole_in_the_sound(stream):
 
 def test_a_start_far_ahead_follows_the_clocks(stream):
     deployment, at_ms = Deployment(Scribe("bar", "pi"), 150.0), NOW.ts_ms + 60_000.0
-    deployment.ask({**ASKED, "start_at_ms": at_ms}, *stream, {})
+    deployment.ask({**ASKED, "start_at_ms": at_ms}, Situation(NOW, *stream), {})
     stream[1].wall.update((NOW.ts_ms - 2000) * 1_000_000, 0, True)
     told(deployment, stream)
     assert FMT.seconds(stream[0].player.start) == 62.0
@@ -115,18 +119,18 @@ def test_a_start_far_ahead_follows_the_clocks(stream):
 
 def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    deployment.ask(ASKED, *stream, {})
+    deployment.ask(ASKED, Situation(NOW, *stream), {})
     told(deployment, stream)
-    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": True}
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": True}
     following = begun(5.0, deployment.player(FMT))
     assert [message.state for message in told(deployment, following)] == ["stopped"]
 
 
 def test_what_waits_is_called_off_without_a_stream(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    assert deployment.ask({"verb": "deploy.stop"}, None, None, {}) == {"stopped": False}
-    deployment.ask(ASKED, *stream, {})
-    assert deployment.ask({"verb": "deploy.stop"}, None, None, {}) == {"stopped": True}
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW), {}) == {"stopped": False}
+    deployment.ask(ASKED, Situation(NOW, *stream), {})
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW), {}) == {"stopped": True}
     assert deployment.player(FMT) is None
 
 
@@ -136,12 +140,12 @@ def test_without_sound_what_led_is_over_and_cannot_be_stopped(stream):
     play(stream[0].player, range(200))
     assert [message.state for message in told(deployment, stream)] == ["leading"]
     assert [message.state for message in told(deployment, (None, stream[1]))] == ["over"]
-    assert deployment.ask({"verb": "deploy.stop"}, *stream, {}) == {"stopped": False}
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": False}
 
 
 def test_without_sound_what_waits_goes_on_to_wait(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 60_000.0}, *stream, {})
+    deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 60_000.0}, Situation(NOW, *stream), {})
     assert [message.state for message in told(deployment, (None, stream[1]))] == ["waiting"]
     following = begun(5.0, deployment.player(FMT))
     assert told(deployment, following) == [] and FMT.seconds(following[0].player.start) == 55.0
@@ -149,7 +153,7 @@ def test_without_sound_what_waits_goes_on_to_wait(stream):
 
 def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    order = deployment.ask(ASKED, *stream, {})["deployment"]
+    order = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
     told(deployment, stream)
     (cleared,) = deployment.found("deploy-0")
     assert cleared.topic.endswith("/deploy/deploy-0") and cleared.retain and cleared.payload == b""
@@ -158,7 +162,7 @@ def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(stream):
 
 def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    deployment.ask(ASKED, *stream, {})
+    deployment.ask(ASKED, Situation(NOW, *stream), {})
     told(deployment, stream)
     player = deployment.player(FMT)
     player.hear(FeatureFrame(FMT.hop, np.zeros(80), np.zeros(4), -20.0, -90.0, 0.0, np.zeros(12), False))
@@ -172,9 +176,9 @@ def test_on_a_live_line_the_song_of_the_first_map_is_waited_for():
 
 def test_a_new_deployment_takes_the_place_of_the_last(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0)
-    first = deployment.ask(ASKED, *stream, {})["deployment"]
+    first = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
     told(deployment, stream)
-    second = deployment.ask(ASKED, *stream, {})["deployment"]
+    second = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
     cleared, message = told(deployment, stream)
     assert cleared.topic.endswith(first) and cleared.retain and message.id == second
     (goodbye,) = deployment.farewell()
@@ -183,4 +187,32 @@ def test_a_new_deployment_takes_the_place_of_the_last(stream):
 
 def test_without_audio_there_is_nothing_to_lead():
     with pytest.raises(RefusedError, match="no audio"):
-        Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, None, None, {})
+        Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, Situation(NOW), {})
+
+
+@pytest.mark.parametrize(("at_ms", "off"), [
+    (NOW.ts_ms * 1000.0, r"\+1698300000000"), (NOW.ts_ms / 1000, "-1698300000"), (NOW.ts_ms - 33_000.0, "-33"),
+    (NOW.ts_ms + 86_401_000.0, r"\+86401"),
+], ids=["us", "s", "over", "tomorrow"])  # fmt: skip
+def test_a_start_in_another_unit_or_of_a_song_that_is_over_is_refused(stream, at_ms, off):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    with pytest.raises(RefusedError, match=f"start_at_ms is {off} s from now by the clock of this edge") as refused:
+        deployment.ask({**ASKED, "start_at_ms": at_ms}, Situation(NOW, *stream), {})
+    assert refused.value.code == "INVALID_REQUEST"
+    assert told(deployment, stream) == [] and stream[0].player is None
+
+
+@pytest.mark.parametrize("off_s", [-32.0, 0.0, 86_400.0])
+def test_a_song_that_plays_or_begins_within_a_day_may_be_led(stream, off_s):
+    asked = {**ASKED, "start_at_ms": NOW.ts_ms + 1000 * off_s}
+    assert Deployment(Scribe("bar", "pi"), 150.0).ask(asked, Situation(NOW, *stream), {})["start_at_ms"] == asked["start_at_ms"]
+
+
+def test_what_is_told_of_a_start_the_contract_takes_from_a_caller_and_no_more():
+    def request(at_ms):
+        args = {"track": "a" * 16, "start_at_ms": at_ms}
+        return contract.decode("k1/v1/bar/edge/pi/request/deploy", json.dumps({"id": "1", "args": args}).encode())
+
+    assert request(NOW.ts_ms + 0.5).args.start_at_ms == NOW.ts_ms + 0.5
+    with pytest.raises(contract.ContractError, match="start_at_ms"):
+        request(NOW.ts_ms * 1000.0)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from k1edge.k1.contract.message import Text, Word
+from k1edge.k1.contract.message import EpochMs, Text, Word
 
 Status = Literal["processing", "ready", "warning", "failed"]
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -129,7 +129,7 @@ class JobArguments(LibraryArguments):
 class DeployArguments(VersionArguments):
     """Let a track's map lead the light: from the song's start, or from the next song that begins after a pause."""
 
-    start_at_ms: Annotated[float, Field(ge=0, le=8_640_000_000_000_000)] | None = None
+    start_at_ms: EpochMs | None = None
     """UTC epoch ms at which the song begins or began."""
 
 
