@@ -11,10 +11,10 @@ moves it once; a new pattern or palette moves it either way. All these changes a
 changes in the same direction that follow each other are one; within any second there may be six, which is three
 flashes.
 
-Beats above the limit lose their tick and keep tempo and phase; a macro stays where it is if its move would cost a beat that
-is to come at this tempo (it may rise before a beat and fall as one dies for nothing); a scene waits. A palette
-with saturated red glows but never flashes: in such a scene there are no ticks, and after one change of luminance the
-opposite one waits for a second. Saturation is kept where no hue is a saturated red.
+Beats above the limit lose their tick and keep tempo and phase; a scene waits. What would cost a beat that is to come at this
+tempo stays where it is, if it is a macro, or waits for a second, if it is a step of brightness (either may rise before a beat
+and fall as one dies for nothing). A palette with saturated red glows but never flashes: in such a scene there are no ticks,
+and after one change of luminance the opposite one waits for a second. Saturation is kept where no hue is a saturated red.
 """
 
 from __future__ import annotations
@@ -47,10 +47,8 @@ RED_PALETTES = frozenset(
 RED_LOOK = ("", min(RED_PALETTES))
 """What may be seen where a scene cannot be read, or its colours are beyond MAX_SATURATION."""
 RESERVE = 2
-"""Changes kept free while a scene waits, so that it waits for a second at most."""
-FORESEEN = 3
-"""Beats to come at the present tempo for which macros leave room: where both want to flash, the beat does. Three is a second's
-worth; without them macros took a fifth of all beats from a song of 166 bpm."""
+"""Changes kept free while a scene waits, so that it waits for a second at most; a step of brightness lets beats go first for as
+long."""
 
 Change = tuple[float, int]
 """(time in ms, +1 brighter, -1 darker, 0 either)."""
@@ -107,7 +105,7 @@ class Limiter:
         self.stopped: Counter[str] = Counter()
         """How often what was changed or held back: beat, macro, scene, saturation."""
         self._beats: dict[int, float] = {}
-        self._last_due, self._period_ms = 0.0, 0.0
+        self._last_due, self._period_ms = float("-inf"), 0.0
         self._changes: list[Change] = []
         self._swings = {name: _Swing() for name in MACROS}
         self._levels = dict.fromkeys(MACROS, 0.0)
@@ -115,12 +113,14 @@ class Limiter:
         self._brightness = 1.0
         self._look: tuple[str, int] | None = None
         self._held: Any = None
+        self._held_since = 0.0
 
     def process(self, command: Any, at_ms: float) -> tuple[Any, ...]:
         """What to send for a `cmd/...` message at `at_ms` (on the edge's clock, which never goes back), in this order."""
         self._forget(at_ms)
         if command.LEAF == "cmd/scene":
             waits, self._held = self._held, command
+            self._held_since = at_ms if waits is None else self._held_since
             released = self._release(at_ms)
             if not released and (waits is None or _look(waits) != _look(command)):
                 self.stopped["scene"] += 1
@@ -158,8 +158,13 @@ class Limiter:
         wanted = self._held is not None and self._held.palette_id in RED_PALETTES
         return wanted or (self._look is not None and self._look[1] in RED_PALETTES)
 
-    def _allowance(self) -> int:
-        return (RED_CHANGES if self._red else CHANGES) - (RESERVE if self._held is not None else 0)
+    def _yields(self, scene: Any, at_ms: float) -> bool:
+        """A step of brightness leaves beats that are to come their room, for a second; a new look does not."""
+        return _look(scene) == self._look and at_ms < self._held_since + WINDOW_MS
+
+    def _allowance(self, at_ms: float) -> int:
+        waits = self._held is not None and not self._yields(self._held, at_ms)
+        return (RED_CHANGES if self._red else CHANGES) - (RESERVE if waits else 0)
 
     def _runs(self, more: list[Change], beats: list[float]) -> int:
         """Runs in the worst second, with these changes and exactly these beats on the line of time."""
@@ -177,7 +182,7 @@ class Limiter:
         if self._beats.get(number, at_ms + 1) <= at_ms:
             number = min(0, *self._beats) - 1
         others = [t for n, t in self._beats.items() if n != number]
-        if self._red or self._runs([], [*others, due]) > self._allowance():
+        if self._red or self._runs([], [*others, due]) > self._allowance(at_ms):
             self.stopped["beat"] += 1
             return command.model_copy(update={"tick": False, "strength": 0.0})
         self._beats[number] = due
@@ -185,14 +190,15 @@ class Limiter:
 
     def _macro(self, command: Any, at_ms: float) -> Any:
         kept: dict[str, float] = {}
-        beats, room = list(self._beats.values()), self._allowance()
-        to_come, most = beats + self._foreseen(at_ms), 0
+        beats, room = list(self._beats.values()), self._allowance(at_ms)
+        to_come, most = beats, 0
         for name, swing in self._swings.items():
             level = getattr(command, name)
             way = swing.way(level * self._brightness)
             change = [(at_ms, way)] if way else []
             if change and not most:
                 # A macro may do what adds nothing to the flashes there are and will be; more only while there is room.
+                to_come = self._foreseen(at_ms)
                 most = max(self._runs([], to_come), room)
             if change and (self._runs(change, beats) > room or self._runs(change, to_come) > most):
                 kept[name] = self._levels[name]
@@ -206,10 +212,16 @@ class Limiter:
         return command.model_copy(update=kept)
 
     def _foreseen(self, at_ms: float) -> list[float]:
-        """When the next beats will be due, if they go on coming."""
-        if at_ms > self._last_due + 2 * self._period_ms:
-            return []
-        return [self._last_due + n * self._period_ms for n in range(1, FORESEEN + 1)]
+        """When beats are due, with those of the next second if they go on coming, and the one that ends the last of these;
+        without those that could not flash."""
+        beats = list(self._beats.values())
+        if self._red or at_ms > self._last_due + 2 * self._period_ms:
+            return beats
+        to_come = int((at_ms + WINDOW_MS + PULSE_MS - self._last_due) / self._period_ms)
+        for due in (self._last_due + n * self._period_ms for n in range(1, to_come + 1)):
+            if self._runs([], [*beats, due]) <= CHANGES:
+                beats.append(due)
+        return beats
 
     def _release(self, at_ms: float) -> tuple[Any, ...]:
         """The scene that waits, if it may go now."""
@@ -218,7 +230,7 @@ class Limiter:
             return ()
         look, brightness = _look(scene), _brightness(scene)
         changes = self._scene_changes(look, brightness, at_ms)
-        if changes and not self._scene_fits(look, changes, at_ms):
+        if changes and not self._scene_fits(scene, changes, at_ms):
             return ()
         self._held = None
         self._shows(look, brightness, changes)
@@ -239,12 +251,15 @@ class Limiter:
         ways |= {swing.way(self._levels[name] * brightness) for name, swing in self._swings.items()}
         return [(at_ms, way) for way in ways if way]
 
-    def _scene_fits(self, look: tuple[str, int], changes: list[Change], at_ms: float) -> bool:
+    def _scene_fits(self, scene: Any, changes: list[Change], at_ms: float) -> bool:
         shown_red = self._look is not None and self._look[1] in RED_PALETTES
-        becomes_red = look[1] in RED_PALETTES
+        becomes_red = scene.palette_id in RED_PALETTES
         if becomes_red and any(due + PULSE_MS > at_ms for due in self._beats.values()):
             return False
-        return self._runs(changes, list(self._beats.values())) <= (RED_CHANGES if shown_red else CHANGES)
+        room = RED_CHANGES if shown_red else CHANGES
+        if self._runs(changes, list(self._beats.values())) > room:
+            return False
+        return not self._yields(scene, at_ms) or self._runs(changes, self._foreseen(at_ms)) <= room
 
     def _paler(self, scene: Any) -> Any:
         if scene.parameters.get("saturation", 0.0) <= MAX_SATURATION:

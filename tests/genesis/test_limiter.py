@@ -149,18 +149,46 @@ def test_house_at_128_bpm_is_left_alone():
     assert not limiter.stopped
 
 
-@pytest.mark.parametrize(("bpm", "share"), [(128.0, 0.97), (150.0, 0.97), (168.0, 0.97), (175.0, 0.9)])
-def test_macros_that_dance_take_hardly_a_beat_from_fast_music(bpm, share):
+def dance(bpm, latency_ms, scenes=()):
+    """A minute of beats, of macros that dance to them, and of these scenes, as they are sent to a K1 of this latency."""
     period, rng = 60_000 / bpm, np.random.default_rng(22)
-    beats = [(n * period - 150.0, beat(n, 150.0, bpm=bpm)) for n in range(1, 120)]
+    beats = [(n * period - 150.0, beat(n, 150.0 - latency_ms, bpm=bpm)) for n in range(1, int(bpm))]
     levels = [(float(at), np.clip(np.exp(-(at % period) / 120) + rng.normal(0, 0.15, len(MACROS)), 0, 1)) for at in
               np.arange(0, beats[-1][0], 20)]
     macros = [(at, macro(**dict(zip(MACROS, map(float, level), strict=True)))) for at, level in levels]
-    sent = played(sorted(beats + macros, key=lambda each: each[0]))
-    shown = [c for _, c in sent if c.LEAF == "cmd/beat" and c.tick]
-    moved = {c.energy for _, c in sent if c.LEAF == "cmd/macro"}
-    assert len(shown) >= share * len(beats)
-    assert len(moved) > len(beats), "and the macros still move"
+    return sorted([*beats, *macros, *scenes], key=lambda each: each[0])
+
+
+def share_shown(sent):
+    return np.mean([c.tick for _, c in sent if c.LEAF == "cmd/beat"])
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, 90.0])
+@pytest.mark.parametrize(("bpm", "share"), [(128.0, 0.97), (150.0, 0.97), (168.0, 0.97), (175.0, 0.94)])
+def test_macros_that_dance_take_hardly_a_beat_from_fast_music(bpm, share, latency_ms):
+    sent = played(dance(bpm, latency_ms))
+    assert share_shown(sent) >= share
+    assert len({c.energy for _, c in sent if c.LEAF == "cmd/macro"}) > bpm, "and the macros still move"
+
+
+@pytest.mark.parametrize("bpm", [160.0, 168.0, 174.0])
+def test_a_light_that_swells_and_sinks_takes_hardly_a_beat_from_fast_music(bpm):
+    steps = [(400.0 * n + 7, scene(brightness=round(0.5 + 0.3 * np.sin(n / 3), 3))) for n in range(140)]
+    sent = played(dance(bpm, 0.0, steps))
+    assert share_shown(sent) >= 0.97
+    assert len([c for _, c in sent if c.LEAF == "cmd/scene"]) > 100, "and the light still moves"
+
+
+def test_beats_too_fast_to_be_shown_give_macros_no_leave_to_take_more_of_them():
+    """Above 180 bpm the limiter takes one of four by itself."""
+    assert share_shown(played(dance(182.0, 120.0))) >= 0.7
+
+
+def test_a_step_of_brightness_lets_beats_go_first_for_a_second_and_hardly_longer():
+    asked = [(3000.0 * n + 7, scene(brightness=0.2 + 0.6 * (n % 2))) for n in range(19)]
+    arrived = [at for at, c in played(dance(179.5, 0.0, asked)) if c.LEAF == "cmd/scene"]
+    waits = [shown - wanted for shown, (wanted, _) in zip(arrived, asked, strict=True)]
+    assert max(waits) < 1500
 
 
 def test_a_correction_is_not_a_second_flash():
