@@ -60,7 +60,7 @@ class RulesSettings(BaseModel):
     preset: Literal[PRESETS] = "edm"
     """Whose palettes and pace."""
     mood_palettes: bool = True
-    """Palettes follow key, mode and energy, from the preset; else each look keeps its own."""
+    """Palettes left at their default follow key, mode and energy, from the preset; else each look keeps its own."""
     mood_dwell_s: float = Field(45.0, ge=10, le=3600)
     """A mood holds at least so long."""
     min_gap_s: float = Field(8.0, ge=8, le=600)

@@ -4,8 +4,9 @@ Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as 
 sends looks compares by identity. Three things happen, each at its own pace:
 
     scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is a bar
-              line, whatever was counted), as rarely as `scenes.py` says; its palette follows the mood, chosen when the scene
-              changes. Without music, those of what the wire holds: silence, speech and noise each idle in their own way
+              line, whatever was counted), as rarely as `scenes.py` says; a palette that is the default gives way to the
+              mood's, chosen when the scene changes. Without music, those of what the wire holds: silence, speech and noise
+              each idle in their own way
     motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
     level     silence fades to dark, speech and noise duck: brightness alone, so that nothing has to be allowed first
 
@@ -17,8 +18,8 @@ from __future__ import annotations
 import math
 
 from k1edge.config import GenesisSettings, LookSettings, RulesSettings
-from k1edge.config.looks import IDLE
-from k1edge.device_facts import PARAMETERS
+from k1edge.config.looks import DEFAULT_LOOKS, IDLE
+from k1edge.device_facts import PALETTES, PARAMETERS
 from k1edge.frames import BeatState, Look, Section, StreamFormat
 from k1edge.genesis.mood import Mood
 from k1edge.genesis.presets import PRESETS, palette_of
@@ -124,8 +125,10 @@ class Choreography:
             self._mood, self._mood_since = name, end
 
     def _palette_for(self, label: str) -> int:
-        if not self._rules.mood_palettes or not self._mood or label in UNMUSICAL:
-            return self._looks[label].palette
+        own = self._looks[label].palette
+        chosen = own != PALETTES.index(DEFAULT_LOOKS[label]["palette"])
+        if chosen or not self._rules.mood_palettes or not self._mood or label in UNMUSICAL:
+            return own
         return palette_of(self._preset, self._mood, label)
 
     def _next_level(self, form: Form) -> float:

@@ -27,9 +27,9 @@ def _beat(end):
     return Beat(number, number * BEAT, number % 4 + 1, number // 4, BEAT, True) if end % BEAT < HOP else None
 
 
-def _show(parts, start=0, **rules):
+def _show(parts, start=0, looks=None, **rules):
     """[(label, seconds, ...Form fields)] -> [(end, look)], every time the look changes."""
-    config = Settings(rules=rules)
+    config = Settings(rules=rules, looks=looks or {})
     stage, shown, end = Choreography(config.looks, FMT, config.genesis, config.rules), [], start
     for index, (label, seconds, *more) in enumerate(parts):
         section, since = Section(label, end, 1.0, provisional=True, index=index), end
@@ -176,6 +176,14 @@ def test_a_mood_dwells_and_its_palette_waits_for_the_scene():
     assert len(dict.fromkeys(palettes)) == 2
     assert palettes[0][1] == palette_of(PRESETS["edm"], "bright excited", "verse")
     assert palettes[-1][1] == palette_of(PRESETS["edm"], "dark calm", "chorus")
+
+
+def test_a_palette_that_somebody_has_chosen_is_kept_whatever_the_mood():
+    dragon = PALETTES.index("Emerald Dragon")
+    shown = _show([("verse", 30), ("chorus", 10)], looks={"verse": {"palette": dragon}})
+    palettes = {look.name: look.palette for _, look in shown}
+    assert palettes["verse"] == dragon
+    assert palettes["chorus"] == palette_of(PRESETS["edm"], "bright excited", "chorus")
 
 
 def test_a_mood_at_the_edge_stays_what_it_was():
