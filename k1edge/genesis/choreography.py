@@ -8,7 +8,7 @@ sends looks compares by identity. Three things happen, each at its own pace:
               mood's, chosen when the scene changes. Without music, those of what the wire holds: silence, speech and noise
               each idle in their own way
     motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
-    level     silence fades to dark, speech and noise duck: brightness alone, so that nothing has to be allowed first
+    level     silence fades to its own, speech and noise duck: brightness alone, so that nothing has to be allowed first
 
 Cost: below 10 us a hop.
 """
@@ -109,7 +109,7 @@ class Choreography:
         return label if state == "music" or not form.section.provisional else self._label
 
     def _may_change(self, label: str, section: Section, end: int) -> bool:
-        if label == "silence" and not self._looks["silence"].parameters.get("brightness", 1.0):
+        if label == "silence" and not self._brightness(label):
             return False
         line, grace = self._bar_line, self._fmt.hop
         if label == "drop":
@@ -133,15 +133,18 @@ class Choreography:
 
     def _next_level(self, form: Form) -> float:
         """Share of the look's brightness, one step nearer to where it should be."""
-        if form.section.label == "silence":
-            lit = self._label == "silence"
-            return max(self._level - self._fade_per_step, float(lit))
+        if form.section.label == "silence":  # its look may have to wait; its brightness does not
+            rest, own = self._brightness("silence"), self._brightness(self._label)
+            return max(self._level - self._fade_per_step, rest / own if rest < own else 1.0)
         if form.wire.state == "silence" and self._label != "silence":
             return self._level  # what has come since, if anything has, is not known yet
         ducked = {} if self._label in IDLE else {"speech": self._rules.speech_brightness, "noise": self._rules.noise_brightness}
         aim = ducked.get(form.wire.state, 1.0)
         step = min(max(aim - self._level, -self._duck_per_step), self._duck_per_step)
         return self._level + step
+
+    def _brightness(self, label: str) -> float:
+        return self._looks[label].parameters.get("brightness", PARAMETERS["brightness"].default)
 
     def _motion(self, form: Form) -> dict[str, float]:
         """What moves while the section lasts, in whatever scene: name -> -1..1, the share of the way to dark or to full."""

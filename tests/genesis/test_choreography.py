@@ -87,6 +87,16 @@ def test_silence_goes_dark_softly():
     assert len(levels) >= 5
 
 
+@pytest.mark.parametrize("lit", [0.1, 0.3])
+def test_a_silence_that_is_lit_is_never_darker_than_that_while_its_scene_must_wait(lit):
+    shown = _show([("verse", 10), ("silence", 40)], looks={"silence": {"parameters": {"brightness": lit}}})
+    silence = [(look.name, _value(look)) for end, look in shown if end > 10 * RATE_HZ]
+    waits, told = ([level for name, level in silence if name == wanted] for wanted in ("verse", "silence"))
+    assert waits[-1] == pytest.approx(lit, abs=0.002)
+    assert min(waits) == waits[-1]
+    assert set(told) == {lit}
+
+
 def test_silence_is_no_scene_change():
     assert [name for _, name in _scenes(_show([("verse", 10), ("silence", 30), ("verse", 5)]))] == ["verse"]
 
