@@ -2,7 +2,8 @@
 
 Consumes chroma, macros and tempo, emits `Mood`, 100 a second, decided every second. The key is the best of 24 correlations
 of the leaky chroma of the last KEY_S with the probe-tone profiles of Krumhansl and Kessler (1982). Valence follows the mode
-and the brightness, arousal the energy, the percussion and the tempo, each smoothed over MOOD_S.
+and the brightness, arousal the energy, the percussion and the tempo, each a mean over MOOD_S; before that much has been heard
+there is none, since whoever takes a mood keeps it for a while.
 
 Cost: below 1 us a hop, 30 us each second.
 """
@@ -39,7 +40,7 @@ class Mood:
     valence: float = 0.0
     """-1 dark .. 1 bright."""
     arousal: float = 0.0
-    """0 calm .. 1 excited."""
+    """0 calm .. 1 excited; 0, as valence is, while too little has been heard."""
 
 
 def _profiles() -> np.ndarray:
@@ -57,8 +58,9 @@ class MoodWatch:
         self._chroma = np.zeros(12)
         self._forget_key = math.exp(-CHROMA_EVERY / (KEY_S * HOPS_PER_S))
         self._rate = 1 - math.exp(-DECIDE_HOPS / (MOOD_S * HOPS_PER_S))
-        self._hops = 0
+        self._hops = self._decisions = 0
         self._best = 0
+        self._valence = self._arousal = 0.0
         self._mood = Mood()
 
     def process(self, features: FeatureFrame, macros: Macros, beat: BeatState) -> Mood:
@@ -90,9 +92,10 @@ class MoodWatch:
         slow, fast = TEMPI_BPM
         haste = min(max((beat.tempo_bpm - slow) / (fast - slow), 0.0), 1.0) * beat.lock
         arousal = 0.45 * macros.energy + 0.3 * macros.percussiveness + 0.25 * haste
-        before = self._mood
-        return Mood(
-            key,
-            before.valence + self._rate * (valence - before.valence),
-            before.arousal + self._rate * (arousal - before.arousal),
-        )
+        self._decisions += 1
+        rate = max(1 / self._decisions, self._rate)
+        self._valence += rate * (valence - self._valence)
+        self._arousal += rate * (arousal - self._arousal)
+        if self._decisions * DECIDE_HOPS < MOOD_S * HOPS_PER_S:
+            return Mood(key)
+        return Mood(key, self._valence, self._arousal)

@@ -50,7 +50,14 @@ def test_loud_fast_drums_excite(feel):
 
 
 def test_a_mood_moves_slowly(feel):
-    assert abs(feel(_cadence(C_MAJOR)[: 2 * RATE_HZ]).valence) < 0.25
+    major, minor = _cadence(C_MAJOR), _cadence(A_MINOR)[: 2 * RATE_HZ]
+    assert abs(feel(np.concatenate([major, minor])).valence - feel(major).valence) < 0.1
+
+
+def test_no_mood_is_told_before_enough_has_been_heard_and_then_it_is_the_mean_of_all_that(feel):
+    loud = Macros(energy=1.0, percussiveness=1.0)
+    assert feel(_cadence(C_MAJOR)[: 10 * RATE_HZ], loud, 180.0).arousal == 0.0
+    assert feel(_cadence(C_MAJOR), loud, 180.0).arousal == pytest.approx(1.0, abs=0.01)
 
 
 def test_silence_leaves_the_mood_as_it_is(feel):
