@@ -63,6 +63,8 @@ class Choreography:
         self._mood, self._mood_since = "", 0
         self._palette = looks["silence"].palette
         self._level = 0.0
+        self._gone = -1, 0.0
+        """(index of the section, share of its ramp or fade that has been gone)."""
         self._next_step = 0
         self._bar_line = -self._grace - 1
         self._shown = self._look({}, "fade", STEP_MS)
@@ -155,7 +157,10 @@ class Choreography:
         if motion.kind == "breathe":
             return {"brightness": -motion.amount * (0.5 - 0.5 * math.cos(2 * math.pi * bars / motion.bars))}
         length = int(bars) + form.bars_left if form.bars_left else motion.bars
-        way = motion.amount * min(bars / max(length, 1), 1.0)
+        section, gone = self._gone
+        gone = max(min(bars / max(length, 1), 1.0), gone if section == form.section.index else 0.0)
+        self._gone = form.section.index, gone  # where the end is put off, what has been gone is not gone back
+        way = motion.amount * gone
         return dict.fromkeys(RAMPED, way) if motion.kind == "ramp" else {"brightness": -way}
 
     def _look(self, motion: dict[str, float], transition: str, transition_ms: int) -> Look:

@@ -28,15 +28,17 @@ def _beat(end):
 
 
 def _show(parts, start=0, looks=None, **rules):
-    """[(label, seconds, ...Form fields)] -> [(end, look)], every time the look changes."""
+    """[(label, seconds, ...Form fields)] -> [(end, look)], every time the look changes; what has one label is one section."""
     config = Settings(rules=rules, looks=looks or {})
     stage, shown, end = Choreography(config.looks, FMT, config.genesis, config.rules), [], start
+    section = None
     for index, (label, seconds, *more) in enumerate(parts):
-        section, since = Section(label, end, 1.0, provisional=True, index=index), end
+        if section is None or label != section.label:
+            section = Section(label, end, 1.0, provisional=True, index=index)
         for _ in range(int(seconds * 100)):
             end += HOP
             fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
-            form = Form(section, (), Macros(), _beat(end), bars=(end - since) / BEAT / 4, **fields)
+            form = Form(section, (), Macros(), _beat(end), bars=(end - section.since) / BEAT / 4, **fields)
             look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True))
             if not shown or look is not shown[-1][1]:
                 shown.append((end, look))
@@ -166,6 +168,16 @@ def test_a_build_ramps_up_and_never_down_even_where_its_scene_may_not_change():
         values = [_value(look, name) for look in shown[1:]]
         assert values == sorted(values)
         assert values[-1] > values[0] + 0.15
+
+
+@pytest.mark.parametrize(("label", "names"), [("build", ("brightness", "speed", "color_range")), ("outro", ("brightness",))])
+def test_where_the_end_is_put_off_what_moves_towards_it_does_not_go_back(label, names):
+    end_put_off = [(label, 2, {"bars_left": left}) for left in (8, 3, 1, 8, 4, 12, 2)]
+    shown = [look for end, look in _show([("verse", 29), *end_put_off]) if end > 30 * RATE_HZ]
+    for name in names:
+        values = [_value(look, name) for look in shown if name in dict(look.parameters)]
+        assert values == sorted(values, reverse=label == "outro")
+        assert len(set(values)) > 2
 
 
 def test_a_breakdown_breathes():
