@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
 from k1edge.config.settings import MAX_DEVICES
+from k1edge.device_facts import PARAMETERS
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
 from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
@@ -78,6 +79,8 @@ class Driver:
         """The one before it, which stands where the limiter has not let the last one through yet."""
         self._renew_ms = 0
         self._section: Section | None = None
+        self._defaults: dict[str, float] = {}
+        """Those of each parameter that a scene has set: said in one that does not, since a K1 keeps what is left out."""
         self.clamped = 0
         """Parameters beyond a K1's range, sent at its limit instead."""
 
@@ -266,6 +269,8 @@ class Driver:
             return
         parameters, changed = clamp(dict(look.parameters))
         self.clamped += changed
+        self._defaults |= {name: PARAMETERS[name].default for name in parameters}
+        parameters = self._defaults | parameters
         for device in devices:
             yield from self._command(
                 device, contract.SceneCommand, stamp, sender=self._scribe.node,

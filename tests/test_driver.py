@@ -74,6 +74,13 @@ def test_a_scene_is_sent_once_and_again_only_when_it_changes():
     assert messages(run(driver, 200, look=DARK), "cmd/scene")["porch"]["pattern"] == "twilight"
 
 
+def test_what_a_scene_has_set_does_not_outlive_it_on_a_k1_that_keeps_what_is_left_out():
+    driver = driver_of()
+    warm, plain = replace(BRIGHT, parameters=(("warmth", 0.9),)), replace(BRIGHT, parameters=(("brightness", 0.5),))
+    scenes = [messages(run(driver, hop, look), "cmd/scene")["porch"]["parameters"] for hop, look in ((1, warm), (200, plain))]
+    assert scenes == [{"warmth": 0.9}, {"warmth": 0.0, "brightness": 0.5}]
+
+
 def test_scenes_never_come_faster_than_the_devices_window_and_the_newest_wins():
     driver = driver_of()
     sent = [(hop, body["pattern"]) for hop in range(1, 100) for body in

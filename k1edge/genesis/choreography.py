@@ -16,6 +16,7 @@ Cost: below 10 us a hop.
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 from k1edge.config import GenesisSettings, LookSettings, RulesSettings
 from k1edge.config.looks import DEFAULT_LOOKS, IDLE
@@ -30,6 +31,8 @@ STEP_MS = 400
 """A K1 takes a parameter change each 300 ms; a fade of steps this long is still soft, since the device blends."""
 GRACE_S = 0.26
 RAMPED = ("speed", "color_range", "brightness")
+SAID = (*RAMPED, "softness")
+"""What rules and presets move: every look says it, as it does what others set, since a K1 keeps what is left out."""
 UNMUSICAL = (*IDLE, "unknown")
 """Looks that follow no bar lines and no mood."""
 BRIGHT_VALENCE, EXCITED_AROUSAL = 0.0, 0.55
@@ -54,6 +57,7 @@ class Choreography:
         self._rules = rules or RulesSettings()
         self._looks, self._fmt = looks, fmt
         self._preset = PRESETS[self._rules.preset]
+        self._defaults = {name: PARAMETERS[name].default for name in chain(SAID, *(look.parameters for look in looks.values()))}
         self._budget = SceneBudget(fmt, self._rules)
         self._fade_per_step = STEP_MS / max(1000 * settings.fade_s, STEP_MS)
         self._duck_per_step = STEP_MS / (1000 * DUCK_S)
@@ -146,7 +150,7 @@ class Choreography:
         return self._level + step
 
     def _brightness(self, label: str) -> float:
-        return self._looks[label].parameters.get("brightness", PARAMETERS["brightness"].default)
+        return self._looks[label].parameters.get("brightness", self._defaults["brightness"])
 
     def _motion(self, form: Form) -> dict[str, float]:
         """What moves while the section lasts, in whatever scene: name -> -1..1, the share of the way to dark or to full."""
@@ -165,16 +169,13 @@ class Choreography:
 
     def _look(self, motion: dict[str, float], transition: str, transition_ms: int) -> Look:
         settings = self._looks[self._label]
-        parameters = {name: float(value) for name, value in settings.parameters.items()}
-        if "speed" in parameters:
-            parameters["speed"] = min(parameters["speed"] * self._preset.pace, 1.0)
-        if "softness" in parameters:
-            parameters["softness"] = min(max(parameters["softness"] + self._preset.softness, 0.0), 1.0)
+        parameters = {name: float(value) for name, value in (self._defaults | settings.parameters).items()}
+        parameters["speed"] = min(parameters["speed"] * self._preset.pace, 1.0)
+        parameters["softness"] = min(max(parameters["softness"] + self._preset.softness, 0.0), 1.0)
         for name, way in motion.items():
-            value = parameters.get(name, PARAMETERS[name].default)
+            value = parameters[name]
             parameters[name] = value + way * (1 - value if way > 0 else value)
-        full = parameters.get("brightness", PARAMETERS["brightness"].default)
-        parameters["brightness"] = full * self._level
+        parameters["brightness"] *= self._level
         return Look(
             name=self._label,
             pattern=settings.pattern,

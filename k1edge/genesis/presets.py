@@ -19,9 +19,9 @@ class Preset(NamedTuple):
     palettes: dict[str, tuple[str, str]]
     """Mood -> (resting, letting go)."""
     pace: float
-    """Times a look's own speed."""
+    """Times a look's speed."""
     softness: float
-    """Added to a look's own."""
+    """Added to a look's."""
 
 
 def _palettes(*pairs: tuple[str, str]) -> dict[str, tuple[str, str]]:

@@ -266,12 +266,12 @@ class VirtualK1:
             raise ContractError("EXPIRED", "this scene was for another evening", scene.id)
 
     def _change(self, scene: contract.SceneCommand | None, now_ms: float) -> None:
-        """Begin the transition to a scene that the window lets pass."""
+        """Begin the transition to a scene that the window lets pass; what it leaves out stays as it is."""
         if scene is None:
             return
         parameters, changed = clamp(scene.parameters)
         self.counters.clamped += changed
         self._before = self._scene
-        self._scene = Scene(scene.pattern, scene.palette_id, DEFAULTS | parameters)
+        self._scene = Scene(scene.pattern, scene.palette_id, {**self._scene.parameters, **parameters})
         self._transition = (scene.transition, now_ms, max(1.0, scene.transition_ms))
         self._state_changed = True

@@ -180,6 +180,15 @@ def test_where_the_end_is_put_off_what_moves_towards_it_does_not_go_back(label, 
         assert len(set(values)) > 2
 
 
+def test_every_look_says_what_ramps_and_other_looks_set():
+    song = [("intro", 29), ("build", 16), ("drop", 10), ("silence", 6)]
+    shown = [dict(look.parameters) for _, look in _show(song, looks={"verse": {"parameters": {"warmth": 0.5}}})]
+    assert {frozenset(parameters) for parameters in shown} == {frozenset(
+        ("brightness", "brightness_floor", "color_range", "saturation", "softness", "speed", "warmth"))}  # fmt: skip
+    assert max(parameters["color_range"] for parameters in shown) > 0.3
+    assert shown[-1]["color_range"] == shown[-1]["warmth"] == 0.0
+
+
 def test_a_breakdown_breathes():
     values = [_value(look) for _, look in _show([("verse", 30), ("breakdown", 24)]) if look.name == "breakdown"][4:]
     turns = sum((b - a) * (c - b) < 0 for a, b, c in zip(values, values[1:], values[2:], strict=False))

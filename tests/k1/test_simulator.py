@@ -165,6 +165,13 @@ def test_scenes_that_come_too_fast_are_coalesced_and_the_newest_wins(desk):
     assert desk.k1.show(300.0).scene.pattern == "bloom"
 
 
+def test_what_a_scene_leaves_out_stays_as_it_was(desk):
+    desk.tell(contract.SceneCommand, 0.0, **SCENE | {"parameters": {"speed": 0.9, "softness": 0.1}})
+    desk.tell(contract.SceneCommand, 500.0, **SCENE | {"parameters": {"speed": 0.2}})
+    parameters = desk.k1.show(500.0).scene.parameters
+    assert (parameters["speed"], parameters["softness"]) == (0.2, 0.1)
+
+
 def test_parameters_beyond_their_range_are_clamped_and_counted(desk):
     desk.tell(contract.SceneCommand, 0.0, **SCENE | {"parameters": {"speed": 7.0, "brightness_floor": 0.2, "what": 1.0}})
     parameters = desk.k1.show(0.0).scene.parameters

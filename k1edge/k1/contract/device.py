@@ -107,7 +107,9 @@ class SegmentCommand(Command):
 
 
 class SceneCommand(Command):
-    """A pattern in a palette with parameters; retained, so that a K1 that restarts finds it, until it expires."""
+    """A pattern in a palette with parameters; retained, so that a K1 that restarts finds it, until it expires.
+
+    A K1 keeps parameters that are left out: of those that its scenes have set, an edge says the default where one does not."""
 
     LEAF: ClassVar[str] = "cmd/scene"
     QOS: ClassVar[Literal[0, 1]] = 1

@@ -44,7 +44,9 @@ class NoArguments(BaseModel):
 
 
 class SceneArguments(NoArguments):
-    """A scene by hand. Names must exist; parameters beyond their range are clamped and counted."""
+    """A scene by hand. Names must exist; parameters beyond their range are clamped and counted.
+
+    One that is left out has its default if a scene of the edge has set it before, else what the K1 has."""
 
     pattern: Pattern
     palette: int | Word = 0
