@@ -67,6 +67,7 @@ class RulesSettings(BaseModel):
     cool_down_s: float = Field(20.0, ge=20, le=3600)
     """After a change; a drop may break it once."""
     changes_per_minute: int = Field(2, ge=1, le=2)
+    """If it is 1, a build leaves it to its drop: its look is not shown, it ramps in the one before."""
     speech_brightness: float = Field(0.5, ge=0, le=1)
     """Share of a music look's brightness that is left when someone speaks into it."""
     noise_brightness: float = Field(0.25, ge=0, le=1)

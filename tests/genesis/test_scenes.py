@@ -70,6 +70,10 @@ def test_where_a_minute_has_one_change_drops_do_not_keep_it_for_themselves():
     assert [label for _, label in _spent(song, changes_per_minute=1)] == ["drop", "intro", "verse"]
 
 
+def test_where_a_minute_has_one_change_a_build_leaves_it_to_its_drop():
+    assert [label for _, label in _spent([(100, "build"), (15, "drop")], changes_per_minute=1)] == ["drop"]
+
+
 def test_what_is_said_between_two_songs_takes_no_change_from_the_next_and_none_is_kept_from_it():
     evening = [(100, "drop"), (50, "speech"), (25, "intro")]
     assert [label for _, label in _spent(evening)] == ["drop", "speech", "intro"]
