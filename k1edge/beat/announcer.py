@@ -31,6 +31,8 @@ STEADY_BEATS = 32
 LEAST_RUN = 3
 STEADY_WITHIN = 0.08
 """Of a period: a beat further from the last one's grid begins a new fit."""
+LONGEST_BREAK = 8
+"""Beats: what comes after more is as often another piece."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Announcement:
 
     number: int
     due: float
+    missed: int = 0
+    """Beats since the one before that nobody was told of, if the grid goes on as it was."""
     corrections: int = 0
 
 
@@ -62,10 +66,11 @@ class Announcer:
         if not self._least <= due - now <= self._lead:
             return None
         number = 1 if self.last is None else self.last.number + 1
+        missed = self._missed(due, period)
         if self._run and abs(due - self._run[-1] - period) > STEADY_WITHIN * period:
             self._run.clear()
         self._run.append(due)
-        self.last = Announcement(number, due)
+        self.last = Announcement(number, due, missed)
         return self.last
 
     def begin_run(self) -> None:
@@ -81,6 +86,15 @@ class Announcer:
         due = np.array(self._run)
         period = float(number @ due / (number @ number))
         return float(due.mean()) + period * (count - 1) / 2, period
+
+    def _missed(self, due: float, period: float) -> int:
+        steady = self.steady()
+        if steady is None:
+            return 0
+        exact = (due - self.last.due) / steady[1]
+        beats = round(exact)
+        goes_on = abs(exact - beats) < CORRECT_WITHIN and beats == round((due - self.last.due) / period)
+        return beats - 1 if goes_on and 1 < beats <= LONGEST_BREAK + 1 else 0
 
     def _correct(self, now: float, target: float, period: float) -> Announcement | None:
         last = self.last

@@ -1,7 +1,8 @@
 """Keeps count in the bar: which beat of which metre comes next, changed only after several agreeing votes.
 
 Consumes, once a beat, the posterior's probability of each (metre, position) for the beat that is being announced; emits
-`(position, beats per bar)`. Between votes it counts on from the beats that were announced, never from elapsed time.
+`(position, beats per bar)`. Between votes it counts on from the beats of the grid, also those that nobody was told of,
+never from elapsed time.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ class BarCount:
             believed = believed @ self._follows
         best = int(believed.argmax())
         if self._now is not None:
-            self.count_on()
+            self.count_on(1)
             self._vote(believed, best)
         elif believed[best] >= FIRST_AT * believed.sum() > 0:
             self._now = best
 
-    def count_on(self) -> None:
-        """The next beat is announced, and nothing is known but that."""
+    def count_on(self, beats: int) -> None:
+        """So many more beats, announced or not, and nothing is known but that."""
         if self._now is not None:
-            self._now = int(self._next[self._now])
+            for _ in range(beats % int(self._per_bar[self._now])):
+                self._now = int(self._next[self._now])
 
     def seat(self, beats_on: int) -> None:
         """The beat `beats_on` before the last announced one is a downbeat: a person said so."""

@@ -268,8 +268,9 @@ class BarPointerTracker:
 
     def _count(self, announced: Announcement, now: float) -> None:
         beats_on = 1 + round((announced.due - self._target) / self._period)
+        self._bars.count_on(announced.missed)
         if self._lock.coasting:
-            self._bars.count_on()
+            self._bars.count_on(1)
             due = (announced.due - now + self._latency) / STEP_HOPS
             self._pointer.plant(self._period / STEP_HOPS, due, COAST_HOLD)
         else:

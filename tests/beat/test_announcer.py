@@ -69,3 +69,21 @@ def test_the_steady_grid_is_the_line_through_the_beats():
     last, period = announcer.steady()
     assert period == pytest.approx(50.0, rel=0.004)
     assert (last - 7.0) % 50 == pytest.approx(0, abs=1.5) or (last - 7.0) % 50 == pytest.approx(50, abs=1.5)
+
+
+def missed_after(gap, period=50.0):
+    """Of a beat `gap` hops after eight that were 50 apart."""
+    announcer = Announcer(150)
+    for due in range(100, 500, 50):
+        announcer.process(due - 15.0, due, 50.0)
+    return announcer.process(450 + gap - 15.0, 450 + gap, period).missed
+
+
+@pytest.mark.parametrize(("gap", "missed"), [(50, 0), (100, 1), (205, 3), (450, 8)])
+def test_beats_of_a_break_are_known_to_have_been_missed(gap, missed):
+    assert missed_after(gap) == missed
+
+
+@pytest.mark.parametrize(("gap", "period"), [(75, 50), (125, 50), (100, 100), (210, 100), (500, 50)])
+def test_where_the_grid_does_not_go_on_none_was_missed(gap, period):
+    assert missed_after(gap, period) == 0

@@ -74,5 +74,13 @@ def test_a_person_decides_at_once():
     count(bars, 0, 6)
     bars.seat(1)
     assert bars.shown == (2, 4)
-    bars.count_on()
+    bars.count_on(1)
     assert bars.shown == (3, 4)
+
+
+@pytest.mark.parametrize("metre", [2, 3, 4, 5])
+def test_beats_that_nobody_was_told_of_count(metre):
+    bars = BarCount(PER_BAR, POSITION)
+    count(bars, 0, 6, metre)
+    bars.count_on(7)
+    assert bars.shown == ((6 + 7) % metre + 1, metre)

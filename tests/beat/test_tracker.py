@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from k1edge.audio import synth
+from k1edge.beat.bars import VOTES
 from tests.beat.streams import RATE_HZ, Player, babble, errors_s, hat, hit_share, kick, kit_at, play, snare
 
 LOCKED_WITHIN_S = 6.0
@@ -174,6 +175,24 @@ def test_lost_audio_is_coasted_over():
     assert hit_share(after, truth[(truth > 11) & (truth < 19.5)]) == 1.0
     numbers = [event.number for _, event in heard.lines]
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(("gap", "beats"), [("silent", 4), ("silent", 6), ("lost", 3)])
+def test_the_bar_is_counted_on_through_a_break(gap, beats):
+    hop, bpm, begins = RATE_HZ // 100, 120, 1_200
+    sound, hops = synth.four_on_the_floor(bpm, 20).samples, beats * 50
+    player = Player()
+    player.play(sound[: begins * hop])
+    if gap == "lost":
+        player.lose(hops)
+    else:
+        player.play(synth.silence(beats * 60 / bpm).samples)
+    heard = player.play(sound[(begins + hops) * hop :])
+    final = {event.number: event for _, event in heard.lines}
+    counted = [(round(heard.fmt.seconds(event.due) * bpm / 60), event.in_bar) for event in final.values()]
+    before = {(place - at) % 4 for at, place in counted if begins / 50 - 8 <= at < begins / 50}
+    after = [(place - at) % 4 for at, place in counted if at > begins / 50 + beats]
+    assert before == set(after[:VOTES]) and len(before) == 1
 
 
 def test_phase_runs_from_beat_to_beat():
