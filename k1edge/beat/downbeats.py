@@ -27,11 +27,13 @@ WEIGHT = 1.4
 FLOOR = 0.01
 """No place is less probable than this."""
 HUSHED_BEATS = 128
-"""For so long a person who has said where the bar begins is not argued with."""
+"""For so long a person who has said where the bar begins is not argued with about that; he has said nothing of the metre."""
 
 PER_BAR, POSITION, USUAL = metre_table()
 FIRST = np.array([np.argmax(per_bar == PER_BAR) for per_bar in PER_BAR])
 """(B,) the first beat of the metre of each."""
+FIRSTS, METRE = np.unique(FIRST, return_inverse=True)
+"""(metres,) the first beat of each, and (B,) which of them each belongs to."""
 
 
 class BarEar:
@@ -81,11 +83,13 @@ class Downbeats:
 
     def opinion(self, number: int) -> np.ndarray | None:
         """(B,) log-weights of what the beat of this number is in its bar, if anything is known."""
-        if self._said is None or number < self._hushed_until:
+        if self._said is None:
             return None
         heard, weights = self._said
+        if number < self._hushed_until:
+            return WEIGHT * np.maximum.reduceat(weights, FIRSTS)[METRE]
         return WEIGHT * weights[FIRST + (POSITION - (number - heard)) % PER_BAR]
 
     def hush(self, number: int) -> None:
-        """From the beat of this number on nothing is said for HUSHED_BEATS, or until beats begin anew."""
+        """From the beat of this number on all places of a metre are alike, for HUSHED_BEATS or until beats begin anew."""
         self._hushed_until = number + HUSHED_BEATS

@@ -97,8 +97,18 @@ def test_a_person_is_not_argued_with_for_a_while():
     ears, _ = listened()
     last = hear(ears, list(SOUNDS))
     ears.hush(last)
-    assert ears.opinion(last) is None and ears.opinion(last + HUSHED_BEATS - 1) is None
-    assert ears.opinion(last + HUSHED_BEATS) is not None
+    for number in (last, last + HUSHED_BEATS - 1):
+        assert np.ptp(places(ears.opinion(number))) == 0.0
+    assert np.ptp(places(ears.opinion(last + HUSHED_BEATS))) > 0.0
+
+
+def test_a_person_who_says_where_the_bar_begins_says_nothing_of_the_metre():
+    ears, _ = listened()
+    last = hear(ears, list(SOUNDS))
+    before = ears.opinion(last)
+    ears.hush(last)
+    for metre in (2, 3, 4, 5):
+        assert places(ears.opinion(last), metre).max() == places(before, metre).max()
 
 
 def test_what_a_person_said_of_one_song_is_not_held_against_the_next():
