@@ -138,11 +138,13 @@ class Decision:
         """Whether the beats are believed to lie half-way between the tracker's."""
         return self._phase.off
 
-    def countdown(self) -> tuple[int, float]:
-        """(bars, probability) to where the section most likely ends; (0, 0.0) when it is not known what it is."""
+    def countdown(self, per_bar: int) -> tuple[int, float]:
+        """(bars of so many beats, probability) to where the section most likely ends; (0, 0.0) when nothing is known."""
         if self.section.label not in LABELS:
             return 0, 0.0
-        return self._filters[0].bars_left(LABELS.index(self.section.label), self._age)
+        left, probability = self._filters[0].bars_left(LABELS.index(self.section.label), self._age)
+        ends = (self._age // BAR + left) * BAR
+        return max(round(ends / per_bar) - self._age // per_bar, 1) if left else 0, probability
 
     def _is_present(self, age: int) -> bool:
         """What began `age` beats ago is the present section, if one row may be a beat beside the other."""

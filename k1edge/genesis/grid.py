@@ -18,6 +18,7 @@ FREE_PULSE_S = 0.5
 PATIENCE_PERIODS = 1.6
 """A beat this late is not coming: the free pulse takes over."""
 BEATS_PER_BAR = 4
+"""Where the tracker has never said how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class Beat:
     """Counts every beat of this stream, scheduled or free, from 0."""
     due: int
     in_bar: int
-    """1-based, always known here: counted in fours where the tracker does not know."""
+    """1-based, always known here: counted on where the tracker does not know."""
     bar: int
     """Counts bars from 0."""
     period: int
     """Samples from the previous beat to this."""
     scheduled: bool
+    per_bar: int = BEATS_PER_BAR
+    """Of the bar it is counted in."""
 
     @property
     def downbeat(self) -> bool:
@@ -45,7 +48,8 @@ class BarGrid:
 
     def __init__(self, fmt: StreamFormat) -> None:
         self._rate_hz = fmt.rate_hz
-        self._pending: dict[int, BeatEvent] = {}
+        self._pending: dict[int, tuple[BeatEvent, int]] = {}
+        """Beats that are announced, with how many there are in the bar of each."""
         self._last_number = 0
         self._last: Beat | None = None
 
@@ -53,13 +57,13 @@ class BarGrid:
         """The beat that became due within this hop, if any; also takes in what the tracker announced."""
         event = state.announced
         if event is not None and event.number > self._last_number:
-            self._pending[event.number] = event
-        due = [e for e in self._pending.values() if e.due <= state.end]
+            self._pending[event.number] = event, state.beats_per_bar
+        due = [each for each in self._pending.values() if each[0].due <= state.end]
         if due:
-            event = max(due, key=lambda e: e.number)
-            self._pending = {n: e for n, e in self._pending.items() if n > event.number}
+            event, per_bar = max(due, key=lambda each: each[0].number)
+            self._pending = {n: each for n, each in self._pending.items() if n > event.number}
             self._last_number = event.number
-            return self._pass(event.due, event.in_bar, True)
+            return self._pass(event.due, event.in_bar, per_bar, scheduled=True)
         return self._free(state)
 
     @property
@@ -72,19 +76,20 @@ class BarGrid:
         if self._pending:
             return None
         if self._last is None:
-            return self._pass(state.end, 0, False)
+            return self._pass(state.end)
         patience = period * PATIENCE_PERIODS if self._last.scheduled else period
         if state.end - self._last.due < patience:
             return None
-        return self._pass(self._last.due + period, 0, False)
+        return self._pass(self._last.due + period)
 
-    def _pass(self, due: int, in_bar: int, scheduled: bool) -> Beat:
+    def _pass(self, due: int, in_bar: int = 0, per_bar: int = 0, *, scheduled: bool = False) -> Beat:
         last = self._last
         if last is None:
-            beat = Beat(0, due, in_bar or 1, 0, round(self._rate_hz * FREE_PULSE_S), scheduled)
+            period = round(self._rate_hz * FREE_PULSE_S)
+            beat = Beat(0, due, in_bar or 1, 0, period, scheduled, per_bar or BEATS_PER_BAR)
         else:
-            in_bar = in_bar or last.in_bar % BEATS_PER_BAR + 1
+            in_bar, per_bar = in_bar or last.in_bar % last.per_bar + 1, per_bar or last.per_bar
             period = due - last.due if due > last.due else last.period
-            beat = Beat(last.index + 1, due, in_bar, last.bar + (in_bar == 1), period, scheduled)
+            beat = Beat(last.index + 1, due, in_bar, last.bar + (in_bar == 1), period, scheduled, per_bar)
         self._last = beat
         return beat

@@ -124,7 +124,7 @@ class SectionFilter:
         return np.exp(score.reshape(len(STAGES), N_LABELS) * TEMPERS[:, None])
 
     def bars_left(self, label: int, age: int) -> tuple[int, float]:
-        """(bars, probability): where a section of this label and age in beats most likely ends, and how likely just there."""
+        """(bars of BAR beats, probability): where a section of this label and age most likely ends, and how likely there."""
         done = age // BAR
         ends = self._ends[label, done + 1 :]
         if not len(ends):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from k1edge.config import GenesisSettings
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, Macros, Moment, Section, StreamFormat
 from k1edge.genesis.decision import Decision
-from k1edge.genesis.evidence import BAR, Evidence, Row
+from k1edge.genesis.evidence import Evidence, Row
 from k1edge.genesis.grid import BarGrid, Beat
 from k1edge.genesis.hearing import Ear, Hearing
 from k1edge.genesis.macros import MacroMeter
@@ -129,7 +129,7 @@ class Structure:
         if last is None:
             return 0.0
         beats = last.in_bar - 1 + min((end - last.due) / last.period, 1.0)
-        return max(last.bar - self._first_bar + beats / BAR, 0.0)
+        return max(last.bar - self._first_bar + beats / last.per_bar, 0.0)
 
     def _returned(self, features: FeatureFrame, hearing: Hearing) -> Row | None:
         """What was heard since the bass came back, when enough has been."""
@@ -145,6 +145,6 @@ class Structure:
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)
-            self._first_bar = beat.bar - round(beats / BAR)
-        self._left = self._decision.countdown()
+            self._first_bar = beat.bar - round(beats / beat.per_bar)
+        self._left = self._decision.countdown(beat.per_bar)
         return moments

@@ -24,6 +24,8 @@ def _frames(samples, fmt=FMT):
 class _Metronome:
     """Announces the given beats ahead, as a tracker that is never wrong would."""
 
+    metre = 4
+
     def __init__(self, beats_s, downbeats_s=(), bpm=120.0, fmt=FMT):
         downbeats = {round(t, 3) for t in downbeats_s}
         in_bar, self._events = 0, []
@@ -38,7 +40,7 @@ class _Metronome:
             event = self._events[self._next]
             self._next += 1
         locked = self._next > 0
-        return BeatState(end, self._bpm if locked else 0.0, 0.0, 1.0 if locked else 0.0, locked, (), event, 4 * locked)
+        return BeatState(end, self._bpm if locked else 0.0, 0.0, 1.0 if locked else 0.0, locked, (), event, self.metre * locked)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from k1edge.genesis import decision
 from k1edge.genesis.decision import Decision
@@ -57,3 +58,15 @@ def test_a_section_whose_label_is_in_doubt_is_provisional_however_surely_one_beg
     for age in range(2, 6):
         told.beat(VERSE, age)
     assert (told.section.label, told.section.index, told.section.provisional) == ("verse", 1, False)
+
+
+@pytest.mark.parametrize("per_bar", [2, 3, 5])
+def test_the_countdown_is_in_bars_of_the_metre(monkeypatch, per_bar):
+    told = Believing(monkeypatch)
+    for age in range(64):
+        told.beat(CHORUS, age)
+        in_fours, probability = told.countdown(4)
+        left, same = told.countdown(per_bar)
+        ends = (age // 4 + in_fours) * 4
+        assert left >= 1 and same == probability
+        assert abs((age // per_bar + left) * per_bar - ends) < per_bar

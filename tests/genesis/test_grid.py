@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from k1edge.genesis.grid import BarGrid
 
@@ -48,3 +49,15 @@ def test_the_pulse_goes_on_in_time_when_the_tracker_stops(fmt, metronome):
     gaps = np.diff([b.due for b in passed if b.due >= 22_050])
     assert np.all(np.abs(gaps - 22_050) <= 1)
     assert [b.in_bar for b in passed][-4:] in ([1, 2, 3, 4], [2, 3, 4, 1], [3, 4, 1, 2], [4, 1, 2, 3])
+
+
+@pytest.mark.parametrize("metre", [2, 3, 5])
+def test_the_pulse_goes_on_in_the_metre_of_the_music(fmt, metronome, metre):
+    beats_s = np.arange(1, 4 * metre + 1) * 0.5
+    tracker = metronome(beats_s, beats_s[::metre])
+    tracker.metre = metre
+    passed = _passed(BarGrid(fmt), tracker, beats_s[-1] + 8)
+    known = [b for b in passed if b.due >= fmt.index(0.5)]
+    assert not known[-1].scheduled
+    assert [b.in_bar for b in known] == [n % metre + 1 for n in range(len(known))]
+    assert {b.per_bar for b in known} == {metre}

@@ -117,7 +117,7 @@ def test_a_restart_forgets_the_form(weights, monkeypatch):
     index = decision.section.index
     decision.restart("silence", 40 * PERIOD, 1.0)
     assert (decision.section.label, decision.section.index) == ("silence", index + 1)
-    assert decision.countdown() == (0, 0.0)
+    assert decision.countdown(BAR) == (0, 0.0)
     assert not any(m.kind == "drop" for _, m in _play(decision, [("intro", 4)], start=48))
     assert decision.section.label == "intro"
 

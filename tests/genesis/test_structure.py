@@ -1,5 +1,6 @@
 """The form of real sounds."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,19 @@ def test_bars_are_counted_from_the_sections_own_beginning(follow, song, heard):
     for bars in (1, 3.5, 6):
         form = forms[round((start / RATE_HZ + bars * bar_s) * 100)]
         assert form.bars == pytest.approx(bars, abs=0.05)
+
+
+@pytest.mark.parametrize("metre", [2, 3, 5])
+def test_bars_pass_evenly_in_every_metre(fmt, frames, metronome, metre):
+    period_s = 0.5
+    beats_s = np.arange(1, 40) * period_s
+    tracker, structure = metronome(beats_s, beats_s[::metre]), Structure(GenesisSettings(), fmt)
+    tracker.metre = metre
+    forms = [structure.process(frame, tracker.state(frame.end)) for frame in frames(0.1 * demo_song().samples[: 19 * RATE_HZ])]
+    bars = np.array([form.bars for form in forms])
+    within = np.array([a.section.index == b.section.index for a, b in itertools.pairwise(forms)])
+    after = 200
+    assert np.diff(bars)[after:][within[after:]] == pytest.approx(0.01 / period_s / metre, abs=1e-3)
 
 
 def test_a_song_after_a_pause_is_judged_by_itself(follow, song):
