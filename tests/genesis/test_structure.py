@@ -9,7 +9,8 @@ import pytest
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import noise
 from k1edge.config import GenesisSettings
-from k1edge.frames import SECTION_LABELS
+from k1edge.frames import SECTION_LABELS, Section
+from k1edge.genesis.grid import Beat
 from k1edge.genesis.structure import Structure
 
 RATE_HZ = 44_100
@@ -147,3 +148,20 @@ def test_the_song_after_a_pause_begins_anew(follow, song):
 def test_the_same_frames_give_the_same_form(follow, song):
     part = song.samples[: 20 * RATE_HZ]
     assert follow(part, song.truth) == follow(part, song.truth)
+
+
+@pytest.mark.parametrize("metre", [3, 4, 5])
+@pytest.mark.parametrize("late", range(9))
+def test_bars_are_the_same_however_late_a_section_is_entered(fmt, monkeypatch, metre, late):
+    structure, period = Structure(GenesisSettings(), fmt), fmt.index(0.5)
+    began = 20 * metre
+    now = began + late
+    beat = Beat(now, now * period, now % metre + 1, now // metre, period, True, metre)
+    monkeypatch.setattr(structure._grid, "_last", beat)
+
+    def enter(row):
+        structure._decision.section = Section("chorus", began * period, 1.0, False, 7)
+        return ()
+
+    structure._decide(None, enter)
+    assert structure._bars(beat.due) == pytest.approx(late / metre)
