@@ -23,6 +23,8 @@ from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, 
 from k1edge.k1.contract.parameters import clamp
 
 BPM_RANGE = (30.0, 300.0)
+LAST_PLACE = 3
+"""Of four, from 0: a K1 knows no longer bar, and what comes after is no downbeat to it."""
 SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
@@ -208,7 +210,7 @@ class Driver:
                 device, contract.BeatCommand, stamp,
                 number=event.number, bpm=round(bpm, 2), phase=round(frame.beat.phase, 4) % 1.0, due_in_ms=due_in_ms,
                 due_at_ms=round(stamp.ts_ms + due_in_ms), downbeat=event.downbeat,
-                beat_in_bar=(event.in_bar - 1) % 4 if event.in_bar else 0,
+                beat_in_bar=min(max(event.in_bar - 1, 0), LAST_PLACE),
                 strength=round(event.strength, 3), confidence=round(event.confidence, 3),
             )  # fmt: skip
 

@@ -118,8 +118,8 @@ class EdgeView:
                 yield _labelled("", fault), WARN
 
     def _rhythm(self, wide: int) -> Iterator[tuple[str, str]]:
-        frame, beat = self.last.get(contract.Frame), self.last.get(contract.Beat)
-        tempo = frame or self.last.get(contract.TempoState)
+        frame, beat, known = (self.last.get(model) for model in (contract.Frame, contract.Beat, contract.TempoState))
+        tempo = frame or known
         if tempo is None:
             yield _labelled("tempo", "--"), DIM
             return
@@ -129,7 +129,7 @@ class EdgeView:
         phase = frame.phase if frame else 0.0
         yield _labelled("phase", bar(phase, wide)), BOLD if phase < 0.15 else ""
         if beat is not None:
-            places = max(beat.beat_in_bar, 4)
+            places = max(beat.beat_in_bar, (known and known.beats_per_bar) or 4)
             dots = " ".join("●" if place == beat.beat_in_bar else "○" for place in range(1, places + 1))
             yield _labelled("bar", f"{dots}   beat {beat.number}"), ""
 

@@ -51,6 +51,14 @@ def test_an_announced_beat_reaches_every_k1_earlier_by_its_latency():
     assert beats["fast"]["beat_in_bar"] == 2, "a K1 counts from zero"
 
 
+def test_no_beat_but_the_first_is_in_the_place_of_the_downbeat():
+    driver, places = driver_of(), []
+    for n in range(1, 6):
+        beats = messages(run(driver, 50 * n, announced=announcement(n, n / 2 + 0.15, in_bar=n)), "cmd/beat")
+        places.append(beats["porch"]["beat_in_bar"])
+    assert places == [0, 1, 2, 3, 3]
+
+
 @given(bpm=st.floats(0, 1000), in_bar=st.integers(0, 31), phase=st.floats(0, 0.99999))
 def test_every_beat_command_is_within_the_contract(bpm, in_bar, phase):
     driver = driver_of()

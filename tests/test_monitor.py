@@ -42,6 +42,14 @@ def test_everything_an_edge_says_is_on_the_screen(view):
         assert expected in shown
 
 
+@pytest.mark.parametrize(("per_bar", "dots"), [(0, "● ○ ○ ○ "), (3, "● ○ ○  "), (5, "● ○ ○ ○ ○ ")])
+def test_a_bar_has_as_many_dots_as_beats(view, per_bar, dots):
+    tempo = {**EXAMPLES[contract.TempoState], "beats_per_bar": per_bar}
+    said = Scribe("club", "pi-1").write(contract.TempoState, STAMP, **tempo)
+    view.take(said.topic, said.payload, 100.0)
+    assert f" {dots}" in screen(view)
+
+
 @pytest.mark.parametrize("columns", [1, 10, 24, 80, 300])
 def test_no_line_is_wider_than_the_terminal(view, columns):
     assert all(len(text) <= columns for text, _ in view.lines(columns, 100.0))
