@@ -338,6 +338,22 @@ def test_a_start_that_is_ended_in_order_is_not_a_failed_one(machine, end, starts
     assert machine.store.record().starts == starts
 
 
+def test_a_stop_on_trial_waits_for_no_card_and_needs_no_room_to_be_no_death(machine, monkeypatch):
+    machine.live(GOOD)
+    start = machine.start(BETTER)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generations, "write_whole", full)
+        patch.setattr(os, "fsync", full)
+        with counted(start):
+            pass
+    again = machine.start()
+    assert (again.on_trial, again.code, again.settings.beat.lead_ms) == (True, "", 200)
+
+
 def remote(text, over, origin="remote"):
     fixed = {"site": "hall", "mqtt": {"url": "mqtts://broker:8883"}}
     return Generation(text.encode(), origin, "/", fixed, digest(over.encode()))

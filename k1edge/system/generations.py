@@ -2,7 +2,8 @@
 
 Consumes and emits `Generation`s (the bytes of a TOML file and where they came from) and one small `Record`. Every file is
 written beside, flushed and renamed, and holds its own checksum: a power cut at any moment leaves the state before or after a
-step, and every step may be repeated. One folder per configuration file; a start that goes well costs two small writes.
+step, and every step may be repeated. One folder per configuration file; a start that goes well costs two small writes, and one
+that is stopped early a third, which waits for nothing.
 """
 
 from __future__ import annotations
@@ -193,10 +194,19 @@ class Generations:
             self._note(through)
 
     def withdrew(self, *, anew: bool = False) -> None:
-        """It was ended in order before it was through: neither good nor bad. `anew`: those before it are forgotten, too."""
+        """It was ended in order before it was through: neither good nor bad. `anew`: those before it are forgotten, too.
+
+        Written in place and not flushed: a stop has no time to wait for a card, nor on a full disk the room for a new file, and
+        after a power cut starts are counted anew.
+        """
         record = self.record()
         if record.starts:
-            self._note(replace(record, starts=0 if anew else record.starts - 1))
+            content = _noted(replace(record, starts=0 if anew else record.starts - 1))
+            handle = os.open(self._record, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(handle, content.ljust(os.fstat(handle).st_size))
+            finally:
+                os.close(handle)
 
     @property
     def _candidate(self) -> Path:
@@ -220,7 +230,11 @@ class Generations:
             self._candidate.unlink()
 
     def _note(self, record: Record) -> None:
-        write_whole(self._record, json.dumps(asdict(record)).encode())
+        write_whole(self._record, _noted(record))
+
+
+def _noted(record: Record) -> bytes:
+    return json.dumps(asdict(record)).encode()
 
 
 def _packed(generation: Generation) -> bytes:
