@@ -11,7 +11,7 @@ import os
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,8 @@ CONFLICT, UNWRITABLE = "CONFIG_CONFLICT", "STATE_UNWRITABLE"
 ASKED_PER_S, ASKED_AT_ONCE = 0.2, 3.0
 """Each wish costs a validation and a write: more is not a person at work."""
 FAULTS_TOLD = 64
+GOODBYE_S = 0.7
+"""A stop takes less than two seconds; what is cut short can be repeated."""
 
 log = logging.getLogger("k1edge")
 
@@ -98,8 +100,10 @@ class Transaction:
         self._begin(lambda: self._staged(desired), staged)
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._thread.shutdown()
+        """Waits a moment for what is being written."""
+        self._thread.shutdown(wait=False)
+        if self._errand is not None:
+            wait([self._errand[0]], GOODBYE_S)
 
     def _judge(self, vitals: Vitals, now_s: float) -> None:
         store, start = self._start.store, self._start

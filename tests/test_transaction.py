@@ -2,6 +2,8 @@
 
 import errno
 import json
+import threading
+import time
 
 import pytest
 
@@ -350,3 +352,18 @@ def test_closing_waits_for_what_is_being_written(edge):
         list(edge.configuration.process(Vitals(True, edge.hops, 0, True), edge.stamp))
     edge.configuration.close()
     assert len(edge.store.kept()) == 1
+
+
+def test_a_stop_does_not_wait_for_a_card_that_takes_seconds(edge, monkeypatch):
+    written = threading.Event()
+    with monkeypatch.context() as patch:
+        edge.run(GOOD)
+        patch.setattr(generations, "write_whole", lambda path, content: written.wait(30))
+        while edge.configuration._errand is None:
+            edge.second += 1
+            edge.hops += 100
+            list(edge.configuration.process(Vitals(True, edge.hops, 0, True), edge.stamp))
+        began_s = time.monotonic()
+        edge.configuration.close()
+        written.set()
+    assert time.monotonic() - began_s < 10
