@@ -148,7 +148,9 @@ def _explained(fault: OSError | sqlite3.OperationalError | LibraryError, setting
     """What cannot be used, why, and what to do."""
     if isinstance(fault, LibraryError):
         return f"{fault.reason}; if k1edge runs already, stop it or give this one a state folder of its own"
-    said = f"{fault.filename}: {fault.strerror}" if isinstance(fault, OSError) else f"{settings['root']}: {fault}"
+    # Only what opens a file knows its name, not what reads or writes it.
+    where = getattr(fault, "filename", None) or settings["root"]
+    said = f"{where}: {getattr(fault, 'strerror', None) or fault}"
     return f"{said}; the library must be able to write to {settings['root']} and {settings['music']}"
 
 

@@ -172,6 +172,9 @@ def _adopt(library: Library, path: Path) -> None:
     except MapError as error:
         library.quarantine(path, list(error.faults))
         return
+    except OSError as fault:  # a card that is dying must not take the others with it
+        library.audit("k1edge", "map.unreadable", path.parts[-3], f"{path}: {fault.strerror}")
+        return
     told = song.metadata.model_extra or {}
     facts = TrackFacts(
         audio_sha256=song.metadata.hashes.audio_sha256,

@@ -336,6 +336,19 @@ def test_an_index_that_is_lost_is_built_anew_with_the_numbers_that_versions_had(
     assert maps == ["v2", "v2"], "a map of another track is in quarantine"
 
 
+def test_of_a_lost_index_all_is_built_anew_but_a_map_that_cannot_be_read(indexed):
+    (indexed / "library.db").write_bytes(b"x" * 8192)
+    unreadable = next(indexed.glob(f"maps/{facts(0).id}/v2/*.json"))
+    unreadable.unlink()
+    unreadable.mkdir()
+    library = open_library(indexed)
+    assert library.read(facts(1).id)
+    assert code_of(library.get, facts(0).id) is Code.TRACK_NOT_FOUND
+    (note,) = [each["note"] for each in library.history(facts(0).id) if each["action"] == "map.unreadable"]
+    assert note == f"{unreadable}: Is a directory"
+    library.close()
+
+
 def test_a_rebuilding_that_is_cut_short_is_begun_again(indexed, monkeypatch):
     (indexed / "library.db").write_bytes(b"x" * 8192)
     adopt = upkeep._adopt
