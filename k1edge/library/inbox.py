@@ -1,12 +1,14 @@
 """The drop folder: a file put there is queued once it has stopped growing.
 
 Consumes a directory, emits jobs. Looks when told to; remembers what it has queued or refused, so that a restart repeats
-nothing, and sees a replaced file as a new one, and one that was away when its turn came. What was taken away it forgets. What
-was heard on the line it removes when its job has ended, however it did: the folder may be in memory.
+nothing, and sees a replaced file as a new one, and one that was away when its turn came. What was taken away it forgets, but
+not because the whole folder is away, as a stick that was pulled. What was heard on the line it removes when its job has ended,
+however it did: the folder may be in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from typing import Any
 
 from k1edge.library.admission import shown
 from k1edge.library.database import transaction
-from k1edge.library.errors import LibraryError
+from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import HEARD_SUFFIX
 from k1edge.library.store import Library
@@ -30,14 +32,22 @@ class Inbox:
     """One drop folder of one library."""
 
     def __init__(self, library: Library, jobs: Jobs, folder: Path, refused: Callable[[dict[str, Any]], None]) -> None:
-        """`refused` gets `file`, `code` and `reason` of a file that is not queued."""
+        """`refused` gets `file`, `code` and `reason` of a file that is not queued, or of the folder when it cannot be used."""
         self._db, self._jobs, self._folder, self._refused = library.db, jobs, folder, refused
         self._seen: dict[str, str] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self._away = False
+        with contextlib.suppress(OSError):  # a look says so
+            folder.mkdir(parents=True, exist_ok=True)
 
     def look(self) -> None:
         """Queues what has not changed since the last look, as much of it as there is time for."""
-        stamps = {entry.name: _stamp(entry) for entry in os.scandir(self._folder) if not entry.name.startswith(".")}
+        try:
+            self._folder.mkdir(exist_ok=True)  # somebody may have removed it
+            stamps = {entry.name: _stamp(entry) for entry in os.scandir(self._folder) if not entry.name.startswith(".")}
+        except OSError as fault:
+            self._miss(fault)
+            return
+        self._away = False
         settled = [name for name, stamp in stamps.items() if stamp and self._seen.get(name) == stamp]
         gone = self._seen.keys() - stamps.keys()
         self._seen = stamps
@@ -50,7 +60,15 @@ class Inbox:
                 if time.monotonic() >= over_s:
                     return
             elif name.endswith(HEARD_SUFFIX) and not self._jobs.waits(self._folder / name):
-                (self._folder / name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (self._folder / name).unlink()
+
+    def _miss(self, fault: OSError) -> None:
+        """Says once that there is no folder."""
+        if not self._away:
+            reason = f"{self._folder} cannot be used: {fault.strerror}; it is looked for again"
+            self._refused({"file": shown(self._folder), "code": Code.FILE_NOT_FOUND, "reason": reason})
+        self._away = True
 
     def _is_known(self, name: str, stamp: str) -> bool:
         known = self._db.execute("SELECT stamp FROM inbox WHERE name = ?", (os.fsencode(name),)).fetchone()

@@ -43,7 +43,6 @@ class Librarian:
     def __init__(self, wire: socket.socket, settings: Document) -> None:
         self._wire = wire
         root, music = Path(settings["root"]), Path(settings["music"])
-        music.mkdir(parents=True, exist_ok=True)
         limits = Limits(settings["time_limit_s"], settings["memory_mb"])
         heard = Path(settings["heard"])
         # A draft in memory does not wear out a card, either.
@@ -129,7 +128,7 @@ class Librarian:
 
 
 def main() -> int:
-    """Serves the socket that was inherited as standard input; 1 when its folders or the index cannot be used."""
+    """Serves the socket that was inherited as standard input; 1 when its folder or the index cannot be used."""
     os.nice(NICE)
     # Ctrl-C reaches every process of a terminal; this one ends when the daemon hangs up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -151,7 +150,7 @@ def _explained(fault: OSError | sqlite3.OperationalError | LibraryError, setting
     # Only what opens a file knows its name, not what reads or writes it.
     where = getattr(fault, "filename", None) or settings["root"]
     said = f"{where}: {getattr(fault, 'strerror', None) or fault}"
-    return f"{said}; the library must be able to write to {settings['root']} and {settings['music']}"
+    return f"{said}; the library must be able to write to {settings['root']}"
 
 
 if __name__ == "__main__":

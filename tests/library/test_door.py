@@ -142,12 +142,22 @@ def test_every_open_question_is_answered_and_the_loss_told_however_little_is_hea
 
 
 def test_a_librarian_that_cannot_write_says_so_without_a_traceback(tmp_path, capfd):
-    (tmp_path / "music").write_text("in the way")
+    (tmp_path / "library").write_text("in the way")
     visitor = Visitor(tmp_path)
     visitor.until(lambda: any("lost" in news for news in visitor.said))
     visitor.door.close()
-    assert "music: File exists; " in visitor.said[-1]["lost"]
+    assert "library: File exists; " in visitor.said[-1]["lost"]
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_music_folder_that_cannot_be_used_takes_no_library_with_it(tmp_path):
+    (tmp_path / "music").write_text("in the way")
+    visitor = Visitor(tmp_path)
+    visitor.until(lambda: any("refused" in news for news in visitor.said))
+    assert visitor.ask("storage.usage")["result"] == "ok"
+    visitor.door.close()
+    (refused,) = [news["refused"] for news in visitor.said if "refused" in news]
+    assert f"{tmp_path}/music/inbox cannot be used: Not a directory" in refused["reason"]
 
 
 def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(visitor, tmp_path, capfd):

@@ -458,6 +458,34 @@ def test_the_inbox_forgets_what_was_taken_away(queue):
     assert remembered == {b"notes 0.txt", b"notes 2.txt"}
 
 
+def test_an_inbox_that_is_pulled_with_its_stick_is_missed_once_and_known_when_it_is_back(queue):
+    refused: list[dict] = []
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+    queue.song("inbox/song")
+    for _ in range(2):
+        inbox.look()
+    queue.run(queue.jobs.list()[0])
+    stick = queue.music.rename(queue.music.with_name("pulled"))
+    for _ in range(2):
+        inbox.look()
+    (reason,) = [item["reason"] for item in refused]
+    assert reason == f"{queue.music}/inbox cannot be used: No such file or directory; it is looked for again"
+    stick.rename(queue.music)
+    for _ in range(2):
+        inbox.look()
+    assert len(queue.jobs.list()) == len(refused) == 1
+
+
+def test_an_inbox_that_somebody_removed_is_made_again(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+    (queue.music / "inbox").rmdir()
+    inbox.look()
+    queue.song("inbox/song")
+    for _ in range(2):
+        inbox.look()
+    assert len(queue.jobs.list()) == 1
+
+
 def test_a_song_that_was_away_when_its_turn_came_is_queued_when_it_is_back(queue):
     inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
     queue.song("inbox/song")
