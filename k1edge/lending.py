@@ -1,21 +1,24 @@
 """Requests for the library: passed on to its process, answered when it answers.
 
 Consumes request publications and what comes through the library's door; emits responses, and jobs, tracks and events as they
-change. A request that is repeated is answered from the cache, or joins the question that is still open. Costs the loop no more
-than reading and writing the messages themselves: a few at a time, between two hops.
+change, and an alarm while there is no library. A request that is repeated is answered from the cache, or joins the question
+that is still open. Costs the loop no more than reading and writing the messages themselves: a few at a time, between two hops.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from k1edge.box import BoxAlarm
 from k1edge.desk import Desk, RefusedError, ReplyTo
 from k1edge.frames import Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Request, Scribe, Stamp, printable
+from k1edge.system.systemd import fields
 
 if TYPE_CHECKING:
     from k1edge.rehearsal import Rehearsal
@@ -33,6 +36,9 @@ PATIENCE_NS = 10_000_000_000
 """After it a question is answered with NOT_READY, so that nobody waits for ever."""
 JOB_TTL_S = 60.0
 """An ended job's retained message is cleared then; an MQTT 5 broker forgets it by itself, should the edge be gone."""
+LOST, AGAIN = "LIBRARY_LOST", "it is started again by itself, at least every half minute; the light needs no library"
+
+log = logging.getLogger("k1edge")
 
 
 class LibraryDoor(Protocol):
@@ -79,6 +85,8 @@ class Lending:
         self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
+        self.alarms: tuple[BoxAlarm, ...] = ()
+        """That there is no library, from its loss until it is open again."""
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         """Passes a request on, or answers it at once when it was answered before or cannot be passed on."""
@@ -157,8 +165,15 @@ class Lending:
             case {"refused": refused}:
                 yield self._event(stamp, "job_failed", refused, {"file": printable(refused["file"])})
             case {"lost": str(reason)}:
-                said = {"code": "LIBRARY_LOST", "reason": reason[:512]}
-                yield self._event(stamp, "alarm", said, {}, severity="warning")
+                self._lost(BoxAlarm(LOST, printable(reason), AGAIN))
+            case {"ready": _} if self.alarms:
+                self.alarms = ()
+                log.info("the library is open again")
+
+    def _lost(self, alarm: BoxAlarm) -> None:
+        if alarm not in self.alarms:
+            log.error("no library: %s; %s", alarm.reason, alarm.remedy, extra=fields(code=alarm.code, reason=alarm.reason))
+        self.alarms = (alarm,)
 
     def _answered(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         waiting = self._open.pop(news["answer"], None)
@@ -211,10 +226,8 @@ class Lending:
             detail={key: value for key, value in detail.items() if value != ""},
         )  # fmt: skip
 
-    def _event(
-        self, stamp: Stamp, kind: str, said: dict[str, Any], data: dict[str, Any], *, severity: str = ""
-    ) -> Publication:
-        severity = severity or ("warning" if said.get("code") else "info")
+    def _event(self, stamp: Stamp, kind: str, said: dict[str, Any], data: dict[str, Any]) -> Publication:
+        severity = "warning" if said.get("code") else "info"
         return self._scribe.write(contract.Event, stamp, kind=kind, severity=severity, code=said.get("code") or "",
                                   reason=printable(said.get("reason") or ""), data=data)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What an edge keeps an eye on besides the music: its line, its box, its clock, its broker, and other edges at its K1s.
+"""What an edge keeps an eye on besides the music: its line, box, clock, library and broker, and other edges at its K1s.
 
 Consumes the parts of the edge, a hop or a second at a time; emits alarms when something is wrong, with what to do, and again
 when it is over. What the box is too hot for is in `mode`.
@@ -97,7 +97,7 @@ class Watch:
 
     @property
     def health(self) -> Healthy:
-        """Of the box and the broker: what keeps the edge from being whole, or did lately."""
+        """Of the box, the library and the broker: what keeps the edge from being whole, or did lately."""
         worst = next(iter(self._alarms), None)
         return self._broker.health if worst is None else Healthy("degraded", worst.code, worst.reason)
 
@@ -105,7 +105,8 @@ class Watch:
     def _alarms(self) -> tuple[BoxAlarm, ...]:
         slow = (SLOW,) if self._slow else ()
         shared = (_two_edges(sorted(self._others)),) if self._others else ()
-        return (*self._box.alarms, *slow, *shared)
+        library = self._shedding.lending.alarms if self._shedding.lending else ()
+        return (*self._box.alarms, *slow, *shared, *library)
 
     @property
     def _line_alarms(self) -> tuple[LineAlarm, ...]:

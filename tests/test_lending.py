@@ -229,13 +229,20 @@ def test_a_newer_broker_forgets_an_ended_job_by_itself(lending):
     assert [p.expiry_s for p in jobs] == [None, JOB_TTL_S]
 
 
-def test_a_refused_file_and_a_lost_librarian_are_events(lending):
+def test_a_refused_file_is_an_event(lending):
     refused = {"file": "letter.txt", "code": "INVALID_FILE_FORMAT", "reason": "is no sound"}
-    events = said(lending, {"refused": refused}, {"lost": "ended with -9"}, {"ready": True})
-    assert [(message.kind, message.code) for _, message in events] == [
-        ("job_failed", "INVALID_FILE_FORMAT"),
-        ("alarm", "LIBRARY_LOST"),
-    ]
+    ((_, event),) = said(lending, {"refused": refused}, {"ready": True})
+    assert (event.kind, event.code) == ("job_failed", "INVALID_FILE_FORMAT")
+
+
+def test_a_library_that_is_lost_again_and_again_is_logged_once_for_each_reason_and_an_alarm_until_it_is_open(lending, caplog):
+    lost = {"lost": "library: No space left on device"}
+    assert said(lending, *[lost] * 5, {"lost": "ended with\n-9"}) == []
+    (alarm,) = lending.alarms
+    assert (alarm.code, alarm.reason) == ("LIBRARY_LOST", "ended with -9")
+    assert len(caplog.records) == 2
+    said(lending, {"ready": True})
+    assert lending.alarms == ()
 
 
 def test_a_refused_file_may_have_any_name(lending):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from k1edge import watch
-from k1edge.box import Reading
+from k1edge.box import BoxAlarm, Reading
 from k1edge.bulletin import Bulletin, Input
 from k1edge.config import Settings
 from k1edge.frames import AudioBlock, Channel
@@ -40,7 +40,7 @@ class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
         self.steps, self.resting, self.way_ms = 0, False, 0.0
-        self.figures = {"jobs_completed": 2.0}
+        self.figures, self.alarms = {"jobs_completed": 2.0}, ()
 
     def clock_stepped(self, *_step):
         self.steps += 1
@@ -100,6 +100,16 @@ def test_a_full_disk_is_told_once(room):
     (alarm,) = room.seconds(30)
     assert alarm["code"] == "DISK_FULL"
     assert room.watch.health.code == "DISK_FULL"
+
+
+def test_a_library_that_is_lost_is_told_once_stands_in_the_status_and_is_over(room):
+    room.parts.lending.alarms = (BoxAlarm("LIBRARY_LOST", "ended with -9", "wait"),)
+    (alarm,) = room.seconds(90)
+    assert (alarm["code"], alarm["reason"], alarm["severity"]) == ("LIBRARY_LOST", "ended with -9", "warning")
+    assert room.watch.health == Healthy("degraded", "LIBRARY_LOST", "ended with -9")
+    room.parts.lending.alarms = ()
+    (over,) = room.seconds(90)
+    assert (over["code"], over["severity"], room.watch.health) == ("LIBRARY_LOST", "info", Healthy())
 
 
 def test_a_clock_that_steps_by_years_is_told_and_what_it_makes_wrong_is_told_anew(room):
