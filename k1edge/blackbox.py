@@ -5,9 +5,14 @@ Consumes the pipeline and its frames; writes recordings below the state folder, 
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from k1edge import checkpoint, recorder
 from k1edge.config import Settings
@@ -29,6 +34,9 @@ class BlackBox:
         self._pipeline: Pipeline | None = None
         """That of the present stretch."""
         self._numbers = count(1)
+        for draft in _folder().glob(".*"):  # of a life that was cut short
+            with suppress(OSError):
+                draft.unlink()
 
     @property
     def is_on(self) -> bool:
@@ -54,8 +62,10 @@ class BlackBox:
         """Writes all there is, beside the loop unless `wait`; returns the file, '' if off. Raises OSError."""
         if self._recorder is None:
             return ""
-        folder = state_folder() / "recordings"
+        folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < self._recorder.nbytes:  # said now: who asked is not told how the writing went
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{self._boot_id}-{next(self._numbers)}"
         write = partial(recorder.save, self._recorder.contents(), folder, name)
         if wait:
@@ -63,3 +73,7 @@ class BlackBox:
         else:
             Errand(write)
         return str(folder / f"{name}.k1rec")
+
+
+def _folder() -> Path:
+    return state_folder() / "recordings"

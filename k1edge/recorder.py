@@ -137,6 +137,12 @@ class Recorder:
         stretch.decisions[stretch.used] = decision_row(frame)
         stretch.used += 1
 
+    @property
+    def nbytes(self) -> int:
+        """What a file of it takes, but for a few lines."""
+        row = FEATURES.itemsize + DECISIONS.itemsize
+        return sum(len(each.checkpoint) + each.used * row + 2 * each.noted for each in self._stretches)  # notes are in hex
+
     def contents(self) -> Iterator[bytes | memoryview]:
         """The recording as a file's content, piece by piece; what is added meanwhile is left out, and disturbs nothing."""
         reading = _contents([(stretch, stretch.used, list(stretch.acts.items())) for stretch in self._stretches])

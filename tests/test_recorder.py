@@ -1,10 +1,14 @@
 """The flight recorder and its replay."""
 
 import contextlib
+import errno
 import os
 import re
+import shutil
 import time
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +22,7 @@ from k1edge.config import Settings
 from k1edge.pipeline import Pipeline
 from k1edge.recorder import MOST_NOTED, STRETCHES, Recorder, as_features, decision_row, feature_row, read, save
 from tests.in_terminal import no_reader
-from tests.music import announcement, frame
+from tests.music import FMT, announcement, frame
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +176,40 @@ def test_two_recordings_of_one_second_are_two(tmp_path, monkeypatch):
     box = BlackBox(Settings(), "boot")
     names = {box.save(wait=True), box.save(wait=True)}
     assert len(names) == 2 and names == {str(each) for each in (tmp_path / "recordings").iterdir()}
+
+
+def test_a_recording_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    def contents():
+        yield recorder.MAGIC
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save(contents(), tmp_path, "flight")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_for_which_there_is_no_room_is_refused_and_not_promised(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    box = BlackBox(Settings(), "boot")
+    pipeline = Pipeline(Settings(), FMT)
+    box.before(pipeline)
+    box.after(frame(100))
+    size = Path(box.save(wait=True)).stat().st_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size))
+    assert box.save(wait=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size - 1000))
+    with pytest.raises(OSError, match="No space"):
+        box.save()
+    assert len(list((tmp_path / "recordings").iterdir())) == 2
+
+
+def test_what_a_life_that_was_cut_short_has_begun_to_write_goes_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / "recordings").mkdir()
+    for name in ("whole.k1rec", ".half.k1rec.77.tmp"):
+        (tmp_path / "recordings" / name).write_bytes(recorder.MAGIC)
+    BlackBox(Settings(), "boot")
+    assert [each.name for each in (tmp_path / "recordings").iterdir()] == ["whole.k1rec"]
 
 
 def test_a_recording_that_is_damaged_is_refused_in_words(saved, capsys):
