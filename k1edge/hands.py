@@ -122,6 +122,10 @@ class Hands:
                 held_until_ms=None if held is None else _ends_ms(held, stamp),
             )  # fmt: skip
 
+    def clock_stepped(self) -> None:
+        """The wall clock is another: until when somebody holds what is to be told anew."""
+        self._hand, self._scene = Gate(), Gate()
+
     def farewell(self, stamp: Stamp, shown: Look | None) -> Iterator[Publication]:
         """Nobody holds off an edge that is gone: every lease ends with it."""
         self.override = None

@@ -94,8 +94,8 @@ class Publisher:
         yield from self._end_map(stamp)
 
     def clock_stepped(self) -> None:
-        """The wall clock is another: the tempo map that is out there is wrong."""
-        self._anchor = None
+        """The wall clock is another: the tempo map and the section that are out there are wrong."""
+        self._anchor, self._section = None, Gate()
 
     def _beat(self, beat: BeatState, event: BeatEvent, timeline: Timeline, stamp: Stamp) -> Publication:
         ahead_ms = timeline.ahead_ms(event.due, stamp.monotonic_ns)

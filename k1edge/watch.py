@@ -17,6 +17,7 @@ from k1edge.config import Settings
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.hands import Hands
 from k1edge.k1.contract import Publication, Stamp
 from k1edge.k1.link import Link
 from k1edge.lending import Lending
@@ -57,10 +58,11 @@ class Healthy(NamedTuple):
 
 
 class Shedding(NamedTuple):
-    """Those that can do with less while the box is too hot."""
+    """Those that can do with less while the box is too hot, or have told times by a clock that was wrong."""
 
     publisher: Publisher
     driver: Driver
+    hands: Hands
     lending: Lending | None
 
     def heed(self, mode: Rung) -> None:
@@ -147,6 +149,7 @@ class Watch:
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)
             self._shedding.publisher.clock_stepped()
+            self._shedding.hands.clock_stepped()
             yield from self._shedding.driver.clock_stepped(step_s, stamp)
             yield self._bulletin.clock_stepped(stamp, step_s)
         if away := self._broker.process(now_s):

@@ -112,6 +112,17 @@ def test_everyone_sees_who_holds_the_light_and_until_when(hands):
     assert free["active"] is False
 
 
+def test_until_when_somebody_holds_is_told_anew_when_the_wall_clock_has_stepped(hands):
+    answer(hands, "scene.hold", args={"lease_s": 8.0})
+    list(hands.process(when(100)))
+    assert scenes(hands, 100) == [(BRIGHT.name, "auto", EPOCH_MS + 9000)]
+    hands.clock_stepped()
+    later = at(200)._replace(ts_ms=at(200).ts_ms + 86_400_000)
+    (held,) = (json.loads(p.payload) for p in hands.process(Situation(later)))
+    (scene,) = (json.loads(p.payload) for p in hands.scene(later, BRIGHT))
+    assert held["expires_at_ms"] == scene["held_until_ms"] == EPOCH_MS + 9000 + 86_400_000
+
+
 def test_a_hand_that_turns_a_knob_is_told_twice_a_second(hands):
     told = []
     for hop in range(300):

@@ -159,6 +159,13 @@ def test_a_tempo_map_is_valid_no_longer_when_the_sound_is(publisher, stepped):
     assert not [p for p in publisher.lost(at(61)) if p.topic.endswith("tempo-map")], "once"
 
 
+def test_when_a_section_began_is_told_anew_when_the_wall_clock_has_stepped(publisher):
+    assert of(through(publisher, range(1, 100)), "state/section")
+    assert not of(through(publisher, range(100, 200)), "state/section")
+    publisher.clock_stepped()
+    assert len(of(through(publisher, range(200, 300)), "state/section")) == 1
+
+
 def test_an_unknown_tempo_has_no_map(publisher):
     assert not of(run(publisher, 35, announced=announcement(1, 0.5), bpm=0.0), "tempo-map")
 

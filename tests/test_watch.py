@@ -54,7 +54,7 @@ class Room:
     """A watch with everything about it imagined."""
 
     def __init__(self, monkeypatch):
-        self.link, self.parts = FakeLink(), Shedding(Stepped(), Stepped(), Stepped())
+        self.link, self.parts = FakeLink(), Shedding(*(Stepped() for _ in range(4)))
         self.machine = Reading(temp_c=50.0, free_mb=1000.0)
         monkeypatch.setattr(watch, "reading", lambda *_: self.machine)
         self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts, Settings())
@@ -115,7 +115,7 @@ def test_a_library_that_is_lost_is_told_once_stands_in_the_status_and_is_over(ro
 def test_a_clock_that_steps_by_years_is_told_and_what_it_makes_wrong_is_told_anew(room):
     (event,) = room.seconds(1, step_s=-3 * 365 * 86400.0)
     assert (event["kind"], event["code"], event["data"]["step_s"]) == ("clock", "CLOCK_STEPPED", -94608000.0)
-    assert (room.parts.publisher.steps, room.parts.driver.steps) == (1, 1)
+    assert (room.parts.publisher.steps, room.parts.driver.steps, room.parts.hands.steps) == (1, 1, 1)
     assert room.seconds(5, step_s=0.0004) == []
 
 
