@@ -1,11 +1,12 @@
 """What goes and what comes back: deletion with a way back, the space limit, and an index built anew from the maps.
 
 Consumes a `Library`. A deleted track keeps its files for UNDO_S. What is oldest, the order of coming says and not the clock:
-that of a Pi may have been a year ahead.
+that of a Pi may have been a year ahead. Files go before their row, so that what is cut short is done again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -61,20 +62,25 @@ def usage(library: Library) -> dict[str, Any]:
 
 
 def _drop_version(library: Library, track_id: str, n: int) -> None:
+    _remove(library.path(track_id, n).parent)
     with transaction(library.db):
         library.db.execute("DELETE FROM versions WHERE track_id = ? AND n = ?", (track_id, n))
         library.audit("k1edge", "version.prune", track_id, f"v{n}")
-    remove_tree(library.path(track_id, n).parent)
 
 
 def _drop_track(library: Library, track_id: str, action: str) -> None:
+    _remove(library.root / "maps" / track_id)
     with transaction(library.db):
         key = library.db.execute("SELECT key FROM tracks WHERE id = ?", (track_id,)).fetchone()[0]
         library.db.execute("DELETE FROM words WHERE rowid = ?", (key,))
         library.db.execute("DELETE FROM tracks WHERE id = ?", (track_id,))
         library.audit("k1edge", action, track_id, "")
     library.hidden_s.pop(track_id, None)
-    remove_tree(library.root / "maps" / track_id)
+
+
+def _remove(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # what a dying card does not let go is no longer known, at least
+        remove_tree(directory)
 
 
 def sweep(library: Library) -> list[str]:

@@ -228,6 +228,21 @@ def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
     assert code_of(restore, library, track_id, by="ana") is Code.TRACK_NOT_FOUND
 
 
+@pytest.mark.parametrize("cut_at", ["remove_tree", "transaction"])
+def test_a_purge_that_a_power_cut_ended_is_done_again(library, steady, monkeypatch, cut_at):
+    def power_cut(*_):
+        raise KeyboardInterrupt
+
+    track_id = stored(library)
+    delete(library, track_id, by="ana")
+    steady.now_s += 30.5
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(upkeep, cut_at, power_cut)
+        sweep(library)
+    assert sweep(library) == [track_id]
+    assert not list(library.root.glob("maps/*"))
+
+
 def test_a_clock_that_is_put_right_neither_takes_nor_gives_time_to_change_ones_mind(library, clock, steady):
     track_id = stored(library)
     delete(library, track_id, by="ana")
