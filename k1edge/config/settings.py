@@ -236,7 +236,7 @@ class LibrarySettings(BaseModel):
     live_mb_a_day: int = Field(40, ge=1, le=100_000)
     """Of such maps, at most: what else is heard that day gets none, for an SD card wears."""
     limit_mb: int = Field(2_000, ge=10, le=1_000_000)
-    """Of maps; beyond it the oldest that are not pinned go."""
+    """Of maps; beyond it the oldest go, those of the line first, corrected ones last, pinned ones never."""
     max_file_mb: int = Field(50, ge=1, le=2_000)
     time_limit_s: int = Field(300, ge=10, le=3_600)
     memory_mb: int = Field(700, ge=500, le=8_000)

@@ -107,15 +107,17 @@ def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:
 
 
 def _oldest_track(library: Library) -> str | None:
+    """What is heard again makes its map again, and what a machine made it can; what a person put right, nobody can."""
     row = library.db.execute(
         "SELECT t.id FROM tracks t JOIN versions v ON v.track_id = t.id WHERE NOT t.pinned"
-        " GROUP BY t.id ORDER BY max(v.rowid) LIMIT 1"
+        " GROUP BY t.id ORDER BY t.override IS NOT NULL, t.source <> 'live', max(v.rowid) LIMIT 1"
     ).fetchone()
     return row[0] if row else None
 
 
 def prune(library: Library) -> list[str]:
-    """Removes the oldest unpinned, superseded versions first, until the limit is kept; says what went."""
+    """Removes the oldest unpinned until the limit is kept: superseded versions first, then what was heard on the line, last
+    what a person put right. Says what went."""
     gone = []
     while usage(library)["used_bytes"] > library.limit_bytes:
         if version := _oldest_version_not_current(library):

@@ -293,6 +293,14 @@ def test_what_came_first_goes_first_whatever_the_clock_said(library, clock):
     assert prune(library) == [f"{ids[0]} v1", f"{ids[1]} v1", ids[2], ids[3]]
 
 
+def test_what_a_person_put_right_goes_last_and_what_was_heard_on_the_line_first(library):
+    corrected, file = stored(library, 0), stored(library, 1)
+    override(library, corrected, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
+    heard = [stored(library, n, source="live") for n in (2, 3)]
+    library.limit_bytes = 1
+    assert prune(library) == [f"{corrected} v1", *heard, file, corrected]
+
+
 def test_pruning_stops_at_what_is_pinned(library):
     track_id = stored(library)
     library.pin(track_id, True, by="ana")
