@@ -31,17 +31,18 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         db.executescript(f"""PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                              PRAGMA wal_autocheckpoint = {WAL_PAGES};""")
-        _prepare(db)
+        _prepare(db, path)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     found = db.execute("PRAGMA user_version").fetchone()[0]
     if found > SCHEMA_VERSION:
-        raise LibraryError(Code.INTERNAL_ERROR, f"the index has version {found}; this k1edge knows {SCHEMA_VERSION}")
+        newer = f"{path} was written by a newer k1edge (version {found}, and this one knows {SCHEMA_VERSION})"
+        raise LibraryError(Code.INTERNAL_ERROR, f"{newer}; install that, or move the file away: it is built anew from the maps")
     if found == 0:
         schema = resources.files("k1edge.library").joinpath("schema.sql").read_text()
         db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

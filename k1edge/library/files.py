@@ -67,5 +67,7 @@ def locked(path: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise LibraryError(Code.INTERNAL_ERROR, f"another process works off the queue ({path} is locked)") from None
+        other = f"another process works off the queue ({path} is locked)"
+        todo = "if k1edge runs already, stop it or give this one a state folder of its own"
+        raise LibraryError(Code.INTERNAL_ERROR, f"{other}; {todo}") from None
     return handle

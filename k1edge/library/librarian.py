@@ -146,7 +146,7 @@ def main() -> int:
 def _explained(fault: OSError | sqlite3.OperationalError | LibraryError, settings: Document) -> str:
     """What cannot be used, why, and what to do."""
     if isinstance(fault, LibraryError):
-        return f"{fault.reason}; if k1edge runs already, stop it or give this one a state folder of its own"
+        return fault.reason
     # Only what opens a file knows its name, not what reads or writes it.
     where = getattr(fault, "filename", None) or settings["root"]
     said = f"{where}: {getattr(fault, 'strerror', None) or fault}"

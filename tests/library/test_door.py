@@ -1,5 +1,6 @@
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -167,6 +168,21 @@ def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(visi
     second.door.close()
     assert "another process works off the queue" in second.said[-1]["lost"] and "stop it" in second.said[-1]["lost"]
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_librarian_that_finds_the_index_of_a_newer_k1edge_says_so(visitor, tmp_path):
+    visitor.until(lambda: visitor.door.ready)
+    visitor.door.close()
+    index = tmp_path / "library" / "library.db"
+    with sqlite3.connect(index) as db:
+        db.execute("PRAGMA user_version = 99")
+    later = Visitor(tmp_path)
+    later.until(lambda: any("lost" in news for news in later.said))
+    later.door.close()
+    assert later.said[-1]["lost"] == (
+        f"{index} was written by a newer k1edge (version 99, and this one knows 1);"
+        " install that, or move the file away: it is built anew from the maps"
+    )
 
 
 def test_a_librarian_goes_on_when_a_terminal_interrupts_it(visitor, capfd):
