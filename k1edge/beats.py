@@ -32,7 +32,7 @@ example:
   k1edge beats song.mp3 | cut -f 2 > beats.txt
 
 exit code: 0 done, 1 the file cannot be read, 2 wrong usage"""
-    parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
+    parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg, mp3 or m4a")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer", help="default: %(default)s")
     parser.add_argument("--lead-ms", type=int, default=150, metavar="MS",
                         help="how far ahead a beat is announced, 100..400 (default: %(default)s)")

@@ -51,7 +51,7 @@ class _Sheet:
 def dumps(state: object, memory: bytearray | None = None) -> memoryview:
     """Any stage, or all of them, as bytes.
 
-    `memory`: to be used for them, if it is large enough; nothing may look at it any more. Fresh memory for 1.4 MB takes a Pi
+    `memory`: to be used for them, if it is large enough; nothing may look at it any more. Fresh memory for 1.5 MB takes a Pi
     several times as long to get as to fill, and a hop waits for it.
     """
     sheet = _Sheet(bytearray() if memory is None else memory)

@@ -1,7 +1,7 @@
 """One edge: what it hears, whom it drives, what it tells, and what it is asked.
 
 Consumes audio blocks and received messages, hands publications to the link. Everything here happens on the main loop, between
-one hop and the next; the parts it joins know neither each other nor the network.
+one hop and the next. None of the parts it joins knows the network, but for bulletin and watch, which report on all of them.
 """
 
 from __future__ import annotations

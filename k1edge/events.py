@@ -1,8 +1,8 @@
 """`k1edge events FILE`: the live engine over a file, one line for each decision as it is made.
 
 Consumes an audio file, prints tab-separated lines with a header to stdout: `time_s kind label probability decided_at_s`.
-`kind` is section, build, drop, breakdown or wire; `time_s` is when it happens (or happened), `decided_at_s` the end of the
-audio heard when it was decided; a drop announced ahead has a `decided_at_s` before its `time_s`.
+`kind` is section, build, drop, breakdown or wire; `time_s` is when it happened, `decided_at_s` the end of the audio heard when
+it was decided: never before, since live nothing is called that has not been heard.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ example:
   k1edge events song.mp3 | grep drop
 
 exit code: 0 done, 1 the file cannot be read"""
-    parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg or mp3")
+    parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg, mp3 or m4a")
     parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer",
                         help="who finds the beat (default: %(default)s)")
 

@@ -1,6 +1,6 @@
 """The health gate: whether a changed configuration has done well for long enough, or must be given back.
 
-Consumes `Vitals` with an explicit time (s), a few times a second or once; emits a `Verdict`. Pure. What a configuration did
+Consumes `Vitals` with an explicit time (s), once a second or more often; emits a `Verdict`. Pure. What a configuration did
 not change cannot be its fault: a card that is unplugged or a broker that is down delays the verdict or does not matter, but
 only a part that the configuration touched can condemn it.
 """

@@ -71,7 +71,7 @@ class SelfScore:
         return figures
 
     def _follow_lock(self, frame: GenesisFrame, music: bool) -> None:
-        """`_unlocked` counts the hops of music since there was last a lock, or none."""
+        """`_unlocked` counts the hops of music since a lock was lost, or since the beginning."""
         if frame.beat.lock and not self._locked:
             self._locks += 1
             self._lock_hops += self._unlocked

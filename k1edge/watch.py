@@ -44,7 +44,7 @@ SLOW_ENDS = 0.7
 THERE = frozenset({"init", "ready", "degraded"})
 """Of the states of an edge."""
 MOST_OTHERS = 8
-"""Edges that are remembered, whatever a stranger invents: enough to be told of them."""
+"""Edges that are remembered, however many a stranger invents: an alarm names three."""
 
 log = logging.getLogger("k1edge")
 

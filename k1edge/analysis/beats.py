@@ -11,7 +11,7 @@ before. Here one path is chosen for the whole track, twice by dynamic programmin
     bars    of the beats that a listener would tap (`tapping`), over (metre, position), with the live model's slips and its
             ear for them
 
-A step is 20 ms; each beat is then moved to the centre of the evidence near it. Cost: 40 us a step, 150 bytes a step.
+A step is 20 ms; each beat is then moved to the centre of the evidence near it. Cost: 40 us a step, 2.4 KB a step.
 """
 
 from __future__ import annotations

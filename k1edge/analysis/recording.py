@@ -1,8 +1,8 @@
 """Keeps what the live pipeline heard of one song, for the passes that need all of it.
 
 Consumes features, beat states and what the tracker heard, one a hop; emits a `Recording` of columns, (hops, ...), that can be
-written down and read again. Holes in the audio are silent rows. 141 bytes a hop: 0.85 MB a minute. Cost: 8 us a hop,
-nothing is ever copied or enlarged.
+written down and read again. Holes in the audio are silent rows. 141 bytes a hop: 0.85 MB a minute. Cost: 8 us a hop;
+what has been kept is not copied to keep more.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Keeper:
             self._beats[event.number] = (due_s, event.confidence, event.in_bar)
 
     def cut(self, hops: int) -> Keeper:
-        """Takes the last `hops` off, as a recorder of their own that goes on from here."""
+        """Takes the last `hops` off, as a keeper of their own that goes on from here."""
         kept = self._used - hops
         rest = Keeper(StreamFormat(self._hop * HOPS_PER_S), self._latency_s)
         rest._first, rest._used = self._first + kept * self._hop, hops

@@ -23,7 +23,7 @@ RATES_HZ = (44_100, 48_000)
 CHUNK_S = 0.5
 """Read at once: large enough that the decoder's overhead is small, small enough that a paced file never hiccups."""
 RATE_LIMITS_HZ = (4_000, 768_000)
-FORMATS = "wav, flac, ogg or mp3"
+FORMATS = "wav, flac, ogg, mp3 or m4a"
 
 
 class FileSource:

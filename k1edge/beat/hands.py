@@ -26,8 +26,8 @@ SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place, but
 no nearer to what is held than to what was left. An octave beyond it is refused, too: who left 94 for 63 does not want 189."""
 LEFT = 8.0
-"""The same where the ear for levels has left it: weak enough for another song, as songs of the tune half in one stream told
-(with REFUSED they were found later)."""
+"""REFUSED where not a person but the ear for levels has left a level: weak enough for another song to be found at it. With
+REFUSED, songs of the tune half in one stream were found later."""
 FOLLOWS = 0.02
 """Share by which the held tempo follows the one that is heard, each step: a song may drift."""
 RELEASED_AFTER_S = 8.0

@@ -18,8 +18,9 @@ LOCK_AT, UNLOCK_AT = 0.60, 0.12
 """Of the mass on the followed beat, not of the confidence: what is calibrated changes with the weights of the network."""
 NONE_AT_UNLOCK = 0.90
 HELD_HOPS = 70
-"""Lock is left when there was less, or no beat, for a whole beat: where every second pulse is followed, the one between takes
-what the next gives back. And for so long: drums that stop are missed sooner than it is known whether this is a breakdown."""
+"""Lock is left after a beat, and no fewer hops than these, of less than UNLOCK_AT or of more than NONE_AT_UNLOCK: where every
+second pulse is followed, the one between takes what the next gives back; and drums that stop are missed before it is known
+whether this is a breakdown."""
 RESTS_UP_TO = 150
 """Hops of silence that are part of the music; in longer ones the confidence fades."""
 QUIET_FADE_S = 2.0

@@ -11,7 +11,8 @@ every array of weights then has a leading axis.
 Trained with its targets DELAY_S late: what it says at a hop's end is about the sound DELAY_S before, so that it has heard the
 whole of an attack. Weights, data and limits: MODEL_CARD.md; how it was trained: scripts/train. GRU: Cho et al., EMNLP 2014.
 
-Cost: about 21 us a frame and 15 for each further net, nothing allocated; 1.1 ms per second of audio on a 2.6 GHz x86-64 core.
+Cost: about 21 us a frame and 15 for each further net, nothing allocated; 1.8 ms per second of audio for the two
+that are shipped, on a 2.6 GHz x86-64 core.
 """
 
 from __future__ import annotations

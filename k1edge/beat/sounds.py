@@ -1,7 +1,8 @@
 """What each beat sounded like, and which of the beats before it resembles: what a bar is heard by.
 
-Consumes the rows of a beat (bands, and what the network said of beat and downbeat, 100 a second); emits the inputs of
-`DownbeatNetwork`. A beat's sound is the mean of its bands in each of PARTS equal parts. Of the last SPAN beats in a row
+Consumes the rows of a beat (bands, and what the network said of beat and downbeat, 100 a second); emits the inputs of the
+ears for bars (`downbeats`) and for levels (`levels`). A beat's sound is the mean of its bands in each of PARTS equal parts. Of
+the last SPAN beats in a row
 
     change      the sound less the mean of the SPAN beats, in GROUPS of neighbouring bands
     likeness    how far it is from each of the beats before it, beside how far it is from all of them: of the whole beat,

@@ -40,7 +40,8 @@ STEADY_BEATS, STEADY_WITHIN = 8, 0.012
 """The tempo told is that of the line through so many beats or more, where it is so near to what is believed: the tempi of the
 state space lie 2.2 % apart, and what is read between them is up to 1 % off; what changes faster is believed."""
 READ_EVERY, NEAR = 4, 3
-"""Hops between looks at the posterior; each step within NEAR hops of the next announcement."""
+"""The posterior is read at every fourth hop, and at each step within NEAR hops of the next announcement."""
+
 
 class BeatTracker(Protocol):
     """What every engine does. The hands act on what the engine believes, so later beats follow from them; they say whether

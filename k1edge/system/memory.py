@@ -5,7 +5,7 @@ milliseconds or more: a hop's whole time. So all that has been touched is locked
 the unit, `LimitMEMLOCK=`, allows it; what was never used takes no room.
 
 glibc learns from the first large block that is freed to keep such blocks on its heap (mallopt(3), "dynamic mmap threshold").
-Checkpoints of 3 MB and recordings of songs then leave holes between what lives longer: a daemon that needs 96 MB grew to 146
+Checkpoints of 1.5 MB and recordings of songs then leave holes between what lives longer: a daemon that needs 96 MB grew to 146
 in half an hour of music; with a threshold that stays it is flat once the flight recorder is full.
 """
 
