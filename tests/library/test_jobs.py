@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from k1edge.library import confine
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
 from k1edge.library.jobs import MOST_ATTEMPTS, Jobs
@@ -119,12 +120,29 @@ def test_the_analysis_is_niced_and_dies_with_the_queue(queue):
     queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
     pid = queue.jobs._worker._process.pid
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    session = Path(f"/proc/{pid}/autogroup")
+    assert not session.exists() or session.read_text().split()[-1] == "19"
     queue.jobs.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     queue.jobs = Jobs(queue.library, Rules(queue.music, ANALYST), queue.reports.append)
     assert queue.jobs.get(job["id"])["state"] == "queued"
     assert queue.jobs.get(job["id"])["attempts"] == 0
+
+
+def test_a_session_stands_back_when_the_kernel_lets_it(monkeypatch):
+    written = []
+
+    class Autogroup:
+        def write_text(self, text):
+            written.append(text)
+            if len(written) < 4:
+                raise BlockingIOError
+
+    monkeypatch.setattr(confine, "AUTOGROUP", Autogroup())
+    monkeypatch.setattr(confine, "TRY_S", 0.0)
+    confine._stand_back(19)
+    assert written == ["19"] * 4
 
 
 def test_the_urgent_go_first_and_equals_in_order_of_arrival(queue):
