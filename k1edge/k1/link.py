@@ -148,7 +148,7 @@ class Link:
 
     @property
     def dropped_durable(self) -> int:
-        """Durable messages lost: more waited than `outbox_limit`, or the broker hung up over them again and again."""
+        """Durable messages lost: more waited than there is room for, or the broker hung up over them again and again."""
         return self._dropped_durable + self._outbox.counters.dropped_durable
 
     def _wake(self) -> None:

@@ -6,7 +6,7 @@ is dropped is counted. Pure: the caller brings the time (s, monotonic). Owned by
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from k1edge.k1.contract import Publication
 LIVE_LIMIT = 256
 """Most of a second of beats, macros and frames for sixteen K1s: more would only be late."""
 RETAINED_LIMIT = 4096
-"""Topics whose last truth is sent again after each connection; the oldest is forgotten first."""
+"""Topics whose last truth is sent again after each connection; of those that are many the oldest is forgotten first."""
 RETURNS_LIMIT = 5
 """Connections in which a message was the first that was not confirmed; then it is why they ended."""
 NEVER = float("inf")
@@ -37,7 +37,7 @@ class OutboxCounters:
     dropped_live: int = 0
     """Not sent because offline, or because the broker took nothing for a while."""
     dropped_durable: int = 0
-    """Lost because more waited than `outbox_limit`, or because the broker hung up over it again and again."""
+    """Lost because more waited than there is room for, or because the broker hung up over it again and again."""
     expired: int = 0
     """Waited longer than the message is worth."""
 
@@ -122,9 +122,15 @@ class Outbox:
         if waiting.publication.payload:
             self._truths[topic] = waiting
         if len(self._truths) > RETAINED_LIMIT:
-            oldest = next(iter(self._truths))
+            oldest = self._oldest_of_many()
             del self._truths[oldest]
-            self._states.pop(oldest, None)
+            self.counters.dropped_durable += self._states.pop(oldest, None) is not None
+
+    def _oldest_of_many(self) -> str:
+        """Of songs and jobs there may be any number: `status` and `info`, older than all of them, are not to make room."""
+        kinds = Counter(map(_kind, self._truths))
+        crowd = max(kinds, key=kinds.__getitem__)
+        return next(topic for topic in self._truths if _kind(topic) == crowd)
 
     def _suspect_first(self) -> None:
         first = self._durable.popleft()
@@ -141,3 +147,7 @@ class Outbox:
         while len(self._durable) > self.durable_limit:
             self._durable.popleft()
             self.counters.dropped_durable += 1
+
+
+def _kind(topic: str) -> str:
+    return topic.rpartition("/")[0]

@@ -143,6 +143,24 @@ def test_remembered_states_are_bounded():
     taken = drain(outbox)
     assert len(taken) == RETAINED_LIMIT
     assert taken[0].topic == "track/3"
+    assert outbox.counters.dropped_durable == 3
+
+
+def test_songs_and_jobs_beyond_number_push_out_no_other_state(monkeypatch):
+    limit = 64
+    monkeypatch.setattr("k1edge.k1.outbox.RETAINED_LIMIT", limit)
+    outbox, own = Outbox(10), ["edge/status", "edge/info", "edge/config/reported", "edge/state/audio"]
+    for topic in own:
+        outbox.put(state(topic), 0.0, online=True)
+    for number in range(limit):
+        for topic in (f"edge/job/{number}", f"edge/track/{number}"):
+            outbox.put(state(topic), 0.0, online=True)
+            drain(outbox)
+    outbox.reconnected("edge/status")
+    told = [publication.topic for publication in drain(outbox)]
+    assert len(told) == limit and told[: len(own)] == own
+    assert {told[-2], told[-1]} == {f"edge/job/{limit - 1}", f"edge/track/{limit - 1}"}
+    assert outbox.counters.dropped_durable == 0
 
 
 def test_what_was_not_confirmed_goes_first_in_its_order():
