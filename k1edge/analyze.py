@@ -180,14 +180,15 @@ def _clash(songs: list[Song], args: argparse.Namespace) -> str:
 def _work_off(songs: list[Song], args: argparse.Namespace, show: ProgressBars | Lines, signals: list[int]) -> None:
     waiting, running = list(reversed(songs)), []
     while (waiting or running) and not signals:
-        while waiting and len(running) < args.jobs:
+        if waiting and len(running) < args.jobs:
             song = waiting.pop()
             if not args.again and _is_done(song):
                 _finish(song, "skipped", args, show)
             else:
                 _start(song, args)
                 running.append(song)
-        time.sleep(POLL_S if running else 0)
+        else:
+            time.sleep(POLL_S)
         for song in [song for song in running if song.worker.poll()]:
             running.remove(song)
             _end(song, args, show)

@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 
 from k1edge.analysis import job
+from k1edge.analyze import _songs, _work_off
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
@@ -190,3 +192,23 @@ def test_what_ends_it_early_ends_the_workers_leaves_no_half_map_and_is_told(musi
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     for path in tmp_path.rglob("*.genesis.json"):
         validate(read_json(path.read_bytes()))
+
+
+def test_it_is_ended_early_and_shown_between_songs_that_have_their_maps(first_run, music, tmp_path):
+    _, maps = first_run
+    for name in "abc":
+        shutil.copy(music / "deep" / "曲.flac", tmp_path / name)
+        shutil.copy(maps / "deep" / "曲.flac.genesis.json", tmp_path / f"{name}.genesis.json")
+    songs = list(_songs([tmp_path / name for name in "abc"], None))
+    signals, told = [], []
+
+    class Show:
+        def ended(self, name, song):
+            told.append((name, song.state))
+            signals.extend([signal.SIGINT] * (name == "b"))
+
+        def update(self, songs):
+            told.append("drawn")
+
+    _work_off(songs, argparse.Namespace(again=False, jobs=1, plot=None, json=False), Show(), signals)
+    assert told == [("a", "skipped"), "drawn", ("b", "skipped"), "drawn"]
