@@ -166,9 +166,11 @@ def _diff(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(changes))
         return 0
+    changed = ", ".join(changes.pop("changed")) or "nothing"
     for name, value in changes.items():
         pair = isinstance(value, list)
         print(f"{name:18}{f'{value[0]} -> {value[1]}' if pair else value}")
+    print(f"{'changed':18}{changed}")
     return 0
 
 

@@ -130,7 +130,31 @@ def test_two_maps_are_compared(files, tmp_path, capsys):
     assert door.main(["map", "diff", files["v4.0.0"], str(other)]) == 0
     assert "32 -> 30" in capsys.readouterr().out
     assert door.main(["map", "diff", "--json", files["v4.0.0"], files["v4.0.0"]]) == 0
-    assert json.loads(capsys.readouterr().out)["beat_f_measure"] == 1.0
+    same = json.loads(capsys.readouterr().out)
+    assert (same["beat_f_measure"], same["moved_beats"], same["changed"]) == (1.0, 0, [])
+
+
+def test_what_was_put_right_within_a_beat_or_in_the_form_is_a_difference(files, tmp_path, capsys):
+    song, other = song_v4(), tmp_path / "other.json"
+    layers = song["layers"]
+    layers["rhythm"]["beat_grid_ms"] = [at - 60 for at in layers["rhythm"]["beat_grid_ms"]]
+    layers["annotations"]["drops"][0]["at_ms"] = 3500.0
+    layers["annotations"]["sections"][0]["start_ms"] = 500.0
+    layers["unheard_of"] = [1, 2]
+    layers["annotations"] |= {"key": {"tonic": "F#", "mode": "minor", "confidence": 0.9}, "chords": []}
+    other.write_bytes(encode(seal(song)))
+    assert door.main(["map", "diff", "--json", files["v4.0.0"], str(other)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["matched_beats"], found["moved_beats"], found["moved_by_ms"]) == (32, 32, -60.0)
+    assert (found["key"], found["drops_ms"], found["section_starts_ms"]) == (
+        [None, "F# minor"], [[4000.0], [3500.0]], [[0.0], [500.0]],
+    )  # fmt: skip
+    assert found["changed"] == [
+        "annotations.chords", "annotations.drops", "annotations.key", "annotations.sections", "rhythm.beat_grid_ms",
+        "unheard_of",
+    ]  # fmt: skip
+    assert door.main(["map", "diff", files["v4.0.0"], str(other)]) == 0
+    assert "rhythm.beat_grid_ms, unheard_of\n" in capsys.readouterr().out
 
 
 def test_a_map_is_read_from_standard_input(files, monkeypatch, capsys):

@@ -18,6 +18,8 @@ from k1edge.genesis.metre import bar_lines
 
 SAME_BEAT_MS = 70.0
 """The window of the field's F-measure: nearer than this, two beats are the same beat."""
+MOVED_MS = 0.5
+"""Nearer than this, it has not moved: other dialects round."""
 STRENGTH_WINDOW_MS = 60.0
 SNAP_DROP_MS = 250.0
 TEMPO_MEDIAN = 5
@@ -127,30 +129,53 @@ def with_beats(song: GenesisMap, beats_ms: list[float], override: Document) -> G
     return seal(document)
 
 
-def matched(beats_a: list[float], beats_b: list[float]) -> int:
-    """How many beats of both lists stand within SAME_BEAT_MS of each other, each used once."""
-    count = position = 0
+def matched(beats_a: list[float], beats_b: list[float]) -> list[tuple[float, float]]:
+    """The beats of both lists that stand within SAME_BEAT_MS of each other, each used once."""
+    pairs, position = [], 0
     for beat in beats_a:
         while position < len(beats_b) and beats_b[position] < beat - SAME_BEAT_MS:
             position += 1
         if position < len(beats_b) and beats_b[position] <= beat + SAME_BEAT_MS:
-            count += 1
+            pairs.append((beat, beats_b[position]))
             position += 1
-    return count
+    return pairs
+
+
+def _parts(song: GenesisMap) -> Document:
+    """What a map says, by name; not its metadata, which are never the same."""
+    document = plain(song)
+    layers = {"global_metrics": document["global_metrics"]} | document["layers"]
+    whole = {layer: holds for layer, holds in layers.items() if not isinstance(holds, dict)}
+    return whole | {f"{layer}.{name}": holds[name] for layer, holds in layers.items() if layer not in whole for name in holds}
+
+
+def _form(song: GenesisMap) -> Document:
+    notes = song.layers.annotations
+    sections, drops = (notes and notes.sections) or [], (notes and notes.drops) or []
+    return {
+        "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
+        "sections": [section.label for section in sections],
+        "section_starts_ms": [section.start_ms for section in sections],
+        "drops_ms": [drop.at_ms for drop in drops],
+    }
 
 
 def difference(old: GenesisMap, new: GenesisMap) -> dict[str, Any]:
-    """What changed, in numbers."""
+    """What changed, in numbers, and the names of all parts that did."""
     a, b = old.layers.rhythm, new.layers.rhythm
-    count = matched(a.beat_grid_ms, b.beat_grid_ms)
-    labels = [[s.label for s in (m.layers.annotations and m.layers.annotations.sections) or []] for m in (old, new)]
+    pairs = matched(a.beat_grid_ms, b.beat_grid_ms)
+    shifts = [after - before for before, after in pairs if abs(after - before) > MOVED_MS]
+    before, after, form = _parts(old), _parts(new), _form(new)
     return {
         "bpm": [old.global_metrics.bpm, new.global_metrics.bpm],
         "duration_ms": [old.global_metrics.duration_ms, new.global_metrics.duration_ms],
         "beats": [len(a.beat_grid_ms), len(b.beat_grid_ms)],
-        "matched_beats": count,
-        "beat_f_measure": round(2 * count / (len(a.beat_grid_ms) + len(b.beat_grid_ms)), 4),
+        "matched_beats": len(pairs),
+        "moved_beats": len(shifts),
+        "moved_by_ms": round(statistics.median(shifts), 1) if shifts else 0.0,
+        "beat_f_measure": round(2 * len(pairs) / (len(a.beat_grid_ms) + len(b.beat_grid_ms)), 4),
         "downbeats": [len(a.downbeat_ms), len(b.downbeat_ms)],
-        "matched_downbeats": matched(a.downbeat_ms, b.downbeat_ms),
-        "sections": labels,
+        "matched_downbeats": len(matched(a.downbeat_ms, b.downbeat_ms)),
+        **{name: [value, form[name]] for name, value in _form(old).items()},
+        "changed": sorted(name for name in before | after if before.get(name) != after.get(name)),
     }

@@ -143,6 +143,7 @@ def test_beats_are_overridden_in_seconds_and_the_old_version_can_be_promoted(ver
     assert verbs.answer("track.get", {"track": TRACK})["track"]["override"]["by"] == "Zoë"
     changes = verbs.answer("version.diff", {"track": TRACK, "old": 1, "new": 2})
     assert changes["beats"] == [32, 30] and changes["matched_beats"] == 30
+    assert (changes["moved_beats"], changes["moved_by_ms"]) == (30, 40.0)
     assert [v["n"] for v in verbs.answer("version.list", {"track": TRACK})["versions"]] == [2, 1]
     assert verbs.answer("version.promote", {"track": TRACK, "version": 1})["current"] == 1
     actions = [entry["action"] for entry in verbs.answer("log.tail", {"track": TRACK})["entries"]]
