@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from k1edge.pictures import kind_fault, pillow_fault
 EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
 """What is taken for a song in a directory; what it is, its content decides."""
 SUFFIX = ".genesis.json"
+NAME_BYTES = 255
+"""Of a file's name, at most, on Linux."""
 POLL_S = 0.05
 MEMORY_MB = 4_000
 TIME_S = 3_600.0
@@ -95,12 +98,14 @@ def main(args: argparse.Namespace) -> int:
     """0 all done; 1 some failed; 2 wrong usage; 128 and the number of the signal that ended it early."""
     if args.job:
         return _as_worker(args)
-    missing = [path for path in args.songs if not path.exists()]
-    if missing or args.jobs < 1:
-        problem = f"there is no {missing[0]}" if missing else f"--jobs {args.jobs} is less than 1"
-        print(f"k1edge analyze: {problem}", file=sys.stderr)
+    problem = next(filter(None, map(_missing, args.songs)), "")
+    if problem or args.jobs < 1:
+        print(f"k1edge analyze: {problem or f'--jobs {args.jobs} is less than 1'}", file=sys.stderr)
         return EXIT_USAGE
-    songs = list(_songs(args.songs, args.output))
+    closed: list[OSError] = []
+    songs = list(_songs(args.songs, args.output, closed.append))
+    for fault in closed:
+        print(f"k1edge analyze: {_text(fault.filename)}: {fault.strerror}", file=sys.stderr)
     if not songs:
         print("k1edge analyze: there is no sound file in there", file=sys.stderr)
         return EXIT_FAILED
@@ -127,7 +132,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     if signals:
         return 128 + signals[0]
-    return EXIT_FAILED if any(song.state == "failed" for song in songs) else 0
+    return EXIT_FAILED if closed or any(song.state == "failed" for song in songs) else 0
 
 
 def _as_worker(args: argparse.Namespace) -> int:
@@ -138,18 +143,59 @@ def _as_worker(args: argparse.Namespace) -> int:
     return run(args.songs[0], args.job, settings)
 
 
-def _songs(given: list[Path], output: Path | None) -> Iterator[Song]:
-    """Every song once, in order; a directory is searched through."""
+def _missing(path: Path) -> str:
+    """Why there is nothing to be found under this name; '' when there is."""
+    try:
+        path.stat()
+    except OSError as fault:
+        return f"{_text(path)}: {fault.strerror}"
+    return ""
+
+
+def _songs(given: list[Path], output: Path | None, closed: Callable[[OSError], object]) -> Iterator[Song]:
+    """Every song once, in order; a directory is searched through, and `closed` gets the fault of one that cannot be."""
     seen: set[Path] = set()
     for path in given:
-        files = [path] if not path.is_dir() else sorted(f for f in path.rglob("*") if f.suffix.lower() in EXTENSIONS)
-        for file in files:
-            if file in seen or file.is_dir():
+        for file in _files(path, closed) if path.is_dir() else [path]:
+            if file in seen:
                 continue
             seen.add(file)
             within = file.relative_to(path).parent if path.is_dir() else Path()
-            folder = output / within if output else file.parent
-            yield Song(file, folder / f"{file.name}{SUFFIX}", within / f"{file.name}.png")
+            target = (output / within if output else file.parent) / f"{file.name}{SUFFIX}"
+            yield Song(file, target, within / f"{file.name}.png", failure=_fault(file, target))
+
+
+def _files(folder: Path, closed: Callable[[OSError], object]) -> list[Path]:
+    """What is named like a song in it and in the directories within, linked ones too, each once; nothing hidden."""
+    seen: set[str] = set()
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=closed, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        # Links last: what is here by itself keeps its name. Of what may be listed and not looked at a Path would raise.
+        folders[:] = sorted(filter(_is_visible, folders), key=lambda name: (os.path.islink(f"{place}/{name}"), name))  # noqa: PTH114
+        found += [Path(place, name) for name in filter(_is_visible, names) if Path(name).suffix.lower() in EXTENSIONS]
+    return sorted(found)
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".")
+
+
+def _fault(song: Path, target: Path) -> Failure | None:
+    """Why there can be no map of it, where that is known before it is opened: one waits for the writer of a pipe."""
+    try:
+        ordinary = stat.S_ISREG(song.stat().st_mode)
+    except OSError as fault:
+        return Failure(Code.FILE_NOT_FOUND, f"cannot be read: {fault.strerror}")
+    if not ordinary:
+        return Failure(Code.INVALID_FILE_FORMAT, "is not an ordinary file")
+    if len(os.fsencode(target.name)) > NAME_BYTES:
+        return Failure(Code.FILE_NOT_ALLOWED, f"has so long a name that there is no room for {SUFFIX} behind it")
+    return None
 
 
 def _plot_fault(args: argparse.Namespace) -> str:
@@ -182,7 +228,9 @@ def _work_off(songs: list[Song], args: argparse.Namespace, show: ProgressBars | 
     while (waiting or running) and not signals:
         if waiting and len(running) < args.jobs:
             song = waiting.pop()
-            if not args.again and _is_done(song):
+            if song.failure:
+                _finish(song, "failed", args, show)
+            elif not args.again and _is_done(song):
                 _finish(song, "skipped", args, show)
             else:
                 _start(song, args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,8 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
     """Writes it, and its folder if need be. It belongs to whoever owns the folder, so that what root has written the daemon
     can replace. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of a length of its own: there may be no room for more in a name.
+    temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp")
     try:
         _write(temporary, [content] if isinstance(content, bytes) else content)
         temporary.replace(path)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from k1edge import __main__ as door
 from k1edge.analysis import job
 from k1edge.analyze import _songs, _work_off
 from k1edge.audio.synth import four_on_the_floor
@@ -158,6 +159,61 @@ def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path):
     assert done.stderr.startswith(f"k1edge analyze: --plot {tmp_path / 'song.foo'}: a picture's name ends in .png")
 
 
+def test_a_folder_is_searched_through_its_links_once_and_nothing_hidden_is_taken(tmp_path):
+    within, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
+    for folder in (within / "b", within / ".Trashes", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "song.mp3").write_bytes(b"")
+    (within / "._song.mp3").write_bytes(b"")
+    (within / "a").symlink_to(within / "b")
+    (within / "round").symlink_to(within)
+    (within / "share").symlink_to(elsewhere)
+    songs = _songs([within], None, pytest.fail)
+    assert [song.path.relative_to(within).as_posix() for song in songs] == ["b/song.mp3", "share/song.mp3"]
+
+
+@pytest.fixture
+def shut(public, request):
+    """A folder of three: one may be read, one listed alone, and one not even that."""
+    for name, mode in (("open", 0o755), ("listed", 0o444), ("closed", 0)):
+        (public / name / "deep").mkdir(parents=True)
+        (public / name / "song.mp3").write_bytes(b"")
+        (public / name).chmod(mode)
+    request.getfixturevalue("unprivileged")
+    return public
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_searched(shut):
+    faults = []
+    found = {song.path.parent.name: song.failure and song.failure.reason for song in _songs([shut], None, faults.append)}
+    assert found == {"open": None, "listed": "cannot be read: Permission denied"}
+    told = {Path(fault.filename).relative_to(shut).as_posix(): fault.strerror for fault in faults}
+    assert told == dict.fromkeys(("closed", "listed/deep"), "Permission denied")
+
+
+def test_what_cannot_become_a_map_is_told_before_anything_is_analysed(tmp_path):
+    longest = "ж" * 119  # with .mp3, 242 bytes: what the name of its map just leaves
+    for name in (f"{longest}.mp3", f"{longest}x.mp3"):
+        (tmp_path / name).write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "broken.mp3").symlink_to(tmp_path / "nowhere")
+    found = {song.path.name: song.failure and song.failure.code for song in _songs([tmp_path], None, pytest.fail)}
+    assert found == {
+        f"{longest}.mp3": None,
+        f"{longest}x.mp3": "FILE_NOT_ALLOWED",
+        "pipe.wav": "INVALID_FILE_FORMAT",
+        "broken.mp3": "FILE_NOT_FOUND",
+    }
+    done = analyze(tmp_path / "pipe.wav", "--json")
+    assert (done.returncode, reports(done)["pipe.wav"]["state"]) == (1, "failed")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".mp3", "closed/song.mp3"])
+def test_a_name_that_cannot_be_looked_at_is_said_without_a_traceback(name, shut, capsys):
+    assert door.main(["analyze", str(shut / name)]) == 2
+    assert capsys.readouterr().err.startswith(f"k1edge analyze: {shut / name}: ")
+
+
 def test_a_directory_without_songs_is_said(tmp_path):
     assert analyze(tmp_path).returncode == 1
 
@@ -199,7 +255,7 @@ def test_it_is_ended_early_and_shown_between_songs_that_have_their_maps(first_ru
     for name in "abc":
         shutil.copy(music / "deep" / "曲.flac", tmp_path / name)
         shutil.copy(maps / "deep" / "曲.flac.genesis.json", tmp_path / f"{name}.genesis.json")
-    songs = list(_songs([tmp_path / name for name in "abc"], None))
+    songs = list(_songs([tmp_path / name for name in "abc"], None, pytest.fail))
     signals, told = [], []
 
     class Show:

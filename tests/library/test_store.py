@@ -9,6 +9,7 @@ from k1edge.library.revisions import diff, override, promote
 from k1edge.library.search import Query
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.upkeep import delete, open_library, prune, restore, sweep, usage
+from k1edge.whole import write_whole
 from tests.genesis.songs import song_v4
 
 
@@ -404,3 +405,8 @@ def test_few_transactions_reach_the_card(library):
     library.versions(track_id)
     library.search(Query(text="song"))
     assert library.db.total_changes - before == written
+
+
+def test_a_file_whose_name_leaves_no_room_for_more_is_written_whole(tmp_path):
+    write_whole(tmp_path / ("x" * 255), b"content")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x" * 255, b"content")]
