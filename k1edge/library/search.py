@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,8 @@ class Page:
 
 
 def searchable(text: str) -> str:
-    """The text as it is indexed: characters of unseparated scripts stand alone."""
-    return UNSEPARATED.sub(r" \1 ", text)
+    """The text as it is indexed: composed, as it is typed (a Mac names files otherwise); unseparated characters stand alone."""
+    return UNSEPARATED.sub(r" \1 ", unicodedata.normalize("NFC", text))
 
 
 def _match(text: str) -> str:

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from k1edge.library.search import Query
@@ -45,6 +47,14 @@ def titles(library, **query) -> list[str]:
 )
 def test_words_are_found_from_their_beginning_in_every_script(filled, text, found):
     assert titles(filled, text=text) == found
+
+
+@pytest.mark.parametrize("name", ["Мой рок", "Ёлка", "がんばれ", "한국 노래", "Ελλάδα", "Việt"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_written(library, name, typed):
+    for n, form in enumerate(("NFC", "NFD")):
+        library.register(TrackFacts(f"{n:016x}" + "0" * 48, f"{unicodedata.normalize(form, name)}.mp3"))
+    assert len(titles(library, text=unicodedata.normalize(typed, name))) == 2
 
 
 @pytest.mark.parametrize("text", ['"', "'; DROP TABLE tracks", "a OR", "NEAR(", "* - ^", "\x00", "(", "{x}:y", "ab" * 9000])
