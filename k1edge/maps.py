@@ -145,6 +145,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _convert(args: argparse.Namespace) -> int:
     reading = _read(args.map)
+    for note in reading.notes:
+        print(f"k1edge map: {note}", file=sys.stderr)
     text = write_json(convert(reading.song, Dialect(args.to)))
     lost: dict[str, list[str]] = {}
     for path in losses(reading.song, Dialect(args.to)):

@@ -106,6 +106,23 @@ def test_what_a_dialect_cannot_say_is_told(files, capsys):
     assert json.loads(printed.out)["metadata"]["version"] == "v3.0"
 
 
+def test_what_is_mended_and_thinned_on_the_way_is_told(files, tmp_path, capsys):
+    seconds, large = song_v4(), DIALECTS["v3"]
+    seconds["layers"]["rhythm"] |= {"beat_grid_ms": [0.5 * n for n in range(1, 30)], "downbeat_ms": [], "beat_strength": []}
+    points = [{"time_ms": 0.1 * n, "intensity": 0.123} for n in range(20_000)]
+    large = changed(large, ("layers", "frequency"), dict.fromkeys(("bass", "mids", "highs"), points))
+    told = []
+    for document in (seconds, large):
+        (tmp_path / "map.json").write_text(json.dumps(document))
+        assert door.main(["map", "convert", str(tmp_path / "map.json"), "-o", str(tmp_path / "new.json")]) == 0
+        told.append(capsys.readouterr().err)
+    kept = 3 * len(json.loads((tmp_path / "new.json").read_text())["layers"]["frequency"]["bass"])
+    assert told == [
+        "k1edge map: the beats were in seconds\n",
+        f"k1edge map: of 60000 points of its bands {kept} are kept: a map takes 2 MB\n",
+    ]
+
+
 def test_a_dialect_that_is_not_known_is_answered_with_those_that_are(files, capsys):
     assert door.main(["map", "convert", files["v4.0.0"], "--to", "v5"]) == 2
     assert "'v3', 'v3-advanced', 'v4.0.0'" in capsys.readouterr().err

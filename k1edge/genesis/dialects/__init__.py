@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from k1edge.genesis.codec import MAX_BYTES, MAX_INTEGER, Document
+from k1edge.genesis.codec import BANDS, MAX_BYTES, MAX_INTEGER, Document
 from k1edge.genesis.dialects import camel, flat, v3
 from k1edge.genesis.document import UNKNOWN_SHA256, GenesisMap, is_in_seconds, plain, seal, validate
 from k1edge.genesis.faults import MapError, MapFault
@@ -106,6 +106,11 @@ def _to_v4(document: Document, dialect: Dialect) -> Document:
         raise MapError.of(errors) from None
 
 
+def _thinning(bands: Document, kept: Document, max_bytes: int) -> str | None:
+    before, after = (sum(len(frequency[name]) for name in BANDS) for frequency in (bands, kept))
+    return f"of {before} points of its bands {after} are kept: a map takes {max_bytes / 1e6:g} MB" if after < before else None
+
+
 def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
     """A document of any dialect as a v4.0.0 map; raises `MapError`."""
     dialect = detect(document)
@@ -114,7 +119,9 @@ def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
     note = _seconds_to_ms(mendable) if mendable else None
     if dialect is Dialect.V4 and not note:
         return Reading(validate(document), dialect)
-    return Reading(seal(mendable or song, max_bytes), dialect, (note,) if note else ())
+    sealed = seal(mendable or song, max_bytes)
+    notes = (note, _thinning(song["layers"]["frequency"], plain(sealed)["layers"]["frequency"], max_bytes))
+    return Reading(sealed, dialect, tuple(filter(None, notes)))
 
 
 def convert(song: GenesisMap, dialect: Dialect) -> Document:
