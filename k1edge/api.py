@@ -47,10 +47,10 @@ class Beats(TypedDict):
 class BeatDetector:
     """Whole-track beat detection. `sr` is the rate of arrays that are passed, and with `hop_length` defines `frames`."""
 
-    def __init__(self, sr: int = 22_050, hop_length: int = 512) -> None:
-        if sr <= 0 or hop_length <= 0:
-            raise ValueError(f"sr and hop_length must be positive, not {sr} and {hop_length}")
-        self.sr, self.hop_length = sr, hop_length
+    def __init__(self, sr: float = 22_050, hop_length: float = 512) -> None:
+        if sr <= 0 or hop_length <= 0 or sr % 1 or hop_length % 1:
+            raise ValueError(f"sr and hop_length must be positive whole numbers, not {sr} and {hop_length}")
+        self.sr, self.hop_length = int(sr), int(hop_length)
 
     def detect_beats(self, audio: str | Path | np.ndarray, units: str = "time", filter_beats: bool = True) -> Beats:
         """Beats of a sound file, or of (n,) or (n, channels) samples -1..1 at `sr`.

@@ -66,8 +66,14 @@ def test_a_bad_array_is_refused(samples):
 def test_a_bad_file_and_bad_arguments_are_refused(tmp_path):
     with pytest.raises(AudioError):
         k1edge.BeatDetector().detect_beats(tmp_path / "none.wav")
-    with pytest.raises(ValueError, match="positive"):
-        k1edge.BeatDetector(sr=0)
+    for rate in (0, 22_050.5, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="positive whole numbers"):
+            k1edge.BeatDetector(sr=rate)
+
+
+def test_a_rate_that_is_a_whole_float_is_taken():
+    found = k1edge.BeatDetector(sr=44_100.0, hop_length=512.0).detect_beats(silence(2.0, 44_100).samples)
+    assert found["sr"] == 44_100 and isinstance(found["sr"], int)
 
 
 def test_importing_k1edge_loads_no_engine():
