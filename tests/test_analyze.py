@@ -237,6 +237,31 @@ def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_p
         job.file_to_map(song, Settings(), lambda stage, share: None)
 
 
+def test_a_song_too_long_for_the_memory_it_may_use_is_refused_before_it_is_heard(music, monkeypatch):
+    def at_most(mb):
+        monkeypatch.setattr(job.resource, "getrlimit", lambda which: (mb * 1_000_000, mb * 1_000_000))
+
+    monkeypatch.setattr(job, "listen", lambda *args: pytest.fail("was listened to"))
+    monkeypatch.setattr(job.FileSource, "__init__", _lasting(183))
+    at_most(700)
+    with pytest.raises(LibraryError, match="183 minutes: that needs 1564 MB of memory, and an analysis may use 700") as told:
+        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
+    assert told.value.code == "OUT_OF_MEMORY"
+    at_most(1_600)
+    with pytest.raises(pytest.fail.Exception, match="was listened to"):
+        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
+
+
+def _lasting(minutes):
+    opened = job.FileSource.__init__
+
+    def open_(self, path):
+        opened(self, path)
+        self.duration_s = minutes * 60.0
+
+    return open_
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_ends_it_early_ends_the_workers_leaves_no_half_map_and_is_told(music, tmp_path, hangs_up, how):
     process = subprocess.Popen([*ANALYZE, str(music), "-o", str(tmp_path)], stderr=subprocess.PIPE, env=ONE_THREAD)

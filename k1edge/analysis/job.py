@@ -7,6 +7,7 @@ library's own codes.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ from k1edge.whole import write_whole
 EXIT_FAILED = 1
 LISTENING = (0.05, 0.5)
 """Shares of the work at which the file has been opened, and has been heard."""
+LEAST_MB, LEAST_MB_A_MINUTE = 100.0, 8.0
+"""Of address space, without which no song of so many minutes is done: two bytes for each step and tempo, and what was heard. An
+hour was measured to take 730."""
 
 
 def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any) -> GenesisMap:
@@ -65,9 +69,19 @@ def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Reco
         except ValueError as fault:
             raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault}") from None
     source = FileSource(path)
+    _refuse_what_cannot_end(path, source.duration_s)
     recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
     source.close()
     return recording, source.fmt.rate_hz, "file"
+
+
+def _refuse_what_cannot_end(path: Path, duration_s: float) -> None:
+    """Before it is listened to, which may take half an hour."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    needed_mb = LEAST_MB + LEAST_MB_A_MINUTE * duration_s / 60
+    if limit != resource.RLIM_INFINITY and needed_mb * 1e6 > limit:
+        needs = f"needs {needed_mb:.0f} MB of memory, and an analysis may use {limit / 1e6:.0f}"
+        raise LibraryError(Code.OUT_OF_MEMORY, f"{shown(path)} lasts {duration_s / 60:.0f} minutes: that {needs}")
 
 
 def _heard(progress: Progress, duration_s: float) -> Callable[[float], None]:
