@@ -14,7 +14,7 @@ from typing import Any
 from k1edge.clock import Timeline
 from k1edge.desk import RefusedError
 from k1edge.frames import StreamFormat
-from k1edge.genesis.playback import DRIFT_MS, MapPlayer
+from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.score import Score, read_score
 from k1edge.hands import Situation
 from k1edge.k1 import contract
@@ -123,12 +123,10 @@ class Deployment:
         if self._shown:
             yield self._scribe.cleared(contract.Deployment, self._shown)
 
-    def _given_up(self, order: _Order, drift_ms: float, stamp: Stamp) -> Publication:
-        is_off = abs(drift_ms) > DRIFT_MS
-        why = f"the map is {drift_ms:+.0f} ms off the live beats" if is_off else "the live beats are not those of the map"
+    def _given_up(self, order: _Order, drift_ms: float | None, stamp: Stamp) -> Publication:
         return self._scribe.write(
             contract.Event, stamp, kind="auto_rollback", severity="warning", code="MAP_DRIFT",
-            reason=f"{why}: live again",
+            reason=f"{order.player.given_up}: live again",
             data={"drift_ms": drift_ms, "track": order.track, "deployment": order.id},
         )  # fmt: skip
 

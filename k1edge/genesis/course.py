@@ -7,6 +7,7 @@ too near to another are left out, and the tempo is that of the bars around.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from statistics import median
 
 from k1edge.frames import SECTION_LABELS, Moment, StreamFormat
@@ -27,6 +28,7 @@ class Course:
         self._rate_hz = fmt.rate_hz
         dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
         self.dues, self.strengths = _apart(dues, score.strengths, fmt.index(SAME_BEAT_S))
+        self._periods = dict(enumerate(_periods(self.dues)))
         self._has_bars, self._lines = self._bars({fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms})
         self.sections = [(fmt.index(at_ms / 1000), label if label in SECTION_LABELS else "unknown")
                          for at_ms, label in score.sections]  # fmt: skip
@@ -60,9 +62,7 @@ class Course:
     def period(self, at: int) -> float:
         """The median over bars around: single beats of the map are early, missing, or one too many."""
         before, period = self.interval(at)
-        first = max(min(before, len(self.dues) - TEMPO_BEATS) - TEMPO_BEATS, 0)
-        around = self.dues[first : first + 2 * TEMPO_BEATS + 1]
-        return median([(b - a) / BAR for a, b in zip(around, around[BAR:], strict=False)] or [period])
+        return self._periods.get(before, period)
 
     def nearest(self, at: int) -> int:
         """Where the nearest beat is due."""
@@ -97,3 +97,14 @@ def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[in
         if not kept or due - dues[kept[-1]] >= least:
             kept.append(n)
     return [dues[n] for n in kept], [strengths[n] for n in kept]
+
+
+def _periods(dues: list[int]) -> Iterator[float]:
+    """At each beat, as long as there are bars around."""
+    for beat in range(len(dues)):
+        first = max(min(beat, len(dues) - TEMPO_BEATS) - TEMPO_BEATS, 0)
+        around = dues[first : first + 2 * TEMPO_BEATS + 1]
+        bars = [(b - a) / BAR for a, b in zip(around, around[BAR:], strict=False)]
+        if not bars:
+            return
+        yield median(bars)

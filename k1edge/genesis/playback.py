@@ -1,35 +1,21 @@
 """A stored map leads where the same song plays again: its beats, sections and drops are known before they sound.
 
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
-wire stay live. Where the song begins is given, or heard: with the first sound after silence, and then the map is moved, a
-little each beat, to where the live beats are. It is watched by them: when it is DRIFT_MS off, or has little to do with them,
-for DRIFT_S of lock, the light goes back to the live engine for good; live beats midway between its own say nothing, unless the
-song is played faster or slower. Nor does it lead where nothing plays: it rests, or the song that was heard to begin is over.
-Cost: 6 us a hop.
+wire stay live. Where the song begins is given, or heard: with the first sound after silence. It is watched (`Alignment`): how
+fast it is played is learned, and where another song plays the light goes back to the live engine for good. Nor does it lead
+where nothing plays: it rests, or the song that was heard to begin is over. Cost: 8 us a hop.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
-from math import log2
-from statistics import median
 
 from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, FeatureFrame, Moment, Section, StreamFormat
+from k1edge.genesis.alignment import Alignment
 from k1edge.genesis.course import Course
 from k1edge.genesis.score import Score
 from k1edge.genesis.structure import Form
 
-DRIFT_MS, DRIFT_S = 100.0, 5.0
-DRIFT_BEATS = 8
-OFF_BEAT = 0.4
-"""Of the period, from the map's nearest beat: beyond it a live beat is on the off-beat, as a tracker's are at times."""
-PITCH_OCTAVES = (0.017, 0.14)
-"""1.2 to 10 % beside the map's tempo, where a DJ may play. A tracker strays there for 1.7 s at most in 12 arrangements."""
-AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
-"""Of so many live beats so many lie that near to where the drift puts a stored one; of another song's, one in five."""
-SLEW_MS = 10.0
-"""By which the map is moved at a beat: it is never seen to jump."""
 AHEAD_S = 8.0
 """A drop, build or breakdown is told this long before: four bars at 120 BPM."""
 SURE = 0.98
@@ -48,45 +34,48 @@ class MapPlayer:
         """`start`: the sample at which the song begins; None: with the next sound after a pause."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._course = Course(score, fmt)
-        self._start, self._by_ear = start, start is None
+        self._align = Alignment(self._course, fmt, start)
+        self._by_ear = start is None
         self._silent_hops = self._strange_hops = 0
         self._next_beat, self._next_moment = 0, 0
         self._announcements = 0
-        self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
-        self._period_ms = 0.0
-        self.live_octaves, self.live_locks = 0.0, False
-        """By which the live engine counts faster than the map, and whether it has a lock."""
-        self._drifting_hops = self._pitched_hops = 0
         self._section: Section | None = None
         self.state = "waiting" if self._course.dues else "over"
+        self.given_up = ""
+        """Why it was rolled back."""
 
     @property
     def leads(self) -> bool:
-        """Whether the light follows the map: not while it rests."""
-        return self.state == "leading" and self._strange_hops < PATIENCE_HOPS
+        """Whether the light follows the map: not while it rests, nor while its speed is being learned."""
+        return self.state == "leading" and self._strange_hops < PATIENCE_HOPS and not self._align.is_learning
 
     @property
     def drift_ms(self) -> float | None:
-        """Signed median of live minus stored beats, of the nearer half: a live engine that counts double is not off.
+        """By how much live beats are later than stored ones; None while too few were compared."""
+        return self._align.drift_ms
 
-        None until DRIFT_BEATS were compared.
-        """
-        if len(self._errors_ms) < DRIFT_BEATS:
-            return None
-        return median(sorted(list(self._errors_ms)[-DRIFT_BEATS:], key=abs)[: DRIFT_BEATS // 2])
+    @property
+    def live_octaves(self) -> float:
+        """By which the live engine counts faster than the map."""
+        return self._align.live_octaves
+
+    @property
+    def live_locks(self) -> bool:
+        """Whether the live engine has a lock."""
+        return self._align.live_locks
 
     @property
     def start(self) -> int | None:
         """The sample at which the song begins; None while that is not known."""
-        return self._start
+        return self._align.start
 
     def begin_at(self, start: int) -> None:
         """Where the song begins is given, or known better."""
-        self._start, self._by_ear = start, False
+        self._align.start, self._align.steers, self._by_ear = start, False, False
 
     def nudge(self, ms: float) -> None:
         """All that comes is later by this, while it leads."""
-        self._start += self._fmt.index(ms / 1000)
+        self._align.nudge(ms)
 
     def stop(self) -> bool:
         """The live engine leads from now on; whether that is news."""
@@ -95,39 +84,46 @@ class MapPlayer:
 
     def hear(self, features: FeatureFrame) -> None:
         """Whether the song begins with this hop."""
-        if self._start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
-            self._start = features.end - self._fmt.hop - self._course.sound
+        if self.start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
+            self._align.start = features.end - self._fmt.hop - self._course.sound
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
 
     def beat(self, live: BeatState) -> BeatState:
         """The beat state of this hop, from the map while it leads."""
-        if self.state == "waiting" and self._start is not None and live.end >= self._start:
+        if self.state == "waiting" and self.start is not None and live.end >= self.start:
             self.state = "leading"
         if self.state != "leading":
             return live
-        self._watch(live)
-        at, course = live.end - self._start, self._course
-        if self.state == "leading" and at > course.dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
+        align, course = self._align, self._course
+        align.hear(live)
+        at = align.song(live.end)
+        if refutation := align.refutation:
+            self.state, self.given_up = "rolled_back", refutation
+        elif at > course.dues[-1] + self._fmt.index(LONGEST_PERIOD_S):
             self.state = "over"
         if not self.leads:
             return live
         before, period = course.interval(at)
         phase = (at - course.dues[before]) / period % 1.0
-        announced = self._announced(at)
+        announced = self._announced(live.end)
         _, per_bar = course.place(max(self._next_beat - 1, 0))  # of what was announced last
-        return BeatState(live.end, 60 * self._fmt.rate_hz / course.period(at), phase, SURE, True, announced=announced,
-                         beats_per_bar=per_bar)  # fmt: skip
+        tempo_bpm = 60 * self._fmt.rate_hz / course.period(at) * align.speed
+        return BeatState(live.end, tempo_bpm, phase, SURE, True, announced=announced, beats_per_bar=per_bar)
 
     def form(self, live: Form, end: int) -> Form:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
         if self.state == "leading":
             self._follow(live.wire.state)
-        if not self.leads or not self._course.sections or live.section.label == "silence":
+        if not self.leads:
             return live
-        at, course = end - self._start, self._course
+        align, course = self._align, self._course
+        align.hear_drops(live.moments, end)
+        if not course.sections or live.section.label == "silence":
+            return live
+        at = align.song(end)
         number = course.section(at)
         since, label = course.sections[number]
-        section = Section(label, since + self._start, SURE, False, number)
+        section = Section(label, align.stream(since), SURE, False, number)
         bars = max(course.bars(since, at), 0.0)
         return replace(live, section=self._same(section), moments=self._due_moments(at), bars=bars,
                        bars_left=course.bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
@@ -137,16 +133,16 @@ class MapPlayer:
         self._strange_hops = self._strange_hops + 1 if wire != "music" and not self.live_locks else 0
         if not self._by_ear or self._strange_hops < PATIENCE_HOPS:
             return
-        if self.drift_ms is not None:
+        if self._align.drift_ms is not None:
             self.state = "over"
         elif wire == "silence":
             self._wait()
 
     def _wait(self) -> None:
         """What was heard to begin was not the song."""
-        self.state, self._start = "waiting", None
+        self.state = "waiting"
         self._next_beat = self._next_moment = self._strange_hops = 0
-        self._errors_ms.clear()
+        self._align.forget()
 
     def _same(self, section: Section) -> Section:
         """The object of the hop before where nothing has changed: who compares by identity sees no change."""
@@ -155,17 +151,17 @@ class MapPlayer:
             self._section = section
         return self._section
 
-    def _announced(self, at: int) -> BeatEvent | None:
-        n, dues = self._next_beat, self._course.dues
-        while n < len(dues) and dues[n] < at - self._fmt.hop:  # what is past was not announced in time
+    def _announced(self, end: int) -> BeatEvent | None:
+        n, course, stream = self._next_beat, self._course, self._align.stream
+        while n < len(course.dues) and stream(course.dues[n]) < end - self._fmt.hop:  # past, and not announced in time
             n += 1
         self._next_beat = n
-        if n >= len(dues) or dues[n] - self._lead > at:
+        if n >= len(course.dues) or (due := stream(course.dues[n])) - self._lead > end:
             return None
         self._next_beat += 1
         self._announcements += 1
-        place, _ = self._course.place(n)
-        return BeatEvent(self._announcements, dues[n] + self._start, place, place == 1, self._course.strengths[n], SURE)
+        place, _ = course.place(n)
+        return BeatEvent(self._announcements, due, place, place == 1, course.strengths[n], SURE)
 
     def _due_moments(self, at: int) -> tuple[Moment, ...]:
         found, soon = [], at + self._fmt.index(AHEAD_S)
@@ -174,48 +170,5 @@ class MapPlayer:
             moment = moments[self._next_moment]
             self._next_moment += 1
             if moment.due >= at - self._fmt.rate_hz:
-                found.append(replace(moment, due=moment.due + self._start))
+                found.append(replace(moment, due=self._align.stream(moment.due)))
         return tuple(found)
-
-    def _watch(self, live: BeatState) -> None:
-        event, self.live_locks = live.announced, live.lock
-        if event is not None and live.lock:
-            self._compare(event.due - self._start)
-        drift_ms = self.drift_ms
-        if drift_ms is None or not live.lock:
-            return
-        if not self._is_on_the_off_beat:
-            drifts = abs(drift_ms) > DRIFT_MS or self._is_other_song
-            self._drifting_hops = max(self._drifting_hops + (1 if drifts else -1), 0)
-        self.live_octaves = log2(live.tempo_bpm * self._period_ms / 60_000)
-        self._pitched_hops = self._pitched_hops + 1 if self._is_pitched else 0
-        enough = DRIFT_S * HOPS_PER_S
-        if self._drifting_hops >= enough or (self._pitched_hops >= enough and abs(drift_ms) > AGREE_MS):
-            self.state = "rolled_back"
-
-    @property
-    def _is_pitched(self) -> bool:
-        """The song plays a little faster or slower than the map, however often the live engine counts it."""
-        least, most = PITCH_OCTAVES
-        return least < abs(self.live_octaves - round(self.live_octaves)) < most
-
-    @property
-    def _is_on_the_off_beat(self) -> bool:
-        """Most live beats; half of them are where a live engine that counts double has them."""
-        recent = list(self._errors_ms)[-DRIFT_BEATS:]
-        return sum(abs(error) > OFF_BEAT * self._period_ms for error in recent) > DRIFT_BEATS // 2
-
-    @property
-    def _is_other_song(self) -> bool:
-        agree = sum(abs(error - self.drift_ms) < AGREE_MS for error in self._errors_ms)
-        return len(self._errors_ms) == AGREE_BEATS and agree < AGREE_LEAST
-
-    def _compare(self, at: int) -> None:
-        self._errors_ms.append(1000 * self._fmt.seconds(at - self._course.nearest(at)))
-        self._period_ms = 1000 * self._fmt.seconds(self._course.period(at))
-        drift_ms = self.drift_ms
-        if self._by_ear and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
-            moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
-            self._start += self._fmt.index(moved_ms / 1000)
-            self._errors_ms = deque((error - moved_ms for error in self._errors_ms), AGREE_BEATS)
-

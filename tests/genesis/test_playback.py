@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate, groupby, pairwise
 
@@ -343,31 +344,80 @@ def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(sides_ms):
     assert player.leads
 
 
-def pitched(player: MapPlayer, pct: float, seconds: int, *, per_beat: float = 1.0, begins: int = 0) -> None:
+def pitched(
+    player: MapPlayer, pct: float, seconds: int, *, per_beat: float = 1.0, begins: int = 0, from_hop: int = 0,
+    tempo_off: float = 0.0, each: Callable[[], object] = lambda: None,
+) -> list[BeatEvent]:
     """The song begins after so many silent hops, so much faster; the live engine counts `per_beat` beats to one of its own."""
-    period_s, number = 0.5 / (1 + pct / 100) / per_beat, 0
-    for hop in range(begins + 100 * seconds):
-        event, due_s = None, begins / 100 + number * period_s
+    period_s, number, events = 0.5 / (1 + pct / 100) / per_beat, 0, []
+    for hop in range(from_hop, from_hop + begins + 100 * seconds):
+        event, due_s = None, (from_hop + begins) / 100 + number * period_s
         if hop / 100 >= due_s:
             number += 1
             event = BeatEvent(number, FMT.index(due_s), 0, False, 1.0, 0.5)
         player.hear(features(hop, hop < begins))
-        player.beat(replace(live(hop, event), tempo_bpm=60 / period_s))
+        state = player.beat(replace(live(hop, event), tempo_bpm=60 / period_s * (1 + tempo_off)))
+        events += [state.announced] if player.leads and state.announced else []
+        each()
+    return events
 
 
+def off_ms(events: list[BeatEvent], pct: float, begins: int) -> list[float]:
+    """How far each is from where the song, so much faster, has one."""
+    period_s = 0.5 / (1 + pct / 100)
+    return [1000 * ((FMT.seconds(event.due) - begins / 100 + period_s / 2) % period_s - period_s / 2) for event in events]
+
+
+@pytest.mark.parametrize("start", [None, 0], ids=["heard", "given"])
 @pytest.mark.parametrize("per_beat", [0.5, 1.0, 2.0])
-@pytest.mark.parametrize("pct", [-8.0, -4.0, -3.0, 2.0, 4.0, 6.0])
-def test_a_map_of_a_song_that_a_dj_plays_faster_or_slower_is_given_up(pct, per_beat):
+@pytest.mark.parametrize("pct", [-8.0, -4.0, -1.5, 1.5, 3.0, 6.0])
+def test_a_map_of_a_song_that_a_dj_plays_faster_or_slower_follows_it(pct, per_beat, start):
+    player, begins = player_of(song(256), start), 60 if start is None else 0
+    events = pitched(player, pct, 60, per_beat=per_beat, begins=begins)
+    assert player.leads
+    late = [event for event in events if event.due > FMT.index(30)]
+    assert max(map(abs, off_ms(late, pct, begins))) < 25
+    beats = [round((FMT.seconds(event.due) - begins / 100) * (2 + pct / 50)) for event in late]
+    assert [event.in_bar for event in late] == [(beat - 1) % 4 + 1 for beat in beats]
+    assert player.beat(live(begins + 6000)).tempo_bpm == pytest.approx(120 * (1 + pct / 100), rel=0.002)
+
+
+@pytest.mark.parametrize("tempo_off", [-0.005, 0.005])
+def test_a_speed_that_was_learned_from_a_tempo_a_little_off_is_put_right_by_the_beats(tempo_off):
     player = player_of(song(256))
-    pitched(player, pct, 25, per_beat=per_beat)
+    events = pitched(player, 4.0, 90, tempo_off=tempo_off)
+    assert max(map(abs, off_ms([event for event in events if event.due > FMT.index(60)], 4.0, 0))) < 10
+    assert player.beat(live(9000)).tempo_bpm == pytest.approx(120 * 1.04, rel=0.001)
+
+
+def test_a_map_that_follows_has_its_sections_and_drops_where_they_sound():
+    player = player_of(song())
+    pitched(player, 4.0, 12)
+    (drop,) = player.form(form(), 1200 * FMT.hop).moments
+    assert drop.kind == "drop" and FMT.seconds(drop.due) == pytest.approx(16.5 / 1.04, abs=0.02)
+    section = player.form(form(), 1600 * FMT.hop).section
+    assert section.label == "drop" and FMT.seconds(section.since) == pytest.approx(16.5 / 1.04, abs=0.02)
+
+
+@pytest.mark.parametrize("pct", [-4.0, 7.0])
+def test_a_map_rests_until_the_speed_is_known(pct):
+    player, led = player_of(song(256)), []
+    pitched(player, pct, 12, each=lambda: led.append(player.leads))
+    assert led[-1] and 0.5 < led.count(False) / 100 < 5
+
+
+@pytest.mark.parametrize("pct", [-14.0, 12.0])
+def test_a_song_that_no_dj_plays_so_fast_is_another(pct):
+    player = player_of(song(256))
+    pitched(player, pct, 30)
     assert player.state == "rolled_back"
 
 
-@pytest.mark.parametrize("pct", [-1.5, 1.5])
-def test_a_map_that_begins_by_ear_follows_a_pitch_that_its_steps_can_follow(pct):
-    player = player_of(song(256), None)
-    pitched(player, pct, 60, begins=60)
-    assert player.leads and abs(player.drift_ms) < 50
+def test_a_map_is_given_up_when_a_fader_moves_later():
+    player = player_of(song(256))
+    pitched(player, 0.0, 30)
+    pitched(player, 4.0, 20, from_hop=3000)
+    assert player.state == "rolled_back"
 
 
 def test_another_tempo_of_the_live_engine_for_a_moment_does_not_condemn_the_map():
