@@ -14,7 +14,7 @@ import soundfile
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.genesis.document import encode, seal
 from k1edge.library.store import Library, TrackFacts
-from tests.brokers import eventually
+from tests.brokers import PATIENCE_S, eventually
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.genesis.songs import song_v4
 
@@ -24,7 +24,7 @@ EDGE = ["--site", "hall", "--edge", "pi"]
 @pytest.fixture
 def song(tmp_path):
     path = tmp_path / "song.wav"
-    soundfile.write(path, four_on_the_floor(125.0, 100.0, 44_100).samples, 44_100)
+    soundfile.write(path, four_on_the_floor(125.0, 250.0, 44_100).samples, 44_100)
     return path
 
 
@@ -47,6 +47,8 @@ def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosqui
     soundfile.write(inbox / "Nächte.wav", short.samples, 44_100)
     env = os.environ | {"XDG_STATE_HOME": str(state)}
     with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", str(song), env=env) as daemon:
+        # An analysis stands back for whatever else this machine does.
+        eventually(lambda: ear.said("/event/job_completed"), "the song has its map", 6 * PATIENCE_S)
         done = ear.await_said("/event/job_completed")
         track = done["data"]["track"]
         assert ear.await_said(f"/track/{track}", status="ready")["title"] == "Nächte"
