@@ -127,7 +127,7 @@ class Deployment:
         return self._scribe.write(
             contract.Event, stamp, kind="auto_rollback", severity="warning", code="MAP_DRIFT",
             reason=f"{order.player.given_up}: live again",
-            data={"drift_ms": drift_ms, "track": order.track, "deployment": order.id},
+            data={"track": order.track, "deployment": order.id} | ({} if drift_ms is None else {"drift_ms": drift_ms}),
         )  # fmt: skip
 
 

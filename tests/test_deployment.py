@@ -84,6 +84,16 @@ def test_a_map_of_another_song_is_not_said_to_be_off(stream):
     assert event.code == "MAP_DRIFT" and event.reason == "the live beats are not those of the map: live again"
 
 
+def test_a_map_that_drops_condemn_before_beats_were_compared_is_given_up_with_an_event_that_everyone_can_read(stream):
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    player = stream[0].player = deployment.player(FMT)
+    told(deployment, stream)
+    player.state, player.given_up = "rolled_back", "drops are heard that the map does not have"
+    state, event = told(deployment, stream)
+    assert (state.state, state.drift_ms) == ("rolled_back", None)
+    assert "drift_ms" not in event.data and event.reason.endswith(": live again")
+
+
 def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(stream):
     deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
     play(deployment.player(FMT), range(200))

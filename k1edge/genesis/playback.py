@@ -95,7 +95,10 @@ class MapPlayer:
         if self.state != "leading":
             return live
         align, course = self._align, self._course
+        followed = align.follows
         align.hear(live)
+        if align.follows and not followed:  # the song is elsewhere than was thought
+            self._next_beat = self._next_moment = 0
         at = align.song(live.end)
         if refutation := align.refutation:
             self.state, self.given_up = "rolled_back", refutation
@@ -114,9 +117,10 @@ class MapPlayer:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
         if self.state == "leading":
             self._follow(live.wire.state)
-        if not self.leads:
-            return live
         align, course = self._align, self._course
+        if not self.leads:
+            align.miss_drops()
+            return live
         align.hear_drops(live.moments, end)
         if not course.sections or live.section.label == "silence":
             return live

@@ -399,6 +399,48 @@ def test_a_map_that_follows_has_its_sections_and_drops_where_they_sound():
     assert section.label == "drop" and FMT.seconds(section.since) == pytest.approx(16.5 / 1.04, abs=0.02)
 
 
+def test_a_map_that_is_deployed_in_mid_song_leaves_out_no_beat_and_no_drop_when_the_speed_is_known():
+    document, before = song_v4(400, 500.0), 10_000
+    document["layers"]["annotations"]["drops"] = [{"at_ms": 103_000.0, "confidence": 0.9}]
+    player, drops, events, number = MapPlayer(score_of(seal(document)), FMT, LEAD_MS, -before * FMT.hop), [], [], 0
+    for hop in range(1500):
+        event, due_s = None, number * 0.5 / 0.95
+        if hop / 100 >= due_s:
+            number += 1
+            event = BeatEvent(number, FMT.index(due_s), 0, False, 1.0, 0.5)
+        state = player.beat(replace(live(hop, event), tempo_bpm=114.0))
+        events += [FMT.seconds(state.announced.due)] if state.announced else []
+        drops += [FMT.seconds(moment.due) for moment in player.form(form(), hop * FMT.hop).moments]
+    assert player.leads
+    assert max(b - a for a, b in pairwise(sorted(events))) < 1.2
+    assert drops[-1] == pytest.approx(103.0 / 0.95 - 100, abs=0.3)
+
+
+@pytest.mark.parametrize("sound_ms", [2000.0, 3000.0])
+def test_a_start_that_is_given_is_where_the_file_begins_although_it_begins_with_silence(sound_ms):
+    player = MapPlayer(replace(score_of(song(256)), sound_ms=sound_ms), FMT, LEAD_MS, 0)
+    events = pitched(player, 6.0, 40)
+    assert player.leads
+    assert max(map(abs, off_ms([event for event in events if event.due > FMT.index(15)], 6.0, 0))) < 25
+
+
+def test_a_speed_is_forgotten_with_the_song_that_it_was_learned_of():
+    player = player_of(song(256), None)
+    pitched(player, 5.0, 6, begins=60)
+    rest(player, range(660, 1500), "silence", True)
+    assert player.state == "waiting"
+    pitched(player, 0.0, 30, from_hop=1500)
+    assert player.leads and player.beat(live(4600)).tempo_bpm == pytest.approx(120.0)
+
+
+def test_a_map_leads_on_where_the_live_engine_loses_its_lock_while_a_speed_is_learned():
+    player = player_of(song(256))
+    pitched(player, 4.0, 3)
+    for hop in range(300, 1000):
+        player.beat(replace(live(hop), lock=False))
+    assert player.leads
+
+
 @pytest.mark.parametrize("pct", [-4.0, 7.0])
 def test_a_map_rests_until_the_speed_is_known(pct):
     player, led = player_of(song(256)), []
