@@ -145,6 +145,6 @@ class Structure:
         section = self._decision.section
         if section.index != before.index:
             beats = round((beat.due - section.since) / beat.period)
-            self._first_bar = beat.bar + round((beat.in_bar - 1 - beats) / beat.per_bar)
+            self._first_bar = beat.bar + (beat.in_bar - 1 - beats + beat.per_bar // 2) // beat.per_bar
         self._left = self._decision.countdown(beat.per_bar)
         return moments

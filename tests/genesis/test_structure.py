@@ -165,3 +165,18 @@ def test_bars_are_the_same_however_late_a_section_is_entered(fmt, monkeypatch, m
 
     structure._decide(None, enter)
     assert structure._bars(beat.due) == pytest.approx(late / metre)
+
+
+def test_a_section_that_begins_in_the_middle_of_a_bar_is_as_old_however_late_it_is_entered(fmt, monkeypatch):
+    structure, period, first = Structure(GenesisSettings(), fmt), fmt.index(0.5), set()
+    for late in range(12):
+        now = 18 + late
+        monkeypatch.setattr(structure._grid, "_last", Beat(now, now * period, now % 4 + 1, now // 4, period, True, 4))
+
+        def enter(row, index=late):
+            structure._decision.section = Section("chorus", 18 * period, 1.0, False, index + 7)
+            return ()
+
+        structure._decide(None, enter)
+        first.add(structure._first_bar)
+    assert len(first) == 1
