@@ -34,8 +34,8 @@ class BlackBox:
         self._pipeline: Pipeline | None = None
         """That of the present stretch."""
         self._numbers = count(1)
-        for draft in _folder().glob(".*"):  # of a life that was cut short
-            with suppress(OSError):
+        with suppress(OSError):
+            for draft in _folder().glob(".*"):  # of a life that was cut short
                 draft.unlink()
 
     @property

@@ -1,5 +1,6 @@
 """The flight recorder of a running edge: what is done to its pipeline between two hops is done again in a replay."""
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -139,3 +140,11 @@ def test_what_was_done_before_the_first_hop_of_a_stream_is_in_the_checkpoint_and
     recording = box.save(wait=True)
     assert [(stretch.used, stretch.acts) for stretch in read(Path(recording))] == [(5, {}), (5, {})]
     assert main(["replay", recording]) == 0
+
+
+def test_a_state_folder_that_cannot_be_looked_at_keeps_no_edge_from_its_light(monkeypatch):
+    def dying_card(self, *_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "glob", dying_card)
+    assert BlackBox(Settings(), "boot").is_on
