@@ -22,6 +22,8 @@ from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, Library, 
 UNDO_S = 30.0
 WARN_SHARE = 0.8
 REBUILT = "rebuilt.db"
+HEARD_KEPT = 100
+"""Songs of the line that are no sooner removed than those of files: an evening's."""
 AUDIT_ROWS = 10_000
 """Kept; about a year of a busy venue."""
 
@@ -107,10 +109,15 @@ def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:
 
 
 def _oldest_track(library: Library) -> str | None:
-    """What is heard again makes its map again, and what a machine made it can; what a person put right, nobody can."""
+    """What is heard again makes its map again, and what a machine made it can; what a person put right, nobody can.
+
+    The newest of the line stay, or a library that is full of files would make maps only to remove them.
+    """
     row = library.db.execute(
         "SELECT t.id FROM tracks t JOIN versions v ON v.track_id = t.id WHERE NOT t.pinned"
-        " GROUP BY t.id ORDER BY t.override IS NOT NULL, t.source <> 'live', max(v.rowid) LIMIT 1"
+        " GROUP BY t.id ORDER BY t.override IS NOT NULL, t.source <> 'live' OR t.key IN"
+        " (SELECT key FROM tracks WHERE source = 'live' ORDER BY key DESC LIMIT ?), max(v.rowid) LIMIT 1",
+        (HEARD_KEPT,),
     ).fetchone()
     return row[0] if row else None
 

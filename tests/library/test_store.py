@@ -294,12 +294,22 @@ def test_what_came_first_goes_first_whatever_the_clock_said(library, clock):
     assert prune(library) == [f"{ids[0]} v1", f"{ids[1]} v1", ids[2], ids[3]]
 
 
-def test_what_a_person_put_right_goes_last_and_what_was_heard_on_the_line_first(library):
+def test_what_a_person_put_right_goes_last_and_what_was_heard_on_the_line_first(library, monkeypatch):
+    monkeypatch.setattr("k1edge.library.upkeep.HEARD_KEPT", 0)
     corrected, file = stored(library, 0), stored(library, 1)
     override(library, corrected, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
     heard = [stored(library, n, source="live") for n in (2, 3)]
     library.limit_bytes = 1
     assert prune(library) == [f"{corrected} v1", *heard, file, corrected]
+
+
+def test_in_a_library_full_of_files_the_newest_songs_of_the_line_stay_and_the_oldest_file_goes(library, monkeypatch):
+    monkeypatch.setattr("k1edge.library.upkeep.HEARD_KEPT", 2)
+    heard = [stored(library, 0, source="live")]
+    files = [stored(library, n) for n in (1, 2)]
+    heard += [stored(library, n, source="live") for n in (3, 4)]
+    library.limit_bytes = 3 * len(encode(song()))
+    assert prune(library) == [heard[0], files[0]]
 
 
 def test_pruning_stops_at_what_is_pinned(library):
