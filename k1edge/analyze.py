@@ -169,15 +169,18 @@ def _files(folder: Path, closed: Callable[[OSError], object]) -> list[Path]:
     """What is named like a song in it and in the directories within, linked ones too, each once; nothing hidden."""
     seen: set[str] = set()
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=closed, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        # Links last: what is here by itself keeps its name. Of what may be listed and not looked at a Path would raise.
-        folders[:] = sorted(filter(_is_visible, folders), key=lambda name: (os.path.islink(f"{place}/{name}"), name))  # noqa: PTH114
-        found += [Path(place, name) for name in filter(_is_visible, names) if Path(name).suffix.lower() in EXTENSIONS]
+    waiting = [folder]
+    for root in waiting:  # links after all else: what is here by itself keeps its name
+        for place, folders, names in os.walk(root, onerror=closed):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(filter(_is_visible, folders))
+            # Of what may be listed and not looked at a Path would raise.
+            waiting += [Path(place, name) for name in folders if os.path.islink(f"{place}/{name}")]  # noqa: PTH114
+            found += [Path(place, name) for name in filter(_is_visible, names) if Path(name).suffix.lower() in EXTENSIONS]
     return sorted(found)
 
 

@@ -159,6 +159,15 @@ def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path):
     assert done.stderr.startswith(f"k1edge analyze: --plot {tmp_path / 'song.foo'}: a picture's name ends in .png")
 
 
+def test_a_link_far_within_does_not_take_the_name_of_the_folder_that_it_leads_to(tmp_path):
+    for folder in (tmp_path / "A" / "deep", tmp_path / "B"):
+        folder.mkdir(parents=True)
+    (tmp_path / "B" / "song.mp3").write_bytes(b"")
+    (tmp_path / "A" / "deep" / "favourites").symlink_to(tmp_path / "B")
+    (song,) = _songs([tmp_path], None, pytest.fail)
+    assert song.path.relative_to(tmp_path).as_posix() == "B/song.mp3"
+
+
 def test_a_folder_is_searched_through_its_links_once_and_nothing_hidden_is_taken(tmp_path):
     within, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
     for folder in (within / "b", within / ".Trashes", elsewhere):
