@@ -11,12 +11,14 @@ import os
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from k1edge.config import ConfigError
 from k1edge.desk import RefusedError
+from k1edge.errand import Errand
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
@@ -45,8 +47,6 @@ class Transaction:
         self._degraded = (start.code, start.refusal.reason if start.refusal else "")
         self._life, self._trial = self._new_gates()
         self._asked = TokenBucket(ASKED_PER_S, ASKED_AT_ONCE)
-        self._thread = ThreadPoolExecutor(1, "configuration")
-        self._thread.submit(int)  # begins its thread now, while the machine grants one
         self._errand: tuple[Future, Callable[[Any, Stamp], Iterator[Publication]]] | None = None
         self._news = bool(start.complaint or start.code or (start.refusal and not start.refusal.told))
 
@@ -101,7 +101,6 @@ class Transaction:
 
     def close(self) -> None:
         """Waits a moment for what is being written."""
-        self._thread.shutdown(wait=False)
         if self._errand is not None:
             wait([self._errand[0]], GOODBYE_S)
 
@@ -126,8 +125,13 @@ class Transaction:
             self._begin(lambda: store.keep(reached), self._reached)
 
     def _begin(self, work: Callable[[], object], then: Callable[[Any, Stamp], Iterator[Publication]]) -> None:
-        """An errand: `work` on the thread, then `then` with what asks for its outcome."""
-        self._errand = (self._thread.submit(work), then)
+        """An errand: `work` beside the loop, for which no stop waits, then `then` with what asks for its outcome."""
+        future: Future[object] = Future()
+        self._errand = (future, then)
+        try:
+            Errand(partial(_do, work, future))
+        except OSError as fault:
+            future.set_exception(fault)
 
     def _finished(self, stamp: Stamp) -> Iterator[Publication]:
         future, then = self._errand
@@ -234,6 +238,13 @@ def _changed_identity(content: bytes, local: Generation) -> tuple[str, ...]:
     tables, ours = tomllib.loads(content.decode().removeprefix("\ufeff")), identity(local)
     return tuple(f"config/desired: {key}: is not as in the local file - leave it out; only that file can change it"
                  for key in IDENTITY if key in tables and tables[key] != ours.get(key))
+
+
+def _do(work: Callable[[], object], future: Future[object]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as fault:  # whatever it is, it is told where the outcome is asked for
+        future.set_exception(fault)
 
 
 def _about(desired: ConfigDesired) -> dict[str, str]:

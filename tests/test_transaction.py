@@ -367,3 +367,14 @@ def test_a_stop_does_not_wait_for_a_card_that_takes_seconds(edge, monkeypatch):
         edge.configuration.close()
         written.set()
     assert time.monotonic() - began_s < 10
+
+
+def test_where_the_machine_grants_no_thread_a_wish_is_refused_and_nothing_ends(edge, monkeypatch):
+    edge.run(GOOD)
+
+    def no_thread(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("k1edge.errand._thread.start_new_thread", no_thread)
+    edge.ask(GOOD + LOUD)
+    assert edge.reported["code"] == "STATE_UNWRITABLE" and not edge.configuration.restart
