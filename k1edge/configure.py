@@ -18,7 +18,6 @@ from k1edge.startup import Past, loaded, local_file, name_of, wished
 from k1edge.system.generations import Generation, Generations
 from k1edge.system.state import INSTALLED, state_folder
 
-"""Where the service keeps what belongs to the system's file."""
 FILE, STAGED = "file", "staged"
 ONE = f"the number of a generation, {FILE!r} or {STAGED!r}"
 

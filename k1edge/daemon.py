@@ -53,7 +53,6 @@ SETTLED_HOPS = 5 * HOPS_PER_S
 LEAVE_S = 1.0
 """For the last words to reach the broker."""
 
-
 log = logging.getLogger("k1edge")
 
 

@@ -31,7 +31,6 @@ SITE, DEVICE = "demo", "virtual"
 LEAVE_S = 3.0
 
 
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
     can replace. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of a length of its own: there may be no room for more in a name.
-    temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{threading.get_native_id()}.tmp")
     try:
         _write(temporary, [content] if isinstance(content, bytes) else content)
         temporary.replace(path)
