@@ -67,7 +67,6 @@ PARAMETERS = {
     "mirror_mode": ParameterRange(0.0, 1.0, 1.0, integer=True),
     "led_offset": ParameterRange(-160.0, 160.0, 0.0),
     "speed": ParameterRange(0.0, 1.0, 0.5),
-    "palette_id": ParameterRange(0.0, 32.0, 0.0, integer=True),
     "custom_param_1": ParameterRange(0.0, 1.0, 0.5),
     "custom_param_2": ParameterRange(0.0, 1.0, 0.5),
     "custom_param_3": ParameterRange(0.0, 1.0, 0.5),
@@ -80,4 +79,4 @@ PARAMETERS = {
     "brightness_floor": ParameterRange(0.0, 0.3, 0.05),
     "frame_min_period_ms": ParameterRange(4.0, 20.0, 6.0),
 }
-"""The 23 parameters of `PatternParameters`, in the firmware's order."""
+"""The 22 parameters of `PatternParameters`, in the firmware's order; not its `palette_id`, since a scene has a palette."""

@@ -226,6 +226,12 @@ def test_a_parameter_beyond_the_range_is_clamped_and_counted():
     assert driver.clamped == 2
 
 
+def test_no_palette_gets_past_the_limiter_among_the_parameters():
+    driver = driver_of()
+    fire = BRIGHT.__class__("x", "pulse", 1, (("palette_id", float(PALETTES.index("Fire"))),))
+    assert messages(run(driver, 1, look=fire), "cmd/scene")["porch"]["parameters"] == {}
+
+
 def test_a_new_section_is_told_once():
     driver = driver_of()
     run(driver, 1)

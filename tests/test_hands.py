@@ -295,6 +295,7 @@ def test_a_hundred_requests_a_minute_are_answered_and_the_next_is_not(hands):
     ({"pattern": "blom"}, "bloom"),
     ({"pattern": "bloom", "palette": 99}, "palette"),
     ({"pattern": "bloom", "lease_s": -1}, "lease_s"),
+    ({"pattern": "bloom", "parameters": {"palette_id": 24}}, "with `palette`"),
     ({}, "pattern"),
 ])  # fmt: skip
 def test_a_scene_that_no_k1_has_is_refused_with_the_reason(hands, args, says):

@@ -39,10 +39,10 @@ def _parameter(limits: ParameterRange) -> Any:
 
 Parameters = TypedDict(
     "Parameters",
-    {name: _parameter(limits) for name, limits in PARAMETERS.items() if name != "palette_id"},
+    {name: _parameter(limits) for name, limits in PARAMETERS.items()},
     total=False,
 )
-"""Pattern parameters by name, each within the K1's range. `palette_id` is missing, since a look has a palette."""
+"""Pattern parameters by name, each within the K1's range."""
 Parameters.__pydantic_config__ = STRICT
 
 PaletteId = Annotated[

@@ -45,7 +45,7 @@ RED_PALETTES = frozenset(
 )  # fmt: skip
 """Those with a colour of which 80 % or more is red (the gradients of the FastLED collection, as the firmware carries them)."""
 RED_LOOK = ("", min(RED_PALETTES))
-"""What may be seen where a scene cannot be read, or its colours are beyond MAX_SATURATION."""
+"""What may be seen where a scene cannot be read, names two palettes, or has colours beyond MAX_SATURATION."""
 RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most; a step of brightness lets beats go first for as
 long."""
@@ -144,8 +144,8 @@ class Limiter:
         if scene is None:
             self._shows(RED_LOOK, PARAMETERS["brightness"].high, [(at_ms, 0)])
         else:
-            pale = scene.parameters.get("saturation", 0.0) <= MAX_SATURATION
-            self._shows(_look(scene) if pale else RED_LOOK, _brightness(scene), [(at_ms, 0)])
+            known = scene.parameters.get("saturation", 0.0) <= MAX_SATURATION and "palette_id" not in scene.parameters
+            self._shows(_look(scene) if known else RED_LOOK, _brightness(scene), [(at_ms, 0)])
 
     def _forget(self, at_ms: float) -> None:
         since = at_ms - MEMORY_MS

@@ -252,7 +252,7 @@ def test_macros_are_as_tame_in_a_scene_that_somebody_else_has_set():
     assert limiter.stopped["macro"]
 
 
-@pytest.mark.parametrize("seen", [scene(palette=LAVA), scene(saturation=1.0), None])
+@pytest.mark.parametrize("seen", [scene(palette=LAVA), scene(saturation=1.0), scene(palette_id=24.0), None])
 def test_no_beat_flashes_in_what_somebody_else_has_set_if_that_may_be_red(seen):
     limiter = Limiter()
     limiter.process(scene(), 0.0)

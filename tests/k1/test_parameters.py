@@ -14,8 +14,8 @@ from k1edge.k1.contract.parameters import clamp, palette_id, pattern_fault, tran
 tables = st.dictionaries(st.sampled_from([*PARAMETERS, "unknown"]), st.floats(), max_size=24)
 
 
-def test_the_device_has_46_patterns_33_palettes_and_23_parameters():
-    assert (len(set(PATTERNS)), len(set(PALETTES)), len(PARAMETERS)) == (46, 33, 23)
+def test_the_device_has_46_patterns_33_palettes_and_22_parameters():
+    assert (len(set(PATTERNS)), len(set(PALETTES)), len(PARAMETERS)) == (46, 33, 22)
 
 
 def acceptable(name, value):

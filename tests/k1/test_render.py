@@ -97,7 +97,7 @@ def test_a_pulse_runs_from_the_centre_to_the_end():
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(sorted(DRAWINGS)), st.floats(0, 5000), st.floats(0, 1), st.sampled_from(TRANSITIONS),
-    st.dictionaries(st.sampled_from(sorted(set(PARAMETERS) - {"palette_id"})), st.floats(0, 1), max_size=10),
+    st.dictionaries(st.sampled_from(sorted(PARAMETERS)), st.floats(0, 1), max_size=10),
     st.integers(0, 32), st.booleans(),
 )  # fmt: skip
 def test_any_parameters_and_any_moment_give_a_symmetric_picture(pattern, age_ms, mix, transition, unit, palette_id, led):

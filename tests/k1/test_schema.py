@@ -82,7 +82,7 @@ def test_the_asyncapi_document_holds_together():
 
 def test_receivers_are_told_the_ranges_of_all_parameters(document):
     ranges = document["$defs"]["SceneCommand"]["properties"]["parameters"]["x-ranges"]
-    assert len(ranges) == 23
+    assert len(ranges) == 22
     assert ranges["brightness_floor"] == {"minimum": 0.0, "maximum": 0.3, "default": 0.05}
 
 

@@ -176,7 +176,7 @@ def test_parameters_beyond_their_range_are_clamped_and_counted(desk):
     desk.tell(contract.SceneCommand, 0.0, **SCENE | {"parameters": {"speed": 7.0, "brightness_floor": 0.2, "what": 1.0}})
     parameters = desk.k1.show(0.0).scene.parameters
     assert (parameters["speed"], parameters["brightness_floor"], parameters["softness"]) == (1.0, 0.2, 0.25)
-    assert len(parameters) == 23
+    assert len(parameters) == 22
     assert desk.k1.counters.clamped == 2
 
 

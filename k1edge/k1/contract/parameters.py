@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
 
 DECIMALS = 4
-"""Of a parameter on the wire: finer than an 8-bit LED can show, and 23 of them stay far below 1 KB."""
+"""Of a parameter on the wire: finer than an 8-bit LED can show, and 22 of them stay far below 1 KB."""
 
 
 def pattern_fault(pattern: str) -> str | None:

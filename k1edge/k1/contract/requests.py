@@ -71,6 +71,13 @@ class SceneArguments(NoArguments):
     def _known_palette(cls, value: int | str) -> int:
         return palette_id(value)
 
+    @field_validator("parameters")
+    @classmethod
+    def _one_palette(cls, value: Parameters) -> Parameters:
+        if "palette_id" in value:
+            raise ValueError("`palette_id` is no parameter: choose the palette with `palette`")
+        return value
+
 
 class SimulateArguments(SceneArguments):
     """A scene to be tried out on a virtual K1: nobody sees it, and the answer says what it would be like."""
