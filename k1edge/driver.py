@@ -95,6 +95,7 @@ class Driver:
             known.ready, known.led, known.told = ready, False, False
             known.round_trip_ms = known.offset_ms = None
             known.pongs.clear()  # its clock may have begun anew with it
+            known.limiter.call_off()  # what waits would be old when it is back
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
