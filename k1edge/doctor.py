@@ -163,8 +163,13 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
         link.close()
     yield findings.daemon(heard, __version__)
     yield findings.k1s(heard, settings.k1, settings.site)
-    yield from findings.latency(heard.telemetry, settings.beat.lead_ms)
+    yield from findings.latency(heard.telemetry, left_ms(settings))
     return heard
+
+
+def left_ms(settings: Settings) -> float:
+    """What a beat has for its way to the K1 with the most latency."""
+    return settings.beat.lead_ms - settings.audio.input_latency_ms - settings.k1.slowest[1]
 
 
 def _user(settings: MqttSettings) -> str:

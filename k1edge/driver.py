@@ -57,6 +57,12 @@ class Device:
     ours: bool = True
     """Nobody else has set a scene on it since our last."""
 
+    @property
+    def way_ms(self) -> float:
+        """Just now: half of the quicker of its last two round trips; 0 before there are two."""
+        two = [trip_ms for trip_ms, _ in self.pongs][-2:]
+        return min(two) / 2 if len(two) == 2 else 0.0
+
 
 class Driver:
     """The K1s of this edge."""
@@ -194,11 +200,9 @@ class Driver:
         """Of the slowest K1; None before the first answer."""
         return max((d.round_trip_ms for d in self.devices.values() if d.round_trip_ms is not None), default=None)
 
-    @property
-    def way_ms(self) -> float:
-        """The longest way to a K1 just now: half of the quicker of its last two round trips; 0 before there are two."""
-        trips = [[trip for trip, _ in list(device.pongs)[-2:]] for device in self.devices.values() if device.ready]
-        return max((min(two) / 2 for two in trips if len(two) == 2), default=0.0)
+    def is_late(self, ahead_ms: float, share: float) -> bool:
+        """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
+        return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
 
     def _driven(self) -> list[Device]:
         return [device for device in self.devices.values() if device.ready or device.listed]

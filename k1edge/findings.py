@@ -234,8 +234,8 @@ def k1s(heard: Heard, settings: K1Settings, site: str) -> Finding:
     return Finding("k1", "ok", f"ready: {', '.join(ready)}")
 
 
-def latency(telemetry: contract.Telemetry | None, lead_ms: int) -> Iterator[Finding]:
-    """From the running daemon's own figures."""
+def latency(telemetry: contract.Telemetry | None, left_ms: float) -> Iterator[Finding]:
+    """From the running daemon's own figures; `left_ms`: what a beat has for its way."""
     if telemetry is None:
         yield Finding("latency", "warning", "no telemetry was heard: k1edge does not run, or may not be read",
                       f"systemctl status k1edge; {SERVICE}")
@@ -246,9 +246,9 @@ def latency(telemetry: contract.Telemetry | None, lead_ms: int) -> Iterator[Find
     said += f", a K1 answers in {trip:.0f} ms" if trip is not None else ", no K1 has answered a ping yet"
     if load > BUSY_PCT:
         yield Finding("latency", "warning", said, "end other programs, cool the machine, or lower frame_rate_hz")
-    elif trip is not None and trip / 2 > lead_ms:
-        yield Finding("latency", "fault", said, f"the way to a K1 is longer than the lead of {lead_ms} ms: better WiFi, "
-                      "or a larger [beat] lead_ms")  # fmt: skip
+    elif trip is not None and trip / 2 > left_ms:
+        yield Finding("latency", "fault", said, f"a beat has {left_ms:g} ms for its way to a K1, by lead_ms and the latencies: "
+                      "better WiFi, or a larger [beat] lead_ms")  # fmt: skip
     else:
         yield Finding("latency", "ok", said)
 

@@ -36,10 +36,10 @@ PATIENCE_S = 3.0
 TOLD_FOR_S = 600.0
 """How long `status` says that the broker was away."""
 
-SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are announced ahead",
+SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are sent ahead",
                 "better WiFi or a cable, or a larger [beat] lead_ms")
 SLOW_ENDS = 0.7
-"""Of lead_ms: below it, the way is short again."""
+"""Of the time that latencies leave of lead_ms: below it, the way is short again."""
 
 THERE = frozenset({"init", "ready", "degraded"})
 """Of the states of an edge."""
@@ -144,7 +144,8 @@ class Watch:
         self._seconds += 1
         if not self._link.heard:
             self._others.clear()  # the next connection tells again who is there
-        self._slow = self._shedding.driver.way_ms > self._settings.beat.lead_ms * (SLOW_ENDS if self._slow else 1.0)
+        ahead_ms = self._settings.beat.lead_ms - self._settings.audio.input_latency_ms
+        self._slow = self._shedding.driver.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)

@@ -16,7 +16,7 @@ from k1edge import doctor, findings
 from k1edge.__main__ import main
 from k1edge.audio import BUSY, AudioError
 from k1edge.audio.channels import Channels
-from k1edge.config import ConfigError, K1Settings, MqttSettings, load
+from k1edge.config import ConfigError, K1Settings, MqttSettings, Settings, load
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.dsp.health import REMEDIES, LineHealth
 from k1edge.findings import Finding, Heard, Rights, Sound
@@ -207,6 +207,15 @@ def test_latency_is_judged_by_the_daemons_own_figures():
     assert verdict(hop_load_pct_p99=90.0) == ["warning"]
     assert verdict(device_round_trip_ms_max=400.0) == ["fault"]
     assert levels(findings.latency(None, 150)) == ["warning"]
+
+
+def test_latencies_of_sound_and_light_are_gone_from_the_time_for_the_way():
+    def left_ms(**tables):
+        return doctor.left_ms(Settings.model_validate(tables))
+
+    assert left_ms() == 150
+    assert left_ms(audio={"input_latency_ms": 30}, k1={"auto_latency_ms": {"bar": 60}}) == 60
+    assert left_ms(k1={"devices": [{"id": "bar", "latency_ms": -40}]}) == 190
 
 
 def test_the_machine_is_judged_by_what_is_left_of_it():

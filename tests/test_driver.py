@@ -342,14 +342,30 @@ def test_nothing_reaches_a_k1_past_the_limiter():
     assert driver.stopped["beat"] == len(ticks) - sum(ticks)
 
 
+def answer_pings(driver, *trips_ms):
+    for sent_ms, trip_ms in enumerate(trips_ms):
+        answered = contract.Pong(sent_ms=sent_ms, received_ms=sent_ms + trip_ms / 2, answered_ms=sent_ms + trip_ms / 2)
+        driver.ponged("porch", answered, sent_ms + trip_ms)
+
+
 def test_the_way_to_a_k1_is_that_of_the_last_pings():
     driver = driver_of()
     driver.heard("porch", ready=True)
-    assert driver.way_ms == 0.0
-    for sent_ms, trip_ms in ((0.0, 10.0), (100.0, 500.0), (200.0, 400.0)):
-        answered = contract.Pong(sent_ms=sent_ms, received_ms=sent_ms + trip_ms / 2, answered_ms=sent_ms + trip_ms / 2)
-        driver.ponged("porch", answered, sent_ms + trip_ms)
-    assert driver.way_ms == pytest.approx(200.0)
+    assert driver.devices["porch"].way_ms == 0.0
+    answer_pings(driver, 10.0, 500.0, 400.0)
+    assert driver.devices["porch"].way_ms == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(("latency_ms", "share", "late"), [
+    (0.0, 1.0, False), (29.0, 1.0, False), (31.0, 1.0, True), (0.0, 0.7, True), (-30.0, 0.7, False),
+])  # fmt: skip
+def test_beats_of_a_k1_with_a_latency_have_less_time_for_the_way(latency_ms, share, late):
+    driver = driver_of(DeviceSettings(id="porch", latency_ms=latency_ms))
+    driver.heard("porch", ready=True)
+    answer_pings(driver, 240.0, 240.0)
+    assert driver.is_late(150.0, share) is late
+    driver.heard("porch", ready=False)
+    assert not driver.is_late(150.0, share)
 
 
 @pytest.mark.parametrize("sent_ms", [0.0, 1_000_000.0, 1_030_000.0])
@@ -389,7 +405,7 @@ def test_nothing_is_known_of_the_clock_of_a_k1_that_has_gone_or_has_begun_anew()
         driver.ponged("porch", contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0), 1010.0)
         assert driver.round_trip_ms_max == pytest.approx(10.0)
         driver.heard("porch", ready=ready)
-        assert (driver.round_trip_ms_max, driver.way_ms) == (None, 0.0)
+        assert (driver.round_trip_ms_max, driver.devices["porch"].way_ms) == (None, 0.0)
         (ping,) = driver.ping(at(3))
         assert "offset_ms" not in json.loads(ping.payload)
 

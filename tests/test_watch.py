@@ -46,6 +46,9 @@ class Stepped:
         self.steps += 1
         return ()
 
+    def is_late(self, ahead_ms, share):
+        return self.way_ms > ahead_ms * share
+
     def rest(self, resting):
         self.resting = resting
 
@@ -142,6 +145,12 @@ def test_a_way_longer_than_the_lead_is_told_until_it_is_well_shorter(room):
         room.parts.driver.way_ms = way_ms
         told.append([(each["code"], each["severity"]) for each in room.seconds(5)])
     assert told == [[], [], [("NETWORK_SLOW", "warning")], [], [("NETWORK_SLOW", "info")]]
+
+
+def test_what_the_line_takes_is_gone_from_the_time_for_the_way(room, monkeypatch):
+    monkeypatch.setattr(room.watch, "_settings", Settings.model_validate({"audio": {"input_latency_ms": 30.0}}))
+    room.parts.driver.way_ms = 140.0
+    assert [each["code"] for each in room.seconds(1)] == ["NETWORK_SLOW"]
 
 
 def test_another_edge_at_the_same_k1s_is_told_until_it_is_gone(room):
