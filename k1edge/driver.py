@@ -44,6 +44,7 @@ class Device:
     listed: bool
     """Named in the configuration: driven whether or not it has reported."""
     ready: bool = False
+    boot_id: str = ""
     led: bool = False
     """Has been told to follow since it last appeared."""
     offset_ms: float | None = None
@@ -92,16 +93,21 @@ class Driver:
         self.clamped = 0
         """Parameters beyond a K1's range, sent at its limit instead."""
 
-    def heard(self, device: str, ready: bool) -> None:
-        """A K1 reported itself ready, or lost."""
+    def heard(self, device: str, ready: bool, boot_id: str = "") -> None:
+        """A K1 reported itself ready, or lost; one that says again what it has said has not begun anew."""
         known = self.devices.get(device)
         if known is None and ready and self._auto and self._has_room():
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        if known is not None:
-            known.ready, known.led, known.told = ready, False, False
+        if known is not None and not (ready and known.ready and boot_id == known.boot_id):
+            known.ready, known.boot_id, known.led, known.told = ready, boot_id, False, False
             known.round_trip_ms = known.offset_ms = None
             known.pongs.clear()  # its clock may have begun anew with it
             known.limiter.call_off()  # what waits would be old when it is back
+
+    def lead_again(self) -> None:
+        """The broker was away: K1s are told to follow, and the section, which none may have heard of."""
+        for device in self.devices.values():
+            device.led = False
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
@@ -144,9 +150,9 @@ class Driver:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
         if self._hops % max(self._macro_every, self.macro_at_least) == 0:
             yield from self._macro(frame, stamp)
-        if frame.section is not self._section or fresh:
-            self._section = frame.section
-            yield from self._segment(frame.section, timeline, stamp)
+        untold = fresh if frame.section is self._section else self._driven()
+        self._section = frame.section
+        yield from self._segment(untold, frame.section, timeline, stamp)
         yield from self.scene(look, stamp)
 
     def release(self, stamp: Stamp) -> Iterator[Publication]:
@@ -228,8 +234,10 @@ class Driver:
                 percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
             )  # fmt: skip
 
-    def _segment(self, section: Section, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
-        for device in self._driven():
+    def _segment(
+        self, devices: list[Device], section: Section, timeline: Timeline, stamp: Stamp
+    ) -> Iterator[Publication]:
+        for device in devices:
             yield from self._command(
                 device, contract.SegmentCommand, stamp,
                 index=section.index % 256, label=section.label, start_at_ms=timeline.utc_ms(section.since),

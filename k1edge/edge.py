@@ -268,7 +268,7 @@ class Edge:
         if isinstance(message, contract.Pong):
             self._driver.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
         elif where.model is contract.DeviceStatus:
-            self._driver.heard(where.node, message is not None and message.state == "ready")
+            self._driver.heard(where.node, message is not None and message.state == "ready", message.boot_id if message else "")
         elif where.model is contract.Status:
             self._watch.met(where.node, message.state if message else "")
         elif isinstance(message, contract.ConfigDesired) and not received.arrival.retained:

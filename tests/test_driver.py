@@ -136,7 +136,7 @@ def test_what_the_limiter_never_let_through_is_not_what_is_shown():
     run(driver, 60, look=red)
     run(driver, 61, look=None)
     assert driver.shown == BRIGHT
-    driver.heard("porch", ready=True)
+    driver.heard("porch", ready=True, boot_id="another")
     assert messages(run(driver, 200, look=None), "cmd/scene")["porch"]["palette_id"] == BRIGHT.palette
 
 
@@ -145,7 +145,7 @@ def test_a_scene_that_is_offered_again_while_it_waits_is_counted_once():
     driver.heard("porch", ready=True)
     run(driver, 1)
     run(driver, 50, announced=announcement(1, due_s=0.65))
-    driver.heard("porch", ready=True)
+    driver.heard("porch", ready=True, boot_id="another")
     for hop in range(51, 70):
         assert not messages(run(driver, hop, look=red), "cmd/scene")
     assert driver.stopped["scene"] == 1
@@ -184,7 +184,7 @@ def test_a_k1_that_comes_back_keeps_the_scene_that_somebody_has_set_on_it():
     driver.heard("porch", ready=True)
     run(driver, 1)
     driver.is_foreign(PORCH, b'{"pattern":"lava"}', at(1))
-    driver.heard("porch", ready=True)
+    driver.heard("porch", ready=True, boot_id="another")
     assert not messages(run(driver, 51, look=None), "cmd/scene")
 
 
@@ -323,6 +323,42 @@ def test_a_k1_that_comes_back_is_told_everything_again():
     driver.heard("porch", ready=True)
     sent = run(driver, 50)
     assert {topic.partition("/cmd/")[2] for topic, _ in sent} >= {"sync", "segment", "scene"}
+
+
+@pytest.mark.parametrize("boot_id", ["", "b7"])
+def test_a_k1_that_only_says_again_that_it_is_ready_has_not_begun_anew(boot_id):
+    driver = driver_of()
+    driver.heard("porch", ready=True, boot_id=boot_id)
+    answer_pings(driver, 10.0, 10.0)
+    assert run(driver, 1)
+    driver.heard("porch", ready=True, boot_id=boot_id)
+    assert run(driver, 3) == []
+    assert driver.round_trip_ms_max == pytest.approx(10.0)
+
+
+def test_a_k1_with_another_boot_id_has_begun_anew():
+    driver = driver_of()
+    driver.heard("porch", ready=True, boot_id="b7")
+    run(driver, 1)
+    driver.heard("porch", ready=True, boot_id="b8")
+    assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 50)} >= {"sync", "segment", "scene"}
+
+
+def test_after_the_broker_was_away_k1s_are_told_to_follow_and_the_section_and_no_scene_again():
+    driver = driver_of()
+    driver.heard("porch", ready=True, boot_id="b7")
+    run(driver, 1)
+    driver.lead_again()
+    driver.heard("porch", ready=True, boot_id="b7")
+    assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 3)} == {"sync", "segment"}
+
+
+def test_one_that_begins_anew_is_told_the_section_and_the_others_know_it():
+    driver = driver_of(DeviceSettings(id="bar"), DeviceSettings(id="porch"))
+    run(driver, 1)
+    driver.heard("porch", ready=True)
+    assert list(messages(run(driver, 3), "cmd/segment")) == ["porch"]
+    assert list(messages(run(driver, 5, section=Section("drop", 480, 0.8, True, 300)), "cmd/segment")) == ["bar", "porch"]
 
 
 def test_release_gives_every_k1_back_and_the_next_frame_takes_it_again():

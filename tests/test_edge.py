@@ -127,6 +127,17 @@ APPLY = {"id": "2", "caller": "ann", "args": {"pattern": "bloom", "palette": "La
 STATUS = {"seq": 0, "ts_ms": 1_700_000_000_000, "state": "ready", "firmware": "1", "capabilities": []}
 
 
+def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_boot_id_has(edge, link):
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    told = []
+    for boot_id in ("b1", "b1", "b2"):
+        deliver(edge, link, "device/bar/status", STATUS | {"boot_id": boot_id})
+        link.sent.clear()
+        edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+        told.append(len(sent(link, "cmd/sync")))
+    assert told == [1, 0, 1]
+
+
 def test_a_request_that_the_broker_kept_is_not_done_again(edge, link):
     deliver(edge, link, f"edge/{EDGE}/request/scene.hold", HOLD, retained=True)
     assert not [each for each in link.sent if "/response/" in each.topic]
