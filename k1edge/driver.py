@@ -31,6 +31,8 @@ SCENE_RENEWED_MS = 1_200_000
 
 SAME_CLOCK_MS = 5.0
 """Two clocks may part by so much within a minute, rounding included, and be the same two."""
+SILENT_PINGS = 12
+"""A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
 
@@ -52,6 +54,8 @@ class Device:
     round_trip_ms: float | None = None
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
+    unanswered: int = 0
+    """Pings since it last answered, or came."""
     limiter: Limiter = field(default_factory=Limiter)
     told: bool = False
     """Has had a scene of ours since it last appeared."""
@@ -100,7 +104,7 @@ class Driver:
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
         if known is not None and not (ready and known.ready and boot_id == known.boot_id):
             known.ready, known.boot_id, known.led, known.told = ready, boot_id, False, False
-            known.round_trip_ms = known.offset_ms = None
+            known.round_trip_ms, known.offset_ms, known.unanswered = None, None, 0
             known.pongs.clear()  # its clock may have begun anew with it
             known.limiter.call_off()  # what waits would be old when it is back
 
@@ -172,8 +176,11 @@ class Driver:
         yield from self.ping(stamp)
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
-        """Asks every K1 for its clock."""
-        for device in self._driven():
+        """Asks every K1 for its clock, and so whether it is there."""
+        for device in self.devices.values():
+            if device.ready and device.pongs and device.unanswered >= SILENT_PINGS:
+                self.heard(device.id, ready=False, boot_id=device.boot_id)
+            device.unanswered += 1
             yield from self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
                                      offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
 
@@ -183,6 +190,9 @@ class Driver:
         known = self.devices.get(device)
         if known is None:
             return
+        if not known.ready:
+            self.heard(device, ready=True, boot_id=known.boot_id)
+        known.unanswered = 0
         offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
         if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
             still = [(trip_ms, told_ms) for trip_ms, told_ms in known.pongs

@@ -281,7 +281,7 @@ class Edge:
         stopped = self._driver.stopped
         if self._seconds % HOUR_S == 0:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))
-        if self._seconds % PING_EVERY_S == 0:
+        if self._seconds % PING_EVERY_S == 0 and self._link.heard:
             yield from self._driver.ping(stamp)
         sound = self._frame is not None
         vitals = Vitals(sound, self.telemetry.hops, self.telemetry.deadline_misses, self._link.heard, self._link.last_reason)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PALETTES
-from k1edge.driver import Driver
+from k1edge.driver import SILENT_PINGS, Driver
 from k1edge.frames import Section
 from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.k1 import contract
@@ -414,6 +414,44 @@ def test_an_answer_to_no_ping_of_ours_says_nothing_of_the_way(sent_ms):
     assert "offset_ms" not in json.loads(ping.payload)
 
 
+def auto_with_porch(*trips_ms):
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    driver.heard("porch", ready=True, boot_id="b7")
+    answer_pings(driver, *trips_ms)
+    return driver
+
+
+def pinged(driver, times):
+    return [p.topic for hop in range(times) for p in driver.ping(at(hop * 500))]
+
+
+def test_a_k1_that_answers_no_more_is_gone_though_nobody_has_told_its_will():
+    driver = auto_with_porch(400.0, 400.0)
+    pinged(driver, SILENT_PINGS)
+    assert (driver.ready, driver.is_late(150.0, 1.0)) == (1, True)
+    pinged(driver, 1)
+    assert (driver.ready, driver.is_late(150.0, 1.0), driver.round_trip_ms_max) == (0, False, None)
+    assert run(driver, 1, announced=announcement(1, due_s=0.15)) == []
+
+
+def test_a_k1_that_has_been_silent_and_answers_again_is_told_everything():
+    driver = auto_with_porch(10.0, 10.0)
+    run(driver, 1)
+    assert len(pinged(driver, SILENT_PINGS + 3)) == SILENT_PINGS + 3, "it is asked on"
+    answer_pings(driver, 10.0)
+    assert driver.ready == 1
+    assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 50)} >= {"sync", "segment", "scene"}
+
+
+def test_a_k1_that_answers_now_and_then_or_never_did_is_there():
+    never, at_times = auto_with_porch(), auto_with_porch(10.0)
+    pinged(never, 10 * SILENT_PINGS)
+    for _ in range(3):
+        pinged(at_times, SILENT_PINGS)
+        answer_pings(at_times, 10.0)
+    assert (never.ready, at_times.ready) == (1, 1)
+
+
 def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
     driver = driver_of()
     driver.heard("porch", ready=True)
@@ -440,7 +478,7 @@ def test_nothing_is_known_of_the_clock_of_a_k1_that_has_gone_or_has_begun_anew()
     for ready in (True, False):
         driver.ponged("porch", contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0), 1010.0)
         assert driver.round_trip_ms_max == pytest.approx(10.0)
-        driver.heard("porch", ready=ready)
+        driver.heard("porch", ready=ready, boot_id="another")
         assert (driver.round_trip_ms_max, driver.devices["porch"].way_ms) == (None, 0.0)
         (ping,) = driver.ping(at(3))
         assert "offset_ms" not in json.loads(ping.payload)

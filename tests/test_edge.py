@@ -15,7 +15,7 @@ from k1edge.audio.synth import SynthSource
 from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.edge import MESSAGES_PER_HOP, Edge, subscriptions
+from k1edge.edge import MESSAGES_PER_HOP, PING_EVERY_S, Edge, subscriptions
 from k1edge.frames import HOP_NS
 from k1edge.genesis.document import seal
 from k1edge.genesis.playback import MapPlayer
@@ -136,6 +136,14 @@ def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_bo
         edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
         told.append(len(sent(link, "cmd/sync")))
     assert told == [1, 0, 1]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_no_k1_is_asked_whether_it_is_there_while_nobody_could_answer(edge, link, monkeypatch, connected):
+    deliver(edge, link, "device/bar/status", STATUS)
+    monkeypatch.setattr(Link, "heard", connected)
+    asked = [each for _ in range(PING_EVERY_S) for each in edge._every_second(edge._now()) if each.topic.endswith("ping")]
+    assert len(asked) == connected
 
 
 def test_a_request_that_the_broker_kept_is_not_done_again(edge, link):
