@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
                 code = _run(argv)
             except SystemExit as ended:
                 code = ended.code
-            print(end="", flush=True)  # the last of it, too, while there is somebody who can say that it is lost
+            if out:
+                out.flush()  # the last of it, too, while there is somebody who can say that it is lost
             return code
     except UnwrittenError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # it is flushed once more when it is closed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pty
 import re
 import shlex
 import signal
@@ -157,6 +158,30 @@ def test_half_a_table_is_not_all_of_it(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=PATIENCE_S) == ("", "")
     assert process.returncode == 143
+
+
+def test_a_program_ends_although_its_terminal_has_been_stopped():
+    terminal, given = pty.openpty()
+    os.write(terminal, b"\x13")  # Ctrl-S
+    ends = """if True:
+        import logging, sys
+        from types import SimpleNamespace
+        from k1edge import __main__
+        from k1edge.system.systemd import start_logging
+        def main(_):
+            start_logging("info", {})
+            logging.info("the end is near")
+            logging.getLogger().handlers[0].flush()
+        sys.modules["ends"] = SimpleNamespace(add_arguments=lambda _: None, main=main)
+        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        sys.exit(__main__.main(["ends"]))"""
+    with subprocess.Popen([sys.executable, "-u", "-c", ends], stdin=given, stdout=given, stderr=given) as process:
+        try:
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            os.close(terminal)
+            os.close(given)
 
 
 def test_a_program_works_without_standard_output():

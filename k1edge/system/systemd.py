@@ -1,22 +1,36 @@
 """systemd: readiness, status line, watchdog and journal. Elsewhere, nothing but lines on standard error.
 
 **Consumes** the daemon's news. **Emits** datagrams on `$NOTIFY_SOCKET` (sd_notify's protocol) and journal entries with
-fields of their own. Never raises, and never waits: news that systemd does not take at once is dropped.
+fields of their own. Never raises, and never waits: news that systemd does not take at once is dropped, and so is a log that
+nobody takes for long.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
 import sys
+import threading
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
+from queue import SimpleQueue
 from typing import TextIO
+
+from k1edge.errand import Errand
 
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 """Python's levels as syslog's, which the journal understands as a `<n>` prefix too."""
 
 FIELD_PREFIX = "K1_"
+
+RECORDS_WAITING = 1000
+"""For who reads the log; a reader that has stopped for longer misses what comes then."""
+
+LAST_WORDS_S = 0.5
+"""How long the end waits for who reads the log."""
 
 
 class Notifier:
@@ -105,30 +119,78 @@ def _journal() -> logging.Handler | None:
     return _JournalHandler(journal.send)
 
 
-class _JournalHandler(logging.Handler):
+class _Aside(logging.Handler):
+    """Has every record written beside whoever logs it, who would wait for ever for a terminal that Ctrl-S has stopped.
+
+    What does not fit, or cannot be written, is counted, and told when there is room again: nowhere else, which may be as stuck.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._lost = 0
+        Errand(self._write)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._waiting.qsize() >= RECORDS_WAITING:
+            self._lost += 1
+            return
+        lost, self._lost = self._lost, 0
+        if lost:
+            self._waiting.put(self.writing(_told_lost(lost)))
+        try:
+            self._waiting.put(self.writing(record))
+        except Exception:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Waits a moment for what is still to be written."""
+        written = threading.Event()
+        self._waiting.put(written.set)
+        written.wait(LAST_WORDS_S)
+
+    @abstractmethod
+    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
+        """What is to be done about a record, with all that it says made out by now."""
+
+    def _write(self) -> None:
+        while True:
+            write = self._waiting.get()
+            try:
+                write()
+            except Exception:
+                self._lost += 1
+
+
+def _told_lost(count: int) -> logging.LogRecord:
+    text = "%d of the log's records before this one could not be written"
+    return logging.makeLogRecord({"name": __name__, "levelno": logging.WARNING, "msg": text, "args": (count,)})
+
+
+class _JournalHandler(_Aside):
     """One journal entry per record, its fields beside the message. `send` is systemd-python's."""
 
     def __init__(self, send: Callable[..., None]) -> None:
         super().__init__()
         self._send = send
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
         own = {FIELD_PREFIX + name.upper(): str(value) for name, value in _fields(record).items()}
-        try:
-            self._send(
-                self.format(record), PRIORITY=_priority(record), LOGGER=record.name, CODE_FILE=record.pathname,
-                CODE_LINE=record.lineno, CODE_FUNC=record.funcName, SYSLOG_IDENTIFIER="k1edge", **own,
-            )  # fmt: skip
-        except OSError:
-            self.handleError(record)
+        return partial(
+            self._send, self.format(record), PRIORITY=_priority(record), LOGGER=record.name, CODE_FILE=record.pathname,
+            CODE_LINE=record.lineno, CODE_FUNC=record.funcName, SYSLOG_IDENTIFIER="k1edge", **own,
+        )  # fmt: skip
 
 
-class _LineHandler(logging.StreamHandler):
+class _LineHandler(_Aside):
     """One line per record: `<6>message key=value` for the journal to parse, without the prefix on a terminal."""
 
     def __init__(self, stream: TextIO, prefixed: bool) -> None:
-        super().__init__(stream)
-        self._prefixed = prefixed
+        super().__init__()
+        self._stream, self._prefixed = _unlocked(stream), prefixed
+
+    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
+        return partial(self._stream.write, self.format(record) + "\n")
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record) + "".join(f" {name}={value}" for name, value in _fields(record).items())
@@ -136,6 +198,16 @@ class _LineHandler(logging.StreamHandler):
             return text
         # The journal makes an entry of each line, so each needs its priority.
         return "\n".join(f"<{_priority(record)}>{line}" for line in text.splitlines())
+
+
+def _unlocked(stream: TextIO) -> TextIO:
+    """The same file without a buffer: its lock, held by a write that has stopped, would abort the end of the program. And by
+    a number of its own: the stream's leads nowhere while the sound library is hushed."""
+    try:
+        file = io.FileIO(os.dup(stream.fileno()), "w", closefd=False)
+    except io.UnsupportedOperation:
+        return stream  # a caller's own
+    return io.TextIOWrapper(file, stream.encoding, stream.errors, write_through=True)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

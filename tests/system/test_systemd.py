@@ -1,19 +1,23 @@
 """The unit is sound and hardened; the notifier speaks sd_notify's protocol; the log keeps its fields."""
 
+import fcntl
 import io
 import logging
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from k1edge.config.mqtt import CREDENTIAL
 from k1edge.system.systemd import Notifier, fields, start_logging
+from tests.brokers import PATIENCE_S
 
 UNIT = Path(__file__).parents[2] / "systemd" / "k1edge.service"
 EXPOSURE_LIMIT = 2.0
@@ -156,6 +160,7 @@ def test_lines_for_the_journal_carry_priority_and_fields(tmp_path, monkeypatch, 
         start_logging("info", journal_environ(stream))
         logging.getLogger("k1edge.x").warning("card %s is gone\nfor good", "hw:1", extra=fields(device="hw:1", tries=3))
         logging.getLogger("k1edge.x").debug("not wanted")
+        root_logger.handlers[0].flush()
         stream.seek(0)
         assert stream.read() == "<4>card hw:1 is gone\n<4>for good device=hw:1 tries=3\n"
 
@@ -164,6 +169,7 @@ def test_lines_on_a_terminal_carry_no_priority(monkeypatch, root_logger):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     start_logging("warning", {"JOURNAL_STREAM": "8:1"})
     logging.getLogger("k1edge.x").error("broken", extra=fields(reason="test"))
+    root_logger.handlers[0].flush()
     assert sys.stderr.getvalue() == "broken reason=test\n"
 
 
@@ -175,6 +181,90 @@ def test_the_journal_gets_fields_of_its_own(tmp_path, monkeypatch, root_logger):
         monkeypatch.setattr(sys, "stderr", stream)
         start_logging("info", journal_environ(stream))
         logging.getLogger("k1edge.x").error("gone", extra=fields(device="hw:1"))
+        root_logger.handlers[0].flush()
     ((message, about),) = sent
     assert message == "gone"
     assert about | {"K1_DEVICE": "hw:1", "PRIORITY": 3, "SYSLOG_IDENTIFIER": "k1edge", "LOGGER": "k1edge.x"} == about
+
+
+LOGS = """if True:
+    import logging, sys
+    from k1edge.system.systemd import start_logging
+    start_logging("info", {})
+    log = logging.getLogger("k1edge.x")
+"""
+
+
+@contextmanager
+def program(body: str, **given):
+    with subprocess.Popen([sys.executable, "-c", LOGS + body], text=True, **given) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def stopped():
+    """A pipe that is full, as a terminal after Ctrl-S; reading it lets the writer go on."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b"." * 4096)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+def test_nobody_who_logs_waits_for_who_reads_the_log_and_neither_does_the_end(stopped):
+    with program("    for number in range(3000): log.info('%d', number)\n    print('alight', flush=True)",
+                 stdout=subprocess.PIPE, stderr=stopped[1]) as process:  # fmt: skip
+        assert process.communicate(timeout=PATIENCE_S) == ("alight\n", None)
+    assert process.returncode == 0
+
+
+def test_a_log_that_flows_again_says_what_it_has_lost_and_where(stopped):
+    reading, writing = stopped
+    body = "    for number in range(3000): log.info('%d', number)\n    print(flush=True)\n    input()\n    log.info('at last')"
+    with program(body, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writing) as process:
+        assert select.select([process.stdout], [], [], PATIENCE_S)[0]
+        lines = b""
+        while b"\n999\n" not in lines:
+            lines += os.read(reading, 4096)
+        process.communicate("\n", timeout=PATIENCE_S)
+        lines += os.read(reading, 4096)
+    *kept, told, last = lines.decode().lstrip(".").splitlines()
+    assert kept == [str(number) for number in range(len(kept))]
+    assert told == f"{3000 - len(kept)} of the log's records before this one could not be written"
+    assert last == "at last"
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "logging.shutdown(); import os; os._exit(3)"])
+def test_what_is_logged_right_before_the_end_is_read(end):
+    with program(f"    for number in range(900): log.info('%d', number)\n    {end}", stderr=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE_S)[1].split() == [str(number) for number in range(900)]
+
+
+def test_what_is_logged_is_not_hushed_with_the_sound_library():
+    body = "    import os\n    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n    log.info('the line is open')"
+    with program(body, stderr=subprocess.PIPE) as process:
+        assert process.communicate(timeout=PATIENCE_S)[1] == "the line is open\n"
+
+
+def test_what_is_logged_is_what_it_was_at_the_time(monkeypatch, root_logger):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    start_logging("info", {})
+    tries = []
+    for number in range(100):
+        logging.getLogger("k1edge.x").info("%s", tries)
+        tries[:] = [number]
+    root_logger.handlers[0].flush()
+    assert sys.stderr.getvalue().split() == ["[]", *(f"[{number}]" for number in range(99))]
+
+
+def test_a_record_that_cannot_be_written_ends_nothing_and_is_counted(monkeypatch, root_logger):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    start_logging("info", {})
+    for text in ("%d", "%s"):
+        logging.getLogger("k1edge.x").info(text, "word")
+    root_logger.handlers[0].flush()
+    assert sys.stderr.getvalue().splitlines() == ["1 of the log's records before this one could not be written", "word"]
