@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -28,6 +29,8 @@ START_TIMEOUT_S = 10.0
 POLL_S = 0.02
 PANICKED = 70
 REMEDY = "stop the program that uses the port, or name a broker of your own as mqtt.url"
+LISTENERS = 2
+NEEDS = "it needs memory, and room for temporary files ($TMPDIR, or /tmp)"
 RESTART_GAP_S = 1.0
 """A broker that dies at once is not started more often than this."""
 CONNECTIONS = 64
@@ -71,7 +74,8 @@ class EmbeddedBroker:
         self.restarts = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._started_s = 0.0
+        self._tried_s = 0.0
+        self._trouble = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -102,58 +106,67 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Returns when both listeners accept, in about 0.3 s. Raises BrokerError."""
-        for port in (self.port, self.port_311):
-            _refuse_busy(port)
         self._spawn()
-        until_s = time.monotonic() + START_TIMEOUT_S
-        while not all(_accepts(port) for port in (self.port, self.port_311)):
-            if not self.is_running or time.monotonic() > until_s:
-                self.stop()
-                raise BrokerError(f"the embedded broker did not start; {REMEDY}")
-            time.sleep(POLL_S)
+        up = select.select([self._child.stdout], [], [], START_TIMEOUT_S)[0] and self._child.stdout.read(1)
+        if not up:
+            self.stop()
+            raise BrokerError(f"the embedded broker did not start; {REMEDY}")
 
     def supervise(self) -> bool:
-        """Call now and then: starts a broker that has died again, without waiting for it. True when it had to."""
-        if self.is_running or time.monotonic() - self._started_s < RESTART_GAP_S:
+        """Call now and then: starts a broker that has died again, without waiting for it. True when it had to and could."""
+        if self.is_running or time.monotonic() - self._tried_s < RESTART_GAP_S:
+            return False
+        self.stop()
+        try:
+            self._spawn()
+        except BrokerError as error:
+            if self._trouble != str(error):
+                log.warning("the embedded broker has died, and is started again when it can be: %s", error)
+            self._trouble = str(error)
             return False
         log.warning("the embedded broker has died and is started again")
+        self._trouble = ""
         self.restarts += 1
-        self._reap()
-        self._spawn()
         return True
 
     def stop(self) -> None:
         """End the child process and free the ports. Safe to call twice."""
-        self._reap()
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child.stdin.close()
+            self._child.stdout.close()
+            self._child = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
     def _spawn(self) -> None:
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="k1edge-broker-")
-        conf = Path(self._folder.name, "broker.toml")
-        conf.write_text(configuration(self.port, self.port_311))
-        self._started_s = time.monotonic()
-        # Its end of our pipe closes when we end, however we end; and Ctrl-C is for us, not for it.
-        command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(conf)]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-
-    def _reap(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child.stdin.close()
-            self._child = None
+        self._tried_s = time.monotonic()
+        for port in (self.port, self.port_311):
+            _refuse_busy(port)
+        try:
+            # A folder of its own each time: one in /tmp may be gone after a month.
+            self._folder = tempfile.TemporaryDirectory(prefix="k1edge-broker-", ignore_cleanup_errors=True)
+            conf = Path(self._folder.name, "broker.toml")
+            conf.write_text(configuration(self.port, self.port_311))
+            # Its end of our pipe closes when we end, however we end; and Ctrl-C is for us, not for it.
+            command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(conf)]
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        except OSError as error:
+            raise BrokerError(f"the embedded broker cannot be started: {error.strerror}; {NEEDS}") from error
 
 
 def serve() -> None:
-    """The child: a broker until our parent's pipe closes, or until a thread of it panics.
+    """The child: a broker until our parent's pipe closes, or until a thread of it panics. Says when it listens.
 
     A panic leaves locks poisoned and clients waiting for ever, so it ends the process, and `supervise` starts a new one.
     """
+    parent = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     errors, stderr = os.pipe()
     os.dup2(stderr, 2)
-    for watch in (_exit_with_parent, partial(_exit_on_panic, errors)):
+    for watch in (_exit_with_parent, partial(_exit_on_panic, errors), partial(_say_when_up, parent)):
         threading.Thread(target=watch, daemon=True).start()
     iotcore.IotCoreBroker(config_path=sys.argv[1]).run_forever()
 
@@ -168,6 +181,21 @@ def _exit_on_panic(errors: int) -> None:
         for line in lines:
             if b"panicked" in line:
                 os._exit(PANICKED)
+
+
+def _say_when_up(parent: int) -> None:
+    # That a port accepts does not say whose it is: of two daemons begun at once, both would have spoken to one broker.
+    while sum(map(_listens, Path("/proc/self/fd").iterdir())) < LISTENERS:
+        time.sleep(POLL_S)
+    os.write(parent, b".")
+
+
+def _listens(descriptor: Path) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(int(descriptor.name))) as own:
+            return bool(own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False  # no socket
 
 
 def configuration(port: int, port_311: int) -> str:
@@ -190,11 +218,6 @@ def _two_ports(*wanted: int) -> tuple[int, int]:
         for probe in probes:
             probe.close()
     return first, second
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _refuse_busy(port: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from paho.mqtt.properties import Properties
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import Identity, Link
+from k1edge.system import broker as module
 from k1edge.system.broker import BrokerError, EmbeddedBroker, configuration
 from tests.brokers import eventually, free_port, listening
 
@@ -139,6 +142,57 @@ def test_a_panic_inside_ends_the_broker_so_that_it_can_be_started_again(broker, 
     stranger.loop_stop()
     eventually(broker.supervise)
     eventually(lambda: all(each.connected for each in links), "both links are back")
+
+
+@pytest.fixture
+def killed(tmp_path, monkeypatch):
+    """A broker that has died, with a temporary folder of its own; it may be tried again at once."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "RESTART_GAP_S", 0.0)
+    with EmbeddedBroker() as broker:
+        os.kill(broker.pid, signal.SIGKILL)
+        eventually(lambda: not broker.is_running)
+        yield broker
+
+
+def test_of_two_begun_at_once_one_does_not_take_the_others_broker_for_its_own(broker, monkeypatch):
+    monkeypatch.setattr(module, "_refuse_busy", lambda port: None)  # they have looked before either listened
+    second = EmbeddedBroker(broker.port, broker.port_311)
+    with pytest.raises(BrokerError, match="did not start"):
+        second.start()
+    assert broker.is_running and not second.is_running
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_once_with_a_remedy_and_had_again_when_it_is_free(killed, caplog):
+    with socket.create_server(("127.0.0.1", killed.port_311)):
+        assert [killed.supervise() for _ in range(3)] == [False] * 3
+    (told,) = caplog.messages
+    assert f"port {killed.port_311}" in told and "name a broker of your own" in told
+    assert killed.supervise()
+    eventually(lambda: listening(killed.port) and listening(killed.port_311))
+    assert killed.restarts == 1
+
+
+def test_a_broker_is_started_again_although_its_temporary_folder_is_gone(killed, tmp_path):
+    for folder in tmp_path.iterdir():
+        shutil.rmtree(folder)
+    assert killed.supervise()
+    eventually(lambda: listening(killed.port))
+
+
+def test_a_broker_waits_for_a_place_for_temporary_files(killed, tmp_path, caplog):
+    shutil.rmtree(tmp_path)
+    assert not killed.supervise() and not killed.supervise()
+    (told,) = caplog.messages
+    assert "No such file or directory; it needs" in told and "temporary files" in told
+    tmp_path.mkdir()
+    assert killed.supervise()
+
+
+def test_without_a_place_for_temporary_files_a_broker_does_not_start_and_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(BrokerError, match="No such file"):
+        EmbeddedBroker().start()
 
 
 def test_it_ends_with_its_parent_however_that_ends():
