@@ -54,6 +54,8 @@ class _Output(io.FileIO):
 def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 74 what it printed is lost, 78 configuration
     fault)."""
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
     out, code = _output(), 0
     try:
         with contextlib.redirect_stdout(out):
@@ -82,6 +84,13 @@ def _output() -> TextIO | None:
     buffer = file if given.write_through else io.BufferedWriter(file)
     return io.TextIOWrapper(buffer, given.encoding, "replace", line_buffering=given.line_buffering,
                             write_through=given.write_through)
+
+
+def _nowhere() -> TextIO:
+    """In the place of a standard error that is closed, here and in children: libraries would complain into a file of ours."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.set_inheritable(null, True)
+    return os.fdopen(null, "w")
 
 
 def _run(argv: list[str] | None) -> int:

@@ -189,6 +189,11 @@ def test_a_program_works_without_standard_output():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_daemon_runs_where_standard_error_is_closed(tmp_path):
+    done = to("2>&-", "run", "--source", str(tmp_path / "absent.wav"), STATE_DIRECTORY=str(tmp_path))
+    assert (done.returncode, done.stdout) == (66, "")
+
+
 @pytest.mark.parametrize("size", [(1, 1), (0, 0), (400, 100)])
 def test_a_terminal_of_any_size_and_alphabet_is_drawn_on(size):
     options = ("--url", "mqtt://127.0.0.1:1", "--seconds", "0.5")
