@@ -196,4 +196,5 @@ class BrokerWatch:
         why = self._link.last_reason
         if why and why != self._said and (self._connects or now_s - self._since_s >= PATIENCE_S):
             self._said = why
-            log.error("no broker: %s; the analysis goes on, durable messages wait", why, extra=fields(reason=why))
+            log.error("no broker: %s; the analysis goes on, durable messages wait; `k1edge doctor` says what to do", why,
+                      extra=fields(reason=why))

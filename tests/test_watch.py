@@ -132,6 +132,7 @@ def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_
     assert room.seconds(12) == []
     assert [each.getMessage() for each in caplog.records if "Not authorized" in each.getMessage()], "in the log"
     assert len(caplog.records) == 1, "once"
+    assert "k1edge doctor" in caplog.text, "who knows what to do"
     room.link.find()
     (event,) = room.seconds(1)
     assert (event["kind"], event["code"]) == ("link", "BROKER_BACK")
