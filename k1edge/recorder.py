@@ -21,7 +21,7 @@ import numpy as np
 from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 from k1edge.whole import write_whole
 
-MAGIC = b"K1REC4\n"
+MAGIC = b"K1REC5\n"
 STRETCHES = 4
 """The recording is kept in this many pieces and the one being written: they are dropped whole."""
 MOST_NOTED = 1 << 18

@@ -29,6 +29,9 @@ RESTING = ("silence", "unknown")
 PATIENCE_S = 4.0
 """Of speech or hiss before the form is given up: a call over a breakdown does not end the song."""
 DUCK_S = 0.8
+TAKEN_BACK, MOST_BACK = 10, 100
+"""Hops of quiet that a hop of sound takes back, and the most there are to take back once there is silence: the groove at the
+end of a record, which clicks at each turn, is silence and stays it; a tenth of a second of sound ends it."""
 QUIET_WIRE = Wire("silence", 1.0, 0)
 NO_MOOD = Mood()
 
@@ -64,7 +67,7 @@ class Structure:
         self._hop, self._begun = fmt.hop, False
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
-        self._silent_hops = self._strange_hops = 0
+        self._quiet_hops = self._strange_hops = 0
         self._first_bar = 0
         self._left = (0, 0.0)
 
@@ -79,9 +82,8 @@ class Structure:
         passed = self._grid.process(beat)
         rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]
         returned = self._returned(features, hearing)
-        self._silent_hops = self._silent_hops + 1 if features.silent else 0
         moments: tuple[Moment, ...] = ()
-        if self._rests(wire, features.end):
+        if self._rests(wire, features):
             self._left = (0, 0.0)
         else:
             for row in rows:
@@ -107,19 +109,27 @@ class Structure:
         return Macros(macros.energy * share, macros.vocal_presence * share, macros.bass_weight * share,
                       macros.percussiveness * share, macros.brightness * share)
 
-    def _rests(self, wire: Wire, end: int) -> bool:
+    def _rests(self, wire: Wire, features: FeatureFrame) -> bool:
         """Whether there is no music whose form could be followed; says so in the section."""
-        silent = self._silent_hops >= self._silence_after
+        silent = self._is_silent(features.silent)
         strange, resting = wire.state in NOT_MUSIC, self._decision.section.label in RESTING
         self._strange_hops = self._strange_hops + 1 if strange else 0
         if not silent and self._strange_hops <= PATIENCE_S * HOPS_PER_S * (not resting):
-            return self._silent_hops > 0 and resting
+            return self._quiet_hops > 0 and resting
         label = "silence" if silent else "unknown"
         if self._decision.section.label != label:
-            self._decision.restart(label, end, 1.0 if silent else wire.confidence)
+            self._decision.restart(label, features.end, 1.0 if silent else wire.confidence)
             if silent:  # what comes is another song: how loud this one was, and what was gone from it, says nothing of that
                 self._evidence = self._new_evidence()
         return True
+
+    def _is_silent(self, quiet: bool) -> bool:
+        """Whether it has been quiet for long enough, but for clicks."""
+        most = self._silence_after
+        if self._decision.section.label == "silence":
+            most = min(most, MOST_BACK)
+        self._quiet_hops = min(max(self._quiet_hops + (1 if quiet else -TAKEN_BACK), 0), most)
+        return self._quiet_hops == most
 
     def _new_evidence(self) -> tuple[Evidence, Evidence]:
         return Evidence(self._fmt), Evidence(self._fmt, off_beat=True)

@@ -127,6 +127,18 @@ def test_silence_is_the_section_silence_and_no_moment(follow):
     assert forms[-1].section.since <= 2.1 * RATE_HZ
 
 
+@pytest.mark.parametrize("turn_s", [1.8, 1.333])
+@pytest.mark.parametrize("song_s", [0, 12], ids=["from the start", "after a song"])
+def test_a_needle_at_the_end_of_a_record_is_silence_and_no_beat_of_it_ends_that(follow, song, turn_s, song_s):
+    part, groove = song.samples[: song_s * RATE_HZ], np.zeros(30 * RATE_HZ, np.float32)
+    clicks_s = np.arange(turn_s / 2, 29, turn_s)
+    for at in (clicks_s * RATE_HZ).astype(int):
+        groove[at : at + 1_500] = noise(0.1, -20.0).samples[:1_500]
+    beats_s = (*(at for at in song.truth.beats_s if at < song_s), *(song_s + clicks_s))
+    labels = [form.section.label for form in follow(np.concatenate([part, groove]), replace(song.truth, beats_s=beats_s))]
+    assert set(labels[100 * (song_s + 8) :]) == {"silence"}
+
+
 def test_noise_has_no_form_and_no_dance(follow):
     forms = follow(noise(20, -30.0, seed=4).samples)
     assert forms[-1].section.label == "unknown"
