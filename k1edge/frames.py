@@ -121,6 +121,8 @@ class BeatState:
     announced: BeatEvent | None = None
     beats_per_bar: int = 0
     """0 = not known."""
+    coasting: bool = False
+    """The beats go on though none is heard: no evidence that there is music."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,8 @@ class Pipeline:
             beat = self.player.beat(live)
         beat = self._tally.beat(beat, None if beat is live else self.player)
         form = live = self._structure.process(features, beat)
+        if form.given_up:
+            self.tracker.give_up()
         if self.player is not None:
             form = self.player.form(live, features.end)
         form = self._tally.form(form, None if form is live else self.player)

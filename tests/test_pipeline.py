@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import butter, sosfilt
 
+from k1edge.audio.demo import demo_song
 from k1edge.audio.files import FileSource
-from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor
+from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor, noise
 from k1edge.config import Settings
 from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
 from k1edge.genesis.playback import MapPlayer
@@ -20,6 +22,13 @@ from k1edge.pipeline import MOST_ACTS, Pipeline
 @pytest.fixture(scope="module")
 def song():
     return four_on_the_floor(126.0, 12.0, 48_000)
+
+
+@pytest.fixture(scope="module")
+def cheers():
+    """cheers(seconds): many voices at once, which hold no pitch and have no beat."""
+    voices = butter(2, [300, 3500], "band", fs=44_100, output="sos")
+    return lambda seconds: 0.5 * sosfilt(voices, noise(seconds, -14.0, seed=5).samples).astype(np.float32)
 
 
 def run(source, settings=None, **handed_over):
@@ -60,6 +69,14 @@ def test_silence_gives_no_beat_no_energy_and_a_dark_look():
     assert frames[-1].section.label == "silence"
     assert dict(frames[-1].look.parameters)["brightness"] == 0.0
     assert frames[-1].macros.energy == 0.0
+
+
+def test_the_crowd_after_a_song_is_not_danced_to(cheers):
+    fade = np.interp(np.arange(30 * 44_100), [28 * 44_100, 30 * 44_100], [1, 0]).astype(np.float32)
+    frames = run(SynthSource(np.concatenate([fade * demo_song().samples[: len(fade)], cheers(25)]), 44_100))
+    assert frames[2_700].beat.lock
+    assert frames[-1].wire == "noise"
+    assert not any(frame.beat.lock for frame in frames[-1_000:])
 
 
 def test_beat_numbers_go_on_when_a_pipeline_takes_over(song):

@@ -95,6 +95,9 @@ class AubioTracker:
             self._nudge += off - self._period if off > self._period / 2 else off
         return True
 
+    def give_up(self) -> None:
+        """Nothing is coasted over here."""
+
     def release(self) -> None:
         """The level is aubio's own again, and so is the grid."""
         self._period *= self._factor

@@ -116,4 +116,9 @@ class Lock:
         """One more beat was announced; after COAST_BEATS of them that were not heard it is over."""
         self._beats_left = self._beats_left - 1 if self.coasting else COAST_BEATS
         if self._beats_left == 0:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """What is coasted over is no breakdown; a beat that is heard stays locked."""
+        if self.coasting:
             self.coasting = self.locked = False

@@ -56,6 +56,7 @@ class BeatTracker(Protocol):
     def this_is_one(self, index: int) -> bool: ...
     def tap(self, index: int) -> bool: ...
     def release(self) -> None: ...
+    def give_up(self) -> None: ...
 
 
 class BarPointerTracker:
@@ -147,6 +148,10 @@ class BarPointerTracker:
                 self._leave_level()
         self._look_afresh()
         return True
+
+    def give_up(self) -> None:
+        """There is no music: the beats end, unless they are heard."""
+        self._lock.give_up()
 
     def release(self) -> None:
         """Nothing that a person has said of the level holds any longer; the beats go on as they are."""
@@ -291,8 +296,8 @@ class BarPointerTracker:
         steady = abs(self._steady - self._period) < STEADY_WITHIN * self._period
         bpm = 60 * HOPS_PER_S / (self._steady if steady else self._period)
         others = self._reader.alternatives() if announced else ()
-        lock = self._lock
-        return BeatState(self._end, bpm, phase, lock.confidence, lock.locked, others, announced, self._bars.shown[1])
+        lock, per_bar = self._lock, self._bars.shown[1]
+        return BeatState(self._end, bpm, phase, lock.confidence, lock.locked, others, announced, per_bar, lock.coasting)
 
 
 def make_tracker(settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior | None = None) -> BeatTracker:

@@ -53,6 +53,11 @@ class Form:
     """To where the section most likely ends; 0 = not known."""
     bars_left_probability: float = 0.0
 
+    @property
+    def given_up(self) -> bool:
+        """Speech or noise has gone on for so long that it is no part of any music."""
+        return self.section.label == "unknown" and self.wire.state in NOT_MUSIC
+
 
 class Structure:
     """Features and beats in, form out; one per stream."""

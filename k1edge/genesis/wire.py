@@ -3,8 +3,8 @@
 Consumes `FeatureFrame`, `Hearing` and `BeatState`, emits `Wire`, 100 a second, decided five times a second. Looks
 back WINDOW_S: speech stops and starts several times a second and holds no pitch, noise does neither, music keeps
 pitches or a beat. Eleven such measures and their squares go into a linear softmax (fitted by
-`scripts/train/wire.py`), a locked beat counts for music on top, and a filter keeps the answer until another has been
-likelier for a while.
+`scripts/train/wire.py`), a locked beat that is heard counts for music on top, and a filter keeps the answer until
+another has been likelier for a while.
 
 Cost: 3 us a hop, 150 us each fifth of a second.
 """
@@ -41,7 +41,7 @@ SWITCH = np.array([0.004, 0.02, 0.02])
 """Chance, at each decision, that what is on the wire has just changed: music goes on for hours, and its quiet parts pass."""
 SWITCH_AT = 0.7
 BEAT_WEIGHT = 1.2
-"""Of a beat that is locked and believed: enough against dense metal, not against speech that happens to pulse."""
+"""Of a beat that is heard and believed: enough against dense metal, not against speech that happens to pulse."""
 CONFIDENCE_STEP = 0.1
 N_COLUMNS = 1 + N_GROUPS + 12 + 3
 
@@ -142,7 +142,7 @@ class WireWatch:
     def _decide(self, beat: BeatState) -> None:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
-        score[0] += BEAT_WEIGHT * beat.confidence * beat.lock
+        score[0] += BEAT_WEIGHT * beat.confidence * (beat.lock and not beat.coasting)
         left = self._belief * SWITCH
         self._belief += left.sum() / len(STATES) - left
         self._belief *= np.exp(score - score.max())

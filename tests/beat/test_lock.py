@@ -109,6 +109,18 @@ def test_a_breakdown_is_coasted_through_but_not_for_ever():
     assert not lock.locked
 
 
+def test_what_is_no_breakdown_is_given_up_and_a_beat_that_is_heard_is_not():
+    lock = locked()
+    lock.give_up()
+    assert lock.locked
+    for _ in range(1_000):
+        lock.hear(False, PAD)
+        lock.judge(believed(0.8), 0.8, 0.1)
+    assert lock.coasting
+    lock.give_up()
+    assert not lock.coasting and not lock.locked
+
+
 def test_nothing_is_coasted_through_before_the_first_beat():
     lock = Lock()
     for _ in range(600):

@@ -72,5 +72,15 @@ def test_the_end_of_the_music_is_silence_within_a_second_or_so(watch):
     assert wires[-1].since == wires[ended].since
 
 
+def test_only_a_beat_that_is_heard_is_evidence_of_music(frames):
+    believed = {}
+    for lock, coasting in ((False, False), (True, True), (True, False)):
+        ear, wire = Ear(), WireWatch()
+        for f in frames(noise(5, -30.0).samples):
+            wire.process(f, ear.process(f), BeatState(f.end, 120.0, 0.0, 0.9, lock, coasting=coasting))
+        believed[lock, coasting] = wire._belief.tolist()
+    assert believed[True, True] == believed[False, False] != believed[True, False]
+
+
 def test_confidence_is_a_probability(watch):
     assert all(0.0 <= w.confidence <= 1.0 for w in watch(np.concatenate([noise(4).samples, np.zeros(RATE_HZ)])))
