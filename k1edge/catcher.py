@@ -1,8 +1,9 @@
 """Catches the songs that are heard on the line: each becomes a file in the library's inbox, and from there a map.
 
 Consumes frames with what the tracker heard, one a hop; emits files of 0.9 MB a minute, written by a thread of their own and
-gone when the map is made. The sound itself is not kept. A song ends with silence, with its stream, or where one steady tempo
-gives way to another, which is the next song's. Cost: 10 us a hop; 10 ms where a song follows another without a pause.
+gone when the map is made. The sound itself is not kept. A song ends with silence, with talk or noise, with its stream, or where
+one steady tempo gives way to another, which is the next song's. Cost: 10 us a hop; 10 ms where a song follows another without
+a pause.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from k1edge.analysis.recording import Keeper
 from k1edge.beat.observation import Heard
 from k1edge.errand import Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
+from k1edge.genesis.structure import NOT_MUSIC
 from k1edge.library.rules import HEARD_SUFFIX
 from k1edge.whole import write_whole
 
@@ -67,7 +69,8 @@ class SongCatcher:
 
     def process(self, frame: GenesisFrame, heard: Heard, latency_hops: float) -> None:
         """One hop."""
-        if frame.section.label == "silence":
+        strange = frame.section.label == "unknown" and frame.wire in NOT_MUSIC
+        if strange or frame.section.label == "silence":
             self.end()
             return
         if self._keeper is None:

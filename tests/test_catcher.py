@@ -6,7 +6,7 @@ import pytest
 from k1edge.analysis.job import file_to_map
 from k1edge.analysis.recording import CHUNK, Keeper, unpack
 from k1edge.audio.blocks import blocks
-from k1edge.audio.synth import four_on_the_floor
+from k1edge.audio.synth import four_on_the_floor, noise
 from k1edge.catcher import SongCatcher
 from k1edge.config import Settings
 from k1edge.frames import StreamFormat
@@ -94,6 +94,18 @@ def test_what_waits_is_limited(tmp_path, caplog):
     catcher._write(path, None)
     assert not path.exists()
     assert "wait for their analysis" in caplog.text
+
+
+def test_noise_between_two_songs_is_of_neither(tmp_path):
+    song = four_on_the_floor(126.0, 50.0, 44_100).samples
+    catcher, pipeline = SongCatcher(tmp_path, 40, Wall()), Pipeline(Settings(), FMT)
+    catcher.begin(FMT)
+    for block in blocks(iter([np.concatenate([song, noise(30, -30.0).samples, song])]), FMT, False):
+        frame = pipeline.process(block)
+        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
+    ended(catcher)
+    caught = [unpack(path.read_bytes())[0].duration_s for path in sorted(tmp_path.iterdir())]
+    assert caught == pytest.approx([50, 50], abs=12)
 
 
 @pytest.mark.parametrize(("second_bpm", "songs"), [(104.0, 2), (126.0, 1)])
