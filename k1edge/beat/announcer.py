@@ -2,12 +2,13 @@
 
 Consumes a predicted beat time and period each hop, emits an `Announcement` when one is to be made. Times are hops, as floats.
 The last announced beat is the frontier: whatever the belief does, the next beat lies at least MIN_INTERVAL of a period after
-it. Announcements are only made MIN_LEAD or more ahead; a beat noticed later is left out, because light that comes late is
-worse than light that does not come.
+it, and no correction brings it nearer. Announcements are only made MIN_LEAD or more ahead; a beat noticed later is left out,
+because light that comes late is worse than light that does not come.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class Announcer:
         self._lead = lead_ms / 1000 * HOPS_PER_S
         self._least = min(MIN_LEAD, self._lead - LEAST_SPAN)
         self.last: Announcement | None = None
+        self._before = -math.inf
         self._period = 0.0
         self._run: deque[float] = deque(maxlen=STEADY_BEATS)
 
@@ -61,7 +63,8 @@ class Announcer:
         self._period = period
         if self.last is not None and (corrected := self._correct(now, target, period)):
             return corrected
-        earliest = now if self.last is None else max(self.last.due + MIN_INTERVAL * period, now)
+        before = -math.inf if self.last is None else self.last.due
+        earliest = max(before + MIN_INTERVAL * period, now)
         due = target + period * -((target - earliest) // period)
         if not self._least <= due - now <= self._lead:
             return None
@@ -70,7 +73,7 @@ class Announcer:
         if self._run and abs(due - self._run[-1] - period) > STEADY_WITHIN * period:
             self._run.clear()
         self._run.append(due)
-        self.last = Announcement(number, due, missed)
+        self.last, self._before = Announcement(number, due, missed), before
         return self.last
 
     def begin_run(self) -> None:
@@ -101,7 +104,8 @@ class Announcer:
         if last.corrections == MOST_CORRECTIONS or last.due < now + CORRECT_UNTIL:
             return None
         due = target + period * round((last.due - target) / period)
-        if not CORRECT_FROM < abs(due - last.due) < CORRECT_WITHIN * period or due < now + CORRECT_UNTIL:
+        earliest = max(self._before + MIN_INTERVAL * period, now + CORRECT_UNTIL)
+        if not CORRECT_FROM < abs(due - last.due) < CORRECT_WITHIN * period or due < earliest:
             return None
         last.due = due
         if self._run:

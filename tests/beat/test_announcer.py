@@ -37,15 +37,16 @@ def test_numbers_rise_corrections_are_few_and_leads_long_enough(beliefs, lead_ms
 @given(BELIEFS)
 @settings(max_examples=100, deadline=None)
 def test_no_beat_follows_another_too_closely(beliefs):
-    announcer, now, before = Announcer(150), 0.0, None
+    announcer, now, before, last = Announcer(150), 0.0, None, None
     for hops, offset, period in beliefs:
         for _ in range(hops):
             now += 1
             made = announcer.process(now, now + offset, period)
             if made and not made.corrections:
-                assert before is None or made.due - before >= MIN_INTERVAL * period - 1e-6
+                before, last = last, None
             if made:
-                before = made.due
+                assert before is None or made.due - before >= MIN_INTERVAL * period - 1e-6
+                last = made.due
 
 
 def test_a_small_move_of_the_phase_is_not_worth_a_message():
@@ -59,6 +60,15 @@ def test_a_larger_move_is_corrected_under_the_same_number():
     first = announcer.process(85.0, 100.0, 50.0).number
     corrected = announcer.process(88.0, 106.0, 50.0)
     assert (corrected.number, corrected.due, corrected.corrections) == (first, 106.0, 1)
+
+
+def test_a_correction_brings_no_beat_too_near_to_the_one_before():
+    announcer = Announcer(400)
+    first = announcer.process(0.0, 40.0, 50.0).due
+    second = announcer.process(33.0, first + 32.0, 50.0)
+    assert second.due == first + 32.0
+    assert announcer.process(34.0, first + 24.0, 50.0) is None
+    assert announcer.process(35.0, first + 36.0, 50.0).corrections == 1
 
 
 def test_the_steady_grid_is_the_line_through_the_beats():
