@@ -192,10 +192,16 @@ def _say_when_up(parent: int) -> None:
 
 def _listens(descriptor: Path) -> bool:
     try:
-        with socket.socket(fileno=os.dup(int(descriptor.name))) as own:
-            return bool(own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        number = os.dup(int(descriptor.name))
     except OSError:
-        return False  # no socket
+        return False  # closed meanwhile
+    try:
+        own = socket.socket(fileno=number)
+    except OSError:
+        os.close(number)  # no socket
+        return False
+    with own:
+        return bool(own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def configuration(port: int, port_311: int) -> str:

@@ -211,3 +211,12 @@ def alive(pid):
         return False
     # A zombie that nobody has fetched yet is dead.
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_to_look_for_a_listener_leaves_no_descriptor_open():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        own = Path("/proc/self/fd")
+        before = len(list(own.iterdir()))
+        for _ in range(3):
+            assert own / str(server.fileno()) in filter(module._listens, list(own.iterdir()))
+        assert len(list(own.iterdir())) == before
