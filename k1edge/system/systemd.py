@@ -137,7 +137,7 @@ class _Aside(logging.Handler):
             return
         lost, self._lost = self._lost, 0
         if lost:
-            self._waiting.put(self.writing(_told_lost(lost)))
+            self._waiting.put(partial(self._tell_lost, lost))
         try:
             self._waiting.put(self.writing(record))
         except Exception:
@@ -152,6 +152,12 @@ class _Aside(logging.Handler):
     @abstractmethod
     def writing(self, record: logging.LogRecord) -> Callable[[], object]:
         """What is to be done about a record, with all that it says made out by now."""
+
+    def _tell_lost(self, count: int) -> None:
+        try:
+            self.writing(_told_lost(count))()
+        except Exception:
+            self._lost += count
 
     def _write(self) -> None:
         while True:

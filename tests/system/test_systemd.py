@@ -1,5 +1,6 @@
 """The unit is sound and hardened; the notifier speaks sd_notify's protocol; the log keeps its fields."""
 
+import errno
 import fcntl
 import io
 import logging
@@ -268,3 +269,23 @@ def test_a_record_that_cannot_be_written_ends_nothing_and_is_counted(monkeypatch
         logging.getLogger("k1edge.x").info(text, "word")
     root_logger.handlers[0].flush()
     assert sys.stderr.getvalue().splitlines() == ["1 of the log's records before this one could not be written", "word"]
+
+
+def test_the_count_of_what_was_lost_is_not_lost_when_it_cannot_be_written_either(monkeypatch, root_logger):
+    class Full(io.StringIO):
+        room = False
+
+        def write(self, text):
+            if not self.room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", full := Full())
+    start_logging("info", {})
+    for number in range(50):
+        logging.getLogger("k1edge.x").info("%d", number)
+        root_logger.handlers[0].flush()
+    full.room = True
+    logging.getLogger("k1edge.x").info("at last")
+    root_logger.handlers[0].flush()
+    assert full.getvalue().splitlines() == ["50 of the log's records before this one could not be written", "at last"]
