@@ -48,12 +48,14 @@ class Device:
     ready: bool = False
     boot_id: str = ""
     led: bool = False
-    """Has been told to follow since it last appeared."""
+    """Has been told to follow, and the section, since it last said that it is ready."""
     offset_ms: float | None = None
     """Its clock minus ours, from the quickest of the last pings."""
     round_trip_ms: float | None = None
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
+    answers: bool = False
+    """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
     unanswered: int = 0
     """Pings since it last answered, or came."""
     limiter: Limiter = field(default_factory=Limiter)
@@ -102,16 +104,14 @@ class Driver:
         known = self.devices.get(device)
         if known is None and ready and self._auto and self._has_room():
             known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        if known is not None and not (ready and known.ready and boot_id == known.boot_id):
+        if known is not None and ready and known.ready and boot_id == known.boot_id:
+            known.led = False  # it may have missed what no broker keeps
+        elif known is not None:
+            known.answers = known.answers and boot_id == known.boot_id
             known.ready, known.boot_id, known.led, known.told = ready, boot_id, False, False
             known.round_trip_ms, known.offset_ms, known.unanswered = None, None, 0
             known.pongs.clear()  # its clock may have begun anew with it
             known.limiter.call_off()  # what waits would be old when it is back
-
-    def lead_again(self) -> None:
-        """The broker was away: K1s are told to follow, and the section, which none may have heard of."""
-        for device in self.devices.values():
-            device.led = False
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
@@ -178,7 +178,7 @@ class Driver:
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock, and so whether it is there."""
         for device in self.devices.values():
-            if device.ready and device.pongs and device.unanswered >= SILENT_PINGS:
+            if device.ready and device.answers and device.unanswered >= SILENT_PINGS:
                 self.heard(device.id, ready=False, boot_id=device.boot_id)
             device.unanswered += 1
             yield from self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
@@ -192,7 +192,7 @@ class Driver:
             return
         if not known.ready:
             self.heard(device, ready=True, boot_id=known.boot_id)
-        known.unanswered = 0
+        known.answers, known.unanswered = True, 0
         offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
         if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
             still = [(trip_ms, told_ms) for trip_ms, told_ms in known.pongs

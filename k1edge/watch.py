@@ -154,7 +154,6 @@ class Watch:
             yield from self._shedding.driver.clock_stepped(step_s, stamp)
             yield self._bulletin.clock_stepped(stamp, step_s)
         if away := self._broker.process(now_s):
-            self._shedding.driver.lead_again()
             yield self._bulletin.broker_back(stamp, *away)
 
 

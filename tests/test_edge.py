@@ -134,8 +134,10 @@ def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_bo
         deliver(edge, link, "device/bar/status", STATUS | {"boot_id": boot_id})
         link.sent.clear()
         edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
-        told.append(len(sent(link, "cmd/sync")))
-    assert told == [1, 0, 1]
+        bar = edge._driver.devices["bar"]
+        told.append((len(sent(link, "cmd/sync")), bar.offset_ms))
+        bar.offset_ms = 5.0
+    assert told == [(1, None), (1, 5.0), (1, None)], "to follow it is told again, which no broker keeps"
 
 
 @pytest.mark.parametrize("connected", [True, False])

@@ -39,15 +39,12 @@ class FakeLink:
 class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
-        self.steps, self.led_again, self.resting, self.way_ms = 0, 0, False, 0.0
+        self.steps, self.resting, self.way_ms = 0, False, 0.0
         self.figures, self.alarms = {"jobs_completed": 2.0}, ()
 
     def clock_stepped(self, *_step):
         self.steps += 1
         return ()
-
-    def lead_again(self):
-        self.led_again += 1
 
     def is_late(self, ahead_ms, share):
         return self.way_ms > ahead_ms * share
@@ -203,7 +200,6 @@ def test_a_flap_between_two_looks_is_told_too(room):
     (event,) = room.seconds(1)
     assert (event["code"], event["reason"]) == ("BROKER_BACK", "connection lost")
     room.seconds(5)
-    assert room.parts.driver.led_again == 1
 
 
 def test_the_first_connection_is_no_news_and_a_broker_that_never_was_there_is(room, caplog):
