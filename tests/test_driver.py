@@ -151,7 +151,8 @@ def test_a_scene_that_is_offered_again_while_it_waits_is_counted_once():
     assert driver.stopped["scene"] == 1
 
 
-def test_a_k1_that_comes_back_shows_what_is_wanted_now_and_not_what_waited_when_it_left():
+def porch_gone_while_a_scene_waits():
+    """The driver of two K1s whose limiters both hold a red scene back, and that scene; one of them has just gone."""
     driver, red = Driver(K1Settings(devices="auto"), Scribe("hall", "pi")), replace(BRIGHT, palette=min(RED_PALETTES))
     for name in ("bar", "porch"):
         driver.heard(name, ready=True)
@@ -159,6 +160,11 @@ def test_a_k1_that_comes_back_shows_what_is_wanted_now_and_not_what_waited_when_
     run(driver, 50, announced=announcement(1, due_s=0.65))
     run(driver, 60, look=red)
     driver.heard("porch", ready=False)
+    return driver, red
+
+
+def test_a_k1_that_comes_back_shows_what_is_wanted_now_and_not_what_waited_when_it_left():
+    driver, _ = porch_gone_while_a_scene_waits()
     run(driver, 200, look=DARK)
     driver.heard("porch", ready=True)
     scenes = [body["pattern"] for hop in (400, 401, 440) for topic, body in run(driver, hop, look=DARK)
@@ -167,13 +173,7 @@ def test_a_k1_that_comes_back_shows_what_is_wanted_now_and_not_what_waited_when_
 
 
 def test_a_scene_that_waits_for_a_k1_that_has_gone_is_not_why_the_others_show_no_more():
-    driver, red = Driver(K1Settings(devices="auto"), Scribe("hall", "pi")), replace(BRIGHT, palette=min(RED_PALETTES))
-    for name in ("bar", "porch"):
-        driver.heard(name, ready=True)
-    run(driver, 1)
-    run(driver, 50, announced=announcement(1, due_s=0.65))
-    run(driver, 60, look=red)
-    driver.heard("porch", ready=False)
+    driver, red = porch_gone_while_a_scene_waits()
     assert any(messages(run(driver, hop, look=red), "cmd/scene") for hop in range(200, 206))
     run(driver, 206, look=None)
     assert driver.shown == red
