@@ -205,7 +205,7 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
             raise
         finally:
             if daemon.restart:
-                notifier.status(f"starting anew {daemon.restart}")
+                notifier.starting_anew(daemon.restart)
             else:
                 notifier.stopping("releasing the K1s")
                 log.info("stopping: releasing the K1s")

@@ -29,6 +29,9 @@ FIELD_PREFIX = "K1_"
 RECORDS_WAITING = 1000
 """For who reads the log; a reader that has stopped for longer misses what comes then."""
 
+START_LIMIT_S = 90
+"""What the unit allows a start to take."""
+
 LAST_WORDS_S = 0.5
 """How long the end waits for who reads the log."""
 
@@ -47,7 +50,8 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Configuration, audio and loop are alive."""
-        self._tell(f"READY=1\nSTATUS={_one_line(status)}")
+        watched = f"WATCHDOG_USEC={self.watchdog_s * 1e6:.0f}\n" if self.watchdog_s else ""  # for it may be another now
+        self._tell(f"READY=1\n{watched}STATUS={_one_line(status)}")
 
     def status(self, status: str) -> None:
         """One line for `systemctl status`."""
@@ -56,6 +60,11 @@ class Notifier:
     def alive(self) -> None:
         """To be called on progress only, never by a timer."""
         self._tell("WATCHDOG=1")
+
+    def starting_anew(self, why: str) -> None:
+        """This process becomes another program, which gives no sign of life until it is ready."""
+        patience = f"WATCHDOG_USEC={START_LIMIT_S * 1_000_000}\n" if self.watchdog_s else ""
+        self._tell(f"{patience}STATUS={_one_line(f'starting anew {why}')}")
 
     def stopping(self, status: str) -> None:
         """The end has begun."""

@@ -109,6 +109,17 @@ def test_systemd_hears_of_readiness_life_status_and_the_end(tmp_path, manager):
                      "STOPPING=1\nSTATUS=bye"]  # fmt: skip
 
 
+def test_a_new_start_is_given_the_time_of_a_start(tmp_path, manager):
+    """The watchdog watches on while a daemon executes itself anew, and nothing is processed meanwhile."""
+    (start_s,) = re.findall(r"^TimeoutStartSec=(\d+)$", UNIT.read_text(), flags=re.MULTILINE)
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "10000000"})
+    notifier.starting_anew("to try another configuration")
+    notifier.ready("capturing")
+    heard = [manager.recv(4096).decode() for _ in range(2)]
+    assert heard == [f"WATCHDOG_USEC={start_s}000000\nSTATUS=starting anew to try another configuration",
+                     "READY=1\nWATCHDOG_USEC=10000000\nSTATUS=capturing"]  # fmt: skip
+
+
 def test_an_abstract_socket_is_reached():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.settimeout(5)
