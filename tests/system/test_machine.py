@@ -1,0 +1,40 @@
+"""What the machine tells of the disk that keeps the state."""
+
+import os
+
+import pytest
+
+from k1edge.system import machine
+
+
+@pytest.fixture
+def mounts(tmp_path, monkeypatch):
+    """Writes the kernel's table of mounts: the options of the file system that holds `tmp_path`, beside those of another."""
+    device = tmp_path.stat().st_dev
+    table = tmp_path / "mountinfo"
+    monkeypatch.setattr(machine, "MOUNTS", table)
+
+    def write(here, elsewhere):
+        number = f"{os.major(device)}:{os.minor(device)}"
+        table.write_text(
+            f"36 35 {number} / /var/lib rw,noatime shared:1 - ext4 /dev/mmcblk0p2 {here}\n"
+            f"37 35 0:4242 / /mnt rw shared:2 - ext4 /dev/sda1 {elsewhere}\n"
+        )
+
+    return write
+
+
+def test_a_card_that_ext4_has_given_up_is_read_only(tmp_path, mounts):
+    mounts("rw,emergency_ro,errors=remount-ro", "rw")
+    free_mb, read_only = machine.room(tmp_path / "made" / "later")
+    assert read_only and free_mb > 0
+
+
+def test_another_card_that_was_given_up_is_none_of_ours(tmp_path, mounts):
+    mounts("rw,errors=remount-ro", "rw,emergency_ro")
+    assert not machine.room(tmp_path)[1]
+
+
+def test_without_a_table_of_mounts_the_file_system_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "MOUNTS", tmp_path / "none")
+    assert not machine.room(tmp_path)[1]
