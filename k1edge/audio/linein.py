@@ -41,12 +41,9 @@ BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
 CLOSE_LIMIT_S = 1.0
-REMEDIES = {
-    -9985: ("end the program that uses it", BUSY),
-    -9997: ("define a PCM of type plug for it in /etc/asound.conf, which converts the rate, and name that in [audio] device",
-            RATE),
-}  # fmt: skip
-"""PortAudio's paDeviceUnavailable and paInvalidSampleRate."""
+PLUG = "define a PCM of type plug for it in /etc/asound.conf, which converts it, and name that in [audio] device"
+REMEDIES = {-9985: ("end the program that uses it", BUSY), -9994: (PLUG, RATE), -9997: (PLUG, RATE)}
+"""PortAudio's paDeviceUnavailable, paSampleFormatNotSupported (of 24 bits in four bytes) and paInvalidSampleRate."""
 RATES_HZ = (44_100, 48_000)
 
 

@@ -94,6 +94,7 @@ def test_a_portaudio_that_did_not_start_once_is_started_again(portaudio):
     [
         ("Device unavailable", -9985, "end the program that uses it"),
         ("Invalid sample rate", -9997, "PCM of type plug"),
+        ("Sample format not supported", -9994, "PCM of type plug"),
         ("Illegal combination of I/O devices", -9993, "replug it"),
     ],
 )
