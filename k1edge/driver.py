@@ -8,16 +8,15 @@ macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no f
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PARAMETERS
+from k1edge.follower import Follower
 from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
-from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
@@ -29,47 +28,6 @@ SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
 
-SAME_CLOCK_MS = 5.0
-"""Two clocks may part by so much within a minute, rounding included, and be the same two."""
-SILENT_PINGS = 12
-"""A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
-PONG_LIFE_MS = 10_000.0
-"""An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
-
-
-@dataclass(slots=True)
-class Device:
-    """One K1 as the edge knows it."""
-
-    id: str
-    latency_ms: float
-    listed: bool
-    """Named in the configuration: driven whether or not it has reported."""
-    ready: bool = False
-    boot_id: str = ""
-    led: bool = False
-    """Has been told to follow, and the section, since it last said that it is ready."""
-    offset_ms: float | None = None
-    """Its clock minus ours, from the quickest of the last pings."""
-    round_trip_ms: float | None = None
-    pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
-    """(round trip, offset), ms."""
-    answers: bool = False
-    """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
-    unanswered: int = 0
-    """Pings since it last answered, or came."""
-    limiter: Limiter = field(default_factory=Limiter)
-    told: bool = False
-    """Has had a scene of ours since it last appeared."""
-    ours: bool = True
-    """Nobody else has set a scene on it since our last."""
-
-    @property
-    def way_ms(self) -> float:
-        """Just now: half of the quicker of its last two round trips; 0 before there are two."""
-        two = [trip_ms for trip_ms, _ in self.pongs][-2:]
-        return min(two) / 2 if len(two) == 2 else 0.0
-
 
 class Driver:
     """The K1s of this edge."""
@@ -79,7 +37,7 @@ class Driver:
         self._auto = settings.devices == "auto"
         self._auto_latency_ms = settings.auto_latency_ms
         listed = () if self._auto else settings.devices
-        self.devices = {d.id: Device(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
+        self.devices = {d.id: Follower(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
         self._stopped_before: Counter[str] = Counter()
         """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
@@ -103,15 +61,9 @@ class Driver:
         """A K1 reported itself ready, or lost; one that says again what it has said has not begun anew."""
         known = self.devices.get(device)
         if known is None and ready and self._auto and self._has_room():
-            known = self.devices[device] = Device(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        if known is not None and ready and known.ready and boot_id == known.boot_id:
-            known.led = False  # it may have missed what no broker keeps
-        elif known is not None:
-            known.answers = known.answers and boot_id == known.boot_id
-            known.ready, known.boot_id, known.led, known.told = ready, boot_id, False, False
-            known.round_trip_ms, known.offset_ms, known.unanswered = None, None, 0
-            known.pongs.clear()  # its clock may have begun anew with it
-            known.limiter.call_off()  # what waits would be old when it is back
+            known = self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
+        if known is not None:
+            known.heard(ready, boot_id)
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
@@ -169,37 +121,23 @@ class Driver:
         """The wall clock is another: every K1 is told at once how far it is from its own; what has an expiry is sent again."""
         self._renew_ms = 0
         for device in self.devices.values():
-            moved = [(trip_ms, offset_ms - step_s * 1000) for trip_ms, offset_ms in device.pongs]
-            device.pongs.clear()
-            device.pongs.extend(moved)
-            device.offset_ms = None if device.offset_ms is None else device.offset_ms - step_s * 1000
+            device.clock_stepped(step_s * 1000)
         yield from self.ping(stamp)
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock, and so whether it is there."""
         for device in self.devices.values():
-            if device.ready and device.answers and device.unanswered >= SILENT_PINGS:
+            if device.silent:
                 self.heard(device.id, ready=False, boot_id=device.boot_id)
             device.unanswered += 1
             yield from self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
                                      offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
-        """A K1 answered; the quickest of the last minute says most about its clock. An answer is out by half its round trip at
-        most: one that differs from the newest by more was about clocks that have been put right since."""
+        """A K1 answered."""
         known = self.devices.get(device)
-        if known is None:
-            return
-        if not known.ready:
-            self.heard(device, ready=True, boot_id=known.boot_id)
-        known.answers, known.unanswered = True, 0
-        offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
-        if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
-            still = [(trip_ms, told_ms) for trip_ms, told_ms in known.pongs
-                     if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
-            known.pongs.clear()
-            known.pongs.extend([*still, (round_trip_ms, offset_ms)])
-            known.round_trip_ms, known.offset_ms = min(known.pongs)
+        if known is not None:
+            known.ponged(pong, heard_ms)
 
     @property
     def ready(self) -> int:
@@ -220,8 +158,8 @@ class Driver:
         """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
         return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
 
-    def _driven(self) -> list[Device]:
-        return [device for device in self.devices.values() if device.ready or device.listed]
+    def _driven(self) -> list[Follower]:
+        return [device for device in self.devices.values() if device.driven]
 
     def _beat(self, frame: GenesisFrame, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Iterator[Publication]:
         bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
@@ -245,7 +183,7 @@ class Driver:
             )  # fmt: skip
 
     def _segment(
-        self, devices: list[Device], section: Section, timeline: Timeline, stamp: Stamp
+        self, devices: list[Follower], section: Section, timeline: Timeline, stamp: Stamp
     ) -> Iterator[Publication]:
         for device in devices:
             yield from self._command(
@@ -289,7 +227,7 @@ class Driver:
             if any(waited):
                 self.shown = self._before
 
-    def _show(self, look: Look, devices: list[Device], stamp: Stamp) -> Iterator[Publication]:
+    def _show(self, look: Look, devices: list[Follower], stamp: Stamp) -> Iterator[Publication]:
         if not devices:
             return
         parameters, changed = clamp(dict(look.parameters))
@@ -304,7 +242,7 @@ class Driver:
             )  # fmt: skip
 
     def _command(
-        self, device: Device, model: type[contract.Message], stamp: Stamp, **fields: object
+        self, device: Follower, model: type[contract.Message], stamp: Stamp, **fields: object
     ) -> Iterator[Publication]:
         """The only way to a K1: what is sent is what the limiter lets through."""
         for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):

@@ -23,7 +23,8 @@ LAYERS = {
     "ground": ("errand", "whole"),
     "facts": ("frames", "device_facts", "config"),
     "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
-    "composition": ("pipeline", "driver", "publisher", "desk", "hands", "checkpoint", "selfscore", "health_gate", "guard"),
+    "composition": ("pipeline", "driver", "follower", "publisher", "desk", "hands", "checkpoint", "selfscore", "health_gate",
+                    "guard"),
     "edges": ("audio", "k1", "library", "system", "telemetry", "metrics", "recorder"),
     "door": ("__main__",),
 }

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PALETTES
-from k1edge.driver import SILENT_PINGS, Driver
+from k1edge.driver import Driver
+from k1edge.follower import SILENT_PINGS
 from k1edge.frames import Section
 from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.k1 import contract

@@ -1,0 +1,95 @@
+"""One K1 as the edge knows it: whether it is there, what it has been told, and how far its clock is from ours.
+
+Consumes what the K1 says of itself; emits nothing. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from k1edge.genesis.limiter import Limiter
+from k1edge.k1 import contract
+
+SAME_CLOCK_MS = 5.0
+"""Two clocks may part by so much within a minute, rounding included, and be the same two."""
+SILENT_PINGS = 12
+"""A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
+PONG_LIFE_MS = 10_000.0
+"""An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
+
+
+@dataclass(slots=True)
+class Follower:
+    """One K1."""
+
+    id: str
+    latency_ms: float
+    listed: bool
+    """Named in the configuration: driven whether or not it has reported."""
+    ready: bool = False
+    boot_id: str = ""
+    led: bool = False
+    """Has been told to follow, and the section, since it last said that it is ready."""
+    offset_ms: float | None = None
+    """Its clock minus ours, from the quickest of the last pings."""
+    round_trip_ms: float | None = None
+    pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
+    """(round trip, offset), ms."""
+    answers: bool = False
+    """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
+    unanswered: int = 0
+    """Pings since it last answered, or came."""
+    limiter: Limiter = field(default_factory=Limiter)
+    told: bool = False
+    """Has had a scene of ours since it last appeared."""
+    ours: bool = True
+    """Nobody else has set a scene on it since our last."""
+
+    @property
+    def driven(self) -> bool:
+        """Whether it is sent anything but pings."""
+        return self.ready or self.listed
+
+    @property
+    def silent(self) -> bool:
+        """Said to be ready, and answers no longer."""
+        return self.ready and self.answers and self.unanswered >= SILENT_PINGS
+
+    @property
+    def way_ms(self) -> float:
+        """Just now: half of the quicker of its last two round trips; 0 before there are two."""
+        two = [trip_ms for trip_ms, _ in self.pongs][-2:]
+        return min(two) / 2 if len(two) == 2 else 0.0
+
+    def heard(self, ready: bool, boot_id: str) -> None:
+        """It reported itself ready, or lost; one that says again what it has said has not begun anew."""
+        if ready and self.ready and boot_id == self.boot_id:
+            self.led = False  # it may have missed what no broker keeps
+            return
+        self.answers = self.answers and boot_id == self.boot_id
+        self.ready, self.boot_id, self.led, self.told = ready, boot_id, False, False
+        self.round_trip_ms, self.offset_ms, self.unanswered = None, None, 0
+        self.pongs.clear()  # its clock may have begun anew with it
+        self.limiter.call_off()  # what waits would be old when it is back
+
+    def ponged(self, pong: contract.Pong, heard_ms: float) -> None:
+        """It answered; the quickest of the last minute says most about its clock. An answer is out by half its round trip at
+        most: one that differs from the newest by more was about clocks that have been put right since."""
+        if not self.ready:
+            self.heard(ready=True, boot_id=self.boot_id)
+        self.answers, self.unanswered = True, 0
+        offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
+        if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
+            still = [(trip_ms, told_ms) for trip_ms, told_ms in self.pongs
+                     if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
+            self.pongs.clear()
+            self.pongs.extend([*still, (round_trip_ms, offset_ms)])
+            self.round_trip_ms, self.offset_ms = min(self.pongs)
+
+    def clock_stepped(self, step_ms: float) -> None:
+        """Our wall clock is another, and so is what its own is off by."""
+        moved = [(trip_ms, offset_ms - step_ms) for trip_ms, offset_ms in self.pongs]
+        self.pongs.clear()
+        self.pongs.extend(moved)
+        self.offset_ms = None if self.offset_ms is None else self.offset_ms - step_ms
