@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
@@ -88,6 +88,13 @@ class Driver:
             seen = None
         known.limiter.saw(seen, stamp.monotonic_ns / 1e6)
         return True
+
+    def recall(self, topic: str, scene: bytes) -> None:
+        """A scene that the broker has kept: what it has set on a K1, if it is of a life of this edge before, is said with its
+        default, once. Raises ContractError."""
+        known = self.devices.get(contract.address(topic).node)
+        if known is not None and contract.sender(scene) == self._scribe.node:
+            known.left = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
 
     def process(
         self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
@@ -232,13 +239,13 @@ class Driver:
             return
         parameters, changed = clamp(dict(look.parameters))
         self.clamped += changed
-        self._defaults |= {name: PARAMETERS[name].default for name in parameters}
+        self._defaults |= _defaults(parameters)
         parameters = self._defaults | parameters
         for device in devices:
             yield from self._command(
                 device, contract.SceneCommand, stamp, sender=self._scribe.node,
-                pattern=look.pattern, palette_id=look.palette, parameters=parameters, transition=look.transition,
-                transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
+                pattern=look.pattern, palette_id=look.palette, parameters=_defaults(device.left) | parameters,
+                transition=look.transition, transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
             )  # fmt: skip
 
     def _command(
@@ -247,5 +254,9 @@ class Driver:
         """The only way to a K1: what is sent is what the limiter lets through."""
         for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
             if isinstance(safe, contract.SceneCommand):
-                device.told = device.ours = True
+                device.told, device.ours, device.left = True, True, ()
             yield self._scribe.post(device.id, safe, stamp)
+
+
+def _defaults(names: Iterable[str]) -> dict[str, float]:
+    return {name: PARAMETERS[name].default for name in names}

@@ -105,7 +105,6 @@ class Edge:
         self._end = 0
         self._next_second_ns = self._next_telemetry_ns = 0
         self._seconds = 0
-        self._link_died = False
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
         self._send(self._bulletin.discovery())
@@ -192,7 +191,7 @@ class Edge:
     @property
     def restart(self) -> str:
         """Why the daemon must start anew; '' while it need not."""
-        return "because the link to the broker has died" if self._link_died else self._configuration.restart
+        return "because the link to the broker has died" if self._link.died else self._configuration.restart
 
     @property
     def headline(self) -> str:
@@ -257,7 +256,9 @@ class Edge:
         """What a K1 says, what others say to one, a new configuration, what a broker has kept. Raises ContractError."""
         where = contract.address(received.topic)
         if where.model is contract.SceneCommand:
-            if not received.arrival.retained and self._driver.is_foreign(received.topic, received.payload, now.stamp):
+            if received.arrival.retained:
+                self._driver.recall(received.topic, received.payload)
+            elif self._driver.is_foreign(received.topic, received.payload, now.stamp):
                 self._hands.foreign_scene(where.node, now.stamp.monotonic_ns)
                 self._link.forget(received.topic)
             return
@@ -277,7 +278,6 @@ class Edge:
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
         step_s = self._wall.update(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self._seconds += 1
-        self._link_died = self._link.died
         stopped = self._driver.stopped
         if self._seconds % HOUR_S == 0:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))

@@ -90,6 +90,23 @@ def test_what_a_scene_has_set_does_not_outlive_it_on_a_k1_that_keeps_what_is_lef
     assert scenes == [{"warmth": 0.9}, {"warmth": 0.0, "brightness": 0.5}]
 
 
+def test_what_a_life_before_has_set_on_a_k1_does_not_outlive_it_either():
+    warm = replace(BRIGHT, parameters=(("warmth", 0.9), ("speed", 0.9)))
+    (kept,) = [p for p in driver_of().process(frame(1), warm, timeline(), at(1)) if p.topic == PORCH]
+    driver, slow = driver_of(), replace(BRIGHT, parameters=(("speed", 0.2),))
+    driver.recall(kept.topic, kept.payload)
+    told = [messages(run(driver, hop, look), "cmd/scene")["porch"]["parameters"] for hop, look in ((1, slow), (200, DARK))]
+    assert told[0] == {"warmth": 0.0, "speed": 0.2}
+    assert "warmth" not in told[1], "what somebody then sets on the K1 itself is theirs"
+
+
+@pytest.mark.parametrize("sender", ["ann", ""])
+def test_what_others_have_set_on_a_k1_is_not_taken_back(sender):
+    driver = driver_of()
+    driver.recall(PORCH, json.dumps({"sender": sender, "parameters": {"warmth": 0.9}}).encode())
+    assert "warmth" not in messages(run(driver, 1), "cmd/scene")["porch"]["parameters"]
+
+
 def test_scenes_never_come_faster_than_the_devices_window_and_the_newest_wins():
     driver = driver_of()
     sent = [(hop, body["pattern"]) for hop in range(1, 100) for body in

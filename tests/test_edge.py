@@ -164,6 +164,15 @@ def test_a_scene_by_hand_is_shown_without_audio(edge, link):
     assert [scene["pattern"] for scene in sent(link, "device/porch/cmd/scene")] == ["bloom"]
 
 
+def test_a_parameter_that_is_no_longer_in_the_file_is_taken_back_from_the_k1s_at_the_next_start(edge, link):
+    kept = {"sender": EDGE, "pattern": "pulse", "palette_id": 2, "parameters": {"warmth": 0.9}, "expires_at_ms": 4e12}
+    deliver(edge, link, "device/porch/status", STATUS, retained=True)
+    deliver(edge, link, "device/porch/cmd/scene", kept, retained=True)
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    (scene,) = sent(link, "device/porch/cmd/scene")
+    assert scene["parameters"]["warmth"] == 0.0
+
+
 def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypatch):
     told = []
     edge._catcher = SimpleNamespace(process=lambda *_: told.append("caught"), end=lambda: told.append("ended"))
