@@ -59,6 +59,8 @@ class Door:
         self._news: deque[dict[str, Any]] = deque()
         self._failures, self._started_s, self._retry_s = 0, 0.0, time.monotonic() + delay_s
         self._ending = ""
+        self._said = memoryview(bytearray(DATAGRAM_BYTES))
+        """Room for what is said, kept: to make it for each time somebody listens was dearer than all the rest."""
         self.ready = self._resting = False
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:
@@ -96,13 +98,13 @@ class Door:
             return bool(self._news)
         while not self._news:
             try:
-                said = self._wire.recv(DATAGRAM_BYTES)
+                size = self._wire.recv_into(self._said)
             except BlockingIOError:
                 return False
             except ConnectionError:
-                said = b""
-            if said:
-                self._take_in(json.loads(said))
+                size = 0
+            if size:
+                self._take_in(json.loads(bytes(self._said[:size])))
             else:
                 self._lost()
         return True

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from itertools import islice
 
 import pytest
@@ -58,6 +59,17 @@ def test_a_song_in_the_inbox_is_analysed_and_told_of(visitor, tmp_path):
     assert [news["refused"]["file"] for news in visitor.said if "refused" in news] == ["letter.txt"]
     listed = visitor.ask("track.list")["data"]
     assert {track["title"]: track["status"] for track in listed["tracks"]} == {"夜": "ready", "bad": "failed"}
+
+
+def test_to_listen_where_nothing_is_said_takes_no_memory(visitor):
+    visitor.ask("storage.usage")
+    list(visitor.door.heard())
+    tracemalloc.start()
+    try:
+        assert list(visitor.door.heard()) == []
+        assert tracemalloc.get_traced_memory()[1] < 4096
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_library_that_rests_answers_and_begins_no_analysis(visitor, tmp_path):
