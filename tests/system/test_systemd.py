@@ -98,6 +98,11 @@ def test_a_card_whose_driver_is_loaded_after_the_start_may_be_opened():
     assert allowed == [f"DeviceAllow=char-{ALSA_MAJOR} rw"]
 
 
+def test_a_stop_is_told_to_the_daemon_alone():
+    """Ended beside it, its broker would carry no last words, and its library would be an alarm."""
+    assert "KillMode=mixed" in UNIT.read_text().splitlines()
+
+
 def test_systemd_hears_of_readiness_life_status_and_the_end(tmp_path, manager):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     notifier.ready("capturing\nfrom hw:1")
