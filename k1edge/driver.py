@@ -38,6 +38,8 @@ class Driver:
         self._auto_latency_ms = settings.auto_latency_ms
         listed = () if self._auto else settings.devices
         self.devices = {d.id: Follower(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
+        self._waiting: dict[str, str] = {}
+        """Boot ids of K1s beyond the sixteen, by name, longest first."""
         self._stopped_before: Counter[str] = Counter()
         """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
@@ -58,12 +60,30 @@ class Driver:
         """Parameters beyond a K1's range, sent at its limit instead."""
 
     def heard(self, device: str, ready: bool, boot_id: str = "") -> None:
-        """A K1 reported itself ready, or lost; one that says again what it has said has not begun anew."""
+        """A K1 reported itself ready, or lost. One for which there is no place waits for the next that leaves."""
         known = self.devices.get(device)
-        if known is None and ready and self._auto and self._has_room():
-            known = self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        if known is not None:
-            known.heard(ready, boot_id)
+        if known is None and self._auto:
+            known = self._new(device, ready, boot_id)
+        if known is None:
+            return
+        known.heard(ready, boot_id)
+        if not ready and self._waiting:
+            following = next(iter(self._waiting))
+            self.heard(following, ready=True, boot_id=self._waiting.pop(following))
+
+    @property
+    def waiting(self) -> int:
+        """K1s that are there and have no place."""
+        return len(self._waiting)
+
+    def _new(self, device: str, ready: bool, boot_id: str) -> Follower | None:
+        """One that is not known yet, if it is there and there is a place."""
+        self._waiting.pop(device, None)
+        if ready and self._has_room():
+            self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
+        elif ready and len(self._waiting) < MAX_DEVICES:
+            self._waiting[device] = boot_id
+        return self.devices.get(device)
 
     def _has_room(self) -> bool:
         """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
@@ -133,7 +153,7 @@ class Driver:
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock, and so whether it is there."""
-        for device in self.devices.values():
+        for device in list(self.devices.values()):
             if device.silent:
                 self.heard(device.id, ready=False, boot_id=device.boot_id)
             device.unanswered += 1

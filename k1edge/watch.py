@@ -14,6 +14,7 @@ from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.bulletin import Bulletin, Input
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
+from k1edge.config.settings import MAX_DEVICES
 from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
@@ -38,6 +39,8 @@ TOLD_FOR_S = 600.0
 
 SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are sent ahead",
                 "better WiFi or a cable, or a larger [beat] lead_ms")
+CROWDED = BoxAlarm("TOO_MANY_K1S", f"an edge drives {MAX_DEVICES} K1s, and there are more: the rest use their own microphones",
+                   "another edge, and the K1s of each in its [[k1.devices]]")
 SLOW_ENDS = 0.7
 """Of the time that latencies leave of lead_ms: below it, the way is short again."""
 
@@ -106,9 +109,10 @@ class Watch:
     @property
     def _alarms(self) -> tuple[BoxAlarm, ...]:
         slow = (SLOW,) if self._slow else ()
+        crowded = (CROWDED,) if self._shedding.driver.waiting else ()
         shared = (_two_edges(sorted(self._others)),) if self._others else ()
         library = self._shedding.lending.alarms if self._shedding.lending else ()
-        return (*self._box.alarms, *slow, *shared, *library)
+        return (*self._box.alarms, *slow, *crowded, *shared, *library)
 
     @property
     def _line_alarms(self) -> tuple[LineAlarm, ...]:

@@ -318,6 +318,43 @@ def test_auto_gives_the_place_of_a_lost_k1_to_a_new_one():
     assert "new" in driver.devices and "k1-3" not in driver.devices
 
 
+@pytest.mark.parametrize("leaves", ["told", "silent"])
+def test_a_seventeenth_k1_has_the_place_of_the_first_that_leaves(leaves):
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES + 2):
+        driver.heard(f"k1-{i}", ready=True, boot_id=f"b{i}")
+    assert driver.waiting == 2
+    if leaves == "told":
+        driver.heard("k1-3", ready=False)
+    else:
+        pong = contract.Pong(sent_ms=EPOCH_MS, received_ms=EPOCH_MS, answered_ms=EPOCH_MS)
+        driver.ponged("k1-3", pong, EPOCH_MS)
+        for i in range(SILENT_PINGS + 1):
+            list(driver.ping(at(500 * i)))
+    assert (len(driver.devices), driver.ready, driver.waiting) == (MAX_DEVICES, MAX_DEVICES, 1)
+    sent = run(driver, 1)
+    assert messages(sent, "cmd/sync")["k1-16"]["action"] == "start"
+    assert "k1-3" not in driver.devices
+
+
+def test_one_that_waits_and_goes_waits_no_longer():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES + 1):
+        driver.heard(f"k1-{i}", ready=True)
+    driver.heard("k1-16", ready=False)
+    driver.heard("k1-3", ready=False)
+    assert (driver.ready, driver.waiting) == (MAX_DEVICES - 1, 0)
+    driver.heard("k1-3", ready=True)
+    assert driver.devices["k1-3"].ready, "its own place is free"
+
+
+def test_however_many_wait_few_are_remembered():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(1000):
+        driver.heard(f"k1-{i}", ready=True)
+    assert driver.waiting <= MAX_DEVICES
+
+
 def test_what_was_stopped_on_a_k1_stays_counted_when_another_has_its_place():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES):

@@ -39,7 +39,7 @@ class FakeLink:
 class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
-        self.steps, self.resting, self.way_ms = 0, False, 0.0
+        self.steps, self.resting, self.way_ms, self.waiting = 0, False, 0.0, 0
         self.figures, self.alarms = {"jobs_completed": 2.0}, ()
 
     def clock_stepped(self, *_step):
@@ -152,6 +152,14 @@ def test_what_the_line_takes_is_gone_from_the_time_for_the_way(room, monkeypatch
     monkeypatch.setattr(room.watch, "_settings", Settings.model_validate({"audio": {"input_latency_ms": 30.0}}))
     room.parts.driver.way_ms = 140.0
     assert [each["code"] for each in room.seconds(1)] == ["NETWORK_SLOW"]
+
+
+def test_k1s_that_have_no_place_are_told_until_they_have_one(room):
+    told = []
+    for waiting in (0, 1, 2, 0):
+        room.parts.driver.waiting = waiting
+        told.append([(each["code"], each["severity"]) for each in room.seconds(1)])
+    assert told == [[], [("TOO_MANY_K1S", "warning")], [], [("TOO_MANY_K1S", "info")]]
 
 
 def test_another_edge_at_the_same_k1s_is_told_until_it_is_gone(room):
