@@ -37,7 +37,7 @@ def frame(light: Light) -> np.ndarray:
 def _scene(light: Light, scene: Scene) -> np.ndarray:
     """One scene's half strip, (HALF, 3) linear RGB."""
     p = scene.parameters
-    lightness, place = drawing(scene.pattern)(_moment(light, p))
+    lightness, place = drawing(scene.pattern)(_moment(light, scene))
     spread = 1.0 + 0.8 * p["color_range"]
     place = (place - 0.5) * spread + 0.5 + 0.5 * (p["color"] - 0.33)
     table = colours(scene.palette_id)
@@ -46,7 +46,7 @@ def _scene(light: Light, scene: Scene) -> np.ndarray:
     return _tinted(rgb, p) * (np.clip(lightness, floor, 1.25) * p["brightness"])[:, None] * 1.3
 
 
-def _moment(light: Light, parameters: dict[str, float]) -> Moment:
+def _moment(light: Light, scene: Scene) -> Moment:
     """The light's state in the terms that patterns are drawn in."""
     period_s = 60 / light.bpm if light.bpm > 0 else 0.5
     ages_s = np.array([(light.now_ms - flash.shown_ms) / 1000 for flash in light.flashes])
@@ -54,12 +54,12 @@ def _moment(light: Light, parameters: dict[str, float]) -> Moment:
     strengths = np.array([(0.55 + 0.35 * f.strength) + 0.15 * f.downbeat for f in light.flashes])
     beats = light.flashes[0].number + min(ages_s[0] / period_s, COAST_BEATS) if light.flashes else 0.0
     return Moment(
-        seconds=light.now_ms / 1000 * (0.4 + 1.2 * parameters["speed"]),
+        seconds=scene.moved_s(light.now_ms),
         beats=float(beats),
         ages_s=ages_s[recent],
         strengths=strengths[recent],
         period_s=period_s,
-        softness=parameters["softness"],
+        softness=scene.parameters["softness"],
         macros=light.macros if light.led else _listening(light.now_ms),
     )
 

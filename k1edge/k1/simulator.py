@@ -50,6 +50,13 @@ class Scene:
     pattern: str
     palette_id: int
     parameters: Mapping[str, float]
+    since_ms: float = 0.0
+    before_s: float = 0.0
+    """How far the motion had come by then: it goes on from there, at its own speed."""
+
+    def moved_s(self, now_ms: float) -> float:
+        """How far the motion has come, in seconds at half speed."""
+        return self.before_s + (now_ms - self.since_ms) / 1000 * (0.4 + 1.2 * self.parameters["speed"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +279,7 @@ class VirtualK1:
         parameters, changed = clamp(scene.parameters)
         self.counters.clamped += changed
         self._before = self._scene
-        self._scene = Scene(scene.pattern, scene.palette_id, {**self._scene.parameters, **parameters})
+        wanted = {**self._scene.parameters, **parameters}
+        self._scene = Scene(scene.pattern, scene.palette_id, wanted, now_ms, self._before.moved_s(now_ms))
         self._transition = (scene.transition, now_ms, max(1.0, scene.transition_ms))
         self._state_changed = True

@@ -172,6 +172,16 @@ def test_what_a_scene_leaves_out_stays_as_it_was(desk):
     assert (parameters["speed"], parameters["softness"]) == (0.2, 0.1)
 
 
+def test_a_light_that_gets_faster_goes_on_from_where_it_is(desk):
+    hour_ms = 3.6e6
+    for step, speed in enumerate((0.2, 0.5, 0.8)):
+        desk.tell(contract.SceneCommand, hour_ms + 500.0 * step, **SCENE | {"parameters": {"speed": speed}})
+    steps = [desk.k1.show(hour_ms + 1000.0 + later_ms) for later_ms in (0.0, 1000.0)]
+    (before, scene), (_, later) = ((light.before.moved_s(light.now_ms), light.scene.moved_s(light.now_ms)) for light in steps)
+    assert scene == pytest.approx(before), "an hour at another speed is somewhere else"
+    assert later - scene == pytest.approx(0.4 + 1.2 * 0.8)
+
+
 def test_parameters_beyond_their_range_are_clamped_and_counted(desk):
     desk.tell(contract.SceneCommand, 0.0, **SCENE | {"parameters": {"speed": 7.0, "brightness_floor": 0.2, "what": 1.0}})
     parameters = desk.k1.show(0.0).scene.parameters
