@@ -128,6 +128,10 @@ class Driver:
             device.led = True
             bpm = round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2)
             yield from self._command(device, contract.SyncCommand, stamp, action="start", bpm=bpm)
+        for device in self._driven():
+            if device.hurry:
+                device.early += 1
+                yield from self._ask(device, stamp)
         event = frame.beat.announced
         if event is not None:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
@@ -156,9 +160,13 @@ class Driver:
         for device in list(self.devices.values()):
             if device.silent:
                 self.heard(device.id, ready=False, boot_id=device.boot_id)
-            device.unanswered += 1
-            yield from self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms,
-                                     offset_ms=device.offset_ms, round_trip_ms=device.round_trip_ms)
+            device.unanswered, device.early = device.unanswered + 1, 0
+            yield from self._ask(device, stamp)
+
+    def _ask(self, device: Follower, stamp: Stamp) -> Iterator[Publication]:
+        device.hurry, device.told_ms = False, device.offset_ms
+        return self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms, offset_ms=device.offset_ms,
+                             round_trip_ms=device.round_trip_ms)
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
         """A K1 answered."""

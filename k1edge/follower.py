@@ -18,6 +18,8 @@ SILENT_PINGS = 12
 """A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
+EARLY_PINGS = 2
+"""From one turn to the next: one asks a K1 that has come for its clock, and one tells it."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,12 @@ class Follower:
     offset_ms: float | None = None
     """Its clock minus ours, from the quickest of the last pings."""
     round_trip_ms: float | None = None
+    told_ms: float | None = None
+    """What it has been told last of how far its clock is off."""
+    hurry: bool = False
+    """Is to be asked before its turn: it has just come, or its clock is not what it has been told."""
+    early: int = 0
+    """Pings since its last turn, or since it came."""
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
     answers: bool = False
@@ -72,7 +80,8 @@ class Follower:
             return
         self.answers = self.answers and boot_id == self.boot_id
         self.ready, self.boot_id, self.led, self.told = ready, boot_id, False, False
-        self.round_trip_ms, self.offset_ms, self.unanswered = None, None, 0
+        self.round_trip_ms, self.offset_ms, self.told_ms, self.unanswered = None, None, None, 0
+        self.hurry, self.early = ready, 0
         self.pongs.clear()  # its clock may have begun anew with it
         self.limiter.call_off()  # what waits would be old when it is back
 
@@ -89,6 +98,8 @@ class Follower:
             self.pongs.clear()
             self.pongs.extend([*still, (round_trip_ms, offset_ms)])
             self.round_trip_ms, self.offset_ms = min(self.pongs)
+            is_news = self.told_ms is None or abs(self.offset_ms - self.told_ms) > SAME_CLOCK_MS
+            self.hurry = is_news and self.early < EARLY_PINGS
 
     def clock_stepped(self, step_ms: float) -> None:
         """Our wall clock is another, and so is what its own is off by."""

@@ -506,6 +506,39 @@ def test_a_k1_that_answers_now_and_then_or_never_did_is_there():
     assert (never.ready, at_times.ready) == (1, 1)
 
 
+def told_early(driver, hop, offset_ms, trip_ms=10.0):
+    """Whether the answer to a ping has porch told of its clock in the next hop: the offset then told, else None."""
+    sent_ms = EPOCH_MS + 10 * hop
+    there_ms = sent_ms + trip_ms / 2 + offset_ms
+    driver.ponged("porch", contract.Pong(sent_ms=sent_ms, received_ms=there_ms, answered_ms=there_ms), sent_ms + trip_ms)
+    ping = messages(run(driver, hop + 1), "cmd/ping")
+    return ping["porch"]["offset_ms"] if ping else None
+
+
+def test_a_k1_that_comes_is_asked_for_its_clock_and_told_of_it_at_once():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for boot_id in ("b1", "b2"):
+        driver.heard("porch", ready=True, boot_id=boot_id)
+        assert "offset_ms" not in messages(run(driver, 1), "cmd/ping")["porch"]
+        assert told_early(driver, 3, 7000.0) == pytest.approx(7000.0)
+        assert told_early(driver, 5, 7001.0) is None, "that is no news"
+
+
+def test_a_k1_whose_clock_is_put_right_is_told_at_once():
+    driver = auto_with_porch(10.0)
+    run(driver, 1)
+    pinged(driver, 1)
+    assert told_early(driver, 3, 300.0) == pytest.approx(300.0)
+
+
+def test_a_k1_whose_clock_jumps_at_each_answer_is_not_flooded():
+    driver = auto_with_porch(10.0)
+    run(driver, 1)
+    pinged(driver, 1)
+    told = [told_early(driver, hop, 1000.0 * hop) for hop in range(3, 50, 2)]
+    assert sum(offset_ms is not None for offset_ms in told) == 2
+
+
 def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
     driver = driver_of()
     driver.heard("porch", ready=True)

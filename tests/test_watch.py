@@ -122,6 +122,11 @@ def test_a_clock_that_steps_by_years_is_told_and_what_it_makes_wrong_is_told_ane
     assert room.seconds(5, step_s=0.0004) == []
 
 
+def test_the_smallest_step_that_ntpd_makes_is_told_to_the_k1s(room):
+    assert [event["code"] for event in room.seconds(1, step_s=-0.13)] == ["CLOCK_STEPPED"]
+    assert room.parts.driver.steps == 1
+
+
 def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_it_is_back(room, caplog):
     caplog.set_level(logging.WARNING)
     room.seconds(2)

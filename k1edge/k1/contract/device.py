@@ -160,7 +160,9 @@ class Report(Message):
 
 
 class Pong(Report):
-    """The answer to a ping: its `sent_ms`, and the device's own clock at receipt and at answer."""
+    """The answer to a ping: its `sent_ms`, and the device's own clock at receipt and at answer.
+
+    Best a clock that is never set while it runs: by one that is, beats are wrong until the next answer."""
 
     LEAF: ClassVar[str] = "pong"
     QOS: ClassVar[Literal[0, 1]] = 0
