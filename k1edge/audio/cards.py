@@ -64,7 +64,7 @@ def with_closed(devices: list[Device], cards: Path = CARDS) -> list[Device]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text("utf-8", "replace")
     except OSError:
         return ""
 

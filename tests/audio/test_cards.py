@@ -42,6 +42,13 @@ def test_ids_are_read_from_the_kernels_list(cards):
     assert card_ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
 
 
+def test_a_name_that_the_kernel_has_cut_within_a_character_hides_no_card(cards):
+    """A card's long name, its maker, name and place, has 79 bytes, whatever it is written in."""
+    others, _, _ = CARDS.encode().rpartition(b"C-Media")
+    cards.write_bytes(others + (30 * "声").encode()[:79] + b"\n")
+    assert card_ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
+
+
 def test_a_kernel_without_sound_has_no_cards(tmp_path):
     assert card_ids(tmp_path / "none") == {}
 
