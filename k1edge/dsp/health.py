@@ -96,7 +96,7 @@ class LineHealth:
         self._fmt = fmt
         self._second = np.zeros(fmt.rate_hz, np.float32)
         self._window = np.hanning(fmt.rate_hz).astype(np.float32)
-        self._hop = self._seconds = self._heard = self._clipped = 0
+        self._hop = self._seconds = self._heard = 0
         self._levels: deque[float] = deque(maxlen=LOW_OF_S)
         """dBFS of each second, where there was sound in it."""
         self._beside: tuple[tuple[Channel, ...], tuple[int, ...], float] = ((), (), 0.0)
@@ -113,11 +113,8 @@ class LineHealth:
 
     def process(self, block: AudioBlock, silent: bool) -> None:
         """One hop, and whether the features call it silent."""
-        samples = block.samples
-        if np.maximum.reduce(samples) >= FULL_SCALE or np.minimum.reduce(samples) <= -FULL_SCALE:
-            self._clipped += int(np.count_nonzero(np.abs(samples) >= FULL_SCALE))
         at = self._hop * self._fmt.hop
-        self._second[at : at + self._fmt.hop] = samples
+        self._second[at : at + self._fmt.hop] = block.samples
         self._hop += 1
         self._heard += not silent
         if self._hop == HOPS_PER_S:
@@ -128,16 +125,17 @@ class LineHealth:
         second = self._second
         level_dbfs = level_of(second)
         peak = float(np.ptp(second)) / 2
+        clipped = int(np.count_nonzero(np.abs(second) >= FULL_SCALE))
         channels, _, _ = self._beside
         self._levels.append(level_dbfs if self._heard > HEARD_HOPS else -math.inf)
         verdicts = {
-            "CLIPPING": max((self._clipped, *(each.clipped for each in channels))) >= CLIPPED_PER_S,
+            "CLIPPING": max((clipped, *(each.clipped for each in channels))) >= CLIPPED_PER_S,
             "LEVEL_LOW": self._is_low(),
             "DC_OFFSET": abs(float(second.mean())) > DC_SHARE,
             # A converter without anything need not rest at 0, nor a mix of two that have something be other than 0.
             "NO_SIGNAL": not (peak or any(each.peak for each in channels)),
         } | self._card(peak)
-        self._clipped = self._heard = 0
+        self._heard = 0
         self._seconds += 1
         if self._seconds % HUM_EVERY_S == 0:
             verdicts["MAINS_HUM"] = level_dbfs > HUM_FLOOR_DBFS and self._is_hum()
