@@ -39,7 +39,7 @@ class DriftGuard:
 
     def __init__(self, fmt: StreamFormat) -> None:
         self._hop = fmt.hop
-        self._novelty = np.zeros(MEMORY, np.float32)
+        self._novelty = np.zeros((MEMORY, len(WEIGHTS)), np.float32)
         self._hops = 0
         self._due: deque[BeatEvent] = deque(maxlen=16)
         self._errors_ms: deque[float] = deque(maxlen=BEATS)
@@ -66,7 +66,7 @@ class DriftGuard:
         if leader is not self._leader:
             self._leader = leader
             self._forget()
-        self._novelty[self._hops % MEMORY] = frame.features.novelty @ WEIGHTS
+        self._novelty[self._hops % MEMORY] = frame.features.novelty
         self._hops += 1
         if frame.beat.announced is not None:
             self._expect(frame.beat.announced)
@@ -86,7 +86,7 @@ class DriftGuard:
         window = np.arange(newest - round(ago) - SEARCH, newest - round(ago) + SEARCH + 1)
         if window[0] <= newest - MEMORY or window[-1] > newest:
             return
-        heard = self._novelty[window % MEMORY]
+        heard = self._novelty[window % MEMORY] @ WEIGHTS
         # Of two onsets the nearer one is meant, unless the other is much stronger.
         weighed = heard * (1 - 0.5 * np.abs(np.arange(-SEARCH, SEARCH + 1)) / SEARCH)
         peak = int(np.argmax(weighed))

@@ -42,7 +42,7 @@ class Returns:
         self._hops += 1
         self._rise.append(bass)
         past[self._hops % len(past)] = self._rise.popleft()
-        if hearing.silent or bass < hearing.level_dbfs + SHARE_DB or bass < past.max() + RISE_DB:
+        if hearing.silent or bass < hearing.level_dbfs + SHARE_DB or bass < np.maximum.reduce(past) + RISE_DB:
             return None
         past[:] = 0.0  # full scale: the rest of its rise is no other return
         return end - NOTICED_HOPS * self._hop

@@ -125,7 +125,7 @@ class WireWatch:
     def remember(self, features: FeatureFrame, hearing: Hearing) -> bool:
         """Takes in one hop; True when that made a row."""
         self._hops += 1
-        self._novelty = max(self._novelty, float(np.add.reduce(features.novelty)))
+        self._novelty = max(self._novelty, sum(features.novelty.tolist()))
         if self._hops % SAMPLE_HOPS:
             return False
         rows = self.rows
