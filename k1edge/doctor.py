@@ -180,13 +180,17 @@ def _hear(link: Link, settings: Settings) -> Heard:
     """What is retained comes at once; for telemetry it waits a little more than its period."""
     last: dict[type[contract.Message], contract.Message] = {}
     devices: dict[str, str] = {}
+    strangers: dict[str, str] = {}
 
     def collected() -> bool:
         for topic, payload, _ in link.receive():
             try:
                 message = contract.decode(topic, payload)
                 node = contract.address(topic).node
-            except ContractError:
+            except ContractError as error:
+                name = topic.split("/")[-2]
+                if payload and topic == contract.topic(contract.DeviceStatus, settings.site, name):
+                    strangers[contract.printable(name)] = error.reason
                 continue
             if isinstance(message, contract.DeviceStatus):
                 devices[node] = message.state
@@ -196,7 +200,7 @@ def _hear(link: Link, settings: Settings) -> Heard:
 
     _until(collected, 1.0 + 1.5 / settings.telemetry.rate_hz)
     return Heard(last.get(contract.Status), last.get(contract.Info), last.get(contract.Telemetry), devices,
-                 last.get(contract.AudioState))
+                 last.get(contract.AudioState), strangers)
 
 
 def _try_rights(link: Link, scribe: Scribe) -> Rights:

@@ -79,6 +79,8 @@ class Heard(NamedTuple):
     devices: Mapping[str, str] = {}
     """K1 -> `ready` or `lost`."""
     audio: contract.AudioState | None = None
+    strangers: Mapping[str, str] = {}
+    """What reports as a K1 and breaks the contract -> how."""
 
 
 class Rights(NamedTuple):
@@ -226,6 +228,10 @@ def k1s(heard: Heard, settings: K1Settings, site: str) -> Finding:
     wanted = set() if settings.devices == "auto" else {each.id for each in settings.devices if each.enabled}
     missing = sorted((wanted | lost) - set(ready))
     look = "check its power, its WiFi, and that its broker and site are these"
+    if heard.strangers:
+        name, why = min(heard.strangers.items())
+        return Finding("k1", "warning" if ready else "fault", f"reports, and is not understood: {name} ({why})",
+                       "mend its id or its firmware: `k1edge contract` says what a DeviceStatus is, and where")
     if missing:
         level: Level = "fault" if not ready else "warning"
         return Finding("k1", level, f"not there: {', '.join(missing)}; ready: {', '.join(ready) or 'none'}", look)

@@ -23,7 +23,7 @@ from k1edge.findings import Finding, Heard, Rights, Sound
 from k1edge.frames import AudioBlock, Channel, StreamFormat
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
-from k1edge.k1.link import Identity, Link
+from k1edge.k1.link import Arrival, Identity, Link, Received
 from tests.brokers import eventually, free_port, free_ports
 from tests.end_to_end.daemon import write_config
 from tests.sound import PCM, as_pcm16
@@ -197,6 +197,17 @@ def test_k1s_that_should_be_there_are_missed():
     assert (partly.level, "porch" in partly.sentence, "off" in partly.sentence) == ("warning", True, False)
     assert levels(findings.k1s(Heard(), listed, "hall")) == levels(findings.k1s(Heard(), K1Settings(), "hall")) == ["fault"]
     assert levels(findings.k1s(Heard(devices={"bar": "lost", "x": "ready"}), K1Settings(), "hall")) == ["warning"]
+
+
+@pytest.mark.parametrize(("name", "payload", "why"), [
+    ("K1_Bar", b'{"state":"ready"}', "a-z 0-9 -"), ("bar", b'{"state":"online"}', "state"), ("bar", b"online", "JSON"),
+])  # fmt: skip
+def test_a_k1_that_is_not_understood_is_named_with_the_reason(name, payload, why):
+    told = Received(f"k1/v1/hall/device/{name}/status", payload, Arrival(0, retained=True))
+    link = SimpleNamespace(receive=lambda: iter([told]))
+    settings = Settings.model_validate({"site": "hall", "telemetry": {"rate_hz": 10.0}})
+    found = findings.k1s(doctor._hear(link, settings), settings.k1, "hall")
+    assert (found.level, name in found.sentence, why in found.sentence) == ("fault", True, True)
 
 
 def test_latency_is_judged_by_the_daemons_own_figures():
