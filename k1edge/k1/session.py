@@ -29,7 +29,7 @@ from k1edge.k1.outbox import Outbox, Waiting
 CONNECT_TIMEOUT_S = 5.0
 """For TCP, and again for the broker's answer: some brokers never answer a protocol version they do not speak."""
 IN_FLIGHT_LIMIT = 20
-"""Unconfirmed QoS 1 messages; the receive maximum common brokers grant."""
+"""Unconfirmed QoS 1 messages, where the broker grants no fewer: HiveMQ takes ten, and hangs up over more."""
 PACKET_LIMIT_BYTES = 2 * 2**20
 """Told to an MQTT 5 broker, which then keeps anything larger to itself."""
 CONTENT_TYPE = "application/json"
@@ -116,6 +116,7 @@ class Session:
         self._counters = counters
         self._five = five
         self._rumqttd = False
+        self._window = IN_FLIGHT_LIMIT
         self._in_flight: dict[int, Waiting] = {}
         self._asked: dict[int, Sequence[str]] = {}
         """Topics that were asked for and not answered yet, by packet."""
@@ -171,7 +172,7 @@ class Session:
         """Everything the socket takes now; what it does not take stays in the outbox, where it can expire."""
         while self.connected and not self._client.want_write():
             now_s = time.monotonic()
-            waiting = self._outbox.take(now_s, durable=len(self._in_flight) < IN_FLIGHT_LIMIT)
+            waiting = self._outbox.take(now_s, durable=len(self._in_flight) < self._window)
             if waiting is None:
                 return
             self._publish(waiting, now_s)
@@ -223,6 +224,7 @@ class Session:
             self.reason = f"refused by the broker: {reason}"
             return
         self._rumqttd = self._five and getattr(granted, "TopicAliasMaximum", 0) == RUMQTTD_ALIASES
+        self._window = min(IN_FLIGHT_LIMIT, getattr(granted, "ReceiveMaximum", IN_FLIGHT_LIMIT))
         self.answered = self.connected = True
         self._counters.connects += 1
         self._ask(client, self._identity.subscriptions)

@@ -83,6 +83,18 @@ def test_a_broker_that_only_speaks_the_older_protocol_is_found_at_once(answer):
         assert link.counters.failures == 1
 
 
+def test_no_more_goes_unconfirmed_than_the_broker_has_granted():
+    five_at_a_time = b"\x20\x06\x00\x00\x03\x21\x00\x05"
+    with scripted_broker(five_at_a_time) as url, linked(MqttSettings(url=url)) as link:
+        eventually(lambda: link.connected)
+        for number in range(30):
+            link.send(event(number))
+        for live in (1, 2):
+            link.send(Publication("k1/v1/s/edge/a/beat", b"1"))
+            eventually(lambda live=live: link.counters.sent >= 5 + live, "what is live waits for nothing")
+        assert (link.counters.sent, link.queued) == (7, 30)
+
+
 @pytest.mark.parametrize("answer", [b"", b"\x20\x03\x00\x84\x00"])
 def test_a_version_that_was_demanded_is_not_given_up(answer):
     with scripted_broker(answer) as url, linked(MqttSettings(url=url, protocol="5")) as link:
