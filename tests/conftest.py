@@ -6,9 +6,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.brokers import Mosquitto
 from tests.sound import PulseLine, WireLine, build_plugin
+
+# The same examples in every run, which may take as long as the machine does; `--hypothesis-profile default` draws others.
+settings.register_profile("anywhere", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anywhere")
 
 
 @pytest.fixture(scope="session")
