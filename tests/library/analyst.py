@@ -1,8 +1,8 @@
 """Stands in for the analysis in tests of the queue: does what the song's text says, well or badly.
 
-A song is `fLaC` and then some words: `ok`, `slow SECONDS`, `hang`, `segv`, `hungry`, `invalid`, `nothing`, `silence`,
-`chatty`, `torn`, `exit CODE`. It imports nothing of k1edge that takes time: the queue is what is tested. Its map is that of an
-engine of its own, whose seal nobody checks: all there is of the song in it is its hash.
+A song is `fLaC` and then some words: `ok`, `slow SECONDS`, `held` (until a file `go` is beside it), `hang`, `segv`, `hungry`,
+`invalid`, `nothing`, `silence`, `chatty`, `torn`, `exit CODE`. It imports nothing of k1edge that takes time: the queue is what
+is tested. Its map is that of an engine of its own, whose seal nobody checks: all there is of the song in it is its hash.
 """
 
 import ctypes
@@ -28,6 +28,9 @@ def main() -> int:
     print("listening", file=sys.stderr, flush=True)
     if word == "slow":
         time.sleep(float(arguments[0]))
+    elif word == "held":
+        while not SONG.with_name("go").exists():
+            time.sleep(0.01)
     elif word == "hang":
         time.sleep(1000)
     elif word == "segv":

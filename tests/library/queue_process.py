@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+from k1edge.library import worker
 from k1edge.library.errors import LibraryError
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import Rules
@@ -14,6 +15,7 @@ ANALYST = [sys.executable, "-S", str(Path(__file__).with_name("analyst.py"))]
 
 def main() -> int:
     state, music, *songs = sys.argv[1:]
+    worker.NICE = 0  # the tests wait for it
     library = Library(Path(state))
     jobs = Jobs(library, Rules(Path(music), ANALYST), report=lambda job: None)
     for song in songs:
