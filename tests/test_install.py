@@ -22,7 +22,7 @@ case "$*" in
     *purelib*) echo "$(dirname "$0")/../lib" ;;
     "-m venv "*)
         mkdir -p "$3/bin" "$3/lib"
-        cp "$0" "$3/bin/python"
+        ln -s "$0" "$3/bin/python"
         cp "$(dirname "$0")/k1edge" "$3/bin/k1edge"
         ;;
     *" wheel "*) mkdir -p "${@: -2:1}" && touch "${@: -2:1}/k1edge.whl" ;;
@@ -122,6 +122,15 @@ def test_a_first_installation_puts_everything_in_its_place(machine):
     assert "mosquitto_sub" in done.stdout
     assert (machine.state / "calls").read_text().splitlines()[-4:] == [
         "restart k1edge", "show -p MainPID --value k1edge", "is-active --quiet k1edge", "show -p MainPID --value k1edge"]
+
+
+def test_what_is_installed_keeps_its_python_through_an_upgrade_of_debian(machine):
+    """`python3` is another one then, which knows nothing of the packages of the one before."""
+    python, its_own_name = machine.state / "python3", machine.state / "python3.11"
+    python.rename(its_own_name)
+    python.symlink_to(its_own_name)
+    assert machine.install().returncode == 0
+    assert (machine.release / "bin/python").readlink() == its_own_name
 
 
 def test_the_written_configuration_has_no_fault(machine):
