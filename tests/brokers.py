@@ -19,7 +19,7 @@ from typing import Self
 
 from k1edge.config.mqtt import MqttSettings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """For things that take milliseconds: only a hang is a failure on a loaded machine."""
 
 

@@ -8,13 +8,14 @@ import pytest
 import soundfile
 
 from k1edge.audio import synth
+from tests.brokers import PATIENCE_S
 
 HEADER = ["announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence"]
 
 
 def beats(*args):
     command = [sys.executable, "-m", "k1edge", "beats", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S)
 
 
 @pytest.mark.parametrize("engine", ["bar_pointer", "aubio"])

@@ -13,6 +13,7 @@ from k1edge.frames import StreamFormat
 from k1edge.library.admission import admit
 from k1edge.library.errors import LibraryError
 from k1edge.pipeline import Pipeline
+from tests.brokers import PATIENCE_S
 
 FMT = StreamFormat(44_100)
 
@@ -30,7 +31,7 @@ def ended(catcher: SongCatcher) -> None:
     """Closed, and written however long a busy machine takes."""
     catcher.close()
     if catcher._writer is not None:
-        assert catcher._writer.wait(10)
+        assert catcher._writer.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,9 @@ def test_a_virtual_k1_is_led_and_ctrl_c_ends_everything_with_0(tmp_path):
     mark = uuid.uuid4().hex
     environ = {"HOME": str(home), "TMPDIR": str(temporary), "K1EDGE_CONFIG": str(config), "K1EDGE_TEST": mark}
     with InTerminal(100, 20, "demo", "--song", **environ) as program:
-        eventually(lambda: b"the edge leads" in program.screen, "it is led", 4 * PATIENCE_S)
+        eventually(lambda: b"the edge leads" in program.screen, "it is led", 2 * PATIENCE_S)
         # A machine that is busy with other things brings them too late; that they are right: the next test.
-        eventually(lambda: sum(map(int, BEATS.findall(program.screen)[-1])) >= 4, "beats reach it", 4 * PATIENCE_S)
+        eventually(lambda: sum(map(int, BEATS.findall(program.screen)[-1])) >= 4, "beats reach it", 2 * PATIENCE_S)
     assert program.process.returncode == 0
     assert "listening to the demo song; Ctrl-C ends the demo" in program.complaints
     assert re.search(r"\d+ beats shown, \d+ came too late\n$", program.complaints)
@@ -68,7 +68,7 @@ def test_a_virtual_k1_is_led_and_ctrl_c_ends_everything_with_0(tmp_path):
 def test_a_terminal_that_is_closed_leaves_nothing_running(tmp_path, hangs_up):
     mark = uuid.uuid4().hex
     with InTerminal(100, 20, "demo", "--song", TMPDIR=str(tmp_path), K1EDGE_TEST=mark) as program:
-        eventually(lambda: any("run" in words.split() for words in processes_of(mark)), "the daemon runs", 4 * PATIENCE_S)
+        eventually(lambda: any("run" in words.split() for words in processes_of(mark)), "the daemon runs", 2 * PATIENCE_S)
         program.process.send_signal(signal.SIGHUP)
         program.process.wait(PATIENCE_S)
     eventually(lambda: not processes_of(mark), "nothing runs on")
@@ -129,7 +129,7 @@ def test_a_short_file_is_played_to_its_end(tmp_path):
     path = tmp_path / "Größe ♫.wav"
     soundfile.write(path, np.zeros(44_100), 44_100)
     command = [sys.executable, "-m", "k1edge", "demo", "--file", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=False,
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
                           env=os.environ | {"HOME": str(tmp_path)})
     assert done.returncode == 0
     assert "Traceback" not in done.stderr

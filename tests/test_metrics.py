@@ -14,7 +14,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.metrics import MEANINGS, Metrics
 from k1edge.telemetry import Telemetry
-from tests.brokers import eventually, free_port
+from tests.brokers import PATIENCE_S, eventually, free_port
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -50,7 +50,7 @@ def serving():
 
 def scraped(port: int) -> dict[str, dict[tuple, float]]:
     """Sample name -> labels -> value, as Prometheus reads it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         text = answer.read().decode()
     found: dict[str, dict[tuple, float]] = {}
     for family in text_string_to_metric_families(text):

@@ -186,7 +186,7 @@ def test_a_terminal_gets_a_screen(mosquitto, edge):
 
 
 def test_a_broker_that_is_not_there_is_told():
-    process = monitor("mqtt://127.0.0.1:1", "--seconds", "1.5", "--lines", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    process = monitor("mqtt://127.0.0.1:1", "--seconds", "2", "--lines", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                       text=True)  # fmt: skip
     output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1

@@ -144,7 +144,7 @@ def test_in_a_terminal_the_light_is_drawn_and_the_screen_given_back(mosquitto, e
 )
 def test_a_wrong_option_is_told_without_a_traceback(options, told):
     command = [sys.executable, "-m", "k1edge", "simulate", *options]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert run.returncode == 2
     assert told in run.stderr
     assert "Traceback" not in run.stderr
@@ -155,7 +155,7 @@ def test_a_password_is_not_sent_in_the_clear_beyond_this_machine(tmp_path):
     (tmp_path / "password").write_text("secret")
     command = [sys.executable, "-m", "k1edge", "simulate", "--url", "mqtt://broker.example", "--username", "u",
                "--password-file", str(tmp_path / "password")]  # fmt: skip
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert run.returncode == 2
     assert "without encryption" in run.stderr
 
@@ -174,7 +174,7 @@ def test_pictures_without_pillow_say_how_to_get_it(tmp_path, capsys, monkeypatch
 
 
 def test_a_broker_that_is_not_there_is_told_and_nothing_is_drawn(tmp_path):
-    process = simulate("mqtt://127.0.0.1:1", "--seconds", "1", "--png", str(tmp_path / "k1.png"), stdout=subprocess.PIPE,
+    process = simulate("mqtt://127.0.0.1:1", "--seconds", "2", "--png", str(tmp_path / "k1.png"), stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, text=True)  # fmt: skip
     output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1

@@ -14,7 +14,7 @@ from k1edge.startup import begin
 from k1edge.system import generations
 from k1edge.system.generations import Generations, Refusal, digest
 from k1edge.transaction import Transaction
-from tests.brokers import eventually
+from tests.brokers import PATIENCE_S, eventually
 
 GOOD = 'site = "hall"\nedge = "pi"\n[mqtt]\naccept_config = true\n[system]\ngate_s = 5.0\n'
 LOUD = "[telemetry]\nrate_hz = 2.0\n"
@@ -358,7 +358,7 @@ def test_a_stop_does_not_wait_for_a_card_that_takes_seconds(edge, monkeypatch):
     written = threading.Event()
     with monkeypatch.context() as patch:
         edge.run(GOOD)
-        patch.setattr(generations, "write_whole", lambda path, content: written.wait(30))
+        patch.setattr(generations, "write_whole", lambda path, content: written.wait(PATIENCE_S))
         while edge.configuration._errand is None:
             edge.second += 1
             edge.hops += 100
@@ -366,7 +366,7 @@ def test_a_stop_does_not_wait_for_a_card_that_takes_seconds(edge, monkeypatch):
         began_s = time.monotonic()
         edge.configuration.close()
         written.set()
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < PATIENCE_S
 
 
 def test_where_the_machine_grants_no_thread_a_wish_is_refused_and_nothing_ends(edge, monkeypatch):

@@ -116,17 +116,26 @@ def test_a_broker_of_either_version_is_found_again_when_it_is_replaced(mosquitto
 
 
 def test_a_broker_that_was_slow_once_is_spoken_to_in_the_newer_protocol(mosquitto, monkeypatch):
-    monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 1.0)
-    mosquitto.pause()
-    with linked(mosquitto.settings()) as link:
-        eventually(lambda: link.counters.failures)
+    def backoff(_attempt):
+        monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", PATIENCE_S)
         mosquitto.resume()
+        return 0.0
+
+    monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1)
+    mosquitto.pause()
+    with linked(mosquitto.settings(), backoff=backoff) as link:
         eventually(lambda: link.connected)
         assert (link.protocol, link.counters.failures) == ("5", 1)
 
 
 def test_a_broker_that_never_answers_the_newer_protocol_is_found_too(monkeypatch):
-    monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1)
+    opened = Session.open
+
+    def open_(session, deliver):
+        monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1 if session._five else PATIENCE_S)
+        opened(session, deliver)
+
+    monkeypatch.setattr(Session, "open", open_)
     with scripted_broker(None) as url, linked(MqttSettings(url=url)) as link:
         eventually(lambda: link.connected)
         assert (link.protocol, link.counters.failures) == ("3.1.1", 2)

@@ -30,7 +30,7 @@ ALSA_MAJOR = 116
 def manager(tmp_path):
     """A notify socket, as systemd would bind it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.settimeout(5)
+        bound.settimeout(PATIENCE_S)
         bound.bind(str(tmp_path / "notify"))
         yield bound
 
@@ -127,7 +127,7 @@ def test_a_new_start_is_given_the_time_of_a_start(tmp_path, manager):
 
 def test_an_abstract_socket_is_reached():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.settimeout(5)
+        bound.settimeout(PATIENCE_S)
         bound.bind("\0k1edge-test-" + str(os.getpid()))
         Notifier({"NOTIFY_SOCKET": f"@k1edge-test-{os.getpid()}"}).alive()
         assert bound.recv(4096) == b"WATCHDOG=1"
