@@ -40,6 +40,8 @@ class Driver:
         self.devices = {d.id: Follower(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
         self._waiting: dict[str, str] = {}
         """Boot ids of K1s beyond the sixteen, by name, longest first."""
+        self._parted: set[str] = set()
+        """K1s that have made room for others, and for which the broker may still keep something."""
         self._stopped_before: Counter[str] = Counter()
         """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
@@ -93,6 +95,7 @@ class Driver:
         if gone is None:
             return False
         self._stopped_before += self.devices.pop(gone.id).limiter.stopped
+        self._parted.add(gone.id)
         return True
 
     def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
@@ -230,6 +233,8 @@ class Driver:
     def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
         """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
         stands there is kept alive where it is ours, and shown by those that have appeared."""
+        while self._parted:
+            yield from self._scribe.parted(self._parted.pop())
         now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
         renew = now_ms >= self._renew_ms and self.shown is not None
         if look is None:

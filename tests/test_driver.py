@@ -17,6 +17,8 @@ from k1edge.frames import Section
 from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
+from k1edge.k1.contract.device import COMMANDS
+from k1edge.k1.outbox import Outbox
 from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timeline
 
 PORCH = contract.topic(contract.SceneCommand, "hall", "porch")
@@ -353,6 +355,33 @@ def test_however_many_wait_few_are_remembered():
     for i in range(1000):
         driver.heard(f"k1-{i}", ready=True)
     assert driver.waiting <= MAX_DEVICES
+
+
+def test_however_many_k1s_come_and_go_nothing_of_them_stays_here_or_at_the_broker():
+    scribe, outbox = Scribe("hall", "pi"), Outbox(100)
+    driver = Driver(K1Settings(devices="auto"), scribe)
+    for n in range(10 * MAX_DEVICES):
+        driver.heard(f"k1-{n}", ready=True)
+        for publication in driver.process(frame(5 * n), BRIGHT, timeline(), at(5 * n)):
+            outbox.put(publication, 0.0, online=True)
+        driver.heard(f"k1-{n}", ready=False)
+    outbox.reconnected("")
+    kept = [outbox.take(0.0).publication for _ in range(len(outbox))]
+    assert len([p for p in kept if p.payload and p.retain]) <= MAX_DEVICES
+    assert len(scribe._seq) <= MAX_DEVICES * len(COMMANDS)
+
+
+def test_a_k1_that_comes_back_in_the_hop_in_which_it_lost_its_place_keeps_its_scene():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES):
+        driver.heard(f"k1-{i}", ready=True)
+    run(driver, 1)
+    driver.heard("k1-3", ready=False)
+    driver.heard("k1-4", ready=False)
+    for name in ("new", "k1-3"):
+        driver.heard(name, ready=True)
+    told = [p.payload for p in driver.process(frame(50), BRIGHT, timeline(), at(50)) if p.topic.endswith("k1-3/cmd/scene")]
+    assert [bool(payload) for payload in told] == [False, True]
 
 
 def test_what_was_stopped_on_a_k1_stays_counted_when_another_has_its_place():

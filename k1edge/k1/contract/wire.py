@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,6 +155,13 @@ class Scribe:
         where = topic(model, self._site, self.node, last)
         self._seq.pop(where, None)
         return Publication(where, b"", model.QOS, True)
+
+    def parted(self, node: str) -> Iterator[Publication]:
+        """What makes a broker forget what is kept for a K1 that is commanded no more; nothing of it is remembered here."""
+        for model in COMMANDS:
+            where = topic(model, self._site, node)
+            if self._seq.pop(where, None) is not None and model.RETAIN:
+                yield Publication(where, b"", model.QOS, True)
 
 
 def _told(fault: ErrorDetails) -> str:
