@@ -45,6 +45,8 @@ class Follower:
     """Pings since its last turn, or since it came."""
     pongs: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=12))
     """(round trip, offset), ms."""
+    trips_ms: deque[float] = field(default_factory=lambda: deque(maxlen=2))
+    """Of the last pings in turn: early ones may meet the same congestion."""
     answers: bool = False
     """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
     unanswered: int = 0
@@ -69,9 +71,8 @@ class Follower:
 
     @property
     def way_ms(self) -> float:
-        """Just now: half of the quicker of its last two round trips; 0 before there are two."""
-        two = [trip_ms for trip_ms, _ in self.pongs][-2:]
-        return min(two) / 2 if len(two) == 2 else 0.0
+        """Just now: half of the quicker of the last two round trips in turn; 0 before there are two."""
+        return min(self.trips_ms) / 2 if len(self.trips_ms) == 2 else 0.0
 
     def heard(self, ready: bool, boot_id: str) -> None:
         """It reported itself ready, or lost; one that says again what it has said has not begun anew."""
@@ -83,6 +84,7 @@ class Follower:
         self.round_trip_ms, self.offset_ms, self.told_ms, self.unanswered = None, None, None, 0
         self.hurry, self.early = ready, 0
         self.pongs.clear()  # its clock may have begun anew with it
+        self.trips_ms.clear()
         self.limiter.call_off()  # what waits would be old when it is back
 
     def ponged(self, pong: contract.Pong, heard_ms: float) -> None:
@@ -97,6 +99,7 @@ class Follower:
                      if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
             self.pongs.clear()
             self.pongs.extend([*still, (round_trip_ms, offset_ms)])
+            self.trips_ms.extend([] if self.early else [round_trip_ms])
             self.round_trip_ms, self.offset_ms = min(self.pongs)
             is_news = self.told_ms is None or abs(self.offset_ms - self.told_ms) > SAME_CLOCK_MS
             self.hurry = is_news and self.early < EARLY_PINGS

@@ -467,6 +467,15 @@ def test_the_way_to_a_k1_is_that_of_the_last_pings():
     assert driver.devices["porch"].way_ms == pytest.approx(200.0)
 
 
+def test_a_congestion_while_a_k1_comes_is_no_slow_way():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    driver.heard("porch", ready=True)
+    for hop in (1, 50):
+        assert messages(run(driver, hop), "cmd/ping")
+        answer_pings(driver, 900.0)
+    assert not driver.is_late(150.0, 1.0)
+
+
 @pytest.mark.parametrize(("latency_ms", "share", "late"), [
     (0.0, 1.0, False), (29.0, 1.0, False), (31.0, 1.0, True), (0.0, 0.7, True), (-30.0, 0.7, False),
 ])  # fmt: skip
