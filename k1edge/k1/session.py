@@ -241,6 +241,10 @@ class Session:
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         self._counters.received += 1
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # some brokers pass it on, and one that is retained would come with every connection
+            return
         properties = message.properties
         arrival = Arrival(
             time.monotonic_ns(),
@@ -249,7 +253,7 @@ class Session:
             getattr(properties, "CorrelationData", b""),
         )
         payload = bytes(message.payload[: self._identity.payload_limit + 1])
-        self._deliver(Received(message.topic, payload, arrival))
+        self._deliver(Received(topic, payload, arrival))
 
     def _on_publish(self, _client: Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         waiting = self._in_flight.pop(mid, None)

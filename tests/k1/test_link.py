@@ -153,6 +153,15 @@ def test_the_older_protocol_is_spoken_no_longer_than_to_the_broker_that_needs_it
         assert link.protocol == "5"
 
 
+def test_a_message_whose_topic_is_no_text_costs_itself_and_not_the_connection():
+    kept_for_ever, readable = b"\x31\x08\x00\x04k1/\xff\x00x", b"\x30\x08\x00\x04k1/a\x00y"
+    with scripted_broker(b"\x20\x03\x00\x00\x00" + kept_for_ever + readable) as url, linked(MqttSettings(url=url)) as link:
+        heard = []
+        eventually(lambda: heard.extend(link.receive()) or heard)
+        assert [(message.topic, message.payload) for message in heard] == [("k1/a", b"y")]
+        assert (link.connected, link.counters.failures) == (True, 0)
+
+
 @pytest.mark.parametrize("nonsense", [b"\xf0\x02\x00\x00", b"\x20\x02\x00", b"\x20\x01\x00", b"\x30\x03\x00\xff\x00"])
 def test_a_broker_that_talks_nonsense_is_left_and_tried_again(nonsense):
     with scripted_broker(nonsense, hang_up=True) as url, linked(MqttSettings(url=url, protocol="5")) as link:
