@@ -280,7 +280,7 @@ def test_who_may_not_write_there_is_told_that_root_is_needed(tmp_path):
     mortal = []
     if os.geteuid() == 0:
         os.chown(tmp_path, 65534, 65534)
-        mortal = ["setpriv", "--bounding-set=-all"]
+        mortal = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     command = [*mortal, SCRIPT, "--dir", tmp_path, "hall", "device/bar"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1

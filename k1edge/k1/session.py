@@ -39,6 +39,7 @@ properties that an MQTT 3.1.1 client has subscribed to, so it gets none; the JSO
 UNSUPPORTED = "Unsupported protocol version"
 UNSPECIFIED = "Unspecified error"
 """What paho says when a socket just closes."""
+TAKEN_OVER = "Session taken over"
 FAILURES = (OSError, ValueError, MQTTException)
 """What a session raises when the network, the certificates or the broker's answers are bad."""
 
@@ -236,7 +237,8 @@ class Session:
     def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if self.connected or not self.reason:
             what = "connection lost" if self.answered else "closed before it was accepted"
-            self.reason = what if reason.getName() == UNSPECIFIED else f"{what}: {reason}"
+            why = f"another client is {self._identity.client_id}" if reason.getName() == TAKEN_OVER else reason
+            self.reason = what if reason.getName() == UNSPECIFIED else f"{what}: {why}"
         self.connected = False
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
