@@ -21,14 +21,14 @@ from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from k1edge.library.errors import LibraryError
-from tests.brokers import eventually
+from tests.brokers import PATIENCE_S, eventually
 
-ANALYZE = [sys.executable, "-m", "k1edge", "analyze"]
+ANALYZE = [sys.executable, "-m", "tests.eager", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def analyze(*args) -> subprocess.CompletedProcess:
-    return subprocess.run([*ANALYZE, *map(str, args)], capture_output=True, text=True, timeout=240, env=ONE_THREAD)
+    return subprocess.run([*ANALYZE, *map(str, args)], capture_output=True, text=True, timeout=4 * PATIENCE_S, env=ONE_THREAD)
 
 
 def reports(done: subprocess.CompletedProcess) -> dict[str, dict]:
@@ -277,9 +277,9 @@ def test_what_ends_it_early_ends_the_workers_leaves_no_half_map_and_is_told(musi
     eventually(lambda: children(process.pid), "a worker is at work")
     workers = children(process.pid)
     process.send_signal(how)
-    assert b"Traceback" not in process.communicate(timeout=20)[1]
+    assert b"Traceback" not in process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 128 + how
-    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    eventually(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()], "they are gone")
     for path in tmp_path.rglob("*.genesis.json"):
         validate(read_json(path.read_bytes()))
 
