@@ -7,28 +7,47 @@ import pytest
 
 from k1edge.audio.synth import SynthSource, clicks, four_on_the_floor, noise
 from k1edge.config import Settings
+from k1edge.frames import StreamFormat
 from k1edge.guard import DriftGuard
 from k1edge.pipeline import Pipeline
 
+FMT = StreamFormat(48_000)
 
-def watched(sound, shift_ms=lambda seconds: 0.0, leader=lambda seconds: None):
+
+def heard(sound):
+    """What the pipeline makes of it, hop by hop."""
+    pipeline = Pipeline(Settings(), FMT)
+    return [pipeline.process(block) for block in SynthSource(sound.samples, sound.rate_hz)]
+
+
+def watched(frames, shift_ms=lambda seconds: 0.0, leader=lambda seconds: None):
     """The guard after each hop, with every announcement moved by `shift_ms` at its time, by whom `leader` says."""
-    source = SynthSource(sound.samples, sound.rate_hz)
-    pipeline, guard, seen = Pipeline(Settings(), source.fmt), DriftGuard(source.fmt), []
-    for block in source:
-        frame = pipeline.process(block)
+    guard, seen = DriftGuard(FMT), []
+    for hops, frame in enumerate(frames, 1):
         event = frame.beat.announced
         if event is not None:
-            moved = event.due + round(shift_ms(block.end / sound.rate_hz) * sound.rate_hz / 1000)
+            moved = event.due + round(shift_ms(hops / 100) * FMT.rate_hz / 1000)
             frame = replace(frame, beat=replace(frame.beat, announced=replace(event, due=moved)))
-        guard.process(frame, leader(block.end / sound.rate_hz))
+        guard.process(frame, leader(hops / 100))
         seen.append((guard.drift_ms, guard.level, guard.off_beat, guard.is_doubtful))
     return seen
 
 
 @pytest.fixture(scope="module")
 def song():
-    return four_on_the_floor(125.0, 40.0, 48_000)
+    return heard(four_on_the_floor(125.0, 40.0, FMT.rate_hz))
+
+
+@pytest.fixture(scope="module")
+def metronome():
+    return heard(clicks(120.0, 50.0, FMT.rate_hz))
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    """A metronome, and nothing more after 25 s."""
+    sound = clicks(120.0, 37.0, FMT.rate_hz)
+    return heard(replace(sound, samples=np.where(np.arange(len(sound.samples)) < 25 * FMT.rate_hz, sound.samples, 0)))
 
 
 def test_light_on_the_beat_has_no_drift(song):
@@ -44,8 +63,8 @@ def test_drift_is_signed_and_measured_within_ten_milliseconds(song, shift_ms):
     assert (level, off_beat) == ("amber", False)
 
 
-def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_bring_it_back():
-    seen = watched(clicks(120.0, 50.0, 48_000), lambda seconds: 120.0 if 10 < seconds < 22 else 0.0)
+def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_bring_it_back(metronome):
+    seen = watched(metronome, lambda seconds: 120.0 if 10 < seconds < 22 else 0.0)
     off = np.array([each[2] for each in seen])
     assert not off[:1000].any()
     assert off[1400 + 500 : 2300].all()
@@ -55,11 +74,11 @@ def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_brin
 
 
 @pytest.mark.parametrize(("given_up_s", "taken_off"), [(16.0, False), (20.0, True)])
-def test_a_map_that_is_given_up_leaves_the_light_to_the_live_engine_at_once(given_up_s, taken_off):
+def test_a_map_that_is_given_up_leaves_the_light_to_the_live_engine_at_once(metronome, given_up_s, taken_off):
     def is_off(seconds):
         return 10 < seconds < given_up_s
 
-    seen = watched(clicks(120.0, 26.0, 48_000), lambda s: 120.0 * is_off(s), lambda s: "a map" if is_off(s) else None)
+    seen = watched(metronome[:2600], lambda s: 120.0 * is_off(s), lambda s: "a map" if is_off(s) else None)
     off = np.array([each[2] for each in seen])
     until = round(given_up_s * 100)
     assert "red" in {level for _, level, _, _ in seen[:until]}
@@ -68,20 +87,18 @@ def test_a_map_that_is_given_up_leaves_the_light_to_the_live_engine_at_once(give
 
 
 def test_noise_is_doubted_not_followed():
-    _, _, off_beat, doubtful = watched(noise(14.0, -20.0, rate_hz=48_000))[-1]
+    _, _, off_beat, doubtful = watched(heard(noise(14.0, -20.0, rate_hz=FMT.rate_hz)))[-1]
     assert doubtful
     assert not off_beat
 
 
 def test_silence_is_no_reason_for_doubt():
-    assert not watched(noise(14.0, -90.0, rate_hz=48_000))[-1][3]
+    assert not watched(heard(noise(14.0, -90.0, rate_hz=FMT.rate_hz)))[-1][3]
 
 
 @pytest.mark.parametrize("red_s", [3.0, 12.0])
-def test_what_was_off_the_beat_before_a_silence_does_not_take_the_light_away_in_it(red_s):
-    sound = clicks(120.0, 37.0, 48_000)
-    heard = np.where(np.arange(len(sound.samples)) < 48_000 * 25, sound.samples, 0)
-    seen = watched(replace(sound, samples=heard), lambda seconds: 120.0 if seconds > 25 - red_s else 0.0)
+def test_what_was_off_the_beat_before_a_silence_does_not_take_the_light_away_in_it(stopped, red_s):
+    seen = watched(stopped, lambda seconds: 120.0 if seconds > 25 - red_s else 0.0)
     assert "red" in {level for _, level, _, _ in seen}
     assert any(off for _, _, off, _ in seen) == (red_s > 5)
     assert seen[-1] == (None, "ok", False, False)
