@@ -32,6 +32,10 @@ IN_FLIGHT_LIMIT = 20
 """Unconfirmed QoS 1 messages, where the broker grants no fewer: HiveMQ takes ten, and hangs up over more."""
 PACKET_LIMIT_BYTES = 2 * 2**20
 """Told to an MQTT 5 broker, which then keeps anything larger to itself."""
+MQTT_LIMIT_BYTES = 2**28
+"""No packet can be larger."""
+HEADERS_BYTES = 48
+"""Of a PUBLISH with what we say in its properties, but for the correlation."""
 CONTENT_TYPE = "application/json"
 RUMQTTD_ALIASES = 4096
 """The topic aliases that only rumqttd grants (it is inside the embedded broker). It dies of a message with MQTT 5
@@ -117,7 +121,7 @@ class Session:
         self._counters = counters
         self._five = five
         self._rumqttd = False
-        self._window = IN_FLIGHT_LIMIT
+        self._window, self._largest_bytes = IN_FLIGHT_LIMIT, MQTT_LIMIT_BYTES
         self._in_flight: dict[int, Waiting] = {}
         self._asked: dict[int, Sequence[str]] = {}
         """Topics that were asked for and not answered yet, by packet."""
@@ -176,7 +180,11 @@ class Session:
             waiting = self._outbox.take(now_s, durable=len(self._in_flight) < self._window)
             if waiting is None:
                 return
-            self._publish(waiting, now_s)
+            if _packet_bytes(waiting.publication) <= self._largest_bytes:
+                self._publish(waiting, now_s)
+            else:  # it would end the session, and the next, and the one after
+                self._counters.refused += 1
+                self.reason = f"the broker takes no more than {self._largest_bytes} bytes ({waiting.publication.topic})"
 
     def shut(self) -> list[Waiting]:
         """Leave, without the will when still connected. Returns what was never confirmed, oldest first."""
@@ -226,6 +234,7 @@ class Session:
             return
         self._rumqttd = self._five and getattr(granted, "TopicAliasMaximum", 0) == RUMQTTD_ALIASES
         self._window = min(IN_FLIGHT_LIMIT, getattr(granted, "ReceiveMaximum", IN_FLIGHT_LIMIT))
+        self._largest_bytes = getattr(granted, "MaximumPacketSize", MQTT_LIMIT_BYTES)
         self.answered = self.connected = True
         self._counters.connects += 1
         self._ask(client, self._identity.subscriptions)
@@ -285,6 +294,10 @@ class Session:
 def _no_delay(_client: Client, _userdata: Any, sock: socket.socket) -> None:
     """Small messages leave at once; else they wait for the acknowledgement of the one before, up to 40 ms."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _packet_bytes(out: Publication) -> int:
+    return HEADERS_BYTES + len(out.topic.encode()) + len(out.payload) + len(out.correlation)
 
 
 def _properties(waiting: Waiting, now_s: float) -> Properties:

@@ -238,6 +238,17 @@ def test_a_broker_that_hangs_up_over_a_question_is_not_asked_again(protocol, los
             assert link.counters.failures == lost
 
 
+def test_a_message_larger_than_the_broker_takes_is_not_sent_and_costs_no_connection(tmp_path):
+    with Mosquitto(tmp_path, "max_packet_size 20000") as broker, linked(broker.settings(), subscriptions=("k1/#",)) as link:
+        eventually(lambda: link.connected)
+        heard = []
+        for size in (60_000, 19_000):
+            link.send(Publication("k1/v1/s/edge/a/response/track.get", b"x" * size, qos=1))
+        eventually(lambda: heard.extend(link.receive()) or heard)
+        assert (link.counters.failures, link.counters.refused, link.queued) == (0, 1, 0)
+        assert "20000 bytes" in link.last_reason and "track.get" in link.last_reason
+
+
 def test_what_a_broker_tells_of_itself_is_heard_where_it_tells(mosquitto):
     topic = "$SYS/broker/clients/connected"
     with linked(mosquitto.settings(), curiosities=(topic,)) as link:
