@@ -24,6 +24,16 @@ CHUNK_S = 0.5
 """Read at once: large enough that the decoder's overhead is small, small enough that a paced file never hiccups."""
 RATE_LIMITS_HZ = (4_000, 768_000)
 FORMATS = "wav, flac, ogg, mp3 or m4a"
+LEAST_BYTES_A_S, MANY_BYTES_A_S = 100, 100_000
+"""No sound takes less, and little takes more: for files that do not know how long they are, or are wrong about it."""
+
+
+class _Forward(soundfile.SoundFile):
+    """Read from its beginning on: the library would otherwise seek to where it is after each piece, and of a stream that was
+    written without a length lose the last."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class FileSource:
@@ -37,6 +47,10 @@ class FileSource:
         native_hz = self._file.samplerate
         self.fmt = StreamFormat(rate_hz or _nearest_rate(native_hz))
         self.duration_s = self._file.frames / native_hz
+        """As the file says, where that can be; a low guess by its size where it cannot."""
+        size = self.path.stat().st_size
+        if self.duration_s * LEAST_BYTES_A_S > size:
+            self.duration_s = size / MANY_BYTES_A_S
 
     def __iter__(self) -> Iterator[AudioBlock]:
         try:
@@ -66,7 +80,7 @@ class FileSource:
         if not path.stat().st_size:
             raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
         # Opened here too: the library does not tell what it is refused. As bytes, since names need not be UTF-8.
-        file = M4aFile(path) if is_m4a(path) else soundfile.SoundFile(os.fsencode(path))
+        file = M4aFile(path) if is_m4a(path) else _Forward(os.fsencode(path))
         if not file.frames:
             raise AudioError(str(path), "holds no audio", "record it again")
         if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:

@@ -54,6 +54,30 @@ def test_compressed_files_sound_like_what_was_written(tmp_path, music, ending):
     assert np.corrcoef(heard, music[: len(heard)])[0, 1] > 0.98
 
 
+@pytest.fixture
+def unmeasured(tmp_path, music):
+    """A flac that was written into a pipe, and so never learned how long it is."""
+    soundfile.write(tmp_path / "a.flac", music, RATE_HZ)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    return tmp_path / "a.flac"
+
+
+def test_a_file_that_does_not_know_its_length_is_heard_to_its_end_each_time(unmeasured, music):
+    source = FileSource(unmeasured)
+    for _ in range(2):
+        np.testing.assert_allclose(joined(source)[: len(music)], music, atol=1e-4)
+
+
+def test_a_length_that_cannot_be_is_not_believed(unmeasured, tmp_path, music):
+    assert FileSource(unmeasured).duration_s < 10
+    soundfile.write(tmp_path / "a.ogg", music, RATE_HZ)
+    (tmp_path / "a.ogg").write_bytes(2 * (tmp_path / "a.ogg").read_bytes())  # a broadcast: its last page is another stream's
+    assert FileSource(tmp_path / "a.ogg").duration_s < 10
+
+
 def test_a_name_need_not_be_utf_8(tmp_path, music):
     soundfile.write(tmp_path / "a.wav", music, RATE_HZ)
     named = (tmp_path / "a.wav").rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
