@@ -26,6 +26,7 @@ RATE_LIMITS_HZ = (4_000, 768_000)
 FORMATS = "wav, flac, ogg, mp3 or m4a"
 LEAST_BYTES_A_S, MANY_BYTES_A_S = 100, 100_000
 """No sound takes less, and little takes more: for files that do not know how long they are, or are wrong about it."""
+HEAD_BYTES, UNKNOWN = 4_096, b"\xff" * 4
 
 
 class _Forward(soundfile.SoundFile):
@@ -34,6 +35,27 @@ class _Forward(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+class _Unended:
+    """A wav file whose writer was stopped before it wrote how long it is, as one that goes on to its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.seek, self.tell = self._file.seek, self._file.tell
+        before, data, sound = self._file.read(HEAD_BYTES).partition(b"data" + bytes(4))
+        self._head = before[:4] + UNKNOWN + before[8:] + data.replace(bytes(4), UNKNOWN) + sound
+        self.seek(0)
+
+    def read(self, count: int) -> bytes:
+        """As of any file."""
+        known = self._head[self.tell() :][:count]
+        return known + self._file.read(count)[len(known) :]
+
+
+def _forward(path: Path) -> _Forward:
+    file = _Forward(os.fsencode(path))  # names need not be UTF-8
+    return file if file.frames or not file.format.startswith("WAV") else _Forward(_Unended(path))
 
 
 class FileSource:
@@ -79,8 +101,7 @@ class FileSource:
             raise AudioError(str(path), "is not a file", f"give one {FORMATS} file")
         if not path.stat().st_size:
             raise AudioError(str(path), "is empty (0 bytes)", "copy or record it again")
-        # Opened here too: the library does not tell what it is refused. As bytes, since names need not be UTF-8.
-        file = M4aFile(path) if is_m4a(path) else _Forward(os.fsencode(path))
+        file = M4aFile(path) if is_m4a(path) else _forward(path)
         if not file.frames:
             raise AudioError(str(path), "holds no audio", "record it again")
         if not RATE_LIMITS_HZ[0] <= file.samplerate <= RATE_LIMITS_HZ[1]:

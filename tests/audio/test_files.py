@@ -71,6 +71,20 @@ def test_a_file_that_does_not_know_its_length_is_heard_to_its_end_each_time(unme
         np.testing.assert_allclose(joined(source)[: len(music)], music, atol=1e-4)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_file_whose_recorder_was_killed_is_heard_to_its_end(tmp_path, music, subtype):
+    soundfile.write(tmp_path / "a.wav", np.column_stack([music, music]), RATE_HZ, subtype=subtype)
+    whole = joined(FileSource(tmp_path / "a.wav"))
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    size = content.index(b"data") + 4
+    content[4:8] = content[size : size + 4] = bytes(4)
+    (tmp_path / "a.wav").write_bytes(content)
+    source = FileSource(tmp_path / "a.wav")
+    assert source.duration_s == pytest.approx(len(music) / RATE_HZ, abs=0.001)
+    for _ in range(2):
+        np.testing.assert_array_equal(joined(source)[: len(whole)], whole)
+
+
 def test_a_length_that_cannot_be_is_not_believed(unmeasured, tmp_path, music):
     assert FileSource(unmeasured).duration_s < 10
     soundfile.write(tmp_path / "a.ogg", music, RATE_HZ)
