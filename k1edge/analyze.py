@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from k1edge.analysis.progress import Lines, ProgressBars
+from k1edge.config import ConfigError, Settings, load
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import GenesisMap, validate
 from k1edge.genesis.faults import MapError
@@ -82,7 +83,8 @@ examples:
   k1edge analyze night.flac                     writes night.flac.genesis.json beside it
   k1edge analyze ~/music -o maps --plot pictures
 
-exit code: 0 all done, 1 some failed, 2 wrong usage; ended early: 130 Ctrl-C, 143 terminated, 129 its terminal was closed"""
+exit code: 0 all done, 1 some failed, 2 wrong usage, 78 the configuration has faults; ended early: 130 Ctrl-C, 143 terminated,
+129 its terminal was closed"""
     parser.add_argument("songs", nargs="+", type=Path, metavar="FILE|DIR", help="sound files, or directories of them")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="where the maps go (default: beside each song)")
     parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="songs at a time (default: %(default)s)")
@@ -95,9 +97,17 @@ exit code: 0 all done, 1 some failed, 2 wrong usage; ended early: 130 Ctrl-C, 14
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 all done; 1 some failed; 2 wrong usage; 128 and the number of the signal that ended it early."""
+    """0 all done; 1 some failed; 2 wrong usage; 78 faulty configuration; 128 and the number of the signal that ended it."""
+    try:
+        # There is no broker, and not everyone may read its password.
+        settings = load(args.config, instead={"mqtt": {}}) if args.config else Settings()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return os.EX_CONFIG
     if args.job:
-        return _as_worker(args)
+        from k1edge.analysis.job import run
+
+        return run(args.songs[0], args.job, settings)
     problem = next(filter(None, map(_missing, args.songs)), "")
     if problem or args.jobs < 1:
         print(f"k1edge analyze: {problem or f'--jobs {args.jobs} is less than 1'}", file=sys.stderr)
@@ -133,14 +143,6 @@ def main(args: argparse.Namespace) -> int:
     if signals:
         return 128 + signals[0]
     return EXIT_FAILED if closed or any(song.state == "failed" for song in songs) else 0
-
-
-def _as_worker(args: argparse.Namespace) -> int:
-    from k1edge.analysis.job import run
-    from k1edge.config import Settings, load
-
-    settings = load(args.config) if args.config else Settings()
-    return run(args.songs[0], args.job, settings)
 
 
 def _missing(path: Path) -> str:
