@@ -16,6 +16,8 @@ UNLIKE = 0.20
 QUIETEST_DBFS = -80.0
 LEAST_SPREAD_DB, LEAST_SPREAD_BANDS, LEAST_SPREAD_CHROMA = 2.0, 0.25, 0.03
 """Differences between bars smaller than these are not form."""
+SOUND_SHARE = 0.7
+"""Of loudness and timbre; the rest is harmony."""
 LEAST_CONTRAST = 0.5
 LEAST_ALIKE = 0.5
 
@@ -46,23 +48,24 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), least)
 
 
-def similarity(bars: Bars) -> np.ndarray:
-    """(n, n) -1..1: loudness and timbre, and harmony, each bar with each."""
+def _likenesses(bars: Bars) -> np.ndarray:
+    """(n, columns): the product of two rows is -1..1, how alike those bars are in loudness and timbre, and in harmony."""
     loudness = _standardised(np.maximum(bars.dbfs, QUIETEST_DBFS), LEAST_SPREAD_DB)
     sounds = _directions(np.column_stack([loudness, _standardised(bars.timbre, LEAST_SPREAD_BANDS)]))
     tones = _directions(_standardised(bars.chroma, LEAST_SPREAD_CHROMA))
-    return 0.7 * sounds @ sounds.T + 0.3 * tones @ tones.T
+    return np.column_stack([np.sqrt(SOUND_SHARE) * sounds, np.sqrt(1 - SOUND_SHARE) * tones])
 
 
 def letters(bars: Bars, cuts: list[int]) -> list[str]:
     """One letter a section, from each of `cuts` (bars, rising) to the next; the same where they sound the same."""
     if not len(bars):
         return ["A"] * (len(cuts) - 1)
-    alike = similarity(bars)
+    rows = _likenesses(bars)
     # A section shorter than a bar has the one it lies in.
-    spans = [slice(first := min(a, len(alike) - 1), max(b, first + 1)) for a, b in pairwise(cuts)]
-    means = np.array([[alike[one, other].mean() for other in spans] for one in spans])
-    own = np.array([_within(alike[one, one]) for one in spans])
+    parts = [rows[(first := min(a, len(rows) - 1)) : max(b, first + 1)] for a, b in pairwise(cuts)]
+    # The mean likeness of two sections' bars is that of their means: hours of bars are never compared one by one.
+    centres = np.array([part.mean(axis=0) for part in parts])
+    means, own = centres @ centres.T, np.array([_within(part) for part in parts])
     given: list[int] = []
     for n in range(len(means)):
         like = [m for m in range(n) if (own[n] + own[m]) / 2 - means[n, m] <= UNLIKE * max(own[n], own[m], LEAST_ALIKE)]
@@ -70,7 +73,7 @@ def letters(bars: Bars, cuts: list[int]) -> list[str]:
     return [chr(ord("A") + number % 26) for number in given]
 
 
-def _within(block: np.ndarray) -> float:
+def _within(part: np.ndarray) -> float:
     """How much the bars of a section resemble each other; a bar's likeness to itself says nothing."""
-    n = len(block)
-    return float((block.sum() - np.trace(block)) / (n * n - n)) if n > 1 else float(block[0, 0])
+    n, total, themselves = len(part), part.sum(axis=0), (part * part).sum()
+    return float((total @ total - themselves) / (n * n - n)) if n > 1 else float(themselves)

@@ -18,7 +18,8 @@ from k1edge.frames import HOPS_PER_S
 
 EDGES_HZ = (20.0, 250.0, 4_000.0, 20_000.0)
 """bass | mids | highs, as the Genesis Engine divides them."""
-ENVELOPE_HOPS = 2
+ENVELOPE_HOPS, MOST_POINTS = 2, 60_000
+"""Of twenty minutes: a map has room for fewer, and each takes half a kilobyte in three bands on its way there."""
 FULL_SCALE_PERCENTILE = 99.5
 """What counts as intensity 1: a single crash must not dwarf a song."""
 ROLLOFF_SHARE = 0.85
@@ -58,15 +59,18 @@ def measure(recording: Recording) -> Levels:
 
 
 def envelopes(levels: Levels) -> dict[str, list[dict[str, float]]]:
-    """The frequency layer: amplitude of each band, 1.0 = its loudest; of two hops the louder."""
+    """The frequency layer: amplitude of each band, 1.0 = its loudest; of two hops the louder, of a long song's more."""
     amplitudes = np.sqrt(levels.powers)
     full_scale = np.percentile(amplitudes, FULL_SCALE_PERCENTILE, axis=0) + 1e-12
     shares = np.clip(amplitudes / full_scale, 0.0, 1.0)
     shares = shares[: len(shares) // ENVELOPE_HOPS * ENVELOPE_HOPS]
     shares = np.round(shares.reshape(-1, ENVELOPE_HOPS, 3).max(axis=1).astype(float), 3)
-    times = [round(n * ENVELOPE_HOPS * MS_PER_HOP, 1) for n in range(len(shares))]
+    each = -(-len(shares) // MOST_POINTS) or 1
+    groups = np.pad(shares, ((0, -len(shares) % each), (0, 0))).reshape(-1, each, 3)
+    at = groups.argmax(axis=1) + each * np.arange(len(groups))[:, None]
+    at_ms, strongest = at * ENVELOPE_HOPS * MS_PER_HOP, groups.max(axis=1)
     return {
-        name: [{"time_ms": t, "intensity": v} for t, v in zip(times, shares[:, n].tolist(), strict=True)]
+        name: [{"time_ms": t, "intensity": v} for t, v in zip(at_ms[:, n].tolist(), strongest[:, n].tolist(), strict=True)]
         for n, name in enumerate(("bass", "mids", "highs"))
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from k1edge.analysis.recording import means
 from k1edge.analysis.tone import key_fits
 from k1edge.frames import HOPS_PER_S
 
@@ -25,14 +26,6 @@ QUIET_DB = 24.0
 FLAT_CHROMA = np.log(12.0)
 
 
-def _means(values: np.ndarray, step: int) -> np.ndarray:
-    """(hops, ...) -> (points, ...) over pieces of `step` hops; the last may be shorter."""
-    starts = np.arange(0, len(values), step)
-    sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
-    counts = np.diff(np.append(starts, len(values)))
-    return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
-
-
 def _smooth(values: np.ndarray, points: int) -> np.ndarray:
     """(n, ...) moving average along the first axis, ends held."""
     half = max(points // 2, 0)
@@ -45,14 +38,15 @@ def curves(
 ) -> dict[str, Any]:
     """(hops, 12), (hops,) x 3, tempo -> columns `valence`, `arousal`, `tension`, one value every `step_ms`."""
     step = max(len(chroma) // MOST_POINTS + 1, HOPS_PER_S // 2)
+    edges = np.append(np.arange(0, len(chroma), step), len(chroma))
     window = round(MODE_WINDOW_S * HOPS_PER_S / step)
-    tones, loud = _smooth(_means(chroma, step), window), _means(rms_dbfs, step)
+    tones, loud = _smooth(means(chroma, edges), window), means(rms_dbfs, edges)
     fits = key_fits(tones)
     mode = fits[:, :12].max(axis=1) - fits[:, 12:].max(axis=1)
     low, high = np.log(BRIGHT_HZ)
-    bright = np.clip((np.log(np.maximum(_means(centroid_hz, step), 1.0)) - low) / (high - low), 0, 1)
+    bright = np.clip((np.log(np.maximum(means(centroid_hz, edges), 1.0)) - low) / (high - low), 0, 1)
     loudness = np.clip(1 + (loud - np.percentile(loud, 95)) / QUIET_DB, 0, 1)
-    busy = _means(novelty, step)
+    busy = means(novelty, edges)
     busy = np.clip(busy / (np.percentile(busy, 95) + 1e-9), 0, 1)
     pace = float(np.clip((bpm - TEMPO_BPM[0]) / (TEMPO_BPM[1] - TEMPO_BPM[0]), 0, 1))
     share = tones / (tones.sum(axis=1, keepdims=True) + 1e-9)

@@ -17,6 +17,7 @@ from k1edge.dsp.features import N_BANDS, N_NOVELTY
 from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, StreamFormat
 
 CHUNK = 60 * HOPS_PER_S
+MEANS_AT_ONCE = 64
 MAGIC = b"K1HEARD1"
 ROW = np.dtype(
     [
@@ -59,6 +60,15 @@ class Recording:
         """Pieces of at most CHUNK hops, so that wide columns need not be widened all at once."""
         for first in range(0, len(self.rows), CHUNK):
             yield self.rows[first : first + CHUNK]
+
+
+def means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(hops, ...) -> (n, ...) averages from each of (n + 1,) rising edges to the next; a few at a time, as they are widened."""
+    counts, sums = np.diff(edges).reshape(-1, *[1] * (values.ndim - 1)), []
+    for first in range(0, len(counts), MEANS_AT_ONCE):
+        some = edges[first : first + MEANS_AT_ONCE + 1]
+        sums.append(np.add.reduceat(values[some[0] : some[-1]], some[:-1] - some[0], axis=0, dtype=np.float64))
+    return np.concatenate(sums) / counts
 
 
 def unpack(content: bytes) -> tuple[Recording, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from k1edge.analysis import beats, form, levels, mood, rows, sections, tone
-from k1edge.analysis.recording import Recording
+from k1edge.analysis.recording import Recording, means
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S
 from k1edge.genesis.codec import MAX_BYTES
@@ -173,12 +173,6 @@ def _bar_edges(recording: Recording, grid: beats.BeatGrid) -> np.ndarray:
     return np.unique(np.concatenate([[0], inside, [len(recording)]]))
 
 
-def _means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(n, ...) average between edges."""
-    counts = np.diff(edges).reshape(-1, *[1] * (values.ndim - 1))
-    return np.add.reduceat(values, edges[:-1], axis=0, dtype=np.float64) / counts
-
-
 def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> dict[str, Any]:
     heard = rows.hear(recording, grid.times_s, grid.in_bar == 1)
     found = sections.decode(heard.values, heard.heard, heard.is_down)
@@ -201,8 +195,8 @@ def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> d
 def _letters(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid, starts_s: np.ndarray) -> list[str]:
     edges = _bar_edges(recording, grid)
     powers = np.column_stack([sound.powers, sound.powers.sum(axis=1)])
-    dbfs = 10 * np.log10(_means(powers, edges) + 1e-12)
-    bars = form.Bars(dbfs, _means(recording["bands"], edges), _means(recording["chroma"], edges))
+    dbfs = 10 * np.log10(means(powers, edges) + 1e-12)
+    bars = form.Bars(dbfs, means(recording["bands"], edges), means(recording["chroma"], edges))
     cuts = np.abs(edges - starts_s[:, None] * HOPS_PER_S).argmin(axis=1)
     return form.letters(bars, cuts.tolist())
 
@@ -213,7 +207,7 @@ def _without_letter(span: dict[str, Any]) -> dict[str, Any]:
 
 def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
     edges = np.unique(np.concatenate([[0], _hops(grid.times_s, recording), [len(recording)]]))
-    chroma = _means(recording["chroma"], edges)
+    chroma = means(recording["chroma"], edges)
     spans = tone.chords(chroma, edges / HOPS_PER_S * MS)
     key = tone.key(recording["chroma"].astype(np.float32), spans)
     return ({"key": key} if key else {}) | {"chords": spans}

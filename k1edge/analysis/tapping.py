@@ -26,7 +26,7 @@ FEWEST = 16
 
 
 def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarray) -> np.ndarray:
-    """(n,) steps of beats -> (m,) of those to tap. `views`: (steps, TEMPI) of `tempi`."""
+    """(n,) steps of beats -> (m,) of those to tap. `views`: (n, TEMPI) of `tempi` at the beats."""
     if evidence.rows is None or len(steps) < FEWEST:
         return steps
     worth = np.array([_mean_around(_heard(row, steps, evidence), steps)
@@ -44,7 +44,7 @@ def _viewed(steps: np.ndarray, faster: float, tempi: Tempi, views: np.ndarray) -
     periods = np.gradient(steps) / faster
     near = np.abs(np.log(periods[:, None] / tempi.periods)).argmin(axis=1)
     inside = within(periods, tempi.periods.min(), tempi.periods.max())
-    return np.where(inside, views[steps, near], -np.inf)
+    return np.where(inside, views[np.arange(len(steps)), near], -np.inf)
 
 
 def _heard(row: Row, steps: np.ndarray, evidence: Evidence) -> np.ndarray:

@@ -7,6 +7,7 @@ Step n is hop STEP_HOPS * n of the recording, a frame of both networks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,19 +40,33 @@ BEAT_WEIGHT, NONE_WEIGHT = 0.5, 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """So many rows, each made when it is asked for: beats ask for few, and all of an hour are half a gigabyte."""
+
+    count: int
+    make: Callable[[slice | np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, which: slice | np.ndarray) -> np.ndarray:
+        return self.make(which)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """(steps,) log-likelihood ratios of a beat and of no pulse, and onset strength z."""
 
     beat: np.ndarray
     none: np.ndarray
     onset: np.ndarray
-    bars: np.ndarray
+    bars: np.ndarray | Asked
     """(steps, B) log-weights of the beats of every metre, if a beat is there."""
     latency_s: float
     """How long before the end of its step the sound was."""
     opinion: np.ndarray | None = None
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
-    rows: np.ndarray | None = None
+    rows: np.ndarray | Asked | None = None
     """(hops, N_COLUMNS) as `k1edge.beat.sounds` reads them, without any latency."""
 
     def rows_at(self, steps: np.ndarray) -> list[int]:
@@ -71,11 +86,18 @@ def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
     none = NONE_WEIGHT * np.log1p(ONSET_SHARE * np.expm1(pulse)) - MUSIC_WEIGHT * _logit(said[:, MUSIC])
     # A step ends when its second hop does; what both networks said of it was known at the end of its first.
     latency_s = recording.latency_s + (STEP_HOPS - 1) / HOPS_PER_S
+    opinion = said[:, MUSIC + 1 :]
+    opinion *= sounding[:, None]
     return Evidence(
         BEAT_WEIGHT * llr * sounding, none * sounding, rows["onset"] * sounding,
-        _bars(said, rows["kick"]) * sounding[:, None], latency_s, said[:, MUSIC + 1 :] * sounding[:, None],
-        np.hstack([recording["bands"], recording["heard"][:, : DOWNBEAT + 1].astype(np.float16)]),
+        Asked(len(rows), lambda steps: _bars(said[steps], rows["kick"][steps]) * sounding[steps, None]), latency_s, opinion,
+        Asked(len(recording), lambda hops: _sounds(recording.rows[hops])),
     )  # fmt: skip
+
+
+def _sounds(rows: np.ndarray) -> np.ndarray:
+    """(hops, N_COLUMNS) of a recording's rows."""
+    return np.hstack([rows["bands"], rows["heard"][:, : DOWNBEAT + 1].astype(np.float16)])
 
 
 def _bars(said: np.ndarray, kick: np.ndarray) -> np.ndarray:

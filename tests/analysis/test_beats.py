@@ -1,8 +1,10 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from k1edge.analysis import path
 from k1edge.analysis.beats import POSITION, Evidence, decode
 from k1edge.analysis.path import Tempi
 from k1edge.beat.bar_pointer import STEPS_PER_S
@@ -73,11 +75,43 @@ def test_the_network_s_view_of_the_tempo_decides_between_levels_that_sound_alike
 def test_the_network_s_view_moves_on_with_the_music():
     tempi = Tempi(TempoPrior(), *RANGE_BPM)
     said = np.concatenate([opinion(90.0, 3000), opinion(140.0, 3000)])
-    gains = tempi.opinions(tempi.views(said))
-    for step, bpm in ((500, 90.0), (5500, 140.0)):
-        best = 60 * STEPS_PER_S / tempi.periods[gains[step].argmax()]
-        assert best == pytest.approx(bpm, rel=0.12)
-    assert not tempi.opinions(tempi.views(np.zeros_like(said))).any()
+    gains = tempi.opinions(tempi.views_at(np.array([500, 5500]), said))
+    for gain, bpm in zip(gains, (90.0, 140.0), strict=True):
+        assert 60 * STEPS_PER_S / tempi.periods[gain.argmax()] == pytest.approx(bpm, rel=0.12)
+    assert not tempi.opinions(tempi.views_at(np.arange(0, 6000, 7), np.zeros_like(said))).any()
+
+
+def test_what_is_looked_at_in_pieces_is_what_it_was_at_once(monkeypatch):
+    tempi, draw, steps = Tempi(TempoPrior(), *RANGE_BPM), np.random.default_rng(5), 9_000
+    said = draw.dirichlet(np.ones(N_TEMPI), steps).astype(np.float32)
+    said[2_000:2_500] = 0.0
+    onset, some = draw.normal(0, 1, steps).astype(np.float32), np.array([0, 4, 3_999, 4_000, 8_999])
+
+    def everything():
+        return np.concatenate(list(tempi.views(said))), np.concatenate(list(tempi.spans(onset))), tempi.views_at(some, said)
+
+    pieces = everything()
+    monkeypatch.setattr(path, "PIECE", steps)
+    for in_pieces, at_once in zip(pieces, everything(), strict=True):
+        np.testing.assert_array_equal(in_pieces, at_once)
+    np.testing.assert_array_equal(pieces[2], pieces[0][some])
+
+
+def test_a_longer_track_needs_little_more_memory(monkeypatch):
+    monkeypatch.setattr(path, "OPINION_S", 5.0)
+    monkeypatch.setattr(path, "PIECE", 500)
+
+    def most_bytes(minutes: int) -> int:
+        seconds = 60.0 * minutes
+        evidence = heard(grid(120.0, seconds), seconds)
+        evidence = replace(evidence, opinion=opinion(120.0, len(evidence.beat)))
+        tracemalloc.start()
+        found(evidence)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert most_bytes(3) - most_bytes(1) < 2 * 60 * STEPS_PER_S * 300
 
 
 def test_a_tempo_that_wanders_is_followed():

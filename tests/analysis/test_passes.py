@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from k1edge.analysis import form, levels, mood, tone
 from k1edge.analysis.listening import listen
+from k1edge.analysis.recording import means
 from k1edge.analysis.song import NoMusic, Origin, analyse
 from k1edge.audio.blocks import blocks
 from k1edge.audio.synth import four_on_the_floor, noise, silence
@@ -95,6 +97,17 @@ def test_envelopes_reach_one_and_rise_with_the_sound():
     assert [point["time_ms"] for point in bass[:3]] == [0.0, 20.0, 40.0]
 
 
+def test_of_a_long_song_the_strongest_are_kept_where_they_stand(monkeypatch):
+    monkeypatch.setattr(levels, "MOST_POINTS", 100)
+    powers = np.zeros((700, 3), np.float32)
+    powers[9, 0] = powers[699, 2] = 0.25
+    bands = levels.envelopes(levels.Levels(powers, np.zeros(700), np.zeros(700)))
+    assert {name: len(points) for name, points in bands.items()} == {"bass": 88, "mids": 88, "highs": 88}
+    assert [point["time_ms"] for point in bands["bass"][:3]] == [0.0, 80.0, 160.0]
+    assert bands["bass"][1] == {"time_ms": 80.0, "intensity": 1.0}
+    assert bands["highs"][-1] == {"time_ms": 6_980.0, "intensity": 1.0}
+
+
 def test_dynamics_know_a_20_db_difference():
     both = np.concatenate([tone_of([440.0], 3.0, 0.05), tone_of([440.0], 3.0, 0.5)])
     dynamics = levels.dynamics(levels.measure(heard(both)))
@@ -168,6 +181,26 @@ def test_music_that_comes_again_has_the_same_letter():
 @pytest.mark.parametrize("cuts", [[0, 8], [0, 4, 8], [0, 3, 8]])
 def test_music_that_never_changes_has_one_letter(cuts):
     assert form.letters(bars_of(0, 0), cuts)[:2] == ["A"] * min(len(cuts) - 1, 2)
+
+
+def test_hours_of_bars_are_not_compared_one_by_one():
+    bars = bars_of(*range(250))
+    tracemalloc.start()
+    form.letters(bars, list(range(0, 1_001, 4)))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < len(bars) ** 2 * 8
+
+
+def test_means_are_those_of_each_stretch_and_are_taken_a_few_at_a_time():
+    values = np.random.default_rng(3).normal(0, 1, (100_000, 40)).astype(np.float16)
+    edges = np.append(np.arange(0, 100_000, 190), 100_000)
+    tracemalloc.start()
+    found = means(values, edges)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(found, [values[a:b].mean(axis=0, dtype=float) for a, b in pairwise(edges)], rtol=1e-12)
+    assert most < values.nbytes
 
 
 def test_a_song_without_bars_has_letters_too():

@@ -44,7 +44,7 @@ def track(beats, likes):
 
 
 def tap(steps, evidence, views=None):
-    return tapped(steps, evidence, TEMPI, np.zeros((steps[-1] + 1, len(TEMPI.periods))) if views is None else views)
+    return tapped(steps, evidence, TEMPI, np.zeros((len(steps), len(TEMPI.periods))) if views is None else views)
 
 
 def test_beats_that_sound_right_stay():
@@ -84,7 +84,7 @@ def test_a_set_of_songs_is_tapped_song_by_song():
 
 def test_the_view_of_the_tempo_counts():
     steps, evidence = track(80, [80 * (n % 2 == 0) for n in range(80)])
-    views = np.zeros((steps[-1] + 1, len(TEMPI.periods)))
+    views = np.zeros((len(steps), len(TEMPI.periods)))
     views[:, TEMPI.periods > 1.2 * PERIOD] = -6.0
     assert (tap(steps, evidence, views) == steps).all()
 
@@ -97,7 +97,7 @@ def test_no_tempo_beyond_the_range_is_tapped():
 def test_a_beat_that_is_missing_in_slow_music_is_not_put_in():
     steps, evidence = track(80, [80] * 80)
     slow = np.delete(steps[::2], [20])
-    views = np.zeros((steps[-1] + 1, len(TEMPI.periods)))
+    views = np.zeros((len(steps), len(TEMPI.periods)))
     assert (tap(slow, evidence, views) == slow).all()
 
 
