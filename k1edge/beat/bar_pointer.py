@@ -133,21 +133,21 @@ class BarPointer:
         """Since the start."""
         self.ages = np.arange(self.oldest, -PENDING - 1, -1)
         self._worth = Gains(self.ages, self.periods)
-        self._zone_weights = np.array(ZONE_WEIGHTS)[:, None]
-        self._heard_bars = np.zeros((ZONE, beats))
+        self._zone_weights = np.array(ZONE_WEIGHTS, np.float32)[:, None]
+        self._heard_bars = np.zeros((ZONE, beats), np.float32)
         """What was heard of the bar at the rows of age 0, 1 ..., and is not settled in them yet: log-weights of the beats."""
-        self._tempo, self._by_tempo = np.zeros(TEMPI), np.zeros(TEMPI, np.float32)
-        self._one_each = np.ones(beats)
+        self._tempo, self._by_tempo, self._born = np.zeros((3, TEMPI), np.float32)
+        self._by_beat = np.ones((2, beats), np.float32)
+        """Ones, and the weights of the beats."""
         self._ended = np.empty(self._ending.shape, np.float32)
         self._ended_gains = np.empty(TEMPI, np.float32)
         self._moved, self._begun = np.empty((2, beats + 1, TEMPI), np.float32)
         self._entering = np.empty((PENDING + 1, beats, TEMPI), np.float32)
-        self._born = np.empty(TEMPI)
         self.believe(prior)
 
     def believe(self, prior: TempoPrior) -> None:
         """Where rebirths go from now on: the prior over tempi times the commonness of metres."""
-        self._density = prior.density(self.tempi_bpm)
+        self._density = prior.density(self.tempi_bpm).astype(np.float32)
         self._expect_births()
 
     def step(
@@ -195,7 +195,7 @@ class BarPointer:
         self.none += ENTER * (1 - self.none) - LEAVE * self.none
         self.scale *= 1 - RESTART - ENTER
         np.dot(ended, self._tempo_steps, out=moved[:-1])
-        np.multiply(self._born, reborn / self.scale, out=moved[-1], casting="same_kind")
+        np.multiply(self._born, reborn / self.scale, out=moved[-1])
         np.dot(self._begin, moved, out=begun)
         entered = slice(head, head + PENDING + 1)
         share = self._entry / self._gains[entered]
@@ -239,7 +239,10 @@ class BarPointer:
     def _tempo_news(self, tempo: np.ndarray) -> np.ndarray:
         """(I,) log-gains that move mass among the tempi and leave its sum."""
         news = tempo - self._tempo
-        news += TEMPO_RATE * np.minimum(tempo - (float(np.maximum.reduce(tempo)) - TEMPO_DOUBT), 0.0)
+        sure = tempo - (float(np.maximum.reduce(tempo)) - TEMPO_DOUBT)
+        np.minimum(sure, 0.0, out=sure)
+        sure *= TEMPO_RATE
+        news += sure
         masses = np.add.reduce(self.recent(), axis=0, out=self._by_tempo)
         news += math.log(float(np.add.reduce(masses)) / max(float(np.dot(masses, np.exp(news))), 1e-30))
         self._tempo[:] = tempo
@@ -253,10 +256,11 @@ class BarPointer:
 
     def _settle(self, age: int) -> None:
         """What was heard of the bar at the row of this age moves mass among its beats, at each tempo."""
-        row, weights = self._masses[self._head - age], np.exp(self._heard_bars[age])
+        row, weights = self._masses[self._head - age], self._by_beat[1]
+        np.exp(self._heard_bars[age], out=weights)
         self._heard_bars[age] = 0.0
-        before, after = np.dot(np.array((self._one_each, weights), np.float32), row)
-        row *= weights.astype(np.float32)[:, None]
+        before, after = np.dot(self._by_beat, row)
+        row *= weights[:, None]
         row *= before / np.maximum(after, 1e-30)
 
     def _settle_all(self) -> None:

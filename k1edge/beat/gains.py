@@ -68,7 +68,7 @@ class Gains:
 
     def __init__(self, ages: np.ndarray, periods: np.ndarray) -> None:
         template, each_age = onset_template(ages, periods)
-        self._log_means = _log_means(template, each_age)
+        self._powers, self._log_means = np.arange(MEAN_TERMS, dtype=float), -_log_means(template, each_age)
         zone = np.zeros_like(template)
         zone[(ages >= 0) & (ages < ZONE)] = np.array(ZONE_WEIGHTS)[:, None]
         patterns = (template, zone, half_zone(ages, periods))
@@ -78,10 +78,10 @@ class Gains:
     def process(self, beat_llr: float, onset: float, half_llr: float, by_tempo: np.ndarray | None) -> np.ndarray:
         """(ages, I) gains, overwritten by the next call; `by_tempo`: (I,) log-gains of all states of a tempo."""
         z = min(max(onset, ONSET_RANGE[0]), ONSET_RANGE[1])
-        exponents = np.dot([-(z**k) for k in range(MEAN_TERMS)], self._log_means)
+        exponents = np.dot(z**self._powers, self._log_means).astype(np.float32)
         if by_tempo is not None:
             exponents += by_tempo
         gain = self._gain
         np.dot(np.array((z, beat_llr, half_llr), np.float32), self._patterns, out=gain.reshape(-1))
-        np.add(gain, exponents.astype(np.float32), out=gain)
+        np.add(gain, exponents, out=gain)
         return np.exp(gain, out=gain)

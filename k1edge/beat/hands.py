@@ -81,7 +81,7 @@ class Hands:
             beyond = np.sign(self._left) * (self._octaves - self._octaves[place]) - abs(self._left)
             off = np.minimum(np.abs(beyond), np.abs(beyond - 1))
             reach = min(REFUSED_OCTAVES, abs(self._left) / 2)
-            self.refused = np.where(off < reach, -REFUSED if self._by_person else -LEFT, 0.0)
+            self.refused = np.where(off < reach, -REFUSED if self._by_person else -LEFT, 0.0).astype(np.float32)
 
     @property
     def taps(self) -> int:

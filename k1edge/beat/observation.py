@@ -41,8 +41,8 @@ ONSET_LIMITS = (-0.8, 3.0)
 KICK_PATTERNS = {4: (0.62, -0.45, 0.16, -0.32), 3: (0.6, -0.3, -0.3), 2: (0.4, -0.4), 5: (0.6, -0.2, -0.1, -0.1, -0.2)}
 """Low-band onset strength at each beat of the bar less its mean, in standard deviations; 4/4 measured on rendered music."""
 KICK_WEIGHT = 0.35
-KICKS = np.array([strength for metre, _ in METRES for strength in KICK_PATTERNS[metre]])
-EXPECTED = np.array([logit for metre, _ in METRES for logit in DOWNBEAT_LOGITS[metre]])
+KICKS = np.array([strength for metre, _ in METRES for strength in KICK_PATTERNS[metre]], np.float32)
+EXPECTED = np.array([logit for metre, _ in METRES for logit in DOWNBEAT_LOGITS[metre]], np.float32)
 TEMPO_WEIGHT, TEMPO_MEMORY_S = 1.5, 8.0
 """What the network says of the tempo counts as so many opinions, averaged over so long: longer, and the song before goes on
 counting (on the tune half as one stream, 30 s cost 5 s until locked anew at the third quartile)."""
@@ -118,10 +118,10 @@ class TempoEvidence:
     """The network's tempo classes as log-weights of the tempi of a state space."""
 
     def __init__(self, tempi_bpm: np.ndarray) -> None:
-        self._mean, self._steps = np.zeros(len(tempi_bpm)), 0
+        self._steps = 0
         self._octaves = np.log2(tempi_bpm[::-1])
         self._near = near_classes(tempi_bpm).astype(np.float32)
-        self._said, self._floor = np.empty((2, len(tempi_bpm)), np.float32)
+        self._mean, self._said, self._floor = np.zeros((3, len(tempi_bpm)), np.float32)
         self._floor[:] = TEMPO_FLOOR
 
     def process(self, tempi: np.ndarray) -> np.ndarray:
@@ -131,7 +131,9 @@ class TempoEvidence:
         said = np.dot(self._near, tempi.astype(np.float32, copy=False), out=self._said)
         np.maximum(said, self._floor, out=said)
         np.log(said, out=said)
-        self._mean += gain * (said - self._mean)
+        np.subtract(said, self._mean, out=said)
+        said *= gain
+        self._mean += said
         return TEMPO_WEIGHT * self._mean
 
     def doubt(self, bpm: float) -> float:
