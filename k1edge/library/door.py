@@ -27,6 +27,8 @@ AGAIN_S = (1.0, 5.0, 30.0)
 """Between attempts to start a librarian that does not live."""
 CALM_S = 3.0
 """After the start of the daemon: the light comes first."""
+QUIET_S = 0.05
+"""Where nothing was said and nothing is asked, one listens again after so long: it is a call of the system, in each hop."""
 GOODBYE_S = 0.7
 """A stop takes less than two seconds; what is cut short is safe on the disk, and resumed."""
 
@@ -59,6 +61,7 @@ class Door:
         self._news: deque[dict[str, Any]] = deque()
         self._failures, self._started_s, self._retry_s = 0, 0.0, time.monotonic() + delay_s
         self._ending = ""
+        self._listen_s = 0.0
         self._said = memoryview(bytearray(DATAGRAM_BYTES))
         """Room for what is said, kept: to make it for each time somebody listens was dearer than all the rest."""
         self.ready = self._resting = False
@@ -96,10 +99,13 @@ class Door:
         if self._wire is None:
             self._start()
             return bool(self._news)
+        if not self._asked and time.monotonic() < self._listen_s:
+            return False
         while not self._news:
             try:
                 size = self._wire.recv_into(self._said)
             except BlockingIOError:
+                self._listen_s = time.monotonic() + QUIET_S
                 return False
             except ConnectionError:
                 size = 0

@@ -6,10 +6,12 @@ import sys
 import time
 import tracemalloc
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
 from k1edge.config import LibrarySettings
+from k1edge.library import door
 from k1edge.library.door import Door
 from tests.brokers import eventually
 from tests.library.queue_process import ANALYST
@@ -71,6 +73,30 @@ def test_to_listen_where_nothing_is_said_takes_no_memory(visitor):
         assert tracemalloc.get_traced_memory()[1] < 4096
     finally:
         tracemalloc.stop()
+
+
+def test_one_listens_in_every_hop_only_while_something_is_asked(visitor, monkeypatch):
+    visitor.ask("storage.usage")
+    listened = []
+
+    def nothing(_room):
+        listened.append(clock.now_s)
+        raise BlockingIOError
+
+    def times_in_a_second():
+        listened.clear()
+        for _ in range(100):
+            clock.now_s += 0.01
+            assert list(visitor.door.heard()) == []
+        return len(listened)
+
+    clock = SimpleNamespace(now_s=1e9, monotonic=lambda: clock.now_s)
+    with monkeypatch.context() as patched:
+        patched.setattr(visitor.door, "_wire", SimpleNamespace(recv_into=nothing, send=lambda _: None))
+        patched.setattr(door, "time", clock)
+        assert 10 < times_in_a_second() <= 25
+        assert visitor.door.ask(7, "storage.usage", {}, "ana")
+        assert times_in_a_second() == 100
 
 
 def test_a_library_that_rests_answers_and_begins_no_analysis(visitor, tmp_path):
