@@ -241,7 +241,7 @@ def test_what_only_the_card_can_tell_becomes_an_alarm_of_the_line(room):
 
 
 def test_a_machine_without_any_of_it_has_a_reading_too(tmp_path, monkeypatch):
-    for name in ("THROTTLED", "OWN_GROUP", "GROUPS"):
+    for name in ("THROTTLED", "SENSORS", "OWN_GROUP", "GROUPS"):
         monkeypatch.setattr(machine, name, tmp_path / "nothing")
     found = machine.reading(tmp_path / "not" / "made", None, 100.0)
     assert (found.temp_c, found.throttled, found.read_only, found.memory_share) == (None, 0, False, None)

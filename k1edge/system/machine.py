@@ -1,17 +1,20 @@
 """What this machine tells of itself: its supply, the room for state, the memory it may use.
 
-Consumes /sys and /proc, emits a `Reading`; whatever is not there is left out. Five small reads, 0.1 ms.
+Consumes /sys and /proc, emits a `Reading`; whatever is not there is left out. A few small reads, 0.2 ms.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from k1edge.box import Reading
+from k1edge.box import UNDER_VOLTAGE, Reading
 
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-"""Of a Raspberry Pi's firmware; hexadecimal."""
+"""Of a Raspberry Pi's firmware, up to the Pi 4; hexadecimal."""
+SENSORS, SUPPLY = Path("/sys/class/hwmon"), "rpi_volt"
+"""The kernel's; that of the supply is in every Pi."""
 MOUNTS = Path("/proc/self/mountinfo")
 OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -29,7 +32,15 @@ def _throttled() -> int:
     try:
         return int(THROTTLED.read_text(), 16)
     except (OSError, ValueError):
-        return 0
+        return UNDER_VOLTAGE if _supply_is_weak() else 0
+
+
+def _supply_is_weak() -> bool:
+    for sensor in SENSORS.glob("*"):
+        with contextlib.suppress(OSError):
+            if (sensor / "name").read_text().strip() == SUPPLY:
+                return (sensor / "in0_lcrit_alarm").read_text().strip() == "1"
+    return False
 
 
 def room(folder: Path) -> tuple[float, bool]:

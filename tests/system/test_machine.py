@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from k1edge.box import UNDER_VOLTAGE
 from k1edge.system import machine
 
 
@@ -38,3 +39,17 @@ def test_another_card_that_was_given_up_is_none_of_ours(tmp_path, mounts):
 def test_without_a_table_of_mounts_the_file_system_is_believed(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "MOUNTS", tmp_path / "none")
     assert not machine.room(tmp_path)[1]
+
+
+@pytest.mark.parametrize(("told", "weak"), [("1", True), ("0", False)])
+def test_a_weak_supply_is_told_by_a_pi_whose_firmware_tells_no_bits(tmp_path, monkeypatch, told, weak):
+    """A Pi 5 has no `get_throttled`; which sensor has which number is another at each boot."""
+    sensors = [("cpu_thermal", "temp1_input", "48312"), ("rpi_volt", "in0_lcrit_alarm", told)]
+    for number, (name, file, text) in enumerate(sensors):
+        sensor = tmp_path / f"hwmon{number}"
+        sensor.mkdir()
+        (sensor / "name").write_text(f"{name}\n")
+        (sensor / file).write_text(f"{text}\n")
+    monkeypatch.setattr(machine, "THROTTLED", tmp_path / "none")
+    monkeypatch.setattr(machine, "SENSORS", tmp_path)
+    assert bool(machine.reading(tmp_path, 48.3, None).throttled & UNDER_VOLTAGE) == weak
