@@ -2,8 +2,8 @@
 
     python -m tests.audio.capture OUT.npz SECONDS RATE_HZ CHANNEL DEVICE
 
-Prints `capturing` with the first block of each opening. After an AudioError it closes and opens again, until so many seconds
-after the first block (without one, after the start), or until SIGTERM comes.
+Prints `capturing` when each opening has brought SOUND_BLOCKS, and `lost` with each AudioError, after which it closes and opens
+again, until so many seconds after the first block (without one, after the start), or until SIGTERM comes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import numpy as np
 from k1edge.audio import AudioError
 from k1edge.audio.linein import LineIn
 
+SOUND_BLOCKS = 20
+
 
 class Report:
     def __init__(self) -> None:
         self.blocks, self.nones, self.errors, self.counters = [], 0, [], []
+        self.quiet = 0  # how many None since the last block
 
     def save(self, path: str) -> None:
         np.savez(
@@ -52,16 +55,16 @@ class Time:
 
 
 def capture(line: LineIn, ended: Time, report: Report) -> None:
-    heard = 0
+    heard = report.quiet = 0
     try:
         for block in line:
             if block is None:
-                report.nones += 1
+                report.nones, report.quiet = report.nones + 1, report.quiet + 1
             else:
-                heard += 1
+                heard, report.quiet = heard + 1, 0
                 if not report.blocks:
                     ended.begin()  # how long it takes to start and to open says something about the machine alone
-                if heard == 1:
+                if heard == SOUND_BLOCKS:
                     print("capturing", flush=True)
                 report.blocks.append(block)
             if ended():
@@ -82,9 +85,8 @@ def main(out: str, seconds: str, rate_hz: str, channel: str, device: str) -> Non
         try:
             capture(LineIn(settings), ended, report)
         except AudioError as error:
-            last_ns = report.blocks[-1].arrived_ns if report.blocks else 0
-            silent_ms = (time.monotonic_ns() - last_ns) / 1e6 if last_ns else None
-            report.errors.append([error.device, error.reason, error.remedy, silent_ms])
+            print("lost", flush=True)
+            report.errors.append([error.device, error.reason, error.remedy, report.quiet])
             time.sleep(0.2)
     report.save(out)
 

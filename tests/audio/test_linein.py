@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests.sound import as_pcm16
+from k1edge.audio.linein import BREATH_S, STALL_S
+from tests.brokers import PATIENCE_S
+from tests.sound import ATTEMPTS, as_pcm16
 
 RATE_HZ = 48_000
 HOP = 480
@@ -54,8 +56,15 @@ class Capture:
         self.pid = self._process.pid
 
     def await_sound(self):
-        """Returns when the first block of this opening, or of the next, has come."""
-        assert self._process.stdout.readline() == "capturing\n", self._process.communicate()
+        """Returns when this opening, or the next, has brought some."""
+        return self._await("capturing")
+
+    def await_loss(self):
+        return self._await("lost")
+
+    def _await(self, word):
+        while (said := self._process.stdout.readline()) != f"{word}\n":
+            assert said, self._process.communicate()
         return self
 
     def stop(self):
@@ -63,7 +72,7 @@ class Capture:
         return self.result()
 
     def result(self):
-        stdout, stderr = self._process.communicate(timeout=60)
+        stdout, stderr = self._process.communicate(timeout=PATIENCE_S)
         assert self._process.returncode == 0, stderr
         said = json.loads(stdout.splitlines()[-1])
         with np.load(self._out) as arrays:
@@ -87,12 +96,12 @@ def capture(tmp_path):
 
 
 def undisturbed(captured):
-    """The first of three captures during which the machine did not take the process away for longer than the ring."""
-    for _ in range(3):
+    """The first of some captures during which the machine did not take the process away for longer than the ring."""
+    for _ in range(ATTEMPTS):
         got = captured()
         if not got.overflows:
             return got
-    raise AssertionError("three captures in a row overflowed")
+    raise AssertionError(f"{ATTEMPTS} captures in a row overflowed")
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
@@ -149,6 +158,7 @@ def test_a_reported_overrun_is_counted(wire_line, capture):
 
 def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
     wire_line.plug(ramp())
+
     def with_a_hole():
         running = capture(wire_line).await_sound()
         time.sleep(2.7)
@@ -166,11 +176,15 @@ def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
 
 def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture):
     wire_line.plug(ramp())
-    running = capture(wire_line).await_sound()
-    time.sleep(0.3)
-    wire_line.fault("hole 110")
-    time.sleep(0.5)
-    got = running.stop()
+
+    def with_a_pause():
+        running = capture(wire_line).await_sound()
+        wire_line.fault("hole 110")
+        time.sleep(0.5)
+        wire_line.fault("run")
+        return running.stop()
+
+    got = undisturbed(with_a_pause)
     assert got.nones >= 1
     assert got.errors == []
 
@@ -179,22 +193,15 @@ def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture)
 def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(wire_line, capture, fault):
     wire_line.plug(ramp())
     running = capture(wire_line).await_sound()
-    time.sleep(0.4)
     wire_line.fault(fault)
-    time.sleep(0.8)
+    running.await_loss()
     wire_line.fault("run")
-    running.await_sound()
-    time.sleep(0.4)
-    got = running.stop()
-    device, reason, remedy, silent_ms = got.errors[0]
+    got = running.await_sound().stop()
+    device, reason, remedy, quiet = got.errors[0]
     assert device == "k1line"
     assert ("disconnected" if fault == "error" else "delivered nothing") in reason
     assert "reopened" in remedy
-    # One period may still be delivered; 1 s is the watchdog's 0.2 s on a machine that is busy with other things.
-    assert silent_ms < 1_000
-    first, *_, last = got.counters
-    assert first[0] >= 20
-    assert last[0] >= 20
+    assert quiet < STALL_S / BREATH_S, "as many waits in vain, and the one that was too many"
     assert (got.start == 0).sum() == 2
     # PortAudio itself says three lines when a device reports that it is gone; opening and closing say nothing.
     assert len(got.stderr.splitlines()) == (3 if fault == "error" else 0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from k1edge.audio import BUSY, AudioError, StuckError, linein
+from tests.brokers import PATIENCE_S
 
 SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
 
@@ -52,7 +53,7 @@ def test_a_close_that_hangs_is_given_up_and_said(portaudio):
     before = time.monotonic()
     with pytest.raises(StuckError, match=r"does not respond within .* restart this process"):
         line.close()
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < PATIENCE_S
     line._stream.never.set()
 
 
@@ -66,7 +67,7 @@ def test_a_start_of_portaudio_that_hangs_is_given_up(portaudio):
 
 def test_a_first_start_of_portaudio_that_hangs_is_given_up(portaudio, monkeypatch):
     never = threading.Event()
-    monkeypatch.setattr(linein, "sound_library", lambda: never.wait(5))
+    monkeypatch.setattr(linein, "sound_library", lambda: never.wait(PATIENCE_S))
     with pytest.raises(StuckError, match="PortAudio: does not respond"):
         linein.LineIn(SETTINGS, portaudio.cards)
     never.set()
