@@ -225,7 +225,7 @@ def k1s(heard: Heard, settings: K1Settings, site: str) -> Finding:
     """The K1s that are there, and those that should be."""
     ready = sorted(name for name, state in heard.devices.items() if state == "ready")
     lost = {name for name, state in heard.devices.items() if state != "ready"}
-    wanted = set() if settings.devices == "auto" else {each.id for each in settings.devices if each.enabled}
+    wanted = set(settings.auto_latency_ms) if settings.devices == "auto" else {d.id for d in settings.devices if d.enabled}
     missing = sorted((wanted | lost) - set(ready))
     look = "check its power, its WiFi, and that its broker and site are these"
     if heard.strangers:

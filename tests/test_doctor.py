@@ -199,6 +199,13 @@ def test_k1s_that_should_be_there_are_missed():
     assert levels(findings.k1s(Heard(devices={"bar": "lost", "x": "ready"}), K1Settings(), "hall")) == ["warning"]
 
 
+def test_a_latency_that_is_named_for_no_k1_that_is_there_is_noticed():
+    auto = K1Settings(auto_latency_ms={"k1-baar": 12.0})
+    found = findings.k1s(Heard(devices={"k1-bar": "ready"}), auto, "hall")
+    assert (found.level, "k1-baar" in found.sentence) == ("warning", True)
+    assert levels(findings.k1s(Heard(devices={"k1-baar": "ready"}), auto, "hall")) == ["ok"]
+
+
 @pytest.mark.parametrize(("name", "payload", "why"), [
     ("K1_Bar", b'{"state":"ready"}', "a-z 0-9 -"), ("bar", b'{"state":"online"}', "state"), ("bar", b"online", "JSON"),
 ])  # fmt: skip
