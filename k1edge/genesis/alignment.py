@@ -8,10 +8,10 @@ an error of the speed in part. Measured on 4 composed songs and 11 recordings at
 heard or given: 196 of 210 runs are within 25 ms and half a per cent from 12 s on, 8 are given up, 6 count metal wrongly. A
 fader that moves later is not followed: to turn about the wrong moment would be to count wrongly to the end.
 
-Beats that are off for DRIFT_HOPS of lock, or have little to do with the map's, condemn it; those midway between its own say
-nothing. Beats alone do not tell another song of the same tempo, drops do: one of the map's that is not heard, and one heard
-that it does not have, and one more of either kind, with none between that agrees. One kind alone, or one of each, may be a
-person's correction.
+Beats that are off for DRIFT_HOPS of lock, or have little to do with the map's, condemn it; those midway between its own where
+the accents are midway too. Beats alone do not tell another song of the same tempo, drops do: one of the map's that is not
+heard, and one heard that it does not have, and one more of either kind, with none between that agrees. One kind alone, or one
+of each, may be a person's correction.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from collections.abc import Iterable
 from math import log2
 from statistics import median
 
-from k1edge.frames import HOPS_PER_S, BeatState, Moment, StreamFormat
+from k1edge.frames import HOPS_PER_S, BeatState, FeatureFrame, Moment, StreamFormat
+from k1edge.genesis.accents import Accents
 from k1edge.genesis.course import Course
 from k1edge.genesis.evidence import BAR
 
@@ -30,6 +31,9 @@ DRIFT_MS, DRIFT_HOPS = 100.0, 5 * HOPS_PER_S
 DRIFT_BEATS = 8
 OFF_BEAT = 0.4
 """Of the period, from the map's nearest beat: beyond it a live beat is on the off-beat, as a tracker's are at times."""
+UNLIKE, DOUBT = -0.1, 0.5
+"""Accents that are: the map is half a beat out, not the live engine on the off-beat. That counts for less than beats do: a map
+whose speed has just been learned may be on its way to its place."""
 SPEEDS = (0.008, 0.09)
 """Faster or slower than stored, within a DJ's reach: less is steered away, more is another song."""
 YOUNG, TEMPI, TEMPI_WITHIN = 24, 10, 0.02
@@ -68,10 +72,11 @@ class Alignment:
         self._tempi: deque[float] = deque(maxlen=TEMPI)
         self._compared = 0
         self._period_ms = 0.0
-        self._beats_say = 0
+        self._beats_say = 0.0
         """Of a hop, for as long as no beat is compared: 1 = the map is off, -1 = it is not, 0 = nothing."""
-        self._drifting_hops = self._pitched_hops = 0
+        self._drifting_hops, self._pitched_hops = 0.0, 0
         self._drops = Drops(course)
+        self._accents = Accents(course, fmt)
 
     def song(self, at: int) -> int:
         """A sample of the stream as one of the song."""
@@ -123,11 +128,15 @@ class Alignment:
             self._compare(live)
         if self.drift_ms is None:
             return
-        self._drifting_hops = max(self._drifting_hops + self._beats_say, 0)
+        self._drifting_hops = max(self._drifting_hops + self._beats_say, 0.0)
         self.live_octaves = self._octaves(live)
         self._pitched_hops = self._pitched_hops + 1 if self._is_pitched else 0
         if self.is_learning:
-            self._drifting_hops = self._pitched_hops = 0
+            self._drifting_hops, self._pitched_hops = 0.0, 0
+
+    def hear_sound(self, features: FeatureFrame) -> None:
+        """What a hop sounds like, while the map leads."""
+        self._accents.hear(features.novelty, self.song(features.end))
 
     def hear_drops(self, moments: Iterable[Moment], end: int) -> None:
         """The live moments of a hop that ends at this sample of the stream, while the map leads."""
@@ -158,16 +167,16 @@ class Alignment:
         self._errors_ms = errors = deque(errors_ms, AGREE_BEATS)
         recent = list(errors)[-DRIFT_BEATS:]
         if len(recent) < DRIFT_BEATS:
-            self.drift_ms, self._beats_say = None, 0
+            self.drift_ms, self._beats_say = None, 0.0
             return
         self.drift_ms = drift_ms = median(sorted(recent, key=abs)[: DRIFT_BEATS // 2])
         # Half of them are there where a live engine counts double; most, where it is on the off-beat.
         if sum(abs(error) > OFF_BEAT * self._period_ms for error in recent) > DRIFT_BEATS // 2:
-            self._beats_say = 0
+            self._beats_say = DOUBT if self._accents.likeness < UNLIKE else 0.0
             return
         agree = sum(abs(error - drift_ms) < AGREE_MS for error in errors)
         is_other_song = len(errors) == AGREE_BEATS and agree < AGREE_LEAST
-        self._beats_say = 1 if abs(drift_ms) > DRIFT_MS or is_other_song else -1
+        self._beats_say = 1.0 if abs(drift_ms) > DRIFT_MS or is_other_song else -1.0
 
     def _compare(self, live: BeatState) -> None:
         at = self.song(live.announced.due)
@@ -201,7 +210,8 @@ class Alignment:
         self.start += sound - round(sound / speed)
         self.speed = self._learned = speed
         self.steers = self.follows = True
-        self._drops = Drops(self._course)  # those so far were looked for in another place
+        # What was heard so far was looked for in another place.
+        self._drops, self._accents = Drops(self._course), Accents(self._course, self._fmt)
         self._take(())
 
 

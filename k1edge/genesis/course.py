@@ -27,7 +27,10 @@ class Course:
     def __init__(self, score: Score, fmt: StreamFormat) -> None:
         self._rate_hz = fmt.rate_hz
         dues = [fmt.index(at_ms / 1000) for at_ms in score.beats_ms]
-        self.dues, self.strengths = _apart(dues, score.strengths, fmt.index(SAME_BEAT_S))
+        kept = _apart(dues, fmt.index(SAME_BEAT_S))
+        self.dues, self.strengths = [dues[n] for n in kept], [score.strengths[n] for n in kept]
+        self.accents = [score.accents[n] for n in kept] if score.accents else []
+        """Of each beat, where the map tells them."""
         self._periods = dict(enumerate(_periods(self.dues)))
         self._has_bars, self._lines = self._bars({fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms})
         self.sections = [(fmt.index(at_ms / 1000), label if label in SECTION_LABELS else "unknown")
@@ -90,13 +93,13 @@ class Course:
         return max(round(self.bars(since, until)) - int(bars), 1)
 
 
-def _apart(dues: list[int], strengths: list[float], least: int) -> tuple[list[int], list[float]]:
-    """The beats without those that follow another too soon."""
+def _apart(dues: list[int], least: int) -> list[int]:
+    """The numbers of the beats without those that follow another too soon."""
     kept: list[int] = []
     for n, due in enumerate(dues):
         if not kept or due - dues[kept[-1]] >= least:
             kept.append(n)
-    return [dues[n] for n in kept], [strengths[n] for n in kept]
+    return kept
 
 
 def _periods(dues: list[int]) -> Iterator[float]:

@@ -3,7 +3,7 @@
 Consumes the live `BeatState` and `Form` of each hop, emits them with what the map knows in their place; macros, mood and the
 wire stay live. Where the song begins is given, or heard: with the first sound after silence. It is watched (`Alignment`): how
 fast it is played is learned, and where another song plays the light goes back to the live engine for good. Nor does it lead
-where nothing plays: it rests, or the song that was heard to begin is over. Cost: 8 us a hop.
+where nothing plays: it rests, or the song that was heard to begin is over. Cost: 12 us a hop.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class MapPlayer:
         if self.start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
             self._align.start = features.end - self._fmt.hop - self._course.sound
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
+        if self.state == "leading":
+            self._align.hear_sound(features)
 
     def beat(self, live: BeatState) -> BeatState:
         """The beat state of this hop, from the map while it leads."""

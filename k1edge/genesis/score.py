@@ -1,4 +1,4 @@
-"""What a light needs of a stored map to play by it: beats, sections and moments, without the envelopes.
+"""What a light needs of a stored map to play by it: beats, sections and moments, and of the envelopes the accents.
 
 Consumes a `GenesisMap`, emits a `Score`, and the score as plain JSON objects and back: 20 KB for a song of four minutes, where
 the map has 2 MB and takes 50 ms to read. Times are ms from the start of the audio.
@@ -6,9 +6,10 @@ the map has 2 MB and takes 50 ms to read. Times are ms from the start of the aud
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from k1edge.genesis.accents import Accent, stored_accents
 from k1edge.genesis.codec import BANDS, Document
 from k1edge.genesis.document import GenesisMap
 
@@ -29,6 +30,8 @@ class Score:
     """(time, kind, confidence), in order."""
     sound_ms: float = 0.0
     """Where the song is first heard: a file may begin with silence."""
+    accents: list[Accent] = field(default_factory=list)
+    """Of each beat (see `accents`); [] = not known."""
 
 
 def score_of(song: GenesisMap) -> Score:
@@ -41,6 +44,7 @@ def score_of(song: GenesisMap) -> Score:
         [(section.start_ms, section.label) for section in (notes and notes.sections) or []],
         sorted(_moments(song)),
         _first_sound(song),
+        stored_accents(rhythm.beat_grid_ms, [_envelope(song, band) for band in ("bass", "highs")]),
     )
 
 
@@ -51,8 +55,13 @@ def plain_score(score: Score) -> Document:
 
 def read_score(document: Any) -> Score:
     """From plain objects that `plain_score` made."""
-    rows = {name: [tuple(row) for row in document[name]] for name in ("sections", "moments")}
+    rows = {name: [tuple(row) for row in document.get(name, ())] for name in ("sections", "moments", "accents")}
     return Score(**document | rows)
+
+
+def _envelope(song: GenesisMap, band: str) -> tuple[list[float], list[float]]:
+    points = getattr(song.layers.frequency, band)
+    return [point["time_ms"] for point in points], [point["intensity"] for point in points]
 
 
 def _moments(song: GenesisMap) -> list[tuple[float, str, float]]:

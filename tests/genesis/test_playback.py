@@ -344,6 +344,18 @@ def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(sides_ms):
     assert player.leads
 
 
+def test_a_map_half_a_beat_beside_the_accents_that_are_heard_is_given_up_where_the_live_beats_are_too():
+    player = MapPlayer(replace(score_of(song(128)), accents=[(0.8, -0.4)] * 128), FMT, LEAD_MS)
+    for hop in range(5000):
+        number, beside = hop // 50, 25 if hop > 1025 else 0  # the needle jumps
+        novelty = np.array([1.0, 0.0, 0.0, 0.2]) if hop % 50 == beside + 3 else np.zeros(4)
+        player.hear(replace(features(hop, False), novelty=novelty))
+        event = BeatEvent(number + 1, (50 * number + beside) * FMT.hop, 0, False, 1.0, 0.5) if hop % 50 == beside else None
+        player.beat(live(hop, event))
+        assert player.leads or hop > 1025
+    assert player.state == "rolled_back" and "250 ms off" in player.given_up
+
+
 def pitched(
     player: MapPlayer, pct: float, seconds: int, *, per_beat: float = 1.0, begins: int = 0, from_hop: int = 0,
     tempo_off: float = 0.0, each: Callable[[], object] = lambda: None,

@@ -115,6 +115,13 @@ def test_no_answer_is_longer_than_a_message(verbs):
     assert len(json.dumps(verbs.answer("log.tail", {"limit": 200}))) < REPLY_BYTES
 
 
+def test_a_set_with_too_many_beats_for_its_accents_is_played_by_without_them(verbs):
+    for beats, accents in ((400, 400), (5200, 0)):
+        verbs.library.add_version(TRACK, song(beats), "analysis")
+        score = verbs.answer("deploy", {"track": TRACK})["score"]
+        assert (len(score["beats_ms"]), len(score["accents"])) == (beats, accents)
+
+
 def test_an_import_returns_track_and_job(verbs):
     found = verbs.answer("track.import", {"path": "a.flac", "title": "A", "tags": ["new"]}, "ana")
     assert (found["state"], found["position"]) == ("queued", 1)

@@ -1,0 +1,93 @@
+"""Where the accents of a song are: on its beats, or half way between. Beats half a beat out do not tell, the sound does.
+
+Tells those of a map's envelopes, and how like them what is heard is, where the map has its beats. Cost: 4 us a hop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from k1edge.frames import StreamFormat
+
+if TYPE_CHECKING:
+    from k1edge.genesis.course import Course
+
+Accent = tuple[float, float]
+"""By how much the bass, and the highs, rise more on a beat than half way to the next."""
+NONE: Accent = (0.0, 0.0)
+NEAR = 0.15
+"""Of the period: what belongs to a beat, and to the middle between two."""
+LATENCY_HOPS = 3
+"""From an attack to its novelty."""
+BEATS = 16
+
+
+def stored_accents(beats_ms: list[float], envelopes: list[tuple[list[float], list[float]]]) -> list[Accent]:
+    """(beats,) of a map; `envelopes`: the times and intensities of its bass and its highs."""
+    if len(beats_ms) < 2:
+        return [NONE] * len(beats_ms)
+    bands = [_contrasts(np.array(beats_ms), np.array(at_ms), np.array(intensity)) for at_ms, intensity in envelopes]
+    return list(zip(*(band.round(2).tolist() for band in bands), strict=True))
+
+
+def _contrasts(beats: np.ndarray, at_ms: np.ndarray, intensity: np.ndarray) -> np.ndarray:
+    """(beats,) the highest rise near each, less that half way to the next."""
+    rises = np.maximum(np.diff(intensity, prepend=intensity[0]), 0.0)
+    periods = np.diff(beats, append=2 * beats[-1] - beats[-2])
+    edges = beats[:, None] + periods[:, None] * (-NEAR, NEAR, 0.5 - NEAR, 0.5 + NEAR)
+    highest = np.maximum.reduceat(rises, np.minimum(np.searchsorted(at_ms, edges.ravel()), len(rises) - 1))
+    return highest[0::4] - highest[2::4]
+
+
+class Accents:
+    """Of one map, where it is believed to lie in a stream."""
+
+    def __init__(self, course: Course, fmt: StreamFormat) -> None:
+        self._course, self._latency = course, LATENCY_HOPS * fmt.hop
+        self._beat = -1
+        self._on, self._off = NONE, NONE
+        """The highest novelty of lows and highs on this beat, and half way to the next."""
+        self._compared: deque[tuple[float, float, float]] = deque(maxlen=BEATS)
+        """Products of what is heard and what is stored, and their squares."""
+
+    def hear(self, novelty: np.ndarray, at: int) -> None:
+        """The novelty of a hop that ends at this sample of the song."""
+        at -= self._latency
+        before, period = self._course.interval(at)
+        phase = (at - self._course.dues[before]) / period
+        beat = before + (phase > 1 - NEAR)
+        if beat != self._beat:
+            self._compare()
+            self._beat, self._on, self._off = beat, NONE, NONE
+        if abs(phase - 0.5) <= NEAR:
+            self._off = _higher(self._off, novelty)
+        elif abs(phase - round(phase)) <= NEAR:
+            self._on = _higher(self._on, novelty)
+
+    @property
+    def likeness(self) -> float:
+        """-1..1 over the last BEATS; 0 before them, and where nothing is heard or known."""
+        if len(self._compared) < BEATS:
+            return 0.0
+        both, heard, stored = map(sum, zip(*self._compared, strict=True))
+        return both / sqrt(heard * stored) if heard * stored > 0 else 0.0
+
+    def _compare(self) -> None:
+        if not 0 <= self._beat < len(self._course.accents):
+            return
+        stored = self._course.accents[self._beat]
+        heard = [on - off for on, off in zip(self._on, self._off, strict=True)]
+        self._compared.append((_product(heard, stored), _product(heard, heard), _product(stored, stored)))
+
+
+def _higher(peaks: Sequence[float], novelty: np.ndarray) -> Accent:
+    return max(peaks[0], float(novelty[0])), max(peaks[1], float(novelty[-1]))
+
+
+def _product(a: Sequence[float], b: Sequence[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1]
