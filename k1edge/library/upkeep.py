@@ -7,6 +7,7 @@ that of a Pi may have been a year ahead. Files go before their row, so that what
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -164,12 +165,25 @@ def _rebuild(root: Path) -> None:
     aside.mkdir(exist_ok=True)
     for path in _maps(root):
         _adopt(library, path)
+    _remember(library, root / INDEX)
     library.audit("k1edge", "library.rebuild", None, f"what was left of the index is in {aside}")
     stamp = library.now_ms()
     library.close()
     for old in root.glob(f"{INDEX}*"):
         old.rename(aside / f"{stamp}-{old.name}")
     (root / REBUILT).rename(root / INDEX)
+
+
+def _remember(library: Library, index: Path) -> None:
+    """What no map says, from as much of the old index as can be read: what tracks are called, and which are pinned."""
+    told, read_only = "audio_sha256, filename, title, artist, tags, preset, source", f"{index.absolute().as_uri()}?mode=ro"
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(read_only, uri=True)) as old:
+        for *facts, tags, preset, source, pinned in old.execute(f"SELECT {told}, pinned FROM tracks"):
+            with contextlib.suppress(LibraryError, TypeError, ValueError):  # without a map, or damaged itself
+                known = TrackFacts(*facts, tuple(json.loads(tags)), preset, source)
+                library.get(known.id)
+                library.register(known)
+                library.db.execute("UPDATE tracks SET pinned = ? WHERE id = ?", (bool(pinned), known.id))
 
 
 def _maps(root: Path) -> list[Path]:

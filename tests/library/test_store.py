@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from k1edge.genesis.document import ENGINE, encode, plain, seal
@@ -381,6 +383,31 @@ def test_of_a_lost_index_all_is_built_anew_but_a_map_that_cannot_be_read(indexed
     (note,) = [each["note"] for each in library.history(facts(0).id) if each["action"] == "map.unreadable"]
     assert note == f"{unreadable}: Is a directory"
     library.close()
+
+
+@pytest.mark.parametrize("page_of", ["audit", "versions", "words_data"])
+def test_names_and_pins_outlive_an_index_of_which_another_page_is_damaged(indexed, page_of):
+    library = open_library(indexed)
+    known = replace(facts(0), title="Überfahrt", artist="Zoë", tags=("slow", "late"), preset="techno")
+    library.register(known)
+    library.pin(known.id, True, "ops")
+    library.register(replace(facts(7), title="without a map"))
+    before = library.get(known.id)
+    page = library.db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (page_of,)).fetchone()[0]
+    size = library.db.execute("PRAGMA page_size").fetchone()[0]
+    library.close()
+    index = bytearray((indexed / "library.db").read_bytes())
+    index[size * (page - 1) : size * page] = b"x" * size
+    (indexed / "library.db").write_bytes(index)
+    rebuilt = open_library(indexed)
+    assert rebuilt.history(limit=1)[0]["action"] == "library.rebuild"
+    after = rebuilt.get(known.id)
+    told = ("title", "artist", "tags", "preset", "pinned", "version")
+    assert [after[name] for name in told] == [before[name] for name in told] and after["pinned"]
+    assert rebuilt.search(Query(text="uberfahrt")).total == 1
+    assert code_of(rebuilt.get, facts(7).id) is Code.TRACK_NOT_FOUND
+    assert not rebuilt.get(facts(1).id)["pinned"]
+    rebuilt.close()
 
 
 def test_a_rebuilding_that_is_cut_short_is_begun_again(indexed, monkeypatch):
