@@ -11,7 +11,7 @@ from scipy.signal import butter, sosfilt
 
 from k1edge.audio.demo import demo_song
 from k1edge.audio.files import FileSource
-from k1edge.audio.synth import JitteredSource, SynthSource, four_on_the_floor, noise
+from k1edge.audio.synth import JitteredSource, SynthSource, clicks, four_on_the_floor, noise
 from k1edge.config import Settings
 from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
 from k1edge.genesis.playback import MapPlayer
@@ -77,6 +77,11 @@ def test_the_crowd_after_a_song_is_not_danced_to(cheers):
     assert frames[2_700].beat.lock
     assert frames[-1].wire == "noise"
     assert not any(frame.beat.lock for frame in frames[-1_000:])
+
+
+def test_sticks_that_keep_time_are_danced_to():
+    frames = run(SynthSource(clicks(120.0, 16.0).samples, 44_100))
+    assert all(frame.wire == "music" and frame.beat.lock for frame in frames[-500:])
 
 
 def test_beat_numbers_go_on_when_a_pipeline_takes_over(song):

@@ -3,7 +3,7 @@
 Consumes `FeatureFrame`, `Hearing` and `BeatState`, emits `Wire`, 100 a second, decided five times a second. Looks
 back WINDOW_S: speech stops and starts several times a second and holds no pitch, noise does neither, music keeps
 pitches or a beat. Eleven such measures and their squares go into a linear softmax (fitted by
-`scripts/train/wire.py`), a locked beat that is heard counts for music on top, and a filter keeps the answer until
+`scripts/train/wire.py`), the odds of a locked beat that is heard count for music on top, and a filter keeps the answer until
 another has been likelier for a while.
 
 Cost: 3 us a hop, 150 us each fifth of a second.
@@ -11,6 +11,7 @@ Cost: 3 us a hop, 150 us each fifth of a second.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -40,8 +41,9 @@ TEMPER = 0.35
 SWITCH = np.array([0.004, 0.02, 0.02])
 """Chance, at each decision, that what is on the wire has just changed: music goes on for hours, and its quiet parts pass."""
 SWITCH_AT = 0.7
-BEAT_WEIGHT = 1.2
-"""Of a beat that is heard and believed: enough against dense metal, not against speech that happens to pulse."""
+MOST_SURE = 0.95
+"""Of a beat that is heard, whose log-odds count for music: enough against dense metal or a pair of sticks, not against
+clapping in which somebody may hear a beat, whose confidence is about a half."""
 CONFIDENCE_STEP = 0.1
 N_COLUMNS = 1 + N_GROUPS + 12 + 3
 
@@ -142,7 +144,9 @@ class WireWatch:
     def _decide(self, beat: BeatState) -> None:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
-        score[0] += BEAT_WEIGHT * beat.confidence * (beat.lock and not beat.coasting)
+        if beat.lock and not beat.coasting:
+            sure = min(max(beat.confidence, 0.5), MOST_SURE)
+            score[0] += math.log(sure / (1 - sure))
         left = self._belief * SWITCH
         self._belief += left.sum() / len(STATES) - left
         self._belief *= np.exp(score - score.max())

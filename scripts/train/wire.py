@@ -1,9 +1,9 @@
 """Fits the model of what is on the wire (k1edge/genesis/wire.npz).
 
 Consumes the tuning half of the annotated excerpts in --data and the arrangements of seeds 0-49 (music), announcements spoken by
-espeak-ng in a dozen voices, and generated noise and hum. Emits the weights. Deterministic; takes about eight minutes, three
-where the features are in --cache, which `sections.py` fills, too. No excerpt of the other half and no recorded speech is used:
-those are for reports.
+espeak-ng in a dozen voices, and generated noise: hiss, hum, and what else a venue sounds like. Emits the weights.
+Deterministic; takes about eight minutes, three where the features are in --cache, which `sections.py` fills, too. No excerpt of
+the other half and no recorded speech is used: those are for reports.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import argparse
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 from heard import DATA, ROOT, SEEDS, heard_excerpt, heard_song, tuning_excerpts
 from scipy.optimize import minimize
+from venue_sounds import SOUNDS, babble, roughened
 
 from k1edge.audio.files import FileSource
-from k1edge.audio.synth import SynthSource, hum, noise
+from k1edge.audio.synth import RATE_HZ, SynthSource, hum, noise
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 from k1edge.genesis.hearing import Ear
@@ -31,7 +33,11 @@ MUSIC_SETS = ("fof", "groove", "pop909", "loops", "lmms", "studio")
 SECONDS = 60
 EVERY, EVERY_OF_SONGS = 5, 50
 """Rows between the windows that are used: songs are long."""
-RIDGE = 2e-3
+RIDGE = 2e-4
+WORTH = np.array([3.0, 1.0, 1.0])
+"""Of a window of each state: a breakdown that is called noise ends a song's form, rain that is called music lights a room."""
+EACH, LEVELS_DBFS = 6, (-45.0, -15.0)
+"""Of each sound of a venue."""
 VOICES = ("en-gb", "en-us+f3", "en+m7", "en-gb+f5", "de", "de+f3", "fr+f2", "es+m1", "it+f4")
 SPEEDS = (140, 180)
 WORDS = (
@@ -59,36 +65,54 @@ def beginning(source) -> Iterable[FeatureFrame]:
     return (features.process(block) for block in islice(source, SECONDS * HOPS_PER_S))
 
 
+def samples_of(path: Path) -> np.ndarray:
+    """(n,) of the first minute at RATE_HZ."""
+    return np.concatenate([block.samples for block in islice(FileSource(path, rate_hz=RATE_HZ), SECONDS * HOPS_PER_S)])
+
+
 def music(data: Path, cache: Path | None) -> list[np.ndarray]:
-    """The excerpts that may be looked at, and the songs."""
-    found = [windows(heard_excerpt(path, cache).frames()) for path in tuning_excerpts(data, MUSIC_SETS)]
+    """The excerpts that may be looked at, as they are and roughened, and the songs."""
+    paths = tuning_excerpts(data, MUSIC_SETS)
+    found = [windows(heard_excerpt(path, cache).frames()) for path in paths]
+    found += all_windows([roughened(samples_of(path), seed) for seed, path in enumerate(paths)])
     return found + [windows(heard_song(seed, cache).frames(), EVERY_OF_SONGS) for seed in SEEDS]
 
 
-def speech() -> list[np.ndarray]:
+def voices() -> list[np.ndarray]:
     """One announcement by many speakers."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number, (voice, speed) in enumerate(product(VOICES, SPEEDS)):
             path = Path(folder) / f"{number}.wav"
             subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", str(path), WORDS], check=True)
-            found.append(windows(beginning(FileSource(path))))
+            found.append(samples_of(path))
     return found
 
 
-def noises() -> list[np.ndarray]:
-    """Hiss of two colours and hum of two mains, at four levels."""
+def noises(speakers: list[np.ndarray]) -> list[np.ndarray]:
+    """Hiss of two colours and hum of two mains at four levels, and each sound of a venue at levels of its own."""
     levels = (-50.0, -40.0, -30.0, -20.0)
-    sounds = [noise(12, level, colour, seed=round(-level)) for level, colour in product(levels, ("white", "pink"))]
+    hisses = product(levels, ("white", "pink"), range(EACH // 2))
+    sounds = [noise(12, level, colour, seed=round(-level) + seed) for level, colour, seed in hisses]
     sounds += [hum(12, level, mains) for level, mains in product(levels[1:], (50.0, 60.0))]
-    return [windows(beginning(SynthSource(sound.samples, sound.rate_hz))) for sound in sounds]
+    found = [sound.samples for sound in sounds]
+    for seed, make in product(range(EACH), (*SOUNDS, partial(babble, voices=speakers))):
+        rng = np.random.default_rng(seed)
+        samples = make(rng)
+        found.append(10 ** (rng.uniform(*LEVELS_DBFS) / 20) / samples.std() * samples)
+    return found
+
+
+def all_windows(sounds: list[np.ndarray]) -> list[np.ndarray]:
+    """Of each sound."""
+    return [windows(beginning(SynthSource(samples, RATE_HZ))) for samples in sounds]
 
 
 def fit(groups: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """A linear softmax in which each state weighs the same."""
+    """A linear softmax in which each state weighs what it is worth."""
     rows = np.concatenate([part for group in groups for part in group])
     states = np.concatenate([np.full(sum(map(len, group)), i) for i, group in enumerate(groups)])
-    weight = (1 / np.bincount(states))[states]
+    weight = (WORTH / np.bincount(states))[states]
     weight /= weight.sum()
     mean = weight @ rows
     spread = np.sqrt(weight @ (rows - mean) ** 2) + 1e-6
@@ -115,7 +139,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="annotated excerpts (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="a folder that keeps the features for the next time")
     args = parser.parse_args()
-    np.savez_compressed(OUT, **fit([music(args.data, args.cache), speech(), noises()]))
+    speakers = voices()
+    np.savez_compressed(OUT, **fit([music(args.data, args.cache), all_windows(speakers), all_windows(noises(speakers))]))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,30 @@ def test_noise_and_hum_are_noise(watch, sound):
     assert _share(watch(sound.samples), "noise") > 0.95
 
 
+def _scattered(sound, per_s, seconds=12, seed=11):
+    """The sound at random times, as loud as it happens to be."""
+    rng = np.random.default_rng(seed)
+    struck = np.zeros(seconds * RATE_HZ)
+    struck[rng.integers(0, len(struck), per_s * seconds)] = rng.exponential(size=per_s * seconds)
+    return np.convolve(struck, sound)[: len(struck)]
+
+
+_T = np.arange(12 * RATE_HZ) / RATE_HZ
+_BURST = np.exp(-_T[:1_000] / 0.005)
+VENUE = {
+    "a tone to test the line": np.sin(2 * np.pi * 1_000 * _T),
+    "a fan": noise(12, seed=5).samples * (1 + 0.5 * np.sin(2 * np.pi * 4 * _T)),
+    "a motor": sum(np.sin(2 * np.pi * 200 * n * _T) / n for n in range(1, 9)) + 10 * noise(12, seed=6).samples,
+    "rain": _scattered(np.sin(2 * np.pi * 4_000 * _T[:1_000]) * _BURST, 200) + noise(12, seed=7).samples,
+    "applause": _scattered(noise(0.1, 0.0, seed=8).samples[:1_000] * _BURST, 150),
+}
+
+
+@pytest.mark.parametrize("sound", VENUE.values(), ids=VENUE.keys())
+def test_what_else_a_venue_sounds_like_is_no_music(watch, sound):
+    assert _share(watch((0.05 * sound / sound.std()).astype(np.float32)), "music") == 0.0
+
+
 def test_silence_is_silence_at_once(watch):
     assert all(w.state == "silence" for w in watch(np.zeros(5 * RATE_HZ)))
 
@@ -70,6 +94,17 @@ def test_the_end_of_the_music_is_silence_within_a_second_or_so(watch):
     ended = next(i for i, w in enumerate(wires) if i > 990 and w.state == "silence")
     assert ended <= 1000 + SILENT_HOPS + 20
     assert wires[-1].since == wires[ended].since
+
+
+@pytest.mark.parametrize(("confidence", "counts"), [(0.9, True), (0.5, False)])
+def test_a_beat_that_nobody_is_sure_of_is_no_evidence_of_music(frames, confidence, counts):
+    believed = []
+    for lock in (False, True):
+        ear, wire = Ear(), WireWatch()
+        for f in frames(noise(5, -30.0).samples):
+            wire.process(f, ear.process(f), BeatState(f.end, 120.0, 0.0, confidence, lock))
+        believed.append(wire._belief.tolist())
+    assert (believed[0] != believed[1]) == counts
 
 
 def test_only_a_beat_that_is_heard_is_evidence_of_music(frames):
