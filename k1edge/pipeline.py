@@ -7,6 +7,8 @@ tempo prior may be handed over. What is done to the beat or to the map between t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from k1edge.beat.tracker import TempoPrior, make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
@@ -103,6 +105,8 @@ class Pipeline:
         if self.player is not None:
             form = self.player.form(live, features.end)
         form = self._tally.form(form, None if form is live else self.player)
+        if beat.lock and self.leader is None and (form.quiet or form.given_up):
+            beat = replace(beat, confidence=0.0, lock=False, announced=None)  # nobody is told of a beat where there is no music
         look = self._choreography.process(form, beat)
         return GenesisFrame(
             features, beat, form.macros, form.section, form.moments, look,

@@ -79,9 +79,35 @@ def test_the_crowd_after_a_song_is_not_danced_to(cheers):
     assert not any(frame.beat.lock for frame in frames[-1_000:])
 
 
+def test_clapping_and_cheers_are_not_danced_to_though_a_beat_is_heard_in_them(cheers):
+    rng = np.random.default_rng(3)
+    struck = np.zeros(30 * 44_100)
+    for pace_s in rng.uniform(0.2, 0.31, 80):
+        at_s = rng.uniform() + np.cumsum(rng.normal(pace_s, 0.06 * pace_s, 90))
+        struck[(at_s * 44_100).astype(int)] += rng.exponential()
+    clapped = np.convolve(struck, noise(0.05, seed=9).samples * np.exp(-np.arange(2_205) / 300))[: len(struck)]
+    samples = 0.1 * clapped / clapped.std() + 0.1 * (voices := cheers(30)) / voices.std()
+    frames = run(SynthSource(samples.astype(np.float32), 44_100))
+    assert not any(frame.wire == "music" or frame.beat.lock or frame.beat.announced for frame in frames[1_000:])
+
+
 def test_sticks_that_keep_time_are_danced_to():
     frames = run(SynthSource(clicks(120.0, 16.0).samples, 44_100))
     assert all(frame.wire == "music" and frame.beat.lock for frame in frames[-500:])
+
+
+def test_nobody_is_told_of_beats_of_a_needle_in_the_groove(song):
+    groove = np.zeros(20 * 48_000, np.float32)
+    for at in np.arange(1.0, 19.0, 1.8) * 48_000:
+        groove[int(at) : int(at) + 1_500] = noise(0.1, -20.0).samples[:1_500]
+    frames = run(SynthSource(np.concatenate([song.samples, groove]), 48_000))
+    assert not any(frame.beat.announced or frame.beat.lock for frame in frames[-1_500:])
+
+
+def test_the_beats_are_told_again_with_the_first_of_the_music_after_a_pause(song):
+    samples = np.concatenate([song.samples, np.zeros(4 * 48_000, np.float32), song.samples])
+    frames = run(SynthSource(samples, 48_000))
+    assert any(frame.beat.announced for frame in frames[1_650 : 1_650 + 150])
 
 
 def test_beat_numbers_go_on_when_a_pipeline_takes_over(song):

@@ -52,6 +52,8 @@ class Form:
     bars_left: int = 0
     """To where the section most likely ends; 0 = not known."""
     bars_left_probability: float = 0.0
+    quiet: bool = False
+    """There is silence, but for clicks."""
 
     @property
     def given_up(self) -> bool:
@@ -88,7 +90,8 @@ class Structure:
         rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]
         returned = self._returned(features, hearing)
         moments: tuple[Moment, ...] = ()
-        if self._rests(wire, features):
+        rests = self._rests(wire, features)
+        if rests:
             self._left = (0, 0.0)
         else:
             for row in rows:
@@ -103,6 +106,7 @@ class Structure:
             self._mood.process(features, macros, beat),
             self._bars(features.end),
             *self._left,
+            quiet=rests and self._decision.section.label == "silence",
         )
 
     def _ducked(self, macros: Macros, wire: Wire) -> Macros:
