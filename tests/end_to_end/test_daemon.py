@@ -16,11 +16,13 @@ from k1edge.audio.synth import four_on_the_floor
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.system.priority import CAPTURE, LINK, LOOP
-from tests.brokers import eventually, free_port
+from tests.brokers import PATIENCE_S, eventually, free_port
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.sound import PCM, as_pcm16
 
 EDGE = "k1/v1/hall/edge/pi"
+SYSTEMD_KILLS_S = 5
+"""The unit's TimeoutStopSec."""
 
 
 @pytest.fixture
@@ -57,11 +59,13 @@ def a_k1(ear, device="porch"):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_releases_the_k1s_says_stopping_and_exits_with_0(run, ear, song, how, hangs_up):
     a_k1(ear)
+    began_s = time.monotonic()
     with run("--source", str(song)) as daemon:
         ear.await_said("/porch/cmd/macro")
+        started_s = time.monotonic() - began_s
         took_s = daemon.stop(how)
         assert daemon.process.returncode == 0
-        assert took_s < 2.0 or os.environ.get("CI"), "the promise of two seconds, where the machine is ours"
+        assert took_s < max(SYSTEMD_KILLS_S, started_s), "or no slower than it begins, on a machine that is slow"
         assert ear.await_said("/porch/cmd/sync", action="stop")
         assert ear.await_said(f"{EDGE}/status", state="stopping")
         assert ear.await_said(f"{EDGE}/event/score")["data"]["hours"] >= 0
@@ -135,7 +139,7 @@ def test_systemd_is_told_ready_without_a_broker_and_fed_by_progress(tmp_path, so
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(address)
-        notify.settimeout(15)
+        notify.settimeout(PATIENCE_S)
         config = write_config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n')
         env = os.environ | {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
         with DaemonProcess("--config", str(config), "--source", str(song), env=env) as daemon:
@@ -196,9 +200,9 @@ def test_a_file_that_ends_ends_the_daemon_and_one_that_is_missing_is_named(run, 
     sound = four_on_the_floor(120.0, 1.0)
     soundfile.write(short, sound.samples, sound.rate_hz)
     with run("--source", str(short)) as daemon:
-        assert daemon.process.wait(20) == 0
+        assert daemon.process.wait(PATIENCE_S) == 0
     with run("--source", str(tmp_path / "missing.wav")) as daemon:
-        assert daemon.process.wait(20) == 66
+        assert daemon.process.wait(PATIENCE_S) == 66
     assert "missing.wav" in daemon.stderr
     assert "Traceback" not in daemon.stderr
 
@@ -206,7 +210,7 @@ def test_a_file_that_ends_ends_the_daemon_and_one_that_is_missing_is_named(run, 
 def test_a_broken_configuration_is_explained(tmp_path):
     config = write_config(tmp_path, "[mqtt]\nurll = 'x'\n")
     with DaemonProcess("--config", str(config)) as daemon:
-        assert daemon.process.wait(20) == 78
+        assert daemon.process.wait(PATIENCE_S) == 78
     assert "url" in daemon.stderr
     assert "line 4" in daemon.stderr or ":4" in daemon.stderr
     assert "Traceback" not in daemon.stderr
@@ -222,7 +226,7 @@ def test_a_manual_scene_is_shown_answered_and_given_back(run, ear, song):
     a_k1(ear)
     with run("--source", str(song)) as daemon:
         ear.await_said(f"{EDGE}/status", state="ready")
-        answer = ask(ear, "scene.apply", args={"pattern": "perlin", "palette": "Rivendell", "lease_s": 0.6})
+        answer = ask(ear, "scene.apply", args={"pattern": "perlin", "palette": "Rivendell", "lease_s": 2.0})
         assert answer["result"] == "ok"
         ear.await_said("/porch/cmd/scene", pattern="perlin")
         ear.await_said(f"{EDGE}/state/override", active=True)
