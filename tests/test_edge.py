@@ -95,7 +95,9 @@ def test_ten_thousand_hostile_messages_are_answered_or_counted_and_cost_a_share_
         spent_s.append(time.thread_time() - began_s)
         assert len(link._inbox) == 1, "a hop takes so many and no more"
         link._inbox.clear()
-    assert np.percentile(spent_s, 99) < 0.5 * HOP_S
+    usual_s, dearest_s = np.percentile(spent_s, (50, 99))
+    assert usual_s < 0.5 * HOP_S
+    assert dearest_s < 20 * usual_s, "however slow the machine"
     responses = [json.loads(p.payload) for p in link.sent if "/response/" in p.topic]
     if "/request/" in pattern:
         assert len(responses) == COUNT

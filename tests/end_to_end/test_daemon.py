@@ -259,7 +259,8 @@ def test_hostile_messages_are_counted_and_the_hops_go_on(run, ear, song):
     payloads = [b"", b"\xff\xfe", b"[" * 100_000, b'{"id":' + b"9" * 5000 + b"}", b'{"id":"x","args":NaN}', b"1" * 1_000_000,
                 b"null", b'"text"', b'{"state":"' + b"a" * 4000 + b'"}', b'{"sent_ms":1e999}']
     with run("--source", str(song)) as daemon:
-        ear.await_said(f"{EDGE}/status", state="ready")
+        ear.await_times(f"{EDGE}/telemetry", 2)
+        _, quiet, *_ = ear.said(f"{EDGE}/telemetry")
         for i in range(1000):
             ear.send(Publication(topics[i % len(topics)], payloads[(i // len(topics)) % len(payloads)], i % 2))
             time.sleep(0.002)
@@ -271,7 +272,7 @@ def test_hostile_messages_are_counted_and_the_hops_go_on(run, ear, song):
         assert last["rejected_messages"] > 50
         assert last["requests_rejected"] > 50
         # Single late hops are the machine's as much as the messages'; the median hop, and that all are made, are ours.
-        assert last["hop_load_pct_p50"] < 50
+        assert last["hop_load_pct_p50"] < 3 * quiet["hop_load_pct_p50"]
         assert last["hops"] - first["hops"] >= 0.9 * (last["ts_ms"] - first["ts_ms"]) / 10
         daemon.stop()
         assert daemon.process.returncode == 0
