@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from k1edge.audio import ABSENT, STALLED, AudioError
-from k1edge.audio.synth import SynthSource
+from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
@@ -205,6 +205,22 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     edge.lose_audio(AudioError("card", "is gone", "plug it in"))
     assert [each["state"] for each in sent(link, "state/audio")] == ["absent"]
     assert silence() == ["silent"]
+
+
+def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(edge, link):
+    music = four_on_the_floor(125.0, 12.0, 44_100).samples
+    source = SynthSource(np.r_[np.zeros(44_100 * 12, np.float32), music], 44_100)
+    edge.listen(source, "card")
+    for number, block in enumerate(source, start=1):
+        edge.hear(block)
+        if number % 100 == 0:
+            edge._next_second_ns = 0
+            edge.attend()
+    codes = [json.loads(p.payload).get("code", "") for p in link.sent if p.topic.endswith("state/audio")]
+    alarms = sent(link, "event/alarm")
+    assert [(alarm["code"], alarm["severity"]) for alarm in alarms] == [("NO_SIGNAL", "warning"), ("NO_SIGNAL", "info")]
+    assert "cable" in alarms[0]["remedy"]
+    assert "NO_SIGNAL" in codes[:-1] and not codes[-1]
 
 
 def test_a_card_that_is_back_ends_all_that_was_said_of_its_absence_and_nothing_else(edge, link, monkeypatch):

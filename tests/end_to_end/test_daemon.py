@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -180,18 +179,6 @@ def test_capture_goes_before_the_loop_and_the_loop_before_the_link_where_that_is
         eventually(
             lambda: real_time_priorities(daemon.process.pid) == [LINK, LOOP, CAPTURE] * granted, "the threads have their order"
         )
-        daemon.stop()
-
-
-def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(run, ear, tmp_path):
-    path = tmp_path / "dead.wav"
-    sound = four_on_the_floor(125.0, 20.0)
-    soundfile.write(path, np.r_[np.zeros(sound.rate_hz * 12), sound.samples], sound.rate_hz)
-    with run("--source", str(path)) as daemon:
-        alarm = ear.await_said(f"{EDGE}/event/alarm", code="NO_SIGNAL", severity="warning")
-        assert "cable" in alarm["remedy"]
-        assert ear.await_said(f"{EDGE}/state/audio", code="NO_SIGNAL")
-        ear.await_said(f"{EDGE}/event/alarm", code="NO_SIGNAL", severity="info")
         daemon.stop()
 
 
