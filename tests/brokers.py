@@ -6,19 +6,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from k1edge.config.mqtt import MqttSettings
 
+OWN_PORTS = range(20_000, 32_000)
 PATIENCE_S = 60.0
 """For things that take milliseconds: only a hang is a failure on a loaded machine."""
 
@@ -37,12 +39,13 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """So many, and no two alike."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return tuple(probe.getsockname()[1] for probe in probes)
+    """So many, no two alike, and none that the kernel lends to whoever connects meanwhile."""
+    found: set[int] = set()
+    while len(found) < count:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.choice(OWN_PORTS)))
+            found.add(probe.getsockname()[1])
+    return tuple(found)
 
 
 def listening(port: int) -> bool:
