@@ -121,20 +121,20 @@ def test_what_was_refused_and_wanted_again_breaks_nothing():
 
 def test_a_nudge_is_as_much_at_every_hop():
     """The posterior is looked at on every fourth, and goes on in between."""
-    sound, moved = synth.clicks(120, 15).samples, []
+    sound, moved = synth.clicks(120, 10).samples, []
     for hop in range(4):
         players = Player(), Player()
         for player, ms in zip(players, (0, 40), strict=True):
-            player.play(sound[: (1200 + hop) * player.fmt.hop])
+            player.play(sound[: (800 + hop) * player.fmt.hop])
             assert player.tracker.nudge(ms)
             player.play(sound[player.at :])
-        still, nudged = (player.heard.due_between(12.3, 12.9)[0] for player in players)
+        still, nudged = (player.heard.due_between(8.3, 8.9)[0] for player in players)
         moved.append(nudged - still)
     assert max(moved) - min(moved) < 0.005
     assert moved[0] == pytest.approx(0.03, abs=0.012), "the clicks have already begun to argue"
 
 
-BREAKDOWN_S, BREAKDOWN_BPM = (20.5, 36.0), 120
+BREAKDOWN_S, BREAKDOWN_BPM = (12.5, 26.0), 120
 
 
 def in_a_breakdown(act):
@@ -142,7 +142,7 @@ def in_a_breakdown(act):
     drums = synth.four_on_the_floor(BREAKDOWN_BPM, BREAKDOWN_S[0]).samples
     player, samples = Player(), chords(*BREAKDOWN_S)
     samples[: len(drums)] += drums
-    player.play(samples[: 26 * RATE_HZ])
+    player.play(samples[: 18 * RATE_HZ])
     assert player.tracker._lock.coasting
     act(player.tracker)
     return player.play(samples[player.at :])
@@ -161,11 +161,11 @@ def chords(begin_s, end_s):
 def test_a_breakdown_is_halved_when_somebody_says_so():
     heard = in_a_breakdown(lambda tracker: tracker.halve())
     assert heard.states[-1].tempo_bpm == pytest.approx(BREAKDOWN_BPM / 2, rel=0.03)
-    assert np.diff(heard.due_between(28, 36)) == pytest.approx(120 / BREAKDOWN_BPM, abs=0.05)
+    assert np.diff(heard.due_between(20, 26)) == pytest.approx(120 / BREAKDOWN_BPM, abs=0.05)
 
 
 def test_a_breakdown_is_nudged_and_stays_so():
-    grids = [in_a_breakdown(lambda tracker, ms=ms: tracker.nudge(ms)).due_between(28, 36) for ms in (0, 120)]
+    grids = [in_a_breakdown(lambda tracker, ms=ms: tracker.nudge(ms)).due_between(20, 26) for ms in (0, 120)]
     off = (grids[1][:, None] - grids[0] + 0.25) % 0.5 - 0.25
     assert off == pytest.approx(0.12, abs=0.03)
 
@@ -192,14 +192,14 @@ def test_nudge_moves_the_grid():
 
 
 @pytest.mark.parametrize("ago_s", [0.0, 0.4])
-@pytest.mark.parametrize("said_at", [-0.48, -0.4, -0.2, 0.0, 0.2, 0.4, 0.48])
+@pytest.mark.parametrize("said_at", [-0.48, -0.4, 0.0, 0.4, 0.48])
 def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at, ago_s):
     """As far from the beat as it may be said: what is heard lags behind what is meant by 60 ms, an eighth of a beat. The
     network brings it late."""
-    beats = np.arange(0.5, 24.4, 0.5)
-    samples = kit_at(25, (kick(), beats, 0.7))
+    beats = np.arange(0.5, 18.4, 0.5)
+    samples = kit_at(19, (kick(), beats, 0.7))
     player = Player()
-    one_s = beats[23]
+    one_s = beats[15]
     meant_s = one_s + said_at * 0.5
     player.play(samples[: round((meant_s + ago_s) * RATE_HZ)])
     player.tracker.this_is_one(player.at - round(ago_s * RATE_HZ))
@@ -211,7 +211,7 @@ def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at, ago_s)
         assert event.in_bar == beat % 4 + 1
 
 
-@pytest.mark.parametrize("moment_s", np.arange(0, 0.6, 0.05))
+@pytest.mark.parametrize("moment_s", np.arange(0, 0.6, 0.1))
 @pytest.mark.parametrize("act", ["double", "halve", "nudge", "tap"])
 def test_whenever_a_hand_acts_no_beat_is_left_out(act, moment_s):
     floor, player = synth.four_on_the_floor(100, 9), Player()

@@ -10,7 +10,7 @@ from k1edge.device_facts import PALETTES
 from k1edge.genesis.limiter import MACROS, MAX_SATURATION, PULSE_MS, RED_PALETTES, Limiter
 from k1edge.k1.contract import BeatCommand, MacroCommand, SceneCommand
 
-STREAMS = 10_000
+STREAMS = 4_000
 LAVA, OCEAN = PALETTES.index("Lava"), PALETTES.index("Ocean Breeze 036")
 
 
@@ -111,7 +111,7 @@ def random_stream(rng):
     return stream + [(at + 100 * i, beat(-1, 0, tick=False)) for i in range(1, 25)]
 
 
-def test_ten_thousand_random_streams_never_flash_above_3_hz_nor_in_red():
+def test_no_random_stream_makes_it_flash_above_3_hz_nor_in_red():
     rng = np.random.default_rng(20)
     for _ in range(STREAMS):
         sent = played(random_stream(rng))
