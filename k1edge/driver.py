@@ -80,11 +80,12 @@ class Driver:
 
     def _new(self, device: str, ready: bool, boot_id: str) -> Follower | None:
         """One that is not known yet, if it is there and there is a place."""
-        self._waiting.pop(device, None)
-        if ready and self._has_room():
+        if not ready:
+            self._waiting.pop(device, None)
+        elif self._has_room():
             self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        elif ready and len(self._waiting) < MAX_DEVICES:
-            self._waiting[device] = boot_id
+        elif device in self._waiting or len(self._waiting) < MAX_DEVICES:
+            self._waiting[device] = boot_id  # one that says it again keeps its turn
         return self.devices.get(device)
 
     def _has_room(self) -> bool:

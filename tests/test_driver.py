@@ -350,6 +350,14 @@ def test_one_that_waits_and_goes_waits_no_longer():
     assert driver.devices["k1-3"].ready, "its own place is free"
 
 
+def test_one_that_waits_and_says_it_again_keeps_its_turn():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for name in (*range(MAX_DEVICES + 2), MAX_DEVICES):
+        driver.heard(f"k1-{name}", ready=True)
+    driver.heard("k1-3", ready=False)
+    assert f"k1-{MAX_DEVICES}" in driver.devices
+
+
 def test_however_many_wait_few_are_remembered():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(1000):
