@@ -173,10 +173,12 @@ class Driver:
                              round_trip_ms=device.round_trip_ms)
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
-        """A K1 answered."""
+        """A K1 answered. One that was silent for so long that another has its place is there, and says so in no other way."""
         known = self.devices.get(device)
         if known is not None:
             known.ponged(pong, heard_ms)
+        elif device not in self._waiting:
+            self.heard(device, ready=True)
 
     @property
     def ready(self) -> int:

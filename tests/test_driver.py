@@ -339,6 +339,22 @@ def test_a_seventeenth_k1_has_the_place_of_the_first_that_leaves(leaves):
     assert "k1-3" not in driver.devices
 
 
+def test_one_that_lost_its_place_in_silence_and_answers_again_waits_for_another():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES + 1):
+        driver.heard(f"k1-{i}", ready=True)
+    pong = contract.Pong(sent_ms=EPOCH_MS, received_ms=EPOCH_MS, answered_ms=EPOCH_MS)
+    driver.ponged("k1-3", pong, EPOCH_MS)
+    for i in range(SILENT_PINGS + 1):
+        list(driver.ping(at(500 * i)))
+    assert "k1-3" not in driver.devices
+    for _ in range(2):
+        driver.ponged("k1-3", pong, EPOCH_MS)
+    assert driver.waiting == 1
+    driver.heard("k1-5", ready=False)
+    assert driver.devices["k1-3"].ready
+
+
 def test_one_that_waits_and_goes_waits_no_longer():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 1):
