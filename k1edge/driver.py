@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
@@ -42,6 +42,8 @@ class Driver:
         """Boot ids of K1s beyond the sixteen, by name, longest first."""
         self._parted: set[str] = set()
         """K1s that have made room for others, and for which the broker may still keep something."""
+        self._left: dict[str, Collection[str]] = {}
+        """By K1, there or not yet: parameters that a life of the edge before this one has set on it."""
         self._stopped_before: Counter[str] = Counter()
         """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
@@ -116,9 +118,10 @@ class Driver:
     def recall(self, topic: str, scene: bytes) -> None:
         """A scene that the broker has kept: what it has set on a K1, if it is of a life of this edge before, is said with its
         default, once. Raises ContractError."""
-        known = self.devices.get(contract.address(topic).node)
-        if known is not None and contract.sender(scene) == self._scribe.node:
-            known.left = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
+        device = contract.address(topic).node
+        has_room = device in self.devices or len(self._left) < MAX_DEVICES
+        if has_room and contract.sender(scene) == self._scribe.node:
+            self._left[device] = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
 
     def process(
         self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
@@ -278,9 +281,10 @@ class Driver:
         self._defaults |= _defaults(parameters)
         parameters = self._defaults | parameters
         for device in devices:
+            left = _defaults(self._left.get(device.id, ()))
             yield from self._command(
                 device, contract.SceneCommand, stamp, sender=self._scribe.node,
-                pattern=look.pattern, palette_id=look.palette, parameters=_defaults(device.left) | parameters,
+                pattern=look.pattern, palette_id=look.palette, parameters=left | parameters,
                 transition=look.transition, transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
             )  # fmt: skip
 
@@ -290,7 +294,8 @@ class Driver:
         """The only way to a K1: what is sent is what the limiter lets through."""
         for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
             if isinstance(safe, contract.SceneCommand):
-                device.told, device.ours, device.left = True, True, ()
+                device.told = device.ours = True
+                self._left.pop(device.id, None)
             yield self._scribe.post(device.id, safe, stamp)
 
 

@@ -6,7 +6,6 @@ Consumes what the K1 says of itself; emits nothing. No I/O and no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from k1edge.genesis.limiter import Limiter
@@ -56,8 +55,6 @@ class Follower:
     """Has had a scene of ours since it last appeared."""
     ours: bool = True
     """Nobody else has set a scene on it since our last."""
-    left: Collection[str] = ()
-    """Parameters that a life of the edge before this one has set on it."""
 
     @property
     def driven(self) -> bool:

@@ -102,6 +102,14 @@ def test_what_a_life_before_has_set_on_a_k1_does_not_outlive_it_either():
     assert "warmth" not in told[1], "what somebody then sets on the K1 itself is theirs"
 
 
+def test_what_a_life_before_has_set_is_taken_back_from_a_k1_that_only_comes_later():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    driver.recall(PORCH, json.dumps({"sender": "pi", "pattern": "pulse", "palette_id": 2, "parameters": {"warmth": 0.9},
+                                     "expires_at_ms": EPOCH_MS}).encode())
+    driver.heard("porch", ready=True)
+    assert messages(run(driver, 1), "cmd/scene")["porch"]["parameters"]["warmth"] == 0.0
+
+
 @pytest.mark.parametrize("sender", ["ann", ""])
 def test_what_others_have_set_on_a_k1_is_not_taken_back(sender):
     driver = driver_of()
