@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class Lines:
 
 
 class ProgressBars:
-    """A bar for each song under way and one for all, drawn over themselves."""
+    """A bar for each song under way and one for all, drawn over themselves while there is a terminal to draw them on."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -92,31 +93,32 @@ class ProgressBars:
         if now_s < self._next_s:
             return
         self._next_s = now_s + REFRESH_S
-        self._erase()
         lines = [self._one(song) for song in songs if song.worker]
         if len(songs) > 1:
             lines.append(self._all(songs, now_s - self._began_s))
         lines = lines[-self._room() :]
-        print(CUT_OFF + "\n".join(lines), file=self._out, end=f"\n{WRAP}", flush=True)
+        self._draw(CUT_OFF + "\n".join(lines) + f"\n{WRAP}")
         self._drawn = len(lines)
 
     def ended(self, name: str, song: Shown) -> None:
-        self._erase()
-        print(outcome(name, song), file=self._out, flush=True)
+        self._draw(f"{outcome(name, song)}\n")
 
     def end(self, songs: Sequence[Shown]) -> None:
-        self._erase()
-        if len(songs) > 1:
-            print(summary(songs), file=self._out, flush=True)
+        self._draw(f"{summary(songs)}\n" if len(songs) > 1 else "")
 
     def _room(self) -> int:
         """Lines that can be drawn over; the cursor waits below them."""
-        return max((os.get_terminal_size(self._out.fileno()).lines or USUAL_LINES) - 1, 1)
+        with contextlib.suppress(OSError):
+            return max((os.get_terminal_size(self._out.fileno()).lines or USUAL_LINES) - 1, 1)
+        return 1
 
-    def _erase(self) -> None:
-        if self._drawn:
-            self._out.write(UP.format(self._drawn) + CLEAR_BELOW)
-            self._drawn = 0
+    def _draw(self, text: str) -> None:
+        """In the place of what was drawn last. A batch outlives its terminal: one in the background is not told of its end."""
+        erased = UP.format(self._drawn) + CLEAR_BELOW if self._drawn else ""
+        self._drawn = 0
+        with contextlib.suppress(OSError):
+            self._out.write(erased + text)
+            self._out.flush()
 
     @staticmethod
     def _one(song: Shown) -> str:

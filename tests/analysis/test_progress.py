@@ -1,5 +1,6 @@
 """How far an analysis is, on a terminal that is smaller than what there is to say."""
 
+import contextlib
 import fcntl
 import io
 import os
@@ -58,3 +59,16 @@ def test_there_are_never_more_lines_than_the_terminal_has(drawn, lines, shown):
     assert screen.count("\n") == 2 * shown
     assert f"\x1b[{shown}A" in screen
     assert screen.count("0 of 40") == 2, "how far all of them are is never left out"
+
+
+def test_a_batch_outlives_the_terminal_that_it_is_drawn_on():
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        bars, songs = ProgressBars(terminal), [under_way("a.wav"), under_way("b.wav")]
+        bars.update(songs)
+        os.close(ours)
+        bars._next_s = 0.0
+        bars.update(songs)
+        bars.end([])
+        with contextlib.suppress(OSError):  # what it still holds
+            terminal.close()
