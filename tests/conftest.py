@@ -15,6 +15,12 @@ from tests.sound import PulseLine, WireLine, build_plugin
 settings.register_profile("anywhere", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anywhere")
 
+# What k1edge takes from its environment is what a test gives it, also where the tests run in a service, or in a container with
+# an init of its own: a daemon that is a service begins by a broken file, too. Now, before the tests copy any of it.
+for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY",
+             "RUNTIME_DIRECTORY", "XDG_STATE_HOME", "K1EDGE_CONFIG"):  # fmt: skip
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session")
 def wire_library(tmp_path_factory):

@@ -55,7 +55,6 @@ def test_secrets_are_masked(tmp_path, capsys):
 
 
 def test_it_says_which_file_it_read(tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("K1EDGE_CONFIG", raising=False)
     monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", tmp_path / "absent.toml")
     assert run() == 0
     assert capsys.readouterr().out.startswith("# built-in defaults: no fault.")

@@ -145,7 +145,6 @@ def test_a_state_that_cannot_be_written_is_said(site, capsys, monkeypatch):
 
 
 def test_the_system_s_file_belongs_to_the_service(monkeypatch, tmp_path):
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.setattr("k1edge.configure.SYSTEM_FILE", tmp_path / "k1edge.toml")
     assert Archive(tmp_path / "k1edge.toml", None).store.folder.is_relative_to(INSTALLED)
     assert not Archive(tmp_path / "other.toml", None).store.folder.is_relative_to(INSTALLED)

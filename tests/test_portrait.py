@@ -58,7 +58,6 @@ def test_a_picture_is_lit_by_the_configuration_and_says_by_which(wav, tmp_path, 
     config = tmp_path / "red.toml"
     config.write_text('[mqtt]\npassword_file = "not for everyone"\n[looks.silence]\npattern = "lava"\npalette = "Fire"\n'
                       "parameters = { brightness = 0.8 }\n")  # fmt: skip
-    monkeypatch.delenv("K1EDGE_CONFIG", raising=False)
     monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", tmp_path / "none")
     by_default = strip(wav)
     assert "built-in defaults" in capsys.readouterr().err

@@ -517,7 +517,6 @@ def test_a_record_of_a_refusal_is_written_once(machine, monkeypatch):
 
 def test_the_environment_of_the_process_is_the_default(machine, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", machine.environ["STATE_DIRECTORY"])
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     machine.file.write_text(GOOD)
     begin(machine.file, {})
     assert machine.store.record().starts == 1
