@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,10 @@ def _remember(library: Library, index: Path) -> None:
     """What no map says, from as much of the old index as can be read: what tracks are called, and which are pinned."""
     told, read_only = "audio_sha256, filename, title, artist, tags, preset, source", f"{index.absolute().as_uri()}?mode=ro"
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(read_only, uri=True)) as old:
+        old.text_factory = partial(str, encoding="utf-8", errors="replace")
         for *facts, tags, preset, source, pinned in old.execute(f"SELECT {told}, pinned FROM tracks"):
-            with contextlib.suppress(LibraryError, TypeError, ValueError):  # without a map, or damaged itself
+            # Without a map, or damaged itself.
+            with contextlib.suppress(LibraryError, TypeError, ValueError, sqlite3.IntegrityError), transaction(library.db):
                 known = TrackFacts(*facts, tuple(json.loads(tags)), preset, source)
                 library.get(known.id)
                 library.register(known)

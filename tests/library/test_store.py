@@ -385,6 +385,15 @@ def test_of_a_lost_index_all_is_built_anew_but_a_map_that_cannot_be_read(indexed
     library.close()
 
 
+def close_damaged(library: Library, page_of: str) -> None:
+    page = library.db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (page_of,)).fetchone()[0]
+    size = library.db.execute("PRAGMA page_size").fetchone()[0]
+    library.close()
+    index = bytearray((library.root / "library.db").read_bytes())
+    index[size * (page - 1) : size * page] = b"x" * size
+    (library.root / "library.db").write_bytes(index)
+
+
 @pytest.mark.parametrize("page_of", ["audit", "versions", "words_data"])
 def test_names_and_pins_outlive_an_index_of_which_another_page_is_damaged(indexed, page_of):
     library = open_library(indexed)
@@ -393,12 +402,7 @@ def test_names_and_pins_outlive_an_index_of_which_another_page_is_damaged(indexe
     library.pin(known.id, True, "ops")
     library.register(replace(facts(7), title="without a map"))
     before = library.get(known.id)
-    page = library.db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (page_of,)).fetchone()[0]
-    size = library.db.execute("PRAGMA page_size").fetchone()[0]
-    library.close()
-    index = bytearray((indexed / "library.db").read_bytes())
-    index[size * (page - 1) : size * page] = b"x" * size
-    (indexed / "library.db").write_bytes(index)
+    close_damaged(library, page_of)
     rebuilt = open_library(indexed)
     assert rebuilt.history(limit=1)[0]["action"] == "library.rebuild"
     after = rebuilt.get(known.id)
@@ -407,6 +411,20 @@ def test_names_and_pins_outlive_an_index_of_which_another_page_is_damaged(indexe
     assert rebuilt.search(Query(text="uberfahrt")).total == 1
     assert code_of(rebuilt.get, facts(7).id) is Code.TRACK_NOT_FOUND
     assert not rebuilt.get(facts(1).id)["pinned"]
+    rebuilt.close()
+
+
+@pytest.mark.parametrize("torn", ["source = 'f?le'", "title = CAST(x'ff41' AS TEXT)", "tags = '['", "artist = 7"])
+def test_a_row_that_is_damaged_itself_takes_no_other_s_name_and_pin(indexed, torn):
+    library = open_library(indexed)
+    library.register(replace(facts(1), title="Nachtzug"))
+    library.pin(facts(1).id, True, "ops")
+    library.db.execute("PRAGMA ignore_check_constraints = ON")
+    library.db.execute(f"UPDATE tracks SET {torn} WHERE id = ?", (facts(0).id,))
+    close_damaged(library, "audit")
+    rebuilt = open_library(indexed)
+    track = rebuilt.get(facts(1).id)
+    assert (track["title"], track["pinned"]) == ("Nachtzug", True)
     rebuilt.close()
 
 
