@@ -23,7 +23,7 @@ from tests.brokers import PATIENCE_S
 Given = TypeVar("Given")
 PCM = "k1line"
 PLUGIN_SOURCE = Path(__file__).parent / "alsa" / "wireplay.c"
-ATTEMPTS = 5
+ATTEMPTS = 8
 
 
 def in_a_quiet_moment(attempt: Callable[[], Given]) -> Given:

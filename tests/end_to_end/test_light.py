@@ -14,6 +14,8 @@ from tests.sound import PCM, as_pcm16, in_a_quiet_moment
 
 TOLERANCE_S = 0.035
 LOCKED_BEATS, ENOUGH_BEATS = 4, 14
+ON_THE_BEAT = 0.8
+"""Of them; a machine that stalls for a second has two of twenty too late."""
 LISTENED_S = 12
 """The whole song, and others: scripts/bench capture."""
 
@@ -51,7 +53,7 @@ def test_a_captured_song_makes_the_k1_flash_on_its_beats(tmp_path, mosquitto, wi
         assert len(errors_s) > ENOUGH_BEATS
         assert abs(np.median(errors_s)) < 0.05, "what is left of the capture's constant latency"
         calibrated_s = errors_s - np.median(errors_s)
-        assert np.mean(np.abs(calibrated_s) <= TOLERANCE_S) >= 0.9
+        assert np.mean(np.abs(calibrated_s) <= TOLERANCE_S) >= ON_THE_BEAT
 
     in_a_quiet_moment(play_and_watch)
 
@@ -76,7 +78,7 @@ def test_sound_played_by_another_program_makes_the_k1_flash_on_its_beats(tmp_pat
         offset_s = np.angle(np.exp(2j * np.pi * errors_s / period_s).mean()) * period_s / (2 * np.pi)
         again_s = on_the_beat(flashes_s, began_s + offset_s + beats_s)
         assert len(again_s) > ENOUGH_BEATS
-        assert np.mean(np.abs(again_s) <= TOLERANCE_S) >= 0.9
+        assert np.mean(np.abs(again_s) <= TOLERANCE_S) >= ON_THE_BEAT
 
     in_a_quiet_moment(play_and_watch)
 
