@@ -130,12 +130,13 @@ class Driver:
         self._hops += 1
         if look is None:
             self._hands_off()
-        fresh = [device for device in self._driven() if not device.led]
+        driven = self._driven()
+        fresh = [device for device in driven if not device.led]
         for device in fresh:
             device.led = True
             bpm = round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2)
             yield from self._command(device, contract.SyncCommand, stamp, action="start", bpm=bpm)
-        for device in self._driven():
+        for device in driven:
             if device.hurry:
                 device.early += 1
                 yield from self._ask(device, stamp)
@@ -144,7 +145,7 @@ class Driver:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
         if self._hops % max(self._macro_every, self.macro_at_least) == 0:
             yield from self._macro(frame, stamp)
-        untold = fresh if frame.section is self._section else self._driven()
+        untold = fresh if frame.section is self._section else driven
         self._section = frame.section
         yield from self._segment(untold, frame.section, timeline, stamp)
         yield from self.scene(look, stamp)
