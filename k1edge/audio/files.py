@@ -36,13 +36,18 @@ class _Forward(soundfile.SoundFile):
     def seekable(self) -> bool:
         return False
 
+    def close(self) -> None:
+        super().close()
+        if isinstance(self.name, _Unended):  # which the library takes for its giver's
+            self.name.close()
+
 
 class _Unended:
     """A wav file whose writer was stopped before it wrote how long it is, as one that goes on to its end."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
-        self.seek, self.tell = self._file.seek, self._file.tell
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
         before, data, sound = self._file.read(HEAD_BYTES).partition(b"data" + bytes(4))
         self._head = before[:4] + UNKNOWN + before[8:] + data.replace(bytes(4), UNKNOWN) + sound
         self.seek(0)

@@ -85,6 +85,16 @@ def test_a_wav_file_whose_recorder_was_killed_is_heard_to_its_end(tmp_path, musi
         np.testing.assert_array_equal(joined(source)[: len(whole)], whole)
 
 
+def test_a_source_that_was_closed_holds_no_file_open(tmp_path, music):
+    soundfile.write(tmp_path / "a.wav", music, RATE_HZ)
+    whole = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "killed.wav").write_bytes(whole.replace(b"data" + whole[40:44], b"data" + bytes(4)))
+    for name in ("a.wav", "killed.wav"):
+        source = FileSource(tmp_path / name)
+        source.close()
+        assert tmp_path / name not in {path.resolve() for path in Path("/proc/self/fd").iterdir()}
+
+
 def test_a_length_that_cannot_be_is_not_believed(unmeasured, tmp_path, music):
     assert FileSource(unmeasured).duration_s < 10
     soundfile.write(tmp_path / "a.ogg", music, RATE_HZ)
