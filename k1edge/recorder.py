@@ -25,7 +25,7 @@ MAGIC = b"K1REC5\n"
 STRETCHES = 4
 """The recording is kept in this many pieces and the one being written: they are dropped whole."""
 MOST_NOTED = 1 << 18
-"""Bytes of what was done in one stretch, after which another begins: a map of a song is 16 KB, a tap 50 bytes."""
+"""Bytes of what was done in one stretch, after which another begins: a map of a song is 23 KB, a tap 50 bytes."""
 FEATURES = np.dtype([
     ("end", "<i8"), ("bands", "<f4", 40), ("novelty", "<f4", 4), ("level_dbfs", "<f8"), ("noise_floor_dbfs", "<f8"),
     ("centroid_hz", "<f8"), ("chroma", "<f4", 12), ("silent", "?"),

@@ -2,7 +2,7 @@
 
 Consumes a recording; prints what happened as a table, one line for each thing that changed or was done by hand, and whether the
 decisions made anew are the recorded ones, bit for bit. Where they are not, the code has changed since, and the first difference
-is shown.
+is shown; where it has changed too much to go on from the checkpoint, only what was recorded can be.
 """
 
 from __future__ import annotations
@@ -67,8 +67,11 @@ def decided_anew(stretch: Stretch) -> np.ndarray:
     if not isinstance(pipeline, Pipeline):
         raise CheckpointError("the checkpoint holds no pipeline")
     decisions = np.empty(stretch.used, DECISIONS)
-    for number, frame in enumerate(_frames(pipeline, stretch)):
-        decisions[number] = decision_row(frame)
+    try:
+        for number, frame in enumerate(_frames(pipeline, stretch)):
+            decisions[number] = decision_row(frame)
+    except AttributeError as error:  # the stages keep something else since
+        raise CheckpointError(f"recorded by another version ({error}): see it with --recorded") from error
     return decisions
 
 

@@ -62,6 +62,17 @@ def test_a_replay_tells_when_the_decisions_differ(flight, tmp_path, capsys):
     assert "1 of 1200 hops decided differently" in capsys.readouterr().err
 
 
+def test_of_a_recording_of_other_code_what_was_decided_can_be_shown_and_is_named(tmp_path, capsys):
+    pipeline, box = Pipeline(Settings(), FMT), Recorder(minutes=0.1)
+    del pipeline.tracker._hops  # as where code of before did not have it
+    box.begin(partial(checkpoint.dumps, pipeline))
+    box.add(frame(0))
+    path = str(save(box.contents(), tmp_path, "x"))
+    assert main(["replay", path]) == 65
+    assert "--recorded" in capsys.readouterr().err
+    assert main(["replay", path, "--recorded"]) == 0
+
+
 def test_what_was_recorded_can_be_shown_without_deciding(saved, capsys):
     assert main(["replay", str(saved), "--recorded"]) == 0
     assert "look" in capsys.readouterr().out
