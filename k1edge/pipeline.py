@@ -99,12 +99,12 @@ class Pipeline:
             self.player.hear(features)
             beat = self.player.beat(live)
         beat = self._tally.beat(beat, None if beat is live else self.player)
-        form = live = self._structure.process(features, beat)
+        form = found = self._structure.process(features, beat, live)
         if form.given_up:
             self.tracker.give_up()
         if self.player is not None:
-            form = self.player.form(live, features.end)
-        form = self._tally.form(form, None if form is live else self.player)
+            form = self.player.form(found, features.end)
+        form = self._tally.form(form, None if form is found else self.player)
         if beat.lock and self.leader is None and (form.quiet or form.given_up):
             beat = replace(beat, confidence=0.0, lock=False, announced=None)  # nobody is told of a beat where there is no music
         look = self._choreography.process(form, beat)

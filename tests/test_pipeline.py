@@ -104,6 +104,15 @@ def test_nobody_is_told_of_beats_of_a_needle_in_the_groove(song):
     assert not any(frame.beat.announced or frame.beat.lock for frame in frames[-1_500:])
 
 
+def test_the_beats_of_a_map_are_no_music_to_the_wire_and_it_rests_in_noise(song):
+    beats_ms = (1000 * song.truth.beats_s[0] + 60_000 / 126.0 * np.arange(70)).tolist()
+    score = Score(beats_ms, beats_ms[::4], [1.0] * 70, [(0.0, "verse")], [])
+    source = SynthSource(np.concatenate([song.samples, np.resize(noise(5.0, -30.0).samples, 15 * 48_000)]), 48_000)
+    frames = run(source, player=MapPlayer(score, source.fmt, 150.0))
+    assert any(frame.beat.announced for frame in frames[1_000:1_200])
+    assert not any(frame.wire == "music" or frame.beat.announced for frame in frames[-150:])
+
+
 def test_the_beats_are_told_again_with_the_first_of_the_music_after_a_pause(song):
     samples = np.concatenate([song.samples, np.zeros(4 * 48_000, np.float32), song.samples])
     frames = run(SynthSource(samples, 48_000))

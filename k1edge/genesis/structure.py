@@ -78,13 +78,13 @@ class Structure:
         self._first_bar = 0
         self._left = (0, 0.0)
 
-    def process(self, features: FeatureFrame, beat: BeatState) -> Form:
-        """The form after one hop."""
+    def process(self, features: FeatureFrame, beat: BeatState, live: BeatState | None = None) -> Form:
+        """The form after one hop. `live`: what is heard of the beat, where `beat` is a stored map's."""
         if not self._begun:  # after a hole, weeks into a stream
             self._begun = True
             self._decision.restart("unknown", features.end - self._hop, 0.0)
         hearing = self._ear.process(features)
-        wire = self._wire.process(features, hearing, beat)
+        wire = self._wire.process(features, hearing, live or beat)
         macros = self._ducked(self._meter.process(hearing), wire)
         passed = self._grid.process(beat)
         rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]
