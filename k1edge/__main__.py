@@ -18,7 +18,7 @@ PROGRAMS = {
     "demo": ("k1edge.demo", "see a virtual K1 move on the beat: nothing to configure, no hardware needed"),
     "simulate": ("k1edge.simulate", "be a virtual K1 on a broker, in this terminal or as a picture"),
     "monitor": ("k1edge.monitor", "watch an edge's telemetry live"),
-    "beats": ("k1edge.beats", "print the beats of a file as the live engine announces them"),
+    "beats": ("k1edge.beats", "print the beats of a file as the live tracker announces them"),
     "events": ("k1edge.events", "print the sections, builds and drops of a file as the live engine decides them"),
     "analyze": ("k1edge.analyze", "turn songs into Genesis Maps, with everything that hindsight tells"),
     "map": ("k1edge.maps", "validate, show, convert and compare Genesis Maps"),

@@ -1,7 +1,8 @@
-"""`k1edge beats FILE`: the live engine over a file, one line for each announcement as it is made.
+"""`k1edge beats FILE`: the live tracker over a file, one line for each announcement as it is made.
 
 Consumes an audio file, prints tab-separated lines with a header to stdout. `announced_s` is the end of the audio heard by
-then; `beat_in_bar` 1 is a downbeat, 0 unknown; a correction repeats its number.
+then; `beat_in_bar` 1 is a downbeat, 0 unknown; a correction repeats its number. Nothing asks whether it is music, as the whole
+engine does before it tells of a beat.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 One line for each announcement, tab-separated: announced_s (the end of the audio heard by then), due_s, number (a correction
-repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. By the defaults: no configuration is read.
+repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. Beats in speech or noise, which the service tells nobody
+of, are among them. By the defaults: no configuration is read.
 
 example:
   k1edge beats song.mp3 | cut -f 2 > beats.txt
