@@ -40,7 +40,9 @@ def _contrasts(beats: np.ndarray, at_ms: np.ndarray, intensity: np.ndarray) -> n
     rises = np.maximum(np.diff(intensity, prepend=intensity[0]), 0.0)
     periods = np.diff(beats, append=2 * beats[-1] - beats[-2])
     edges = beats[:, None] + periods[:, None] * (-NEAR, NEAR, 0.5 - NEAR, 0.5 + NEAR)
-    highest = np.maximum.reduceat(rises, np.minimum(np.searchsorted(at_ms, edges.ravel()), len(rises) - 1))
+    bounds = np.minimum(np.searchsorted(at_ms, edges.ravel()), len(rises) - 1)
+    highest = np.maximum.reduceat(rises, bounds)
+    highest[:-1][bounds[:-1] == bounds[1:]] = 0.0  # without a point there, the next one is taken
     return highest[0::4] - highest[2::4]
 
 

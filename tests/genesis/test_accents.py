@@ -38,6 +38,11 @@ def test_a_map_of_one_beat_or_without_envelopes_tells_none():
     assert set(stored_accents(BEATS_MS, [([0.0], [0.0])] * 2)) == {(0.0, 0.0)}
 
 
+def test_a_rise_between_the_places_of_accents_belongs_to_neither():
+    at_ms = [500.0 * n + 130.0 for n in range(40)]
+    assert set(stored_accents(BEATS_MS, [(at_ms, [0.0, 1.0] * 20)] * 2)) == {(0.0, 0.0)}
+
+
 @pytest.mark.parametrize("late_s", [-0.06, 0.0, 0.06])
 def test_accents_that_are_heard_in_their_place_are_like_those_of_the_map(late_s):
     assert likeness(late_s, 0.25 + late_s) > 0.9
