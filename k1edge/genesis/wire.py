@@ -41,9 +41,10 @@ TEMPER = 0.35
 SWITCH = np.array([0.004, 0.02, 0.02])
 """Chance, at each decision, that what is on the wire has just changed: music goes on for hours, and its quiet parts pass."""
 SWITCH_AT = 0.7
-MOST_SURE = 0.95
-"""Of a beat that is heard, whose log-odds count for music: enough against dense metal or a pair of sticks, not against
-clapping in which somebody may hear a beat, whose confidence is about a half."""
+SURE, MOST_SURE = 0.85, 0.95
+"""Of a beat that is heard, whose log-odds count for music: not against clapping in which somebody may hear a beat, whose
+confidence is about a half. One that is SURE outweighs what sounds like noise: kick and hats alone sound like nothing else."""
+MOST_NOISE = math.log(SURE / (1 - SURE))
 CONFIDENCE_STEP = 0.1
 N_COLUMNS = 1 + N_GROUPS + 12 + 3
 
@@ -144,6 +145,7 @@ class WireWatch:
     def _decide(self, beat: BeatState) -> None:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
+        score[2] = min(score[2], score[0] + MOST_NOISE)
         if beat.lock and not beat.coasting:
             sure = min(max(beat.confidence, 0.5), MOST_SURE)
             score[0] += math.log(sure / (1 - sure))

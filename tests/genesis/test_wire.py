@@ -107,6 +107,14 @@ def test_a_beat_that_nobody_is_sure_of_is_no_evidence_of_music(frames, confidenc
     assert (believed[0] != believed[1]) == counts
 
 
+@pytest.mark.parametrize(("confidence", "state"), [(0.9, "music"), (0.7, "noise")])
+def test_a_sure_beat_outweighs_whatever_sounds_like_noise(frames, confidence, state):
+    ear, wire = Ear(), WireWatch()
+    for f in frames(hum(8, -30.0).samples):
+        heard = wire.process(f, ear.process(f), BeatState(f.end, 180.0, 0.0, confidence, lock=True))
+    assert heard.state == state
+
+
 def test_only_a_beat_that_is_heard_is_evidence_of_music(frames):
     believed = {}
     for lock, coasting in ((False, False), (True, True), (True, False)):
