@@ -207,7 +207,13 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     assert silence() == ["silent"]
 
 
-def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(edge, link):
+def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(edge, link, monkeypatch):
+    number, wall_ns, monotonic_ns = 0, time.time_ns(), time.monotonic_ns()
+
+    def since(began_ns):  # at the pace of the sound, however fast the machine is
+        return lambda: began_ns + number * 10_000_000
+
+    monkeypatch.setattr("k1edge.edge.time", SimpleNamespace(time_ns=since(wall_ns), monotonic_ns=since(monotonic_ns)))
     music = four_on_the_floor(125.0, 12.0, 44_100).samples
     source = SynthSource(np.r_[np.zeros(44_100 * 12, np.float32), music], 44_100)
     edge.listen(source, "card")
