@@ -84,7 +84,7 @@ class Structure:
             self._begun = True
             self._decision.restart("unknown", features.end - self._hop, 0.0)
         hearing = self._ear.process(features)
-        wire = self._wire.process(features, hearing, live or beat)
+        wire = self._wire.process(features, hearing, live or beat, builds=self._decision.section.label == "build")
         macros = self._ducked(self._meter.process(hearing), wire)
         passed = self._grid.process(beat)
         rows = [evidence.process(features, hearing, passed) for evidence in self._evidence]

@@ -110,8 +110,8 @@ class WireWatch:
         self._belief = START.copy()
         self._wire = Wire("silence", 1.0, 0)
 
-    def process(self, features: FeatureFrame, hearing: Hearing, beat: BeatState) -> Wire:
-        """What is on the wire after one hop."""
+    def process(self, features: FeatureFrame, hearing: Hearing, beat: BeatState, *, builds: bool = False) -> Wire:
+        """What is on the wire after one hop. `builds`: what sounds like noise may be a riser."""
         self.remember(features, hearing)
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
         if self._silent_hops >= SILENT_HOPS:
@@ -119,7 +119,7 @@ class WireWatch:
             self._belief[:] = START
             return self._say("silence", 1.0, features.end)
         if self._hops % DECIDE_HOPS == 0 and self.known >= ROWS_NEEDED:
-            self._decide(beat)
+            self._decide(beat, builds)
             best = int(self._belief.argmax())
             if self._belief[best] > SWITCH_AT:
                 return self._say(STATES[best], float(self._belief[best]), features.end)
@@ -142,11 +142,12 @@ class WireWatch:
         self.known = min(self.known + 1, ROWS)
         return True
 
-    def _decide(self, beat: BeatState) -> None:
+    def _decide(self, beat: BeatState, builds: bool) -> None:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
-        score[2] = min(score[2], score[0] + MOST_NOISE)
-        if beat.lock and not beat.coasting:
+        is_heard = beat.lock and not beat.coasting
+        score[2] = min(score[2], score[0] + MOST_NOISE * (not (builds and is_heard)))
+        if is_heard:
             sure = min(max(beat.confidence, 0.5), MOST_SURE)
             score[0] += math.log(sure / (1 - sure))
         left = self._belief * SWITCH

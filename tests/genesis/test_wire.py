@@ -115,6 +115,15 @@ def test_a_sure_beat_outweighs_whatever_sounds_like_noise(frames, confidence, st
     assert heard.state == state
 
 
+@pytest.mark.parametrize(("builds", "lock", "state"), [(True, True, "music"), (False, True, "noise"), (True, False, "noise")])
+def test_a_riser_in_a_build_is_music_while_its_beat_is_heard(frames, builds, lock, state):
+    ear, wire = Ear(), WireWatch()
+    for number, f in enumerate(frames(np.r_[demo_song().samples[: 6 * RATE_HZ], noise(8, -20.0).samples])):
+        confidence, is_on = (0.5, lock) if number > 600 else (0.9, True)
+        heard = wire.process(f, ear.process(f), BeatState(f.end, 120.0, 0.0, confidence, is_on), builds=builds)
+    assert heard.state == state
+
+
 def test_only_a_beat_that_is_heard_is_evidence_of_music(frames):
     believed = {}
     for lock, coasting in ((False, False), (True, True), (True, False)):
