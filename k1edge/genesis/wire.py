@@ -31,6 +31,7 @@ SYLLABLES_HZ = (2.5, 8.0)
 LOWEST_DBFS = -75.0
 LOWEST_POWER = 1e-9
 STATES = ("music", "speech", "noise")
+MUSIC, _, NOISE = range(len(STATES))
 START = np.array([0.5, 0.25, 0.25])
 SILENT_HOPS = 100
 """Longer than the pauses of a speaker."""
@@ -146,10 +147,11 @@ class WireWatch:
         measured = clues(self.rows[ROWS - self.known :])
         score = TEMPER * (self._matrix @ np.concatenate([measured, measured**2]) + self._bias)
         is_heard = beat.lock and not beat.coasting
-        score[2] = min(score[2], score[0] + MOST_NOISE * (not (builds and is_heard)))
+        most = 0.0 if builds and is_heard else MOST_NOISE
+        score[NOISE] = min(score[NOISE], score[MUSIC] + most)
         if is_heard:
             sure = min(max(beat.confidence, 0.5), MOST_SURE)
-            score[0] += math.log(sure / (1 - sure))
+            score[MUSIC] += math.log(sure / (1 - sure))
         left = self._belief * SWITCH
         self._belief += left.sum() / len(STATES) - left
         self._belief *= np.exp(score - score.max())

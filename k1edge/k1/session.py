@@ -29,7 +29,7 @@ from k1edge.k1.outbox import Outbox, Waiting
 CONNECT_TIMEOUT_S = 5.0
 """For TCP, and again for the broker's answer: some brokers never answer a protocol version they do not speak."""
 IN_FLIGHT_LIMIT = 20
-"""Unconfirmed QoS 1 messages, where the broker grants no fewer: HiveMQ takes ten, and hangs up over more."""
+"""Unconfirmed QoS 1 messages, where the broker grants no fewer: it hangs up over more."""
 PACKET_LIMIT_BYTES = 2 * 2**20
 """Told to an MQTT 5 broker, which then keeps anything larger to itself."""
 MQTT_LIMIT_BYTES = 2**28
