@@ -368,7 +368,7 @@ def test_a_response_topic_can_not_be_used_to_steer_a_k1(hands):
 KEYS = st.sampled_from(["id", "caller", "args", "ms", "pattern", "expires_at_ms"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from([*contract.VERBS, "format.disk", "", "+", "scene.apply/x"]), payload=st.one_of(
     st.binary(max_size=200),
     st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),

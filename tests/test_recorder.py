@@ -230,7 +230,7 @@ def test_a_recording_that_is_damaged_is_refused_in_words(saved, capsys):
     assert main(["replay", str(saved.with_name("missing"))]) == 65
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_reader_fail_in_another_way(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "some.k1rec"

@@ -465,7 +465,7 @@ ENDS = {
 }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from(sorted(ENDS))), max_size=6))
 def test_whatever_has_happened_it_starts_as_the_same_edge_and_says_why_it_does_not_run_what_it_should(story):
     with tempfile.TemporaryDirectory() as folder:

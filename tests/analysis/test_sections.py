@@ -55,7 +55,7 @@ def test_what_was_not_heard_says_nothing():
     assert found[0].first == 0 and found[-1].last == len(rows)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 60), st.integers(0, 99))
 def test_the_sections_of_any_rows_follow_each_other_without_a_gap(beats, seed):
     draw = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.audio import synth
@@ -77,7 +77,6 @@ def test_silence_is_digital():
 
 
 @given(st.lists(st.integers(0, 2_000), max_size=12), st.sampled_from([441, 480]))
-@settings(deadline=None)
 def test_hops_keep_every_sample_whatever_the_chunks(sizes, hop):
     samples = np.arange(1, sum(sizes) + 1, dtype=np.float32)
     chunks = np.split(samples, np.cumsum(sizes)[:-1]) if sizes else []

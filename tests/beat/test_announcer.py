@@ -14,7 +14,7 @@ BELIEFS = st.lists(
 
 
 @given(BELIEFS, st.floats(100, 400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_numbers_rise_corrections_are_few_and_leads_long_enough(beliefs, lead_ms):
     announcer, lines, now = Announcer(lead_ms), [], 0.0
     for hops, offset, period in beliefs:
@@ -35,7 +35,7 @@ def test_numbers_rise_corrections_are_few_and_leads_long_enough(beliefs, lead_ms
 
 
 @given(BELIEFS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_beat_follows_another_too_closely(beliefs):
     announcer, now, before, last = Announcer(150), 0.0, None, None
     for hops, offset, period in beliefs:

@@ -28,7 +28,7 @@ def pulse(space, period_steps, steps, downbeat_every=0, first=10.0):
 
 
 @given(st.lists(st.tuples(st.floats(-2, 3), st.floats(-3, 4), st.floats(-1, 1)), max_size=300))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_mass_is_neither_made_nor_lost(evidence):
     space = pointer()
     for llr in evidence:
@@ -47,7 +47,7 @@ def test_the_marginal_is_the_sum_over_the_beats_however_long_it_goes_on():
 
 
 @given(st.lists(st.sampled_from([0.0, 6.0, -6.0]), min_size=1, max_size=300))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_strongest_evidence_never_breaks_the_numbers(llrs):
     space = pointer()
     for llr in llrs:

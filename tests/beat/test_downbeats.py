@@ -141,7 +141,7 @@ def test_an_ear_that_was_put_away_goes_on_as_if_it_had_not_been():
 
 
 @given(st.floats(0, 5), st.integers(LAG + 1, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_place_is_ever_ruled_out_and_none_is_certain(loud, beats):
     ear, rng = BarEar(), np.random.default_rng(beats)
     said = [ear.process(loud * rng.uniform(0, 1, (30, N_COLUMNS)).astype(np.float32)) for _ in range(beats)]

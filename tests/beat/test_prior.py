@@ -11,7 +11,7 @@ LESSONS = st.lists(st.tuples(st.floats(40, 240), st.floats(0.02, 0.6)), max_size
 
 
 @given(LESSONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_lessons_leave_a_distribution_that_rules_nothing_out(lessons):
     prior = TempoPrior()
     for bpm, weight in lessons:

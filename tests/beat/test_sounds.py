@@ -69,7 +69,7 @@ def test_after_a_gap_nothing_is_compared_with_what_was():
 
 @given(st.lists(stn.arrays(np.float32, st.tuples(st.integers(PARTS, 30), st.just(N_COLUMNS)),
                            elements=st.floats(0, 1, width=32)), min_size=1, max_size=20))  # fmt: skip
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_beats_are_told_in_numbers_of_reasonable_size(beats):
     sounds = BeatSounds()
     for rows in beats:

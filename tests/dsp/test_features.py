@@ -137,7 +137,7 @@ def test_what_is_handed_on_cannot_be_written():
             array[0] = 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(np.float32, 480 * 6, elements=st.floats(-1, 1, width=32)))
 def test_any_audio_gives_finite_features_of_the_promised_shape(audio):
     for f in frames(audio):

@@ -246,7 +246,7 @@ _parts = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_parts, st.sampled_from(sorted(PRESETS)))
 def test_the_rules_hold_for_any_form(parts, preset):
     shown = _show(parts, preset=preset)

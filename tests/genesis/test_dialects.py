@@ -121,7 +121,7 @@ def test_a_fault_of_an_old_map_is_named_by_its_own_path():
     assert caught.value.faults[0].path == "$.beats.beat_times_ms[2]"
 
 
-@settings(max_examples=FUZZ_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FUZZ_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from([V3, V3_ADVANCED, FLAT, CAMEL, song_v4(4)]).flatmap(lambda d: damaged(d, most=2)))
 def test_no_damaged_dialect_brings_a_traceback(document):
     try:

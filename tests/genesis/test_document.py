@@ -220,7 +220,7 @@ def numbers(value) -> list[float]:
 JSON_SCHEMA = jsonschema.Draft202012Validator(GenesisMap.model_json_schema())
 
 
-@settings(max_examples=FUZZ_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FUZZ_EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(damaged(SMALL))
 def test_no_damaged_map_brings_a_traceback_or_is_accepted_against_a_rule(document):
     try:
@@ -233,7 +233,7 @@ def test_no_damaged_map_brings_a_traceback_or_is_accepted_against_a_rule(documen
     assert plain(validate(read_json(encode(song)))) == plain(song)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | damaged(SMALL, most=1).map(lambda d: json.dumps(d, default=str).encode()[:-3]))
 def test_no_bytes_bring_a_traceback(text):
     with pytest.raises(MapError):

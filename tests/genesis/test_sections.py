@@ -65,7 +65,7 @@ def _play(decision, sections, start=0):
 
 
 @given(st.lists(st.tuples(st.lists(st.floats(-5, 1), min_size=N_ROW, max_size=N_ROW), st.booleans()), max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_belief_is_a_distribution_whatever_is_heard(rows):
     model = SectionFilter()
     for row, downbeat in rows:

@@ -22,7 +22,7 @@ STAMP = contract.Stamp(1_700_000_000_000, True)
 seeds = st.integers(0, 2**32)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(seeds)
 def test_ten_thousand_hostile_payloads_are_decoded_or_refused_with_a_code(seed):
     for topic, payload in strangers(seed, PER_EXAMPLE):
@@ -38,7 +38,7 @@ def test_ten_thousand_hostile_payloads_are_decoded_or_refused_with_a_code(seed):
             json.loads(contract.encode(message), parse_constant=_refuse)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds)
 def test_a_virtual_k1_obeys_or_refuses_and_goes_on_shining(seed):
     k1 = VirtualK1(SITE, NODE)
@@ -49,7 +49,7 @@ def test_a_virtual_k1_obeys_or_refuses_and_goes_on_shining(seed):
     assert 0 < k1.counters.rejected <= PER_EXAMPLE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds, st.integers(1, 120))
 def test_a_monitor_never_puts_a_strangers_control_characters_on_the_screen(seed, columns):
     view = SiteView("+")

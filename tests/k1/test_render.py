@@ -94,7 +94,7 @@ def test_a_pulse_runs_from_the_centre_to_the_end():
     assert front(100) < front(200) < front(300) < front(400)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(DRAWINGS)), st.floats(0, 5000), st.floats(0, 1), st.sampled_from(TRANSITIONS),
     st.dictionaries(st.sampled_from(sorted(PARAMETERS)), st.floats(0, 1), max_size=10),
