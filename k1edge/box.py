@@ -22,6 +22,8 @@ class Reading(NamedTuple):
     read_only: bool = False
     memory_share: float | None = None
     """Of what the unit may use."""
+    free_files: int | None = None
+    """That can still be made there."""
 
 
 class Rung(NamedTuple):
@@ -50,6 +52,7 @@ UNDER_VOLTAGE, SLOWED = 0b0001, 0b1110
 """Bits of `get_throttled`: the supply is too weak; the clock is capped, throttled or soft-limited now."""
 SLOWED_RUNG = 2
 DISK_FULL_MB, DISK_EASY_MB = 20.0, 40.0
+DISK_FULL_FILES, DISK_EASY_FILES = 200, 400
 MEMORY_HIGH, MEMORY_EASY = 0.85, 0.75
 
 
@@ -64,6 +67,8 @@ class BoxAlarm(NamedTuple):
 REMEDIES = {
     "DISK_READ_ONLY": ("the state folder is read-only", "a card that failed turns read-only: replace it"),
     "DISK_FULL": ("less than 20 MB are free for state", "delete old recordings in it, or `journalctl --vacuum-size=50M`"),
+    "DISK_NO_INODES": ("hardly a file more can be made for state, whatever room there is: the inodes are used up",
+                       "delete what there are many small files of: `df -i` says where, `du --inodes -xd3 / | sort -n` of what"),
     "MEMORY_HIGH": ("memory is nearly used up", "the service is restarted at its limit; report it with `journalctl -u k1edge`"),
     "UNDER_VOLTAGE": ("the power supply is too weak", "use the supply made for this Pi, and a short cable"),
 }
@@ -93,10 +98,12 @@ class Box:
     def process(self, reading: Reading, now_s: float) -> None:
         """One reading."""
         self._step(_wanted(reading, 0.0), _wanted(reading, HYSTERESIS_C), now_s)
-        free_mb, share = reading.free_mb, reading.memory_share
+        free_mb, files, share = reading.free_mb, reading.free_files, reading.memory_share
         verdicts = {
             "DISK_READ_ONLY": reading.read_only,
             "DISK_FULL": free_mb is not None and free_mb < (DISK_EASY_MB if "DISK_FULL" in self._standing else DISK_FULL_MB),
+            "DISK_NO_INODES": files is not None
+            and files < (DISK_EASY_FILES if "DISK_NO_INODES" in self._standing else DISK_FULL_FILES),
             "MEMORY_HIGH": share is not None and share > (MEMORY_EASY if "MEMORY_HIGH" in self._standing else MEMORY_HIGH),
             "UNDER_VOLTAGE": bool(reading.throttled & UNDER_VOLTAGE),
         }

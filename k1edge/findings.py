@@ -259,11 +259,14 @@ def latency(telemetry: contract.Telemetry | None, left_ms: float) -> Iterator[Fi
         yield Finding("latency", "ok", said)
 
 
-def disk(free_mb: float, read_only: bool, folder: str) -> Finding:
+def disk(free_mb: float, read_only: bool, free_files: int | None, folder: str) -> Finding:
     """Room for state."""
     if read_only:
         return Finding("disk", "fault", f"{folder} is read-only: nothing that is learnt survives",
                        "a card that failed turns read-only: replace it; an overlay needs a writable /var/lib/k1edge")
+    if free_files is not None and free_files < box.DISK_FULL_FILES:
+        return Finding("disk", "fault", f"{folder} takes {free_files} files more: its inodes are used up",
+                       box.REMEDIES["DISK_NO_INODES"][1])
     said = f"{folder} has {free_mb:,.0f} MB free"
     if free_mb < DISK_WARNING_MB:
         level: Level = "fault" if free_mb < box.DISK_FULL_MB else "warning"

@@ -76,6 +76,7 @@ def test_whatever_the_sensor_says_the_ladder_stays_on_its_rungs_and_goes_down_on
     [
         (Reading(free_mb=5.0), "DISK_FULL"),
         (Reading(read_only=True), "DISK_READ_ONLY"),
+        (Reading(free_files=3), "DISK_NO_INODES"),
         (Reading(memory_share=0.9), "MEMORY_HIGH"),
         (Reading(throttled=UNDER_VOLTAGE), "UNDER_VOLTAGE"),
     ],
@@ -85,7 +86,7 @@ def test_each_trouble_of_the_box_is_named_and_ends(reading, code):
     box.process(reading, 0.0)
     assert codes(box) == {code}
     assert all(alarm.reason and alarm.remedy for alarm in box.alarms)
-    box.process(Reading(free_mb=5_000.0, memory_share=0.2), 5.0)
+    box.process(Reading(free_mb=5_000.0, memory_share=0.2, free_files=50_000), 5.0)
     assert not box.alarms
 
 

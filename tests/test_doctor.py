@@ -237,8 +237,9 @@ def test_latencies_of_sound_and_light_are_gone_from_the_time_for_the_way():
 
 
 def test_the_machine_is_judged_by_what_is_left_of_it():
-    assert [levels(findings.disk(mb, False, "/x"))[0] for mb in (10_000, 100, 5)] == ["ok", "warning", "fault"]
-    assert levels(findings.disk(10_000, True, "/x")) == ["fault"]
+    assert [levels(findings.disk(mb, False, None, "/x"))[0] for mb in (10_000, 100, 5)] == ["ok", "warning", "fault"]
+    assert levels(findings.disk(10_000, True, None, "/x")) == ["fault"]
+    assert [levels(findings.disk(10_000, False, files, "/x"))[0] for files in (50_000, 5)] == ["ok", "fault"]
     assert [levels(findings.temperature(c))[0] for c in (None, 50, 75, 84)] == ["ok", "ok", "warning", "fault"]
     assert levels(findings.versions({"k1edge": "1"}, False)) == ["fault"]
     assert levels(findings.versions({"numpy": "missing"}, True)) == ["fault"]

@@ -27,6 +27,12 @@ def write_asked_for(path: Path, content: bytes) -> None:
         raise
 
 
+def has_room(folder: Path, some_bytes: int, files: int) -> bool:
+    """Whether so much can be written there, in so many files; some file systems, as FAT and btrfs, set these no number."""
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize >= some_bytes and (there.f_favail >= files or not there.f_files)
+
+
 def read_verified(path: Path, sha256: str) -> bytes:
     """The content of a file that must have this hash; raises `LibraryError`."""
     try:

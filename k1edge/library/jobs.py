@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from k1edge.genesis.faults import MapError
 from k1edge.library.admission import shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import file_sha256, locked, remove_tree
+from k1edge.library.files import file_sha256, has_room, locked, remove_tree
 from k1edge.library.rules import HEARD_SUFFIX, Rules
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.worker import Failure, Worker
@@ -34,7 +33,7 @@ MOST_ATTEMPTS = 10
 ETA_JOBS = 10
 USUAL_S = 30.0
 """Assumed for a job before any has been completed."""
-ROOM_BYTES = 10_000_000
+ROOM_BYTES, ROOM_FILES = 10_000_000, 20
 """Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
 TOLD_JOBS = 10
 """That wait, and whose place is told; what is told of those behind them would soon be wrong."""
@@ -193,7 +192,7 @@ class Jobs:
 
     def _has_room(self, first: str) -> bool:
         """Whether a map could be stored; if not, the first job says what it waits for."""
-        before, self._cramped = self._cramped, shutil.disk_usage(self._library.root).free < ROOM_BYTES
+        before, self._cramped = self._cramped, not has_room(self._library.root, ROOM_BYTES, ROOM_FILES)
         if self._cramped and not before:
             self._tell(first)
         return not self._cramped

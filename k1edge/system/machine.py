@@ -22,10 +22,10 @@ OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 def reading(folder: Path, temp_c: float | None, rss_mb: float | None) -> Reading:
     """Everything, as of now; `folder`: where the state is kept, made or not. Heat and memory come from the telemetry."""
     try:
-        free_mb, read_only = room(folder)
+        free_mb, read_only, free_files = room(folder)
     except OSError:
-        free_mb, read_only = None, False
-    return Reading(temp_c, _throttled(), free_mb, read_only, _share(rss_mb))
+        free_mb, read_only, free_files = None, False, None
+    return Reading(temp_c, _throttled(), free_mb, read_only, _share(rss_mb), free_files)
 
 
 def _throttled() -> int:
@@ -43,12 +43,14 @@ def _supply_is_weak() -> bool:
     return False
 
 
-def room(folder: Path) -> tuple[float, bool]:
-    """MB free where a folder is or would be, and whether it is read-only. Raises OSError."""
+def room(folder: Path) -> tuple[float, bool, int | None]:
+    """MB free where a folder is or would be, whether it is read-only, and how many files can be made: None where the file
+    system sets no number, as FAT and btrfs. Raises OSError."""
     while folder != folder.parent and not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises where a folder is closed to us
         folder = folder.parent
     there = os.statvfs(folder)
-    return there.f_bavail * there.f_frsize / 1e6, bool(there.f_flag & os.ST_RDONLY) or _given_up(folder)
+    read_only = bool(there.f_flag & os.ST_RDONLY) or _given_up(folder)
+    return there.f_bavail * there.f_frsize / 1e6, read_only, there.f_favail if there.f_files else None
 
 
 def _given_up(folder: Path) -> bool:

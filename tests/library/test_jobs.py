@@ -387,11 +387,12 @@ def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
     queue.close()
 
 
-def test_nothing_is_analysed_while_there_is_no_room_for_its_map(queue, monkeypatch):
+@pytest.mark.parametrize("wanted", ["ROOM_BYTES", "ROOM_FILES"])
+def test_nothing_is_analysed_while_there_is_no_room_for_its_map(queue, monkeypatch, wanted):
     queue.song("ok")
     job = queue.jobs.submit("ok")
     with monkeypatch.context() as patch:
-        patch.setattr("k1edge.library.jobs.ROOM_BYTES", 1 << 62)
+        patch.setattr(f"k1edge.library.jobs.{wanted}", 1 << 62)
         for _ in range(3):
             queue.jobs.step()
     assert [report["stage"] for report in queue.reports] == ["waiting", "no room on the disk"]

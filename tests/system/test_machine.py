@@ -1,6 +1,7 @@
 """What the machine tells of the disk that keeps the state."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +28,7 @@ def mounts(tmp_path, monkeypatch):
 
 def test_a_card_that_ext4_has_given_up_is_read_only(tmp_path, mounts):
     mounts("rw,emergency_ro,errors=remount-ro", "rw")
-    free_mb, read_only = machine.room(tmp_path / "made" / "later")
+    free_mb, read_only, _ = machine.room(tmp_path / "made" / "later")
     assert read_only and free_mb > 0
 
 
@@ -39,6 +40,13 @@ def test_another_card_that_was_given_up_is_none_of_ours(tmp_path, mounts):
 def test_without_a_table_of_mounts_the_file_system_is_believed(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "MOUNTS", tmp_path / "none")
     assert not machine.room(tmp_path)[1]
+
+
+@pytest.mark.parametrize(("all_files", "told"), [(1000, 7), (0, None)])
+def test_files_that_can_be_made_are_counted_where_the_file_system_has_a_number(tmp_path, monkeypatch, all_files, told):
+    there = SimpleNamespace(f_bavail=1000, f_frsize=4096, f_flag=0, f_files=all_files, f_favail=all_files and 7)
+    monkeypatch.setattr(machine.os, "statvfs", lambda _: there)
+    assert machine.reading(tmp_path, None, None).free_files == told
 
 
 @pytest.mark.parametrize(("told", "weak"), [("1", True), ("0", False)])
