@@ -245,6 +245,7 @@ def test_secrets_are_for_their_owner_alone(tmp_path):
         (("hall", "guest/x"), "roles: edge device viewer operator admin"),
         (("hall", "device/a/b"), "is no node"),
         (("hall", "device/#"), "is no node"),
+        (("hall", "device/café"), "is no node"),
         (("--ports", "1,2", "hall"), "--ports needs three different numbers"),
         (("--ports", "1883,8883,99999", "hall"), "--ports needs three different numbers"),
         (("--ports", "0,8883,8884", "hall"), "--ports needs three different numbers"),

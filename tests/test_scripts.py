@@ -29,6 +29,12 @@ def test_an_unknown_option_is_refused_in_words():
     assert done.stderr == "setup: unknown option --tset; usage: scripts/setup [--test]\n"
 
 
+def test_a_range_of_letters_is_the_same_in_every_language():
+    ranged = [script for script in SCRIPTS if re.search(r"\[[^]]*a-z|\[:(?:upper|lower):\]", script.read_text())]
+    assert {script.name for script in ranged} == {"setup", "broker-setup", "install"}
+    assert not [script.name for script in ranged if "\nset -euo pipefail\nexport LC_ALL=C.UTF-8 " not in script.read_text()]
+
+
 def test_nothing_names_a_registry():
     for path in (*SCRIPTS, ROOT / "requirements.lock", ROOT / "requirements-build.lock", ROOT / "pyproject.toml"):
         assert not re.search(r"https?://|--index-url|--find-links |pypi\.org", path.read_text()), path
