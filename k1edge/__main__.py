@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from k1edge import __version__
@@ -104,6 +105,10 @@ def _run(argv: list[str] | None) -> int:
     name = next((a for a in args if not a.startswith("-")), None)
     parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"k1edge {__version__}")
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # a shell stays where a clone was before it was made anew, and file names lead nowhere there
+        parser.exit(EXIT_USAGE, "k1edge: the folder that you are in is gone; cd to one that is there\n")
     programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
     for program, (module, purpose) in PROGRAMS.items():
         sub = programs.add_parser(program, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",

@@ -20,7 +20,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
-from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, this_machine
+from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, some_seconds, this_machine
 
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
@@ -40,7 +40,7 @@ exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
     parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
     parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
-    parser.add_argument("--wait", type=float, default=10.0, metavar="S", help="for the answer (default: %(default)s)")
+    parser.add_argument("--wait", type=some_seconds, default=10.0, metavar="S", help="for the answer (default: %(default)s)")
     add_broker_arguments(parser)
 
 

@@ -28,6 +28,7 @@ from k1edge.frames import FULL_SCALE
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
+from k1edge.options import some_seconds
 from k1edge.system.machine import room
 from k1edge.system.state import INSTALLED, state_folder
 from k1edge.system.timesync import WRITTEN_S, is_synchronised
@@ -56,7 +57,7 @@ examples:
 exit code: 0 nothing is at fault (there may be warnings), 1 something is"""
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: as `k1edge run`)")
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
-    parser.add_argument("--seconds", type=float, default=LISTEN_S, help="how long to listen to the input (%(default)s)")
+    parser.add_argument("--seconds", type=some_seconds, default=LISTEN_S, help="how long to listen to the input (%(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:

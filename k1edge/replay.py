@@ -33,14 +33,14 @@ examples:
   k1edge replay flight.k1rec                    what happened, and whether it would be decided so again
   k1edge replay flight.k1rec --recorded --beats
 
-exit code: 0 decided the same, 1 differently, 65 the file is no recording"""
+exit code: 0 decided the same, 1 differently, 65 the file is no recording, 66 it cannot be read"""
     parser.add_argument("file", type=Path, metavar="FILE", help="a .k1rec file, as the request recorder.save wrote it")
     parser.add_argument("--beats", action="store_true", help="show every announced beat, too")
     parser.add_argument("--recorded", action="store_true", help="show what was recorded, without deciding anew")
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when identical, 1 when not, 65 when the file is no recording."""
+    """0 when identical, 1 when not, 65 when the file is no recording, 66 when it cannot be read."""
     try:
         stretches = read(args.file)
         rate_hz = _rate_hz(stretches)
@@ -50,7 +50,10 @@ def main(args: argparse.Namespace) -> int:
             for line in told(stretch, decisions, rate_hz, args.beats):
                 print(line)
             differences += _compare(stretch.decisions, decisions)
-    except (OSError, ValueError) as error:
+    except OSError as fault:
+        print(f"k1edge replay: {args.file}: {fault.strerror or fault}", file=sys.stderr)
+        return os.EX_NOINPUT
+    except ValueError as error:
         print(f"k1edge replay: {error}", file=sys.stderr)
         return os.EX_DATAERR
     hops = sum(stretch.used for stretch in stretches)

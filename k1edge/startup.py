@@ -272,9 +272,14 @@ def _told(error: ConfigError) -> tuple[str, ...]:
     return tuple(map(str, error.faults))
 
 
-def _invalid(generation: Generation, error: ConfigError) -> Refusal:
+def in_short(error: ConfigError) -> str:
+    """How many faults, and the first."""
     count = len(error.faults)
-    return Refusal(generation.hash, INVALID, f"{count} fault{'s' * (count > 1)}: {error.faults[0]}")
+    return f"{count} fault{'s' * (count > 1)}: {error.faults[0]}"
+
+
+def _invalid(generation: Generation, error: ConfigError) -> Refusal:
+    return Refusal(generation.hash, INVALID, in_short(error))
 
 
 def _accepts(path: Path, local: Generation | None, environ: Mapping[str, str]) -> bool:

@@ -22,7 +22,7 @@ from k1edge.errand import Errand
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
-from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, file_now, hash_of, identity, loaded, origin_of
+from k1edge.startup import IDENTITY, INVALID, ROLLED_BACK, Start, file_now, hash_of, identity, in_short, loaded, origin_of
 from k1edge.system.generations import Generation, Refusal, digest
 from k1edge.system.systemd import fields
 
@@ -214,7 +214,7 @@ class Transaction:
         try:
             loaded(candidate, "config/desired", os.environ, {})
         except ConfigError as error:
-            raise RefusedError(INVALID, f"{len(error.faults)} faults", tuple(map(str, error.faults))) from error
+            raise RefusedError(INVALID, in_short(error), tuple(map(str, error.faults))) from error
         if faults := _changed_identity(content, local):
             raise RefusedError(INVALID, faults[0], faults)
         self._start.store.stage(candidate)

@@ -71,6 +71,21 @@ def test_an_unknown_program_is_refused_with_those_there_are(capsys):
     assert "demo" in err
 
 
+@pytest.mark.parametrize("words", ["run --source demo", "monitor --help", "analyze .", "doctor", "contract"])
+def test_who_is_in_a_folder_that_is_gone_is_told_so(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert told(capsys, *words.split()) == (2, "", "k1edge: the folder that you are in is gone; cd to one that is there\n")
+
+
+@pytest.mark.parametrize("words", ["ask track.list --wait", "doctor --seconds", "monitor --seconds", "simulate --seconds"])
+@pytest.mark.parametrize("length", ["nan", "inf", "0", "soon"])
+def test_a_length_of_time_that_is_none_is_refused(capsys, words, length):
+    code, _, said = told(capsys, *words.split(), length)
+    assert code == 2
+    assert f"{length!r} is not a number of seconds above 0" in said
+
+
 @pytest.mark.parametrize("program", ["beats", "events"])
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text"])
 def test_a_file_that_is_no_sound_is_named_and_nothing_is_printed(capsys, tmp_path, program, kind):

@@ -227,7 +227,8 @@ def test_a_recording_that_is_damaged_is_refused_in_words(saved, capsys):
     saved.write_bytes(saved.read_bytes()[:-1000])
     assert main(["replay", str(saved)]) == 65
     assert "ends too early" in capsys.readouterr().err
-    assert main(["replay", str(saved.with_name("missing"))]) == 65
+    assert main(["replay", str(saved.with_name("missing"))]) == 66
+    assert capsys.readouterr().err.endswith("missing: No such file or directory\n")
 
 
 @settings(max_examples=200)

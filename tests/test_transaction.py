@@ -255,6 +255,7 @@ def test_a_refusal_is_in_the_log_once_however_often_it_is_repeated(proven, caplo
 def test_every_fault_is_reported(proven):
     proven.ask("[beat]\nlead_ms = 1\nx = 2\n[audio]\nrate_hz = 3\n")
     assert len(proven.reported["faults"]) == 3
+    assert proven.reported["reason"].startswith("3 faults: config/desired:2: beat.lead_ms")
     assert "config/desired:2: beat.lead_ms" in proven.reported["faults"][0]
 
 
