@@ -1,6 +1,7 @@
-"""Where the accents of a song are: on its beats, or half way between. Beats half a beat out do not tell, the sound does.
+"""How like those of a map the accents are that are heard: on its beats, or half way between.
 
-Tells those of a map's envelopes, and how like them what is heard is, where the map has its beats. Cost: 4 us a hop.
+Beats half a beat out do not tell, the sound does. Consumes the novelty of each hop with its place in the song, where the map is
+believed to have its beats. Cost: 4 us a hop.
 """
 
 from __future__ import annotations
@@ -8,42 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from k1edge.frames import StreamFormat
+from k1edge.genesis.course import Course
+from k1edge.genesis.score import NEAR, NO_ACCENT, Accent
 
-if TYPE_CHECKING:
-    from k1edge.genesis.course import Course
-
-Accent = tuple[float, float]
-"""By how much the bass, and the highs, rise more on a beat than half way to the next."""
-NONE: Accent = (0.0, 0.0)
-NEAR = 0.15
-"""Of the period: what belongs to a beat, and to the middle between two."""
 LATENCY_HOPS = 3
 """From an attack to its novelty."""
 BEATS = 16
-
-
-def stored_accents(beats_ms: list[float], envelopes: list[tuple[list[float], list[float]]]) -> list[Accent]:
-    """(beats,) of a map; `envelopes`: the times and intensities of its bass and its highs."""
-    if len(beats_ms) < 2:
-        return [NONE] * len(beats_ms)
-    bands = [_contrasts(np.array(beats_ms), np.array(at_ms), np.array(intensity)) for at_ms, intensity in envelopes]
-    return list(zip(*(band.round(2).tolist() for band in bands), strict=True))
-
-
-def _contrasts(beats: np.ndarray, at_ms: np.ndarray, intensity: np.ndarray) -> np.ndarray:
-    """(beats,) the highest rise near each, less that half way to the next."""
-    rises = np.maximum(np.diff(intensity, prepend=intensity[0]), 0.0)
-    periods = np.diff(beats, append=2 * beats[-1] - beats[-2])
-    edges = beats[:, None] + periods[:, None] * (-NEAR, NEAR, 0.5 - NEAR, 0.5 + NEAR)
-    bounds = np.minimum(np.searchsorted(at_ms, edges.ravel()), len(rises) - 1)
-    highest = np.maximum.reduceat(rises, bounds)
-    highest[:-1][bounds[:-1] == bounds[1:]] = 0.0  # without a point there, the next one is taken
-    return highest[0::4] - highest[2::4]
 
 
 class Accents:
@@ -52,7 +27,7 @@ class Accents:
     def __init__(self, course: Course, fmt: StreamFormat) -> None:
         self._course, self._latency = course, LATENCY_HOPS * fmt.hop
         self._beat = -1
-        self._on, self._off = NONE, NONE
+        self._on, self._off = NO_ACCENT, NO_ACCENT
         """The highest novelty of lows and highs on this beat, and half way to the next."""
         self._compared: deque[tuple[float, float, float]] = deque(maxlen=BEATS)
         """Products of what is heard and what is stored, and their squares."""
@@ -65,7 +40,7 @@ class Accents:
         beat = before + (phase > 1 - NEAR)
         if beat != self._beat:
             self._compare()
-            self._beat, self._on, self._off = beat, NONE, NONE
+            self._beat, self._on, self._off = beat, NO_ACCENT, NO_ACCENT
         if abs(phase - 0.5) <= NEAR:
             self._off = _higher(self._off, novelty)
         elif abs(phase - round(phase)) <= NEAR:

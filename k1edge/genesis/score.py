@@ -9,12 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from k1edge.genesis.accents import Accent, stored_accents
+import numpy as np
+
 from k1edge.genesis.codec import BANDS, Document
 from k1edge.genesis.document import GenesisMap
 
 AUDIBLE = 0.01
 """Intensity of an envelope from which there is something to hear."""
+Accent = tuple[float, float]
+"""By how much the bass, and the highs, rise more on a beat than half way to the next."""
+NO_ACCENT: Accent = (0.0, 0.0)
+NEAR = 0.15
+"""Of the period: what belongs to a beat, and to the middle between two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Score:
     sound_ms: float = 0.0
     """Where the song is first heard: a file may begin with silence."""
     accents: list[Accent] = field(default_factory=list)
-    """Of each beat (see `accents`); [] = not known."""
+    """Of each beat; [] = not known."""
 
 
 def score_of(song: GenesisMap) -> Score:
@@ -80,3 +86,22 @@ def _first_sound(song: GenesisMap) -> float:
         for band in BANDS
     ]
     return min((at_ms for at_ms in heard if at_ms is not None), default=0.0)
+
+
+def stored_accents(beats_ms: list[float], envelopes: list[tuple[list[float], list[float]]]) -> list[Accent]:
+    """(beats,) of a map; `envelopes`: the times and intensities of its bass and its highs."""
+    if len(beats_ms) < 2:
+        return [NO_ACCENT] * len(beats_ms)
+    bands = [_contrasts(np.array(beats_ms), np.array(at_ms), np.array(intensity)) for at_ms, intensity in envelopes]
+    return list(zip(*(band.round(2).tolist() for band in bands), strict=True))
+
+
+def _contrasts(beats: np.ndarray, at_ms: np.ndarray, intensity: np.ndarray) -> np.ndarray:
+    """(beats,) the highest rise near each, less that half way to the next."""
+    rises = np.maximum(np.diff(intensity, prepend=intensity[0]), 0.0)
+    periods = np.diff(beats, append=2 * beats[-1] - beats[-2])
+    edges = beats[:, None] + periods[:, None] * (-NEAR, NEAR, 0.5 - NEAR, 0.5 + NEAR)
+    bounds = np.minimum(np.searchsorted(at_ms, edges.ravel()), len(rises) - 1)
+    highest = np.maximum.reduceat(rises, bounds)
+    highest[:-1][bounds[:-1] == bounds[1:]] = 0.0  # without a point there, the next one is taken
+    return highest[0::4] - highest[2::4]

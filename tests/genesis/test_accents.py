@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from k1edge.frames import StreamFormat
-from k1edge.genesis.accents import LATENCY_HOPS, Accents, stored_accents
+from k1edge.genesis.accents import LATENCY_HOPS, Accents
 from k1edge.genesis.course import Course
-from k1edge.genesis.score import Score
+from k1edge.genesis.score import Score, stored_accents
 
 FMT = StreamFormat(48_000)
 BEATS_MS = [500.0 * n for n in range(40)]
