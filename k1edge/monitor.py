@@ -209,6 +209,7 @@ class SiteView:
         for text, colour in (state, *told, *rest):
             yield text[:columns], colour
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `k1edge monitor`."""
     parser.epilog = """\

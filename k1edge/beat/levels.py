@@ -126,6 +126,7 @@ class Hypothesis:
             self.seconds += length_s
             self.score += (said - self.score) * length_s / min(self.seconds, MEMORY_S)
 
+
 class Levels:
     """Of one stream; beats are known by their numbers."""
 

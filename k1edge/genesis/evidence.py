@@ -8,11 +8,11 @@ matters; the peaks freeze in silence.
 
 A row is, in this order (see `ROW`):
     now     the first EARLY_S of this beat
+    turn    now minus the start of the beat a bar ago, and of the one four bars ago (the harmony's turn), by groups; and how
+            far each is from nothing
     bar     the four beats before it, averaged
     rise    bar minus the bar four bars ago
     climb   bar minus its minimum over the last eight bars
-    turn    now minus the start of the beat a bar ago, and of the one four bars ago (the harmony's turn), by groups; and how
-            far each is from nothing
     change  |now - the beats' starts in the bar before|, |bar - the bar before|, each averaged over the groups
     gone    for how long there has been no bass, no kick, and little of anything (beats, on a logarithmic scale)
 
