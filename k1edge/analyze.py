@@ -62,16 +62,16 @@ class Song:
             return common | {"code": self.failure.code, "reason": self.failure.reason}
         if not self.map:
             return common
-        metrics, notes = self.map.global_metrics, self.map.layers.annotations
+        metrics, notes = self.map.global_metrics, self.map.notes
         return common | {
             "map": _text(self.output),
             "duration_ms": metrics.duration_ms,
             "bpm": metrics.bpm,
             "beats": len(self.map.layers.rhythm.beat_grid_ms),
             "downbeats": len(self.map.layers.rhythm.downbeat_ms),
-            "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
-            "sections": [section.label for section in (notes and notes.sections) or []],
-            "drops_ms": [drop.at_ms for drop in (notes and notes.drops) or []],
+            "key": str(notes.key) if notes.key else None,
+            "sections": [section.label for section in notes.sections or []],
+            "drops_ms": [drop.at_ms for drop in notes.drops or []],
             "took_s": round(self.took_s, 2),
         }
 

@@ -96,8 +96,8 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _facts(song: GenesisMap) -> dict[str, Any]:
-    metrics, rhythm, notes = song.global_metrics, song.layers.rhythm, song.layers.annotations
-    spans = {name: (notes and getattr(notes, name)) or [] for name in ("sections", "builds", "breakdowns", "drops")}
+    metrics, rhythm, notes = song.global_metrics, song.layers.rhythm, song.notes
+    spans = {name: getattr(notes, name) or [] for name in ("sections", "builds", "breakdowns", "drops")}
     return {
         "file": song.metadata.filename,
         "engine": song.metadata.analysis_engine,
@@ -106,8 +106,8 @@ def _facts(song: GenesisMap) -> dict[str, Any]:
         "bpm": metrics.bpm,
         "beats": len(rhythm.beat_grid_ms),
         "downbeats": len(rhythm.downbeat_ms),
-        "f_measure": metrics.f_measure if notes and notes.f_measure_known else None,
-        "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
+        "f_measure": metrics.f_measure if notes.f_measure_known else None,
+        "key": str(notes.key) if notes.key else None,
         "sections": [{"label": s.label, "from_s": _s(s.start_ms), "to_s": _s(s.end_ms)} for s in spans["sections"]],
         "drops_s": [_s(drop.at_ms) for drop in spans["drops"]],
         "builds_s": [[_s(build.start_ms), _s(build.end_ms)] for build in spans["builds"]],

@@ -40,9 +40,9 @@ def outcome(name: str, song: Shown) -> str:
         return f"✗ {name}: {song.failure.reason}"
     if song.state == "skipped":
         return f"= {name}: has its map already"
-    metrics, notes, beats = song.map.global_metrics, song.map.layers.annotations, song.map.layers.rhythm.beat_grid_ms
-    form = " ".join(section.label for section in (notes and notes.sections) or [])
-    tone = f", {notes.key.tonic} {notes.key.mode}" if notes and notes.key else ""
+    metrics, notes, beats = song.map.global_metrics, song.map.notes, song.map.layers.rhythm.beat_grid_ms
+    form = " ".join(section.label for section in notes.sections or [])
+    tone = f", {notes.key}" if notes.key else ""
     return f"✓ {name}: {metrics.bpm:.1f} bpm, {len(beats)} beats{tone}, {form} ({song.took_s:.1f} s)"
 
 

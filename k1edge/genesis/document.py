@@ -184,6 +184,9 @@ class Key(_Part):
     mode: Annotated[str, Field(pattern=r"^(major|minor)$")]
     confidence: Share
 
+    def __str__(self) -> str:
+        return f"{self.tonic} {self.mode}"
+
 
 class Annotations(_Part):
     """What is known of the song's form. Unknown keys are kept."""
@@ -211,6 +214,11 @@ class GenesisMap(_Part):
     metadata: Metadata
     global_metrics: GlobalMetrics
     layers: Layers
+
+    @property
+    def notes(self) -> Annotations:
+        """The annotations; without any, those that say nothing."""
+        return self.layers.annotations or Annotations()
 
 
 def plain(song: GenesisMap) -> Document:

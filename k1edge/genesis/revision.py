@@ -150,10 +150,10 @@ def _parts(song: GenesisMap) -> Document:
 
 
 def _form(song: GenesisMap) -> Document:
-    notes = song.layers.annotations
-    sections, drops = (notes and notes.sections) or [], (notes and notes.drops) or []
+    notes = song.notes
+    sections, drops = notes.sections or [], notes.drops or []
     return {
-        "key": f"{notes.key.tonic} {notes.key.mode}" if notes and notes.key else None,
+        "key": str(notes.key) if notes.key else None,
         "sections": [section.label for section in sections],
         "section_starts_ms": [section.start_ms for section in sections],
         "drops_ms": [drop.at_ms for drop in drops],

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from k1edge.genesis.codec import BANDS, Document
-from k1edge.genesis.document import GenesisMap
+from k1edge.genesis.document import Annotations, GenesisMap
 
 AUDIBLE = 0.01
 """Intensity of an envelope from which there is something to hear."""
@@ -42,13 +42,13 @@ class Score:
 
 def score_of(song: GenesisMap) -> Score:
     """The score of a map."""
-    rhythm, notes = song.layers.rhythm, song.layers.annotations
+    rhythm, notes = song.layers.rhythm, song.notes
     return Score(
         list(rhythm.beat_grid_ms),
         list(rhythm.downbeat_ms),
         rhythm.beat_strength or [1.0] * len(rhythm.beat_grid_ms),
-        [(section.start_ms, section.label) for section in (notes and notes.sections) or []],
-        sorted(_moments(song)),
+        [(section.start_ms, section.label) for section in notes.sections or []],
+        sorted(_moments(notes)),
         _first_sound(song),
         stored_accents(rhythm.beat_grid_ms, [_envelope(song, band) for band in ("bass", "highs")]),
     )
@@ -70,10 +70,7 @@ def _envelope(song: GenesisMap, band: str) -> tuple[list[float], list[float]]:
     return [point["time_ms"] for point in points], [point["intensity"] for point in points]
 
 
-def _moments(song: GenesisMap) -> list[tuple[float, str, float]]:
-    notes = song.layers.annotations
-    if notes is None:
-        return []
+def _moments(notes: Annotations) -> list[tuple[float, str, float]]:
     found = [(drop.at_ms, "drop", drop.confidence) for drop in notes.drops or []]
     for kind, spans in (("build", notes.builds), ("breakdown", notes.breakdowns)):
         found += [(span.start_ms, kind, span.confidence or 0.5) for span in spans or []]

@@ -162,12 +162,11 @@ class Library:
 
     def make_current(self, track_id: str, n: int, song: GenesisMap) -> None:
         """Serves this version from now on, and copies what lists show of it."""
-        metrics, notes = song.global_metrics, song.layers.annotations
-        override = _override(song)
+        metrics, override = song.global_metrics, _override(song)
         self.db.execute(
             "UPDATE tracks SET version = ?, status = 'ready', bpm = ?, duration_ms = ?, f_measure = ?, override = ?,"
             " updated_ms = ? WHERE id = ?",
-            (n, metrics.bpm, metrics.duration_ms, metrics.f_measure if notes and notes.f_measure_known else None,
+            (n, metrics.bpm, metrics.duration_ms, metrics.f_measure if song.notes.f_measure_known else None,
              json.dumps(override) if override else None, self.now_ms(), track_id),
         )  # fmt: skip
 
@@ -281,5 +280,4 @@ class Library:
 
 def _override(song: GenesisMap) -> Any:
     """Who put its beats right, if somebody did."""
-    notes = song.layers.annotations
-    return (notes.model_extra or {}).get("override") if notes else None
+    return (song.notes.model_extra or {}).get("override")
