@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
-from k1edge.k1.contract.parameters import clamp, palette_id, pattern_fault, transition_fault
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
+from k1edge.k1.contract.parameters import clamp, known, palette_id
 
 tables = st.dictionaries(st.sampled_from([*PARAMETERS, "unknown"]), st.floats(), max_size=24)
 
@@ -51,9 +51,11 @@ def test_every_default_is_in_its_own_range():
 
 
 def test_names_that_do_not_exist_are_told_with_the_nearest():
-    assert pattern_fault("beat_tunel") == 'no pattern is called "beat_tunel"; did you mean "beat_tunnel"?'
-    assert transition_fault("zzz") == 'no transition is called "zzz"'
-    assert pattern_fault("pulse") is None and transition_fault("fade") is None
+    with pytest.raises(ValueError, match=r'^no pattern is called "beat_tunel"; did you mean "beat_tunnel"\?$'):
+        known("pattern", "beat_tunel", PATTERNS)
+    with pytest.raises(ValueError, match=r'^no transition is called "zzz"$'):
+        known("transition", "zzz", TRANSITIONS)
+    assert known("pattern", "pulse", PATTERNS) == "pulse"
 
 
 @pytest.mark.parametrize(("palette", "number"), [("Lava", 23), ("lava", 23), (0, 0), (32, 32)])

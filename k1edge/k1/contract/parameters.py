@@ -10,20 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
+from k1edge.device_facts import PALETTES, PARAMETERS, ParameterRange
 
 DECIMALS = 4
 """Of a parameter on the wire: finer than an 8-bit LED can show, and 22 of them stay far below 1 KB."""
 
 
-def pattern_fault(pattern: str) -> str | None:
-    """Why a K1 has no such pattern; None when it has."""
-    return None if pattern in PATTERNS else _unknown("pattern", pattern, PATTERNS)
-
-
-def transition_fault(transition: str) -> str | None:
-    """Why a K1 has no such transition; None when it has."""
-    return None if transition in TRANSITIONS else _unknown("transition", transition, TRANSITIONS)
+def known(kind: str, name: str, names: Sequence[str]) -> str:
+    """The name, if it is one of these. Raises ValueError with the nearest."""
+    if name in names:
+        return name
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    raise ValueError(f'no {kind} is called "{name}"' + (f'; did you mean "{near[0]}"?' if near else ""))
 
 
 def palette_id(palette: int | str) -> int:
@@ -32,10 +30,8 @@ def palette_id(palette: int | str) -> int:
         if isinstance(palette, bool) or not 0 <= palette < len(PALETTES):
             raise ValueError(f"palette id {palette} is outside 0..{len(PALETTES) - 1}")
         return palette
-    folded = [name.casefold() for name in PALETTES]
-    if palette.casefold() not in folded:
-        raise ValueError(_unknown("palette", palette, PALETTES))
-    return folded.index(palette.casefold())
+    folded = {name.casefold(): name for name in PALETTES}
+    return PALETTES.index(known("palette", folded.get(palette.casefold(), palette), PALETTES))
 
 
 def clamp(parameters: Mapping[str, float]) -> tuple[dict[str, float], int]:
@@ -61,8 +57,3 @@ def _within(limits: ParameterRange, value: float) -> float:
         return limits.default
     inside = min(max(value, limits.low), limits.high)
     return float(round(inside)) if limits.integer else float(inside)
-
-
-def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f'no {kind} is called "{name}"' + (f'; did you mean "{near[0]}"?' if near else "")

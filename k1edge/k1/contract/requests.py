@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
+from k1edge.device_facts import PATTERNS, TRANSITIONS
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
 from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import (
@@ -21,7 +22,7 @@ from k1edge.k1.contract.message import (
     Text,
     Word,
 )
-from k1edge.k1.contract.parameters import palette_id, pattern_fault, transition_fault
+from k1edge.k1.contract.parameters import known, palette_id
 
 LEASE_S = 8.0
 """How long a manual change holds the edge off when the caller names no time."""
@@ -59,12 +60,12 @@ class SceneArguments(NoArguments):
     @field_validator("pattern")
     @classmethod
     def _known_pattern(cls, value: str) -> str:
-        return _without(pattern_fault(value), value)
+        return known("pattern", value, PATTERNS)
 
     @field_validator("transition")
     @classmethod
     def _known_transition(cls, value: str) -> str:
-        return _without(transition_fault(value), value)
+        return known("transition", value, TRANSITIONS)
 
     @field_validator("palette")
     @classmethod
@@ -171,9 +172,3 @@ def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
 
 
 REQUESTS: dict[str, type[Message]] = {verb: _request(verb, arguments) for verb, arguments in VERBS.items()}
-
-
-def _without(fault: str | None, value: str) -> str:
-    if fault:
-        raise ValueError(fault)
-    return value
