@@ -16,7 +16,7 @@ from k1edge.config import K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PARAMETERS
 from k1edge.follower import Follower
-from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look, Section
+from k1edge.frames import HOPS_PER_S, MACROS, BeatEvent, GenesisFrame, Look, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
@@ -219,13 +219,9 @@ class Driver:
             )  # fmt: skip
 
     def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
-        m = frame.macros
+        levels = {name: round(getattr(frame.macros, name), 3) for name in MACROS}
         for device in self._driven():
-            yield from self._command(
-                device, contract.MacroCommand, stamp,
-                energy=round(m.energy, 3), vocal_presence=round(m.vocal_presence, 3), bass_weight=round(m.bass_weight, 3),
-                percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
-            )  # fmt: skip
+            yield from self._command(device, contract.MacroCommand, stamp, **levels)
 
     def _segment(
         self, devices: list[Follower], section: Section, timeline: Timeline, stamp: Stamp

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from k1edge.clock import Timeline
 from k1edge.config import TelemetrySettings
-from k1edge.frames import HOPS_PER_S, BeatEvent, BeatState, GenesisFrame, Moment, Section
+from k1edge.frames import HOPS_PER_S, MACROS, BeatEvent, BeatState, GenesisFrame, Moment, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import Gate, Publication, Scribe, Stamp
 
@@ -151,14 +151,13 @@ class Publisher:
         )  # fmt: skip
 
     def _frame(self, frame: GenesisFrame, stamp: Stamp) -> Publication:
-        features, beat, m = frame.features, frame.beat, frame.macros
+        features, beat = frame.features, frame.beat
         return self._scribe.write(
             contract.Frame, stamp,
             index=frame.end, level_dbfs=round(features.level_dbfs, 1), centroid_hz=round(features.centroid_hz),
             novelty=round(float(features.novelty.mean()), 3), silent=features.silent, bpm=round(beat.tempo_bpm, 2),
             phase=round(beat.phase, 4), confidence=round(beat.confidence, 3), lock=beat.lock, section=frame.section.label,
-            energy=round(m.energy, 3), vocal_presence=round(m.vocal_presence, 3), bass_weight=round(m.bass_weight, 3),
-            percussiveness=round(m.percussiveness, 3), brightness=round(m.brightness, 3),
+            **{name: round(getattr(frame.macros, name), 3) for name in MACROS},
             bands=tuple(features.bands.reshape(FRAME_BANDS, -1).mean(axis=1, dtype=float).round(2).tolist()),
         )  # fmt: skip
 

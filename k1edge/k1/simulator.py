@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from k1edge.device_facts import PARAMETERS, PATTERNS
-from k1edge.frames import Macros
+from k1edge.frames import MACROS, Macros
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.parameters import clamp
@@ -195,8 +195,7 @@ class VirtualK1:
             case contract.BeatCommand():
                 self._expect(command, now_ms)
             case contract.MacroCommand():
-                names = Macros.__dataclass_fields__
-                self._macros = Macros(**{name: getattr(command, name) for name in names})
+                self._macros = Macros(**{name: getattr(command, name) for name in MACROS})
                 self._follow(now_ms)
             case contract.SceneCommand():
                 self._refuse_scene(command, stamp)
