@@ -13,7 +13,7 @@ import math
 from functools import partial
 from pathlib import Path
 
-from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior
+from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior, room_prior
 from k1edge.config import BeatSettings
 from k1edge.errand import Errand
 from k1edge.whole import write_whole
@@ -30,7 +30,7 @@ class Venue:
 
     def __init__(self, folder: Path, settings: BeatSettings) -> None:
         self._path = folder / NAME
-        self.prior = self._kept = _prior(settings, _lessons(self._path))
+        self.prior = self._kept = room_prior(settings, _lessons(self._path))
         """What a new stream begins with."""
         self._next_s = 0.0
         self._writer: Errand | None = None
@@ -73,8 +73,3 @@ def _lessons(path: Path) -> list[tuple[float, float, float]]:
         return []
     sound = all(len(lesson) == 3 and all(math.isfinite(x) and x > 0 for x in lesson) for lesson in found)
     return found[: MOST_COMPONENTS - 1] if sound and sum(weight for *_, weight in found) < 1 else []
-
-
-def _prior(settings: BeatSettings, lessons: list[tuple[float, float, float]]) -> TempoPrior:
-    broad = settings.prior_bpm, settings.prior_octaves, 1 - sum(weight for *_, weight in lessons)
-    return TempoPrior((broad, *lessons))

@@ -35,7 +35,7 @@ from k1edge.beat.bar_pointer import (
 )
 from k1edge.beat.downbeats import LAG, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
-from k1edge.beat.prior import TempoPrior, broad_prior
+from k1edge.beat.prior import TempoPrior, room_prior
 from k1edge.beat.rows import in_a_row
 from k1edge.config import BeatSettings
 
@@ -104,7 +104,7 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
 
 def found(recording: Recording, settings: BeatSettings) -> BeatGrid:
     """The beats of a recording, by the tempi that the configuration allows and prefers."""
-    return decode(weigh(recording), broad_prior(settings), (settings.tempo_min_bpm, settings.tempo_max_bpm))
+    return decode(weigh(recording), room_prior(settings), (settings.tempo_min_bpm, settings.tempo_max_bpm))
 
 
 def _spans(evidence: Evidence, tempi: Tempi) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ strengthens a narrow one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +57,10 @@ class TempoPrior:
         return 1 + int(np.argmin(gaps))
 
 
-def broad_prior(settings: BeatSettings) -> TempoPrior:
-    """What the configuration says of a room that has taught nothing yet."""
-    return TempoPrior(((settings.prior_bpm, settings.prior_octaves, 1.0),))
+def room_prior(settings: BeatSettings, lessons: Sequence[tuple[float, float, float]] = ()) -> TempoPrior:
+    """What the configuration says, and what the room has taught beside it: components as those of `TempoPrior`."""
+    broad = settings.prior_bpm, settings.prior_octaves, 1.0 - sum(weight for *_, weight in lessons)
+    return TempoPrior((broad, *lessons))
 
 
 def _normalised(components: list[tuple[float, float, float]]) -> tuple[tuple[float, float, float], ...]:

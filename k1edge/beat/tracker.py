@@ -23,7 +23,7 @@ from k1edge.beat.hands import Hands
 from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, Levels
 from k1edge.beat.lock import RESTS_UP_TO, Lock
 from k1edge.beat.observation import Activation, Ears, Heard, TempoEvidence, bar_evidence, evidence, half_evidence
-from k1edge.beat.prior import TempoPrior, broad_prior
+from k1edge.beat.prior import TempoPrior, room_prior
 from k1edge.beat.rows import BeatRows
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import N_NOVELTY
@@ -302,7 +302,7 @@ class BarPointerTracker:
 
 def make_tracker(settings: BeatSettings, fmt: StreamFormat, prior: TempoPrior | None = None) -> BeatTracker:
     """The engine that `settings.engine` names; `prior` handed over from the last one, if there was one."""
-    prior = prior or broad_prior(settings)
+    prior = prior or room_prior(settings)
     if settings.engine == "aubio":
         from k1edge.beat.aubio_engine import AubioTracker  # 28 MB of library that the default engine never needs
 
