@@ -261,8 +261,10 @@ def test_a_song_too_long_for_the_memory_it_may_use_is_refused_before_it_is_heard
         job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
     monkeypatch.setattr(job.FileSource, "__init__", _lasting(240))
     at_most(700)
+    lasts_s: list[float] = []
     with pytest.raises(pytest.fail.Exception, match="was listened to"):
-        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
+        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None, lasts_s.append)
+    assert lasts_s == [240 * 60]
 
 
 def _lasting(minutes):

@@ -29,19 +29,21 @@ from k1edge.library.files import file_sha256
 from k1edge.whole import write_whole
 
 EXIT_FAILED = 1
-LISTENING = (0.05, 0.5)
-"""Shares of the work at which the file has been opened, and has been heard."""
+LISTENING = (0.02, 0.7)
+"""Shares of the time at which the file has been opened, and has been heard; measured, as those of the passes over it."""
 LEAST_MB, LEAST_MB_A_MINUTE = 240.0, 1.7
 """Of address space, without which no song of so many minutes is done: what was heard and said of it, and a byte for each step
 and tempo. Four hours were measured to take 670."""
 
 
-def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any) -> GenesisMap:
-    """The map of a sound file; raises `LibraryError`."""
+def file_to_map(
+    path: Path, settings: Settings, progress: Progress, lasts: Callable[[float], None] = lambda s: None, **told: Any
+) -> GenesisMap:
+    """The map of a sound file; `lasts` hears how long that is, s. Raises `LibraryError`."""
     progress("opening", 0.0)
     try:
         audio_sha256 = file_sha256(path)
-        recording, rate_hz, kind = _recording(path, settings, progress)
+        recording, rate_hz, kind = _recording(path, settings, progress, lasts)
         if file_sha256(path) != audio_sha256:
             raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -57,7 +59,9 @@ def file_to_map(path: Path, settings: Settings, progress: Progress, **told: Any)
         raise LibraryError(Code.ANALYSIS_FAILED, f"the analysis is not a valid map: {error}") from None
 
 
-def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Recording, int, str]:
+def _recording(
+    path: Path, settings: Settings, progress: Progress, lasts: Callable[[float], None]
+) -> tuple[Recording, int, str]:
     """What is heard in a sound file, or was heard on the line; its sample rate; `file` or `live`."""
     with path.open("rb") as file:
         found = sound_format(file.read(16))
@@ -69,6 +73,7 @@ def _recording(path: Path, settings: Settings, progress: Progress) -> tuple[Reco
         except ValueError as fault:
             raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault}") from None
     source = FileSource(path)
+    lasts(source.duration_s)
     _refuse_what_cannot_end(path, source.duration_s)
     recording = listen(source, source.fmt, settings, _heard(progress, source.duration_s))
     source.close()
@@ -93,10 +98,14 @@ def _tell(**report: Any) -> None:
     print(json.dumps(report), flush=True)
 
 
+def _progressed(stage: str, share: float) -> None:
+    _tell(stage=stage, progress=round(share, 3))
+
+
 def run(path: Path, output: Path, settings: Settings) -> int:
     """Makes the map and writes it whole; returns the exit code."""
     try:
-        song = file_to_map(path, settings, lambda stage, share: _tell(stage=stage, progress=round(share, 3)))
+        song = file_to_map(path, settings, _progressed, lambda duration_s: _tell(lasts_s=round(duration_s, 1)))
         write_whole(output, encode(song))
     except LibraryError as refusal:
         _tell(code=refusal.code, reason=refusal.reason)

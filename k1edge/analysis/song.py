@@ -100,33 +100,33 @@ def analyse(
     if not len(recording) or recording["sounding"].mean() < LEAST_SOUNDING:
         raise NoMusic("there is only silence")
     passes = _Passes(progress)
-    grid = passes.need("beats", 0.5, lambda: beats.found(recording, settings))
+    grid = passes.need("beats", 0.7, lambda: beats.found(recording, settings))
     if len(grid.times_s) < FEWEST_BEATS:
         raise NoMusic(f"there is no beat in it ({len(grid.times_s)} found, {FEWEST_BEATS} are needed)")
-    sound = passes.need("levels", 0.6, lambda: levels.measure(recording))
-    rhythm = passes.need("rhythm", 0.65, lambda: _rhythm(recording, grid))
+    sound = passes.need("levels", 0.92, lambda: levels.measure(recording))
+    rhythm = passes.need("rhythm", 0.92, lambda: _rhythm(recording, grid))
     bpm = tempo_bpm(rhythm["beat_grid_ms"])
-    dynamics = passes.try_("dynamics", 0.7, lambda: levels.dynamics(sound))
+    dynamics = passes.try_("dynamics", 0.93, lambda: levels.dynamics(sound))
     annotations = {
         "f_measure_known": False,
-        **(passes.try_("form", 0.75, lambda: _form(recording, sound, grid)) or {}),
-        **(passes.try_("harmony", 0.8, lambda: _harmony(recording, grid)) or {}),
-        **(passes.try_("mood", 0.85, lambda: _mood(recording, bpm)) or {}),
+        **(passes.try_("form", 0.93, lambda: _form(recording, sound, grid)) or {}),
+        **(passes.try_("harmony", 0.98, lambda: _harmony(recording, grid)) or {}),
+        **(passes.try_("mood", 0.98, lambda: _mood(recording, bpm)) or {}),
         "tempo_curve": tempo_curve(rhythm["beat_grid_ms"]),
         "beat_confidence": round(float(_heard_at(recording, grid).mean()), 3),
     }
     layers = {
         "rhythm": rhythm,
-        "frequency": passes.need("bands", 0.9, lambda: levels.envelopes(sound)),
+        "frequency": passes.need("bands", 0.98, lambda: levels.envelopes(sound)),
         "dynamics": dynamics,
-        "spectral": passes.try_("spectral", 0.92, lambda: levels.spectral(recording, sound)),
+        "spectral": passes.try_("spectral", 0.99, lambda: levels.spectral(recording, sound)),
         "annotations": annotations | ({"missing": passes.missing} if passes.missing else {}),
     }
     metrics = {"duration_ms": recording.duration_s * MS, "bpm": min(bpm, 300.0), "f_measure": 0.0, "cemgil": 0.0}
     if dynamics:
         metrics["dynamic_range"] = dynamics["range"]
     document = {"metadata": origin.metadata(version), "global_metrics": metrics, "layers": layers}
-    return passes.need("writing", 0.95, lambda: seal(document, max_bytes))
+    return passes.need("writing", 0.99, lambda: seal(document, max_bytes))
 
 
 def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:

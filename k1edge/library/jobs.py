@@ -297,7 +297,7 @@ class Jobs:
         ).fetchone()[0]
 
     def _eta_s(self, row: sqlite3.Row, position: int) -> float | None:
-        """Seconds until a map is expected, from how long the last jobs took; None when the job has ended."""
+        """Seconds until a map is expected, by the pace of the running one and by what the last took; None of one that ended."""
         if row["state"] not in ("queued", "processing"):
             return None
         usual_s = self._db.execute(
@@ -306,7 +306,7 @@ class Jobs:
             " ORDER BY key DESC LIMIT ?)",
             (USUAL_S, ETA_JOBS),
         ).fetchone()[0]
-        left_s = usual_s * (1 - self._worker.progress) if self._worker else 0.0
+        left_s = self._worker.left_s(usual_s) if self._worker else 0.0
         return round(left_s + usual_s * position, 1)
 
 

@@ -1,8 +1,8 @@
 """One analysis in a process of its own: a crash, a hang or a hunger for memory ends there.
 
 Runs `<command> <song> --job <output>`, confined. The child reports on its standard output, one JSON object a line:
-`{"stage": "beats", "progress": 0.5}`, and `{"code": "NO_MUSIC", "reason": "..."}` when there will be no map; what it writes
-to standard error is its log. Nothing here ever waits.
+`{"stage": "beats", "progress": 0.5}`, `{"lasts_s": 4500.0}` of the song, and `{"code": "NO_MUSIC", "reason": "..."}` when there
+will be no map; what it writes to standard error is its log. Nothing here ever waits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ LOG_LINES = 20
 LINE_LIMIT = 300
 READ_BYTES = 1 << 16
 """Read at once; a child that floods its pipes is slowed down, not us."""
+PACE_FROM = 0.1
+"""Of the progress: before it, the start-up is most of the time it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Limits:
     """What an analysis may use."""
 
     time_s: float = 300.0
+    """Or as long as the song lasts, if that is longer."""
     memory_mb: int = 700
     """Of address space: numpy and a decoder map 350 MB before they hold anything."""
 
@@ -53,7 +56,7 @@ class Worker:
         self.stage, self.progress = "starting", 0.0
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._failure: Failure | None = None
-        self._limits, self._started = limits, time.monotonic()
+        self._limits, self._started, self._time_s = limits, time.monotonic(), limits.time_s
         confined = [sys.executable, "-m", "k1edge.library.confine", str(os.getpid()), str(limits.memory_mb), str(NICE)]
         self._process = subprocess.Popen(
             [*confined, *command, os.fspath(song), "--job", os.fspath(output)],
@@ -65,9 +68,10 @@ class Worker:
 
     def poll(self) -> bool:
         """Takes in what the child reported, ends it when its time is over; True once it has ended."""
-        over = self.age_s > self._limits.time_s
+        over = self.age_s > self._time_s
         if over and self._process.poll() is None:
-            self._failure = Failure(Code.TIME_LIMIT, f"took longer than {self._limits.time_s:g} s")
+            reached = f"{self.stage} {self.progress:.0%}"
+            self._failure = Failure(Code.TIME_LIMIT, f"took longer than {self._time_s:g} s, at {reached}")
             self.kill()
         ended = self._process.poll() is not None
         for line in self._lines(self._process.stdout):
@@ -79,6 +83,12 @@ class Worker:
     def age_s(self) -> float:
         """Since its start."""
         return time.monotonic() - self._started
+
+    def left_s(self, usual_s: float) -> float:
+        """Until its end, by its own pace; at first, as if it took as long as others."""
+        if self.progress < PACE_FROM:
+            return usual_s * (1 - self.progress)
+        return self.age_s * (1 / self.progress - 1)
 
     def kill(self) -> None:
         """Ends the child and all it started, at once."""
@@ -120,6 +130,8 @@ class Worker:
         match report:
             case {"stage": str() as stage, "progress": int() | float() as progress}:
                 self.stage, self.progress = stage[:LINE_LIMIT], min(max(float(progress), 0.0), 1.0)
+            case {"lasts_s": int() | float() as lasts_s}:
+                self._time_s = max(self._limits.time_s, lasts_s)
             case {"code": str() as code, "reason": str() as reason} if code in Code.__members__:
                 self._failure = Failure(Code(code), reason[:LINE_LIMIT])
             case _:

@@ -40,7 +40,7 @@ def measure(path: Path, output: Path, memory_mb: int) -> tuple[float, dict[str, 
         for line in process.stdout:
             report, now = json.loads(line), time.monotonic()
             stages[stage] = stages.get(stage, 0.0) + now - last
-            stage, last = report.get("stage", report.get("code", "?")), now
+            stage, last = report.get("stage", report.get("code", stage)), now
     stages[stage] = stages.get(stage, 0.0) + time.monotonic() - last
     return time.monotonic() - began, stages, process.returncode
 

@@ -1,8 +1,9 @@
 """Stands in for the analysis in tests of the queue: does what the song's text says, well or badly.
 
-A song is `fLaC` and then some words: `ok`, `slow SECONDS`, `held` (until a file `go` is beside it), `hang`, `segv`, `hungry`,
-`invalid`, `nothing`, `silence`, `chatty`, `torn`, `exit CODE`. It imports nothing of k1edge that takes time: the queue is what
-is tested. Its map is that of an engine of its own, whose seal nobody checks: all there is of the song in it is its hash.
+A song is `fLaC` and then some words: `ok`, `slow SECONDS`, `held` (until a file `go` is beside it), `hang`, `long SECONDS`
+(says it lasts so long, and hangs), `segv`, `hungry`, `invalid`, `nothing`, `silence`, `chatty`, `torn`, `exit CODE`. It
+imports nothing of k1edge that takes time: the queue is what is tested. Its map is that of an engine of its own, whose seal
+nobody checks: all there is of the song in it is its hash.
 """
 
 import ctypes
@@ -24,6 +25,8 @@ def tell(**report) -> None:
 
 def main() -> int:
     word, *arguments = SONG.read_bytes()[4:].decode().split()
+    if word == "long":
+        tell(lasts_s=float(arguments[0]))
     tell(stage="beats", progress=0.3)
     print("listening", file=sys.stderr, flush=True)
     if word == "slow":
@@ -31,7 +34,7 @@ def main() -> int:
     elif word == "held":
         while not SONG.with_name("go").exists():
             time.sleep(0.01)
-    elif word == "hang":
+    elif word in ("hang", "long"):
         time.sleep(1000)
     elif word == "segv":
         ctypes.string_at(0)

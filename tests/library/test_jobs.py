@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from k1edge.library import confine
+from k1edge.library import confine, worker
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
-from k1edge.library.jobs import MOST_ATTEMPTS, Jobs
+from k1edge.library.jobs import MOST_ATTEMPTS, USUAL_S, Jobs
 from k1edge.library.rules import Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
@@ -115,6 +115,29 @@ def test_a_hanging_analysis_is_ended_at_the_time_limit(tmp_path):
     ended = queue.run(queue.jobs.submit("hang.flac"))
     assert (ended["state"], ended["code"]) == ("failed", Code.TIME_LIMIT)
     queue.close()
+
+
+def test_an_analysis_may_take_as_long_as_its_song_lasts(queue, monkeypatch):
+    job = queue.jobs.submit(queue.song("mix.flac", "long 4500"))
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    with monkeypatch.context() as patch:
+        for age_s, state in ((4499.0, "processing"), (4501.0, "failed")):
+            patch.setattr(worker.Worker, "age_s", age_s)
+            queue.jobs.step()
+            assert queue.jobs.get(job["id"])["state"] == state
+    assert queue.jobs.get(job["id"])["reason"] == "took longer than 4500 s, at beats 30%"
+
+
+def test_how_long_an_analysis_still_takes_is_told_by_its_own_pace(queue, monkeypatch):
+    job = queue.jobs.submit(queue.song("mix", "hang"))
+    behind = queue.jobs.submit(queue.song("song", "ok"))
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.Worker, "age_s", 600.0)
+        for progress, left_s in ((0.0, USUAL_S), (0.25, 1800.0)):
+            queue.jobs._worker.progress = progress
+            assert queue.jobs.get(job["id"])["eta_s"] == left_s
+            assert queue.jobs.get(behind["id"])["eta_s"] == left_s + USUAL_S
 
 
 def test_a_flood_of_output_leaves_a_short_log(queue):
