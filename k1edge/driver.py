@@ -80,6 +80,10 @@ class Driver:
         """K1s that are there and have no place."""
         return len(self._waiting)
 
+    def forget_waiting(self) -> None:
+        """The broker that told of those that wait has gone; the next connection tells again who is there."""
+        self._waiting.clear()
+
     def _new(self, device: str, ready: bool, boot_id: str) -> Follower | None:
         """One that is not known yet, if it is there and there is a place."""
         if not ready:

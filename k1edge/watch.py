@@ -149,6 +149,7 @@ class Watch:
         self._seconds += 1
         if not self._link.heard:
             self._others.clear()  # the next connection tells again who is there
+            self._shedding.driver.forget_waiting()
         ahead_ms = self._settings.beat.lead_ms - self._settings.audio.input_latency_ms
         self._slow = self._shedding.driver.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)

@@ -374,6 +374,16 @@ def test_one_that_waits_and_goes_waits_no_longer():
     assert driver.devices["k1-3"].ready, "its own place is free"
 
 
+def test_one_that_a_broker_which_has_gone_told_of_waits_when_it_is_told_again():
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    for i in range(MAX_DEVICES + 1):
+        driver.heard(f"k1-{i}", ready=True)
+    driver.forget_waiting()
+    assert driver.waiting == 0
+    driver.heard("k1-16", ready=True)
+    assert driver.waiting == 1
+
+
 def test_one_that_waits_and_says_it_again_keeps_its_turn():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for name in (*range(MAX_DEVICES + 2), MAX_DEVICES):

@@ -52,6 +52,9 @@ class Stepped:
     def rest(self, resting):
         self.resting = resting
 
+    def forget_waiting(self):
+        self.waiting = 0
+
 
 class Room:
     """A watch with everything about it imagined."""
@@ -191,11 +194,12 @@ def test_an_edge_is_no_other_to_itself_and_one_whose_k1s_are_listed_has_them_alo
     assert room.seconds(1) == []
 
 
-def test_what_a_broker_told_of_other_edges_is_forgotten_when_it_goes(room):
+def test_what_a_broker_told_of_other_edges_and_of_k1s_that_wait_is_forgotten_when_it_goes(room):
     room.watch.met("pi-2", "ready")
+    room.parts.driver.waiting = 1
     room.seconds(1)
     room.link.lose("connection lost")
-    assert [each["code"] for each in room.seconds(1)] == ["TWO_EDGES"]
+    assert {(each["code"], each["severity"]) for each in room.seconds(1)} == {("TWO_EDGES", "info"), ("TOO_MANY_K1S", "info")}
     assert room.watch.health == Healthy()
 
 
