@@ -27,6 +27,8 @@ LAST_PLACE = 3
 SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
+AHEAD_MS = SCENE_LIFE_MS - SCENE_RENEWED_MS
+"""To a K1 whose clock is ahead by more a scene of ours may have expired, and it refuses it without a word."""
 
 
 class Driver:
@@ -206,6 +208,11 @@ class Driver:
     def is_late(self, ahead_ms: float, share: float) -> bool:
         """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
         return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
+
+    @property
+    def ahead(self) -> list[str]:
+        """K1s that say that their clock is set, and to which our scenes are of another evening."""
+        return sorted(d.id for d in self.devices.values() if d.ready and d.ahead_ms > AHEAD_MS)
 
     def _driven(self) -> list[Follower]:
         return [device for device in self.devices.values() if device.driven]

@@ -36,6 +36,8 @@ class Follower:
     offset_ms: float | None = None
     """Its clock minus ours, from the quickest of the last pings."""
     round_trip_ms: float | None = None
+    ahead_ms: float = 0.0
+    """Its wall clock minus ours; 0 where it does not say that it is set."""
     told_ms: float | None = None
     """What it has been told last of how far its clock is off."""
     hurry: bool = False
@@ -79,6 +81,7 @@ class Follower:
         self.answers = self.answers and boot_id == self.boot_id
         self.ready, self.boot_id, self.led, self.told = ready, boot_id, False, False
         self.round_trip_ms, self.offset_ms, self.told_ms, self.unanswered = None, None, None, 0
+        self.ahead_ms = 0.0
         self.hurry, self.early = ready, 0
         self.pongs.clear()  # its clock may have begun anew with it
         self.trips_ms.clear()
@@ -90,6 +93,7 @@ class Follower:
         if not self.ready:
             self.heard(ready=True, boot_id=self.boot_id)
         self.answers, self.unanswered = True, 0
+        self.ahead_ms = pong.ts_ms - heard_ms if pong.clock_synced else 0.0
         offset_ms, round_trip_ms = contract.clock_offset_ms(pong, heard_ms)
         if 0 <= round_trip_ms <= PONG_LIFE_MS and heard_ms - pong.sent_ms <= PONG_LIFE_MS:
             still = [(trip_ms, told_ms) for trip_ms, told_ms in self.pongs
@@ -107,3 +111,4 @@ class Follower:
         self.pongs.clear()
         self.pongs.extend(moved)
         self.offset_ms = None if self.offset_ms is None else self.offset_ms - step_ms
+        self.ahead_ms -= step_ms

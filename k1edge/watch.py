@@ -19,7 +19,7 @@ from k1edge.driver import Driver
 from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.hands import Hands
-from k1edge.k1.contract import Publication, Stamp
+from k1edge.k1.contract import Publication, Stamp, printable
 from k1edge.k1.link import Link
 from k1edge.lending import Lending
 from k1edge.publisher import Publisher
@@ -42,6 +42,9 @@ SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are sen
                 "better WiFi or a cable, or a larger [beat] lead_ms")
 CROWDED = BoxAlarm("TOO_MANY_K1S", f"an edge drives {MAX_DEVICES} K1s, and there are more: the rest use their own microphones",
                    "another edge, and the K1s of each in its [[k1.devices]]")
+TOPIC_SHOWN = 128
+CALM_S = 60
+"""Without a message lost, until a flood is over."""
 SLOW_ENDS = 0.7
 """Of the time that latencies leave of lead_ms: below it, the way is short again."""
 
@@ -87,6 +90,10 @@ class Watch:
         self._seconds = 0
         self._drift_ppm = 0.0
         self._link, self._broker = link, BrokerWatch(link)
+        self._ahead: list[str] = []
+        """K1s whose clock is not ours."""
+        self._flood, self._flooded, self._calm_s = "", 0, 0
+        """A topic that messages were lost of, how many have been lost of all, and seconds since the last."""
         self._others: set[str] = set()
         """The edges that may drive the same K1s."""
 
@@ -111,9 +118,11 @@ class Watch:
     def _alarms(self) -> tuple[BoxAlarm, ...]:
         slow = (SLOW,) if self._slow else ()
         crowded = (CROWDED,) if self._shedding.driver.waiting else ()
+        ahead = (_ahead(self._ahead),) if self._ahead else ()
+        flood = (_flood(self._flood),) if self._flood else ()
         shared = (_two_edges(sorted(self._others)),) if self._others else ()
         library = self._shedding.lending.alarms if self._shedding.lending else ()
-        return (*self._box.alarms, *slow, *crowded, *shared, *library)
+        return (*self._box.alarms, *slow, *crowded, *ahead, *flood, *shared, *library)
 
     @property
     def _line_alarms(self) -> tuple[LineAlarm, ...]:
@@ -152,6 +161,8 @@ class Watch:
             self._shedding.driver.forget_waiting()
         ahead_ms = self._settings.beat.lead_ms - self._settings.audio.input_latency_ms
         self._slow = self._shedding.driver.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
+        self._ahead = self._shedding.driver.ahead if stamp.clock_synced else []  # else no K1 goes by our clock
+        self._count_lost()
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)
         if abs(step_s) > STEP_S:
             log.warning("the wall clock stepped by %+.1f s; beats do not need it", step_s)
@@ -161,6 +172,26 @@ class Watch:
             yield self._bulletin.clock_stepped(stamp, step_s)
         if away := self._broker.process(now_s):
             yield self._bulletin.broker_back(stamp, *away)
+
+    def _count_lost(self) -> None:
+        """Of what came faster than it could be read."""
+        lost, self._calm_s = self._link.counters.dropped_inbox, self._calm_s + 1
+        if lost > self._flooded:
+            self._flooded, self._calm_s = lost, 0
+            self._flood = self._flood or self._link.counters.dropped_topic
+        elif self._calm_s >= CALM_S:
+            self._flood = ""
+
+
+def _ahead(names: list[str]) -> BoxAlarm:
+    return BoxAlarm("K1_CLOCK", f"{', '.join(names[:3])}: the clock is said to be set and is far ahead of this one, so that "
+                    "scenes are expired when they come", "mend that clock, which tells UTC, or let it say clock_synced = false")
+
+
+def _flood(topic: str) -> BoxAlarm:
+    one = printable(topic)[:TOPIC_SHOWN]
+    return BoxAlarm("FLOODED", f"messages come faster than they are read, so that some are lost, also requests: {one} for one",
+                    "end what sends so many: mosquitto_sub -v -t 'k1/#' shows it")
 
 
 def _two_edges(names: list[str]) -> BoxAlarm:

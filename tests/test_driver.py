@@ -374,6 +374,22 @@ def test_one_that_waits_and_goes_waits_no_longer():
     assert driver.devices["k1-3"].ready, "its own place is free"
 
 
+@pytest.mark.parametrize(("hours", "synced"), [(1, True), (24, True), (0.5, True), (-5, True), (24, False)])
+def test_a_k1_to_which_scenes_have_expired_is_known_by_its_clock(hours, synced):
+    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
+    driver.heard("porch", ready=True)
+    there_ms = round(EPOCH_MS + hours * 3_600_000)
+    times = {"ts_ms": there_ms, "sent_ms": EPOCH_MS, "received_ms": there_ms, "answered_ms": there_ms}
+    answered = contract.Pong(clock_synced=synced, **times)
+    driver.ponged("porch", answered, EPOCH_MS + 20.0)
+    assert driver.ahead == ["porch"] * (synced and hours >= 1)
+    list(driver.clock_stepped(hours * 3600, at(1)))
+    assert not driver.ahead, "it was ours that was wrong"
+    driver.ponged("porch", answered, EPOCH_MS + 20.0)
+    driver.heard("porch", ready=False)
+    assert not driver.ahead
+
+
 def test_one_that_a_broker_which_has_gone_told_of_waits_when_it_is_told_again():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 1):

@@ -15,7 +15,7 @@ from k1edge.config import Settings
 from k1edge.frames import AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.system import machine
-from k1edge.watch import PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
+from k1edge.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
 from tests.music import FMT
 
 NS = 1_000_000_000
@@ -26,7 +26,7 @@ class FakeLink:
 
     def __init__(self):
         self.heard, self.last_reason, self.parting = True, "", ""
-        self.counters = SimpleNamespace(connects=1)
+        self.counters = SimpleNamespace(connects=1, dropped_inbox=0, dropped_topic="")
 
     def lose(self, reason):
         self.heard, self.last_reason, self.parting = False, reason, reason
@@ -40,7 +40,7 @@ class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
         self.steps, self.resting, self.way_ms, self.waiting = 0, False, 0.0, 0
-        self.figures, self.alarms = {"jobs_completed": 2.0}, ()
+        self.figures, self.alarms, self.ahead = {"jobs_completed": 2.0}, (), []
 
     def clock_stepped(self, *_step):
         self.steps += 1
@@ -67,11 +67,11 @@ class Room:
         self.watch.begin(FMT)
         self._second = 0
 
-    def seconds(self, count, step_s=0.0):
+    def seconds(self, count, step_s=0.0, synced=True):
         said = []
         for _ in range(count):
             self._second += 1
-            stamp = Stamp(self._second * 1000, True, self._second * NS)
+            stamp = Stamp(self._second * 1000, synced, self._second * NS)
             said += self.watch.process(stamp, step_s)
         return [json.loads(each.payload) for each in said]
 
@@ -168,6 +168,27 @@ def test_k1s_that_have_no_place_are_told_until_they_have_one(room):
         room.parts.driver.waiting = waiting
         told.append([(each["code"], each["severity"]) for each in room.seconds(1)])
     assert told == [[], [("TOO_MANY_K1S", "warning")], [], [("TOO_MANY_K1S", "info")]]
+
+
+def test_a_k1_whose_clock_has_scenes_expire_is_told_while_it_goes_by_ours(room):
+    room.parts.driver.ahead = ["porch"]
+    assert room.seconds(1, synced=False) == []
+    (alarm,) = room.seconds(1)
+    assert (alarm["code"], alarm["severity"], alarm["reason"][:6]) == ("K1_CLOCK", "warning", "porch:")
+    assert room.watch.health.state == "degraded"
+    room.parts.driver.ahead = []
+    assert [(each["code"], each["severity"]) for each in room.seconds(1)] == [("K1_CLOCK", "info")]
+
+
+def test_that_messages_are_lost_in_a_flood_is_told_once_with_a_topic_until_it_has_been_calm(room):
+    told = []
+    for lost in (0, 1, 500, 500, 500):
+        room.link.counters.dropped_inbox = lost
+        room.link.counters.dropped_topic = f"k1/v1/hall/device/bar/status/{lost}\x1b" + "x" * 600
+        told.append(room.seconds(1 if lost < 500 else CALM_S // 2))
+    assert [[(each["code"], each["severity"]) for each in some] for some in told] == [
+        [], [("FLOODED", "warning")], [], [], [("FLOODED", "info")]]  # fmt: skip
+    assert "k1/v1/hall/device/bar/status/1" in told[1][0]["reason"] and len(told[1][0]["reason"]) < 300
 
 
 def test_another_edge_at_the_same_k1s_is_told_until_it_is_gone(room):

@@ -242,6 +242,6 @@ class Link:
 
     def _deliver(self, received: Received) -> None:
         if len(self._inbox) >= INBOX_LIMIT:
-            self.counters.dropped_inbox += 1
+            self.counters.dropped_inbox, self.counters.dropped_topic = self.counters.dropped_inbox + 1, received.topic
         else:
             self._inbox.append(received)

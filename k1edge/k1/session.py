@@ -74,6 +74,8 @@ class LinkCounters:
     received: int = 0
     dropped_inbox: int = 0
     """Received, but nobody drained the inbox in time."""
+    dropped_topic: str = ""
+    """Of the last of these."""
     refused: int = 0
     """Publications and subscriptions that the broker did not allow."""
     connects: int = 0

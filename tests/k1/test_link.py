@@ -491,6 +491,7 @@ def test_a_flood_is_dropped_and_counted_and_costs_a_bounded_share_of_each_hop(tm
                 attacker.send(Publication("k1/flood", b"!" * 100, qos=1))
             eventually(lambda: victim.counters.received >= flood, "the flood has arrived")
         assert victim.counters.dropped_inbox == victim.counters.received - INBOX_LIMIT
+        assert victim.counters.dropped_topic == "k1/flood"
         assert len(list(victim.receive())) == RECEIVE_LIMIT
         assert victim.connected
 
