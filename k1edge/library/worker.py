@@ -26,6 +26,8 @@ LOG_LINES = 20
 LINE_LIMIT = 300
 READ_BYTES = 1 << 16
 """Read at once; a child that floods its pipes is slowed down, not us."""
+OOM_KILLS = Path("/proc/vmstat"), "oom_kill"
+"""Where the kernel counts the processes it has ended for want of memory, the machine's and any control group's."""
 PACE_FROM = 0.1
 """Of the progress: before it, the start-up is most of the time it took."""
 
@@ -62,6 +64,7 @@ class Worker:
             [*confined, *command, os.fspath(song), "--job", os.fspath(output)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        self._oom_kills = _oom_kills()
         self._partial = {self._process.stdout: b"", self._process.stderr: b""}
         for pipe in self._partial:
             os.set_blocking(pipe.fileno(), False)
@@ -108,10 +111,23 @@ class Worker:
         status = self._process.returncode
         if self._failure or status == 0:
             return self._failure
+        if status == -signal.SIGKILL:
+            return self._killed()
         if status < 0:
             return Failure(Code.ANALYSIS_FAILED, f"the analysis was ended by {signal.Signals(-status).name}")
         last = next(reversed(self.log), "no reason was given")
         return Failure(Code.OUT_OF_MEMORY if "MemoryError" in last else Code.ANALYSIS_FAILED, last)
+
+    def _killed(self) -> Failure:
+        """By somebody else: the kernel tells that it does so, though not to whom."""
+        before, now, reached = self._oom_kills, _oom_kills(), f"at {self.stage} {self.progress:.0%}"
+        todo = "let the service use more (`MemoryMax=`, by `systemctl edit k1edge`), or let less run beside it"
+        if before is None or now is None:
+            guess = f"the analysis was killed {reached}: if nobody did, memory ran out"
+            return Failure(Code.ANALYSIS_FAILED, f"{guess}; {todo}")
+        if now > before:
+            return Failure(Code.OUT_OF_MEMORY, f"memory ran out, and the kernel ended the analysis {reached}; {todo}")
+        return Failure(Code.ANALYSIS_FAILED, f"the analysis was killed {reached}, and not by the kernel for want of memory")
 
     def _lines(self, pipe: IO[bytes]) -> list[bytes]:
         try:
@@ -136,3 +152,12 @@ class Worker:
                 self._failure = Failure(Code(code), reason[:LINE_LIMIT])
             case _:
                 self.log.append(line.decode("utf-8", "replace")[:LINE_LIMIT])
+
+
+def _oom_kills() -> int | None:
+    """Since the machine's start; None where nobody counts."""
+    path, name = OOM_KILLS
+    try:
+        return next((int(count) for key, count in map(str.split, path.read_text().splitlines()) if key == name), None)
+    except (OSError, ValueError):
+        return None

@@ -117,6 +117,26 @@ def test_a_hanging_analysis_is_ended_at_the_time_limit(tmp_path):
     queue.close()
 
 
+@pytest.mark.parametrize(
+    ("counted", "code", "reason"),
+    [
+        (("oom_kill 3", "oom_kill 4"), Code.OUT_OF_MEMORY, "memory ran out, and the kernel ended the analysis at beats 30%; let"),
+        (("oom_kill 3", "oom_kill 3"), Code.ANALYSIS_FAILED, "killed at beats 30%, and not by the kernel"),
+        (("other 3", "other 4"), Code.ANALYSIS_FAILED, "killed at beats 30%: if nobody did, memory ran out; let"),
+    ],
+)
+def test_who_killed_an_analysis_is_told_as_far_as_it_is_known(queue, tmp_path, monkeypatch, counted, code, reason):
+    kernel = tmp_path / "vmstat"
+    monkeypatch.setattr(worker, "OOM_KILLS", (kernel, "oom_kill"))
+    kernel.write_text(f"pgfault 7\n{counted[0]}\n")
+    job = queue.jobs.submit(queue.song("song", "hang"))
+    queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
+    kernel.write_text(f"pgfault 9\n{counted[1]}\n")
+    os.kill(queue.jobs._worker._process.pid, signal.SIGKILL)
+    ended = queue.run(job)
+    assert (ended["code"], reason in ended["reason"]) == (code, True)
+
+
 def test_an_analysis_may_take_as_long_as_its_song_lasts(queue, monkeypatch):
     job = queue.jobs.submit(queue.song("mix.flac", "long 4500"))
     queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
