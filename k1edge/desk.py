@@ -6,7 +6,7 @@ Consumes request publications, emits the request that is to be done, or the resp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ CONTRACT_TOPICS = contract.ROOT.partition("/")[0] + "/"
 NO_TOPIC = frozenset("+#\0")
 TOPIC_LIMIT = 200
 """Characters: in fewer there are no more levels than brokers take."""
+HEAD_BYTES = 1024
+"""Of a packet besides what it says: topic, properties, what the caller wants to have back."""
 PASSING = ("NOT_READY", "RATE_LIMIT_EXCEEDED")
 """Refusals that are of their moment: who asks again with the same id may have more luck."""
 
@@ -46,8 +48,9 @@ class RefusedError(Exception):
 class Desk:
     """The requests of one edge."""
 
-    def __init__(self, scribe: Scribe) -> None:
-        self._scribe = scribe
+    def __init__(self, scribe: Scribe, largest_bytes: Callable[[], int] = lambda: 1 << 28) -> None:
+        """`largest_bytes`: of a packet that the broker takes; no packet can be larger than 256 MB."""
+        self._scribe, self._largest_bytes = scribe, largest_bytes
         self._limits = CallerLimits()
         self._answers: AnswerCache[Publication] = AnswerCache()
         self.ok = 0
@@ -76,7 +79,7 @@ class Desk:
         said = {"verb": request.verb, "id": request.id, "caller": request.caller}
         try:
             answer = self._written(stamp, said, outcome)
-        except ContractError as error:  # more than a message holds
+        except ContractError as error:  # more than a message holds, or the broker takes
             outcome = {"result": "failed", "code": error.code, "reason": error.reason}
             answer = self._written(stamp, said, outcome)
         if outcome.get("code") not in PASSING:
@@ -92,6 +95,9 @@ class Desk:
         answer = self._scribe.write(contract.Response, stamp, **said, result=result, code=code, data=outcome.get("data", {}),
                                     reason=printable(outcome.get("reason", "")))
         if result == "ok":
+            if (most := self._largest_bytes() - HEAD_BYTES) < len(answer.payload):
+                said = f"the answer has {len(answer.payload)} bytes, and the broker takes {most}"
+                raise ContractError("TOO_LARGE", f"{said}: ask for less of it, or give the broker a larger limit")
             self.ok += 1
         else:
             self.rejected[code] += 1

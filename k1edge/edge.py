@@ -79,7 +79,7 @@ class Edge:
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
         self._publisher = Publisher(settings.telemetry, scribe, boot_id)
-        self._desk = Desk(scribe)
+        self._desk = Desk(scribe, lambda: link.largest_bytes)
         self._hands = Hands(scribe, self._desk, scenes=start.code != SAFE_MODE)
         self._bulletin = Bulletin(settings, scribe, boot_id)
         self._configuration = Transaction(start, scribe)

@@ -59,9 +59,9 @@ class FakeHands:
         return {"deployment": "d-1", "of": asked["track"]}
 
 
-def lending_with(hands: FakeHands) -> Lending:
+def lending_with(hands: FakeHands, largest_bytes: int = 1 << 28) -> Lending:
     scribe = Scribe("bar", "edge-1")
-    lending = Lending(FakeDoor(), scribe, Desk(scribe), hands)
+    lending = Lending(FakeDoor(), scribe, Desk(scribe, lambda: largest_bytes), hands)
     lending.door, lending.desk = lending._door, lending._desk
     return lending
 
@@ -203,6 +203,16 @@ def test_an_answer_that_no_message_holds_is_told_as_a_failure(lending):
     (number, *_) = lending.door.asked[-1]
     ((_, answer),) = said(lending, {"answer": number, "result": "ok", "data": {"entries": ["\u0430" * 400] * 200}})
     assert (answer.result, answer.code, answer.data) == ("failed", "TOO_LARGE", {})
+
+
+def test_an_answer_larger_than_the_broker_takes_is_told_as_a_failure_with_what_to_do():
+    lending = lending_with(FakeHands(), largest_bytes=20_000)
+    for number, size in ((1, 18_000), (2, 20_000)):
+        ask(lending, "log.tail", f"q{number}", track=f"x{number}")
+        ((topic, answer),) = said(lending, {"answer": number, "result": "ok", "data": {"entries": ["x" * size]}})
+    assert (topic.endswith("log.tail"), answer.id, answer.code, answer.data) == (True, "q2", "TOO_LARGE", {})
+    assert "the broker takes 18976: ask for less of it" in answer.reason
+    assert (lending.desk.ok, lending.desk.rejected) == (1, {"TOO_LARGE": 1})
 
 
 def test_a_track_is_retained_until_it_is_gone(lending):

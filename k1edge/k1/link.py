@@ -21,7 +21,7 @@ from dataclasses import replace
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import Outbox
-from k1edge.k1.session import FAILURES, Arrival, Identity, LinkCounters, Received, Session
+from k1edge.k1.session import FAILURES, MQTT_LIMIT_BYTES, Arrival, Identity, LinkCounters, Received, Session
 
 __all__ = ["Arrival", "Identity", "Link", "LinkCounters", "Received", "backoff_s"]
 
@@ -124,6 +124,12 @@ class Link:
         """Connected, and the broker does not refuse our own status: an access list may know us by another name or site."""
         session = self._session
         return session is not None and session.connected and not session.barred
+
+    @property
+    def largest_bytes(self) -> int:
+        """Of a packet that the broker takes, as far as it says so; without one, what any can be."""
+        session = self._session
+        return session.largest_bytes if session is not None else MQTT_LIMIT_BYTES
 
     @property
     def died(self) -> bool:

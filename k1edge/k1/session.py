@@ -123,7 +123,7 @@ class Session:
         self._counters = counters
         self._five = five
         self._rumqttd = False
-        self._window, self._largest_bytes = IN_FLIGHT_LIMIT, MQTT_LIMIT_BYTES
+        self._window, self.largest_bytes = IN_FLIGHT_LIMIT, MQTT_LIMIT_BYTES
         self._in_flight: dict[int, Waiting] = {}
         self._asked: dict[int, Sequence[str]] = {}
         """Topics that were asked for and not answered yet, by packet."""
@@ -182,11 +182,11 @@ class Session:
             waiting = self._outbox.take(now_s, durable=len(self._in_flight) < self._window)
             if waiting is None:
                 return
-            if _packet_bytes(waiting.publication) <= self._largest_bytes:
+            if _packet_bytes(waiting.publication) <= self.largest_bytes:
                 self._publish(waiting, now_s)
             else:  # it would end the session, and the next, and the one after
                 self._counters.refused += 1
-                self.reason = f"the broker takes no more than {self._largest_bytes} bytes ({waiting.publication.topic})"
+                self.reason = f"the broker takes no more than {self.largest_bytes} bytes ({waiting.publication.topic})"
 
     def shut(self) -> list[Waiting]:
         """Leave, without the will when still connected. Returns what was never confirmed, oldest first."""
@@ -236,7 +236,7 @@ class Session:
             return
         self._rumqttd = self._five and getattr(granted, "TopicAliasMaximum", 0) == RUMQTTD_ALIASES
         self._window = min(IN_FLIGHT_LIMIT, getattr(granted, "ReceiveMaximum", IN_FLIGHT_LIMIT))
-        self._largest_bytes = getattr(granted, "MaximumPacketSize", MQTT_LIMIT_BYTES)
+        self.largest_bytes = getattr(granted, "MaximumPacketSize", MQTT_LIMIT_BYTES)
         self.answered = self.connected = True
         self._counters.connects += 1
         self._ask(client, self._identity.subscriptions)

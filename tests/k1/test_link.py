@@ -241,6 +241,7 @@ def test_a_broker_that_hangs_up_over_a_question_is_not_asked_again(protocol, los
 def test_a_message_larger_than_the_broker_takes_is_not_sent_and_costs_no_connection(tmp_path):
     with Mosquitto(tmp_path, "max_packet_size 20000") as broker, linked(broker.settings(), subscriptions=("k1/#",)) as link:
         eventually(lambda: link.connected)
+        assert link.largest_bytes == 20_000
         heard = []
         for size in (60_000, 19_000):
             link.send(Publication("k1/v1/s/edge/a/response/track.get", b"x" * size, qos=1))
