@@ -155,6 +155,10 @@ class Lending:
                 yield from self._answered(news, stamp)
             case {"job": job}:
                 yield from self._job(job, stamp)
+            case {"past": job} if job["id"] in self._jobs:  # of the library's life before, and not told yet
+                yield from self._job(job, stamp)
+            case {"past": job} if job["id"] not in self._ended_jobs:
+                yield self._scribe.cleared(contract.Job, job["id"])
             case {"track": dict(track)}:
                 yield self._track(track, stamp)
             case {"gone": str(track)}:

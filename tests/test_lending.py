@@ -215,6 +215,16 @@ def test_an_answer_larger_than_the_broker_takes_is_told_as_a_failure_with_what_t
     assert (lending.desk.ok, lending.desk.rejected) == (1, {"TOO_LARGE": 1})
 
 
+def test_an_end_that_the_library_did_not_live_to_tell_is_told_once_and_one_of_an_earlier_life_is_cleared(lending):
+    past = {"past": JOB | {"state": "completed", "progress": 1.0}}
+    ((topic, cleared),) = said(lending, past)
+    assert (topic, cleared.payload) == ("k1/v1/bar/edge/edge-1/job/job-1a", b"")
+    said(lending, {"job": JOB})
+    assert [message.state for topic, message in said(lending, past) if "/job/" in topic] == ["completed"]
+    assert said(lending, past) == []
+    assert lending.figures["jobs_completed"] == 1
+
+
 def test_a_track_is_retained_until_it_is_gone(lending):
     ((topic, track),) = said(lending, {"track": TRACK})
     assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and track.version == 2 and track.detail["override_by"] == "ana"

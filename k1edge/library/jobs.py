@@ -75,12 +75,15 @@ class Jobs:
         worker.output.unlink(missing_ok=True)
 
     def _resume(self) -> None:
-        """After a power cut: what was being done is to be done, unless it seems to be the cause."""
+        """After a power cut: what was being done is to be done, unless it seems to be the cause; and is told so."""
         given_up = Failure(Code.ANALYSIS_FAILED, f"was being analysed {MOST_ATTEMPTS} times when everything stopped")
         interrupted = "SELECT id FROM jobs WHERE state = 'processing' AND attempts >= ?"
         for row in self._db.execute(interrupted, (MOST_ATTEMPTS,)).fetchall():
             self._fail(row["id"], given_up, "")
+        cut_short = [row["id"] for row in self._db.execute("SELECT id FROM jobs WHERE state = 'processing'")]
         self._db.execute("UPDATE jobs SET state = 'queued', started_ms = NULL WHERE state = 'processing'")
+        for job in dict.fromkeys([*cut_short, *(near["id"] for near in self.list("queued", TOLD_JOBS))]):
+            self._tell(job)
 
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
         """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.

@@ -59,6 +59,7 @@ class Librarian:
         """Until the other side is gone."""
         try:
             self._tell({"ready": True})
+            self._tell_past()
             while self._listen():
                 self._keep_house()
         finally:
@@ -108,6 +109,12 @@ class Librarian:
     def _tell_job(self, job: Document) -> None:
         self._tell({"job": job})
         if job["state"] in ("completed", "failed"):
+            self._tell_track(job["track_id"])
+
+    def _tell_past(self) -> None:
+        """What ended last may not have been told: the life before ended, too."""
+        for job in (*self._jobs.list("completed", 1), *self._jobs.list("failed", 1)):
+            self._tell({"past": job})
             self._tell_track(job["track_id"])
 
     def _tell_track(self, track: Any) -> None:

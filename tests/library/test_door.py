@@ -148,6 +148,18 @@ def test_a_librarian_that_dies_is_started_again_and_the_question_is_answered(vis
     assert visitor.ask("storage.usage")["data"]["tracks"] == 0
 
 
+def test_what_ended_last_is_told_by_the_next_librarian_since_its_end_may_not_have_been(visitor, tmp_path):
+    visitor.until(lambda: visitor.door.ready)
+    (tmp_path / "music" / "song.flac").write_bytes(b"fLaC ok")
+    done = visitor.ask("track.import", path="song.flac")["data"]["job"]
+    visitor.until(lambda: any(news.get("job", {}).get("state") == "completed" for news in visitor.said))
+    visitor.said.clear()
+    os.kill(visitor.door._process.pid, signal.SIGKILL)
+    visitor.until(lambda: any("track" in news for news in visitor.said))
+    past, track = [news for news in visitor.said if "past" in news or "track" in news]
+    assert (past["past"]["id"], past["past"]["state"], track["track"]["status"]) == (done, "completed", "ready")
+
+
 def test_a_librarian_that_cannot_live_is_not_started_in_a_frenzy(tmp_path, monkeypatch):
     monkeypatch.setattr("k1edge.library.door.AGAIN_S", (600.0,))
     (tmp_path / "library").write_text("in the way")

@@ -120,7 +120,7 @@ def test_a_hanging_analysis_is_ended_at_the_time_limit(tmp_path):
 @pytest.mark.parametrize(
     ("counted", "code", "reason"),
     [
-        (("oom_kill 3", "oom_kill 4"), Code.OUT_OF_MEMORY, "memory ran out, and the kernel ended the analysis at beats 30%; let"),
+        (("oom_kill 3", "oom_kill 4"), Code.OUT_OF_MEMORY, "memory ran out, and the kernel ended the analysis at beats 30%"),
         (("oom_kill 3", "oom_kill 3"), Code.ANALYSIS_FAILED, "killed at beats 30%, and not by the kernel"),
         (("other 3", "other 4"), Code.ANALYSIS_FAILED, "killed at beats 30%: if nobody did, memory ran out; let"),
     ],
@@ -397,6 +397,16 @@ def lose_power(queue: Queue, job: dict) -> None:
     queue.until(lambda: queue.jobs.get(job["id"])["state"] == "processing")
     queue.jobs._worker.close()
     queue.jobs._worker = None
+    queue.close()
+
+
+def test_what_a_power_cut_has_interrupted_is_told_as_waiting_however_far_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("k1edge.library.jobs.TOLD_JOBS", 2)
+    queue = Queue(tmp_path)
+    first, *_ = [queue.jobs.submit(queue.song(name, "hang")) for name in "abcd"]
+    lose_power(queue, first)
+    queue = Queue(tmp_path)
+    assert told(queue) == {"a": ("queued", None), "b": ("queued", 1), "c": ("queued", 2)}
     queue.close()
 
 
