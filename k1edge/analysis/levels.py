@@ -7,14 +7,14 @@ absolute level (their gain follows the music), so each hop's share of a band is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from k1edge.analysis.recording import Recording
-from k1edge.dsp.features import COMPRESSION, band_centres_hz, band_widths
+from k1edge.dsp.features import COMPRESSION, band_centres_hz, band_widths, bands_between
 from k1edge.frames import HOPS_PER_S
+from k1edge.genesis.codec import BANDS
 
 EDGES_HZ = (20.0, 250.0, 4_000.0, 20_000.0)
 """bass | mids | highs, as the Genesis Engine divides them."""
@@ -44,8 +44,7 @@ class Levels:
 
 def measure(recording: Recording) -> Levels:
     """Levels of every hop."""
-    centres = band_centres_hz()[1:-1]
-    groups = np.stack([(centres >= low) & (centres < high) for low, high in pairwise(EDGES_HZ)])
+    centres, groups = band_centres_hz(), bands_between(EDGES_HZ)
     widths, powers, rolloffs = band_widths(), [], []
     for rows in recording.chunks():
         energy = (np.expm1(rows["bands"].astype(np.float32)) / COMPRESSION) ** 2 * widths
@@ -71,7 +70,7 @@ def envelopes(levels: Levels) -> dict[str, list[dict[str, float]]]:
     at_ms, strongest = at * ENVELOPE_HOPS * MS_PER_HOP, groups.max(axis=1)
     return {
         name: [{"time_ms": t, "intensity": v} for t, v in zip(at_ms[:, n].tolist(), strongest[:, n].tolist(), strict=True)]
-        for n, name in enumerate(("bass", "mids", "highs"))
+        for n, name in enumerate(BANDS)
     }
 
 

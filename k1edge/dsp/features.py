@@ -15,6 +15,7 @@ Cost: about 36 us a hop on a 2.6 GHz x86-64 core.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -63,15 +64,26 @@ def level_of(samples: np.ndarray) -> float:
     return 10 * math.log10(max(power, 0.0) + 1e-12)
 
 
-def band_centres_hz() -> np.ndarray:
-    """(N_BANDS + 2,) corner frequencies; band i rises from i, peaks at i + 1, ends at i + 2."""
+def band_corners_hz() -> np.ndarray:
+    """(N_BANDS + 2,) band i rises from i, peaks at i + 1, ends at i + 2."""
     low, high = (math.log1p(f / LINEAR_BELOW_HZ) for f in BAND_EDGES_HZ)
     return np.expm1(np.linspace(low, high, N_BANDS + 2)) * LINEAR_BELOW_HZ
 
 
+def band_centres_hz() -> np.ndarray:
+    """(N_BANDS,) where each has its peak."""
+    return band_corners_hz()[1:-1]
+
+
+def bands_between(edges_hz: Sequence[float]) -> np.ndarray:
+    """(edges - 1, N_BANDS) whether a band has its centre between two edges that follow each other."""
+    centres = band_centres_hz()
+    return np.stack([(centres >= low) & (centres < high) for low, high in pairwise(edges_hz)])
+
+
 def band_widths() -> np.ndarray:
     """(N_BANDS,) beside the first: a band is the mean magnitude under its triangle, so its energy grows with its width."""
-    corners = band_centres_hz()
+    corners = band_corners_hz()
     return (corners[2:] - corners[:-2]) / (corners[2] - corners[0])
 
 
@@ -82,7 +94,7 @@ def hann(size: int) -> np.ndarray:
 
 def triangles(freqs_hz: np.ndarray) -> np.ndarray:
     """(bins, N_BANDS) filters of unit area, so that white noise gives equal bands."""
-    corners = band_centres_hz()
+    corners = band_corners_hz()
     rise = (freqs_hz[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
     fall = (corners[2:] - freqs_hz[:, None]) / (corners[2:] - corners[1:-1])
     weights = np.clip(np.minimum(rise, fall), 0.0, None)
@@ -119,8 +131,7 @@ class FeatureExtractor:
         self._chroma_weights = self._long_spectrum.spread(_chroma_weights(chroma_hz))
         self._chroma = np.zeros(12, np.float32)
         self._until_chroma = 1
-        centres = band_centres_hz()[1:-1]
-        regions = np.stack([(centres >= lo) & (centres < hi) for lo, hi in pairwise(NOVELTY_EDGES_HZ)])
+        regions = bands_between(NOVELTY_EDGES_HZ)
         self._regions = (regions / regions.sum(axis=1, keepdims=True)).astype(np.float32)
         self._past = np.zeros((NOVELTY_LAG, N_BANDS), np.float32)
         self._hops = 0

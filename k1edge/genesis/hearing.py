@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from k1edge.dsp.features import COMPRESSION, N_BANDS, band_centres_hz, band_widths
+from k1edge.dsp.features import COMPRESSION, N_BANDS, band_centres_hz, band_widths, bands_between
 from k1edge.frames import HOPS_PER_S, FeatureFrame
 
 GROUP_EDGES_HZ = (20.0, 65.0, 150.0, 350.0, 900.0, 2_000.0, 5_000.0, 9_000.0, 16_000.0)
@@ -57,13 +56,10 @@ class Ear:
     """Features in, `Hearing` out; one per stream."""
 
     def __init__(self) -> None:
-        centres = band_centres_hz()[1:-1]
         self._shares = (band_widths() / COMPRESSION**2).astype(np.float32)
-        voice = (centres >= VOICE_HZ[0]) & (centres < VOICE_HZ[1])
-        edges = GROUP_EDGES_HZ
-        groups = [(centres >= low) & (centres < high) for low, high in pairwise(edges)]
-        self._groups = np.stack(groups).astype(np.float32)
-        self._separable = np.stack([centres >= edges[BASS_GROUPS], voice]).astype(np.float32)
+        self._groups = bands_between(GROUP_EDGES_HZ).astype(np.float32)
+        above_bass, (voice,) = band_centres_hz() >= GROUP_EDGES_HZ[BASS_GROUPS], bands_between(VOICE_HZ)
+        self._separable = np.stack([above_bass, voice]).astype(np.float32)
         self._energy = np.empty(N_BANDS, np.float32)
         self._history = np.zeros((HPSS_FRAMES, N_BANDS), np.float32)
         self._row = 0
