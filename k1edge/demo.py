@@ -26,6 +26,7 @@ from k1edge.options import EXIT_FAILED, Stop, add_seconds, this_machine
 from k1edge.simulate import play
 from k1edge.system.broker import BrokerError, EmbeddedBroker
 from k1edge.views import view_for
+from k1edge.whole import write_asked_for
 
 SITE, DEVICE = "demo", "virtual"
 LEAVE_S = 3.0
@@ -82,7 +83,6 @@ def write_song(path: Path) -> int:
     """Writes the demo song, in stereo where it has width."""
     from k1edge.audio.demo import demo_song
     from k1edge.audio.files import encoded
-    from k1edge.library.files import write_asked_for
 
     song = demo_song()
     try:

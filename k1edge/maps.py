@@ -17,6 +17,7 @@ from k1edge.genesis.document import GenesisMap
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.genesis.revision import difference
 from k1edge.pictures import kind_fault, picture_fault
+from k1edge.whole import write_asked_for
 
 EXIT_INVALID, EXIT_USAGE = 1, 2
 FAULTS_SHOWN = 50
@@ -155,8 +156,6 @@ def _convert(args: argparse.Namespace) -> int:
     for layer, names in lost.items():
         print(f"k1edge map: {args.to} has no place for {layer}: {', '.join(names)}", file=sys.stderr)
     if args.output:
-        from k1edge.library.files import write_asked_for
-
         write_asked_for(args.output, text)
     else:
         sys.stdout.buffer.write(text + b"\n")

@@ -33,6 +33,19 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
         os.close(folder)
 
 
+def write_asked_for(path: Path, content: bytes) -> None:
+    """Writes what somebody named as output: a file whole or not at all, be it behind a link; into a pipe or a device, which
+    stays what it is. Raises OSError with that name."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            write_whole(Path(os.path.realpath(path)), content)
+    except OSError as fault:
+        fault.filename = os.fspath(path)  # not that of what is written beside it
+        raise
+
+
 def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
     try:

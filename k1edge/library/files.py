@@ -1,4 +1,4 @@
-"""Files of the library: written where somebody asks for them, verified when read, removed, locked."""
+"""Files of the library: verified when read, removed, locked."""
 
 from __future__ import annotations
 
@@ -9,22 +9,8 @@ import os
 from pathlib import Path
 
 from k1edge.library.errors import Code, LibraryError
-from k1edge.whole import write_whole
 
 CHUNK_BYTES = 1 << 20
-
-
-def write_asked_for(path: Path, content: bytes) -> None:
-    """Writes what somebody named as output: a file whole or not at all, be it behind a link; into a pipe or a device, which
-    stays what it is. Raises OSError with that name."""
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-        else:
-            write_whole(Path(os.path.realpath(path)), content)
-    except OSError as fault:
-        fault.filename = os.fspath(path)  # not that of what is written beside it
-        raise
 
 
 def has_room(folder: Path, some_bytes: int, files: int) -> bool:
