@@ -19,8 +19,9 @@ from k1edge.analysis import beats
 from k1edge.analysis.levels import onsets_ms
 from k1edge.analysis.listening import listen
 from k1edge.analysis.recording import Recording
+from k1edge.audio import RATES_HZ
 from k1edge.audio.blocks import blocks
-from k1edge.audio.files import RATES_HZ, FileSource, resampled
+from k1edge.audio.files import FileSource, resampled
 from k1edge.config import Settings
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 from k1edge.genesis.revision import tempo_bpm

@@ -21,12 +21,12 @@ from k1edge.frames import HOP_NS, GenesisFrame
 from k1edge.guard import DriftGuard
 from k1edge.k1 import contract
 from k1edge.k1.contract import Gate, Publication, Scribe, Stamp, home_assistant
+from k1edge.k1.contract.message import TEXT_LIMIT
 from k1edge.k1.link import Link
 from k1edge.selfscore import SelfScore
 from k1edge.system.generations import digest
 from k1edge.telemetry import Telemetry
 
-TEXT_LIMIT = 512
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000

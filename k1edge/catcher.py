@@ -20,7 +20,7 @@ import numpy as np
 
 from k1edge.analysis.recording import Keeper
 from k1edge.beat.observation import Heard
-from k1edge.errand import Errand
+from k1edge.errand import GOODBYE_S, Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 from k1edge.genesis.structure import NOT_MUSIC
 from k1edge.library.rules import HEARD_SUFFIX
@@ -42,9 +42,6 @@ STEADY, OTHER = 0.03, 0.05
 """Spread of a tempo that is steady; difference to one that is another's (logarithms)."""
 SAME_SONG = np.log([1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0])
 """Ratios that are another reading of the same music."""
-
-GOODBYE_S = 0.7
-"""A stop takes less than two seconds."""
 
 log = logging.getLogger("k1edge")
 

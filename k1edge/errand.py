@@ -9,6 +9,9 @@ from __future__ import annotations
 import _thread
 from collections.abc import Callable
 
+GOODBYE_S = 0.7
+"""For one that is under way at the end of the program: a stop takes less than two seconds; what is cut short is repeated."""
+
 
 class Errand:
     """A function that runs in a thread of its own; what it raises is printed, and ends nothing else."""

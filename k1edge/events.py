@@ -19,10 +19,9 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings, GenesisSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.genesis.decision import MOMENTS
 from k1edge.genesis.structure import Form, Structure
 from k1edge.options import EXIT_FAILED
-
-MOMENTS = ("build", "drop", "breakdown")
 
 
 class Event(NamedTuple):

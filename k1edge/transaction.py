@@ -18,7 +18,7 @@ from typing import Any
 
 from k1edge.config import ConfigError
 from k1edge.desk import RefusedError
-from k1edge.errand import Errand
+from k1edge.errand import GOODBYE_S, Errand
 from k1edge.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
@@ -30,8 +30,6 @@ CONFLICT, UNWRITABLE = "CONFIG_CONFLICT", "STATE_UNWRITABLE"
 ASKED_PER_S, ASKED_AT_ONCE = 0.2, 3.0
 """Each wish costs a validation and a write: more is not a person at work."""
 FAULTS_TOLD = 64
-GOODBYE_S = 0.7
-"""A stop takes less than two seconds; what is cut short can be repeated."""
 
 log = logging.getLogger("k1edge")
 

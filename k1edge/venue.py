@@ -15,14 +15,12 @@ from pathlib import Path
 
 from k1edge.beat.prior import MOST_COMPONENTS, TempoPrior, room_prior
 from k1edge.config import BeatSettings
-from k1edge.errand import Errand
+from k1edge.errand import GOODBYE_S, Errand
 from k1edge.whole import write_whole
 
 NAME = "venue.json"
 WRITE_EVERY_S = 60.0
 """A person who taps writes once a minute, not once a tap: an SD card wears."""
-GOODBYE_S = 0.7
-"""A stop takes less than two seconds."""
 
 
 class Venue:

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from k1edge.audio import AudioError
+from k1edge.audio import RATES_HZ, AudioError
 from k1edge.audio.blocks import blocks
 from k1edge.audio.m4a import M4aError, M4aFile, is_m4a
 from k1edge.frames import AudioBlock, StreamFormat
 
-RATES_HZ = (44_100, 48_000)
 CHUNK_S = 0.5
 """Read at once: large enough that the decoder's overhead is small, small enough that a paced file never hiccups."""
 RATE_LIMITS_HZ = (4_000, 768_000)

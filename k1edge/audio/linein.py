@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from k1edge.audio import ABSENT, BUSY, LOST, RATE, STALLED, AudioError, StuckError
+from k1edge.audio import ABSENT, BUSY, LOST, RATE, RATES_HZ, STALLED, AudioError, StuckError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described, with_closed
 from k1edge.audio.channels import Channels
 from k1edge.audio.holes import HoleFinder
@@ -44,7 +44,6 @@ CLOSE_LIMIT_S = 1.0
 PLUG = "define a PCM of type plug for it in /etc/asound.conf, which converts it, and name that in [audio] device"
 REMEDIES = {-9985: ("end the program that uses it", BUSY), -9994: (PLUG, RATE), -9997: (PLUG, RATE)}
 """PortAudio's paDeviceUnavailable, paSampleFormatNotSupported (of 24 bits in four bytes) and paInvalidSampleRate."""
-RATES_HZ = (44_100, 48_000)
 
 
 class LineIn:

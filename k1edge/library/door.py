@@ -17,12 +17,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from k1edge.config import LibrarySettings
+if TYPE_CHECKING:
+    from k1edge.config import LibrarySettings
 
 BUFFER_BYTES = 1 << 20
 DATAGRAM_BYTES = 1 << 18
+"""The most that either side says at once."""
 AGAIN_S = (1.0, 5.0, 30.0)
 """Between attempts to start a librarian that does not live."""
 CALM_S = 3.0
@@ -73,7 +75,7 @@ class Door:
         question = json.dumps({"ask": number, "verb": verb, "args": args, "caller": caller})
         try:
             self._wire.send(question.encode())
-        except (BlockingIOError, ConnectionError, OSError):
+        except OSError:
             return False
         self._asked.add(number)
         return True

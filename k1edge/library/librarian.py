@@ -22,6 +22,7 @@ from typing import Any
 
 from k1edge.genesis.codec import Document
 from k1edge.library import upkeep
+from k1edge.library.door import DATAGRAM_BYTES
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
 from k1edge.library.jobs import Jobs
@@ -30,7 +31,6 @@ from k1edge.library.verbs import Verbs
 from k1edge.library.worker import Limits
 
 NICE = 10
-DATAGRAM_BYTES = 1 << 18
 STEP_S = 0.1
 INBOX_S, UPKEEP_S = 2.0, 20.0
 MEANWHILE = 16
@@ -130,7 +130,7 @@ class Librarian:
     def _tell(self, news: Document) -> None:
         try:
             self._wire.sendall(json.dumps(news, ensure_ascii=False, separators=(",", ":")).encode())
-        except (BrokenPipeError, ConnectionError):
+        except ConnectionError:
             raise SystemExit(0) from None
 
 
