@@ -33,7 +33,7 @@ def play(samples: np.ndarray, rate_hz: int, loop: bool = False) -> Playback:
 class Emission:
     """Sound on its way to an output, and when its first sample was in the air; for measuring, so nothing is looped."""
 
-    def __init__(self, samples: np.ndarray, rate_hz: int, output: str = "") -> None:
+    def __init__(self, samples: np.ndarray, rate_hz: int, output: str) -> None:
         """Starts (n,) float32 on the named output, or the default one. Raises AudioError."""
         portaudio = sound_library()
         self.underflows = 0
@@ -75,11 +75,6 @@ class Playback:
 
     def __init__(self, portaudio: ModuleType) -> None:
         self._portaudio = portaudio
-
-    @property
-    def latency_s(self) -> float:
-        """From the call of `play` to the air, as far as PortAudio knows."""
-        return self._portaudio.get_stream().latency
 
     def close(self) -> None:
         """Stops at once."""

@@ -1,4 +1,4 @@
-"""Sounds whose truth is known exactly: clicks, tempo ramps, four on the floor, noise, silence, hum; and array sources.
+"""Sounds whose truth is known exactly: clicks, four on the floor, noise, silence, hum; and an array as a source.
 
 Emits `Sound`s: float32 mono samples with the beats that are in them, in seconds from sample 0.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from k1edge.audio import instruments
 from k1edge.audio.blocks import blocks
-from k1edge.frames import HOP_NS, AudioBlock, StreamFormat
+from k1edge.frames import AudioBlock, StreamFormat
 
 RATE_HZ = 44_100
 LEAD_IN_S = 0.5
@@ -97,17 +97,6 @@ def clicks(bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
     return Sound(sound.samples, rate_hz, _metrical(sound.truth.beats_s, bpm))
 
 
-def tempo_ramp(from_bpm: float, to_bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
-    """Ticks whose tempo moves linearly in time from one value to the other."""
-    # beats(t) = integral of bpm / 60: a quadratic, inverted in closed form for whole beats.
-    slope = (to_bpm - from_bpm) / (60 * (seconds - LEAD_IN_S))
-    start = from_bpm / 60
-    numbers = np.arange(int((from_bpm + to_bpm) / 120 * (seconds - LEAD_IN_S)) + 1)
-    offset_s = numbers / start if slope == 0 else (np.sqrt(start**2 + 2 * slope * numbers) - start) / slope
-    beats_s = LEAD_IN_S + offset_s
-    return clicks_at(beats_s[beats_s < seconds - 0.05], seconds, rate_hz)
-
-
 def four_on_the_floor(bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
     """Kick on each beat, clap on two and four, hats between, and a bass note that changes with the bar."""
     beats_s = _grid(bpm, seconds)
@@ -139,11 +128,11 @@ def noise(
     return _sound(np.clip(samples * 10 ** (level_dbfs / 20), -1, 1), rate_hz)
 
 
-def hum(seconds: float, level_dbfs: float = -40.0, mains_hz: float = 50.0, rate_hz: int = RATE_HZ) -> Sound:
+def hum(seconds: float, level_dbfs: float = -40.0, mains_hz: float = 50.0) -> Sound:
     """Mains hum of an RMS level: the fundamental and its first odd and even harmonics."""
-    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     wave = sum(gain * np.sin(2 * np.pi * mains_hz * n * t) for n, gain in ((1, 1.0), (2, 0.5), (3, 0.4), (5, 0.2)))
-    return _sound(wave / np.sqrt(np.mean(wave**2)) * 10 ** (level_dbfs / 20), rate_hz)
+    return _sound(wave / np.sqrt(np.mean(wave**2)) * 10 ** (level_dbfs / 20), RATE_HZ)
 
 
 class SynthSource:
@@ -162,32 +151,3 @@ class SynthSource:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-class JitteredSource:
-    """An array as a live line would deliver it, without waiting: late arrivals, bursts, and `None` while nothing came.
-
-    The arrival clock starts at `JITTER_EPOCH_NS` and never runs backwards. The same seed gives the same jitter.
-    """
-
-    def __init__(self, samples: np.ndarray, rate_hz: int, jitter_ms: float = 15.0, seed: int = 0) -> None:
-        self.fmt = StreamFormat(rate_hz)
-        self._samples = samples
-        self._jitter_ns = jitter_ms * 1e6
-        self._seed = seed
-
-    def __iter__(self) -> Iterator[AudioBlock | None]:
-        random = np.random.default_rng(self._seed)
-        latest_ns = 0
-        for number, block in enumerate(blocks((self._samples,), self.fmt, False)):
-            late_ns = int(random.exponential(self._jitter_ns))
-            if late_ns > 50_000_000:
-                yield None
-            latest_ns = max(latest_ns, JITTER_EPOCH_NS + (number + 1) * HOP_NS + late_ns)
-            yield AudioBlock(block.samples, block.start, latest_ns)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-JITTER_EPOCH_NS = 1_000_000_000_000

@@ -1,6 +1,5 @@
 """The line input behind a sound server into which another program plays."""
 
-import json
 import subprocess
 import sys
 import time
@@ -54,7 +53,7 @@ def test_a_sound_server_that_dies_is_an_error_and_its_return_is_noticed(pulse_li
 
 
 PLAY_AND_LISTEN = """
-import json, time
+import time
 from types import SimpleNamespace
 from k1edge.audio import synth
 from k1edge.audio.linein import LineIn
@@ -68,10 +67,9 @@ until, loud = time.monotonic() + 3.2, 0
 while time.monotonic() < until:
     block = next(blocks)
     loud += block is not None and abs(block.samples).max() > 0.1
-latency_s = playback.latency_s
 playback.close()
 line.close()
-print(json.dumps([int(loud), latency_s]))
+print(int(loud))
 """
 
 
@@ -80,9 +78,7 @@ def test_what_is_played_on_the_default_output_is_heard_on_the_line(pulse_line):
         done = subprocess.run([sys.executable, "-c", PLAY_AND_LISTEN], env=pulse_line.env, capture_output=True, text=True,
                               timeout=PATIENCE_S, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
-        loud_hops, latency_s = json.loads(done.stdout)
-        assert 4 <= loud_hops <= 12, "four clicks of 10 ms, each in one to three hops"
-        assert 0 < latency_s < 2
+        assert 4 <= int(done.stdout) <= 12, "four clicks of 10 ms, each in one to three hops"
 
     in_a_quiet_moment(play_and_listen)
 
