@@ -95,7 +95,7 @@ def when_ended(tell: Callable[..., object]) -> None:
 class Stop:
     """True once interrupted, terminated, left by its terminal or out of time."""
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._until_s = time.monotonic() + (seconds if seconds is not None else float("inf"))
         self._told = False
         when_ended(self._tell)

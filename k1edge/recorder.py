@@ -22,6 +22,8 @@ from k1edge.frames import HOPS_PER_S, FeatureFrame, GenesisFrame
 from k1edge.whole import write_whole
 
 MAGIC = b"K1REC5\n"
+KEPT = 3
+"""Recordings on the card."""
 STRETCHES = 4
 """The recording is kept in this many pieces and the one being written: they are dropped whole."""
 MOST_NOTED = 1 << 18
@@ -160,13 +162,13 @@ def _contents(stretches: list[tuple[Stretch, int, list[tuple[int, bytes]]]]) -> 
         yield stretch.decisions[:rows].view(np.uint8).data
 
 
-def save(contents: Iterator[bytes | memoryview], folder: Path, name: str, keep: int = 3) -> Path:
+def save(contents: Iterator[bytes | memoryview], folder: Path, name: str) -> Path:
     """Writes a recording whole or not at all, and keeps only the newest few with it. Raises OSError."""
     path = folder / f"{name}.k1rec"
     write_whole(path, contents)
     with suppress(FileNotFoundError):  # another save may have been faster
         # A clock that was ahead has made others look newer than what has just been asked for.
-        for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-keep]:
+        for old in sorted(folder.glob("*.k1rec"), key=lambda each: (each == path, each.stat().st_mtime))[:-KEPT]:
             old.unlink()
     return path
 

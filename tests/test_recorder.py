@@ -167,7 +167,7 @@ def test_a_recording_of_before_it_was_noted_what_people_do_is_refused(saved, cap
 
 def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):
     for number in range(6):
-        save(flight.contents(), tmp_path, f"flight-{number}", keep=3)
+        save(flight.contents(), tmp_path, f"flight-{number}")
     assert len(list(tmp_path.glob("*.k1rec"))) == 3
     assert not list(tmp_path.glob(".*"))
 
@@ -175,8 +175,8 @@ def test_only_the_newest_recordings_stay_on_the_card(flight, tmp_path):
 def test_a_recording_that_was_asked_for_stays_where_older_ones_are_of_a_later_day(flight, tmp_path):
     tomorrow_s = time.time() + 86_400
     for number in range(3):
-        os.utime(save(flight.contents(), tmp_path, f"ahead-{number}", keep=3), (tomorrow_s + number,) * 2)
-    assert save(flight.contents(), tmp_path, "asked", keep=3).exists()
+        os.utime(save(flight.contents(), tmp_path, f"ahead-{number}"), (tomorrow_s + number,) * 2)
+    assert save(flight.contents(), tmp_path, "asked").exists()
     assert {each.name for each in tmp_path.iterdir()} == {"ahead-1.k1rec", "ahead-2.k1rec", "asked.k1rec"}
 
 

@@ -17,7 +17,6 @@ from k1edge.analysis import beats, form, levels, mood, rows, sections, tone
 from k1edge.analysis.recording import Recording, means
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S
-from k1edge.genesis.codec import MAX_BYTES
 from k1edge.genesis.document import ENGINE, UNKNOWN_SHA256, VERSION, GenesisMap, seal
 from k1edge.genesis.revision import tempo_bpm, tempo_curve
 
@@ -94,7 +93,6 @@ def analyse(
     *,
     version: str = "",
     progress: Progress = lambda stage, share: None,
-    max_bytes: int = MAX_BYTES,
 ) -> GenesisMap:
     """The map of a song; `progress` hears each pass with the share that is done, 0..1."""
     if not len(recording) or recording["sounding"].mean() < LEAST_SOUNDING:
@@ -126,7 +124,7 @@ def analyse(
     if dynamics:
         metrics["dynamic_range"] = dynamics["range"]
     document = {"metadata": origin.metadata(version), "global_metrics": metrics, "layers": layers}
-    return passes.need("writing", 0.99, lambda: seal(document, max_bytes))
+    return passes.need("writing", 0.99, lambda: seal(document))
 
 
 def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:

@@ -75,11 +75,11 @@ class Evidence:
         return np.clip(np.round(begin_s * HOPS_PER_S).astype(int) + START_HOPS, 0, len(self.rows)).tolist()
 
 
-def weigh(recording: Recording, network: Hindsight | None = None) -> Evidence:
+def weigh(recording: Recording) -> Evidence:
     """What was heard in each step."""
     rows = recording.rows[::STEP_HOPS]
     sounding = rows["sounding"]
-    said = (network or Hindsight()).hear(recording["bands"])
+    said = Hindsight().hear(recording["bands"])
     beat = (1 - LIVE_SHARE) * _logit(said[:, BEAT]) + LIVE_SHARE * _logit(rows["heard"][:, BEAT])
     llr = np.clip(beat - _logit(BEAT_SHARE), *LLR_LIMITS)
     pulse = np.clip(beat - _logit(NONE_SHARE), *LLR_LIMITS)

@@ -8,7 +8,7 @@ knows only what it could open when it looked; what else can capture is in /proc/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from k1edge.audio import ABSENT, BUSY, CHOICE, AudioError
@@ -43,16 +43,13 @@ class Device:
             return self.name
         return f"hw:CARD={self.card_id},DEV={self.number}" if self.number else self.card_id
 
-    def offering(self, rates_hz: tuple[int, ...]) -> Device:
-        return replace(self, rates_hz=rates_hz)
 
-
-def card_ids(cards: Path = CARDS) -> dict[int, str]:
+def card_ids(cards: Path) -> dict[int, str]:
     """Index -> id of the sound cards there are; empty on a kernel without sound."""
     return {int(index): card_id for index, card_id, _ in _CARD.findall(_read(cards))}
 
 
-def with_closed(devices: list[Device], cards: Path = CARDS) -> list[Device]:
+def with_closed(devices: list[Device], cards: Path) -> list[Device]:
     """Those, and what else the kernel could capture from: a card that is in use is not absent."""
     listed = {(device.card_id, device.number) for device in devices}
     named = {int(index): (card_id, name) for index, card_id, name in _CARD.findall(_read(cards))}

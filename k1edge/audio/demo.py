@@ -42,6 +42,6 @@ FORM = (
 )
 
 
-def demo_song(rate_hz: int = RATE_HZ) -> Sound:
+def demo_song() -> Sound:
     """Composes and plays it; takes a second or two."""
-    return compose(STYLE, FORM, rate_hz)
+    return compose(STYLE, FORM, RATE_HZ)

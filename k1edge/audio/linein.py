@@ -12,6 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import ModuleType
@@ -156,7 +157,7 @@ def list_devices(cards: Path = CARDS) -> list[Device]:
     """Every capture device, with those of our rates that it offers (none that is `closed`). Raises AudioError."""
     portaudio = _portaudio_afresh()
     found = _capture_devices(portaudio, cards)
-    return [device if device.closed else device.offering(_rates_hz(portaudio, device)) for device in found]
+    return [device if device.closed else replace(device, rates_hz=_rates_hz(portaudio, device)) for device in found]
 
 
 def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:

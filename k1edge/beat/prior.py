@@ -19,6 +19,7 @@ LESSON_OCTAVES = 0.06
 """Width of a taught tempo, about +-4 %: one venue's residents drift no further from their own tempo."""
 SAME_LESSON_OCTAVES = 0.05
 """A lesson nearer than this to an earlier one strengthens it in place of adding another."""
+LESSON_SHARE = 0.15
 MOST_COMPONENTS = 8
 BROAD_SHARE = 0.25
 """The first component never falls below this share, so that no tempo is ever ruled out."""
@@ -38,16 +39,14 @@ class TempoPrior:
             for centre, width, weight in self.components
         )
 
-    def taught(self, bpm: float, weight: float = 0.15) -> TempoPrior:
-        """A new prior in which `bpm` counts for `weight` (0..1) more; the other components make room."""
-        if not (bpm > 0 and 0 < weight < 1):
-            raise ValueError(f"a lesson needs bpm > 0 and 0 < weight < 1, got {bpm} and {weight}")
-        kept = [(c, w, share * (1 - weight)) for c, w, share in self.components]
-        lesson, near = (bpm, LESSON_OCTAVES, weight), self._nearest_lesson(bpm)
+    def taught(self, bpm: float) -> TempoPrior:
+        """A new prior in which `bpm` counts for LESSON_SHARE more; the other components make room."""
+        kept = [(c, w, share * (1 - LESSON_SHARE)) for c, w, share in self.components]
+        lesson, near = (bpm, LESSON_OCTAVES, LESSON_SHARE), self._nearest_lesson(bpm)
         if near is not None:
             centre, _, share = kept.pop(near)
-            moved = 2 ** ((np.log2(centre) * share + np.log2(bpm) * weight) / (share + weight))
-            lesson = (float(moved), LESSON_OCTAVES, share + weight)
+            moved = 2 ** ((np.log2(centre) * share + np.log2(bpm) * LESSON_SHARE) / (share + LESSON_SHARE))
+            lesson = (float(moved), LESSON_OCTAVES, share + LESSON_SHARE)
         return TempoPrior(_normalised([*kept, lesson]))
 
     def _nearest_lesson(self, bpm: float) -> int | None:

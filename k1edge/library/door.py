@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +40,10 @@ def music_folder(settings: LibrarySettings, state: Path) -> Path:
     return Path(settings.music_dir) if settings.music_dir else state / "music"
 
 
-def heard_folder(settings: LibrarySettings, state: Path, environ: Mapping[str, str] = os.environ) -> Path:
+def heard_folder(settings: LibrarySettings, state: Path) -> Path:
     """Where what was heard on the line waits for its analysis: in memory, if systemd gives a folder there, for 0.9 MB a minute
     would wear out a card; else in the inbox."""
-    runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(runtime) / "heard" if runtime else music_folder(settings, state) / "inbox"
 
 

@@ -139,9 +139,3 @@ def test_the_only_card_is_meant_while_it_is_in_use(cards):
 def test_a_card_is_not_taken_unasked_because_another_is_in_use(cards):
     with pytest.raises(AudioError, match=r"could be any of 'CODEC', 'Device_1' \(in use\)"):
         choose(with_closed([CODEC], cards), "")
-
-
-def test_rates_are_told_without_changing_the_device():
-    device = Device(1, "x", 2)
-    assert device.offering((44_100,)).rates_hz == (44_100,)
-    assert device.rates_hz == ()

@@ -106,12 +106,12 @@ def _to_v4(document: Document, dialect: Dialect) -> Document:
         raise MapError.of(errors) from None
 
 
-def _thinning(bands: Document, kept: Document, max_bytes: int) -> str | None:
+def _thinning(bands: Document, kept: Document) -> str | None:
     before, after = (sum(len(frequency[name]) for name in BANDS) for frequency in (bands, kept))
-    return f"of {before} points of its bands {after} are kept: a map takes {max_bytes / 1e6:g} MB" if after < before else None
+    return f"of {before} points of its bands {after} are kept: a map takes {MAX_BYTES / 1e6:g} MB" if after < before else None
 
 
-def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
+def read(document: Any) -> Reading:
     """A document of any dialect as a v4.0.0 map; raises `MapError`."""
     dialect = detect(document)
     song = document if dialect is Dialect.V4 else _to_v4(document, dialect)
@@ -119,8 +119,8 @@ def read(document: Any, max_bytes: int = MAX_BYTES) -> Reading:
     note = _seconds_to_ms(mendable) if mendable else None
     if dialect is Dialect.V4 and not note:
         return Reading(validate(document), dialect)
-    sealed = seal(mendable or song, max_bytes)
-    notes = (note, _thinning(song["layers"]["frequency"], plain(sealed)["layers"]["frequency"], max_bytes))
+    sealed = seal(mendable or song)
+    notes = (note, _thinning(song["layers"]["frequency"], plain(sealed)["layers"]["frequency"]))
     return Reading(sealed, dialect, tuple(filter(None, notes)))
 
 
