@@ -36,6 +36,7 @@ PROGRAMS = {
 EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program; beside its own, its exit code may be 74 (what it "
           "printed is lost), 130 (Ctrl-C) or 143 (terminated).")
 EXIT_USAGE = 2
+STDERR = 2
 
 
 class UnwrittenError(Exception):
@@ -88,10 +89,13 @@ def _output() -> TextIO | None:
 
 
 def _nowhere() -> TextIO:
-    """In the place of a standard error that is closed, here and in children: libraries would complain into a file of ours."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.set_inheritable(null, True)
-    return os.fdopen(null, "w")
+    """In the place of a standard error that is closed, here and in children: libraries would complain into a file of ours. By
+    its number, where a lower one is closed, too."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != STDERR:
+        os.dup2(null, STDERR)
+    os.set_inheritable(STDERR, True)
+    return os.fdopen(STDERR, "w")
 
 
 def _run(argv: list[str] | None) -> int:

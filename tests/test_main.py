@@ -204,6 +204,11 @@ def test_a_program_works_without_standard_output():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_a_program_finds_sound_cards_or_none_whatever_is_closed(closed):
+    assert to(closed, "devices").returncode == to("", "devices").returncode
+
+
 def test_the_daemon_runs_where_standard_error_is_closed(tmp_path):
     done = to("2>&-", "run", "--source", str(tmp_path / "absent.wav"), STATE_DIRECTORY=str(tmp_path))
     assert (done.returncode, done.stdout) == (66, "")
