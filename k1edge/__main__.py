@@ -36,7 +36,7 @@ PROGRAMS = {
 EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program; beside its own, its exit code may be 74 (what it "
           "printed is lost), 130 (Ctrl-C) or 143 (terminated).")
 EXIT_USAGE = 2
-STDERR = 2
+STDOUT, STDERR = 1, 2
 
 
 class UnwrittenError(Exception):
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 74 what it printed is lost, 78 configuration
     fault)."""
     if sys.stderr is None:
-        sys.stderr = _nowhere()
+        sys.stderr = _nowhere(STDERR)
     out, code = _output(), 0
     try:
         with contextlib.redirect_stdout(out):
@@ -65,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
                 code = _run(argv)
             except SystemExit as ended:
                 code = ended.code
-            if out:
-                out.flush()  # the last of it, too, while there is somebody who can say that it is lost
+            out.flush()  # the last of it, too, while there is somebody who can say that it is lost
             return code
     except UnwrittenError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # it is flushed once more when it is closed
@@ -76,26 +75,28 @@ def main(argv: list[str] | None = None) -> int:
         return os.EX_IOERR
 
 
-def _output() -> TextIO | None:
-    """Standard output, for a terminal that has no bar and a file name that is no text; None where it is closed."""
+def _output() -> TextIO:
+    """Standard output, for a terminal that has no bar and a file name that is no text."""
     given = sys.stdout
+    if given is None:
+        return _nowhere(STDOUT)
     try:
         file = _Output(given.fileno(), "w", closefd=False)
     except (AttributeError, io.UnsupportedOperation):
-        return given  # none, or a caller's own
+        return given  # a caller's own
     buffer = file if given.write_through else io.BufferedWriter(file)
     return io.TextIOWrapper(buffer, given.encoding, "replace", line_buffering=given.line_buffering,
                             write_through=given.write_through)
 
 
-def _nowhere() -> TextIO:
-    """In the place of a standard error that is closed, here and in children: libraries would complain into a file of ours. By
-    its number, where a lower one is closed, too."""
+def _nowhere(number: int) -> TextIO:
+    """In the place of a standard output or error that is closed, here and in children: what is opened next would have its
+    number, and libraries would complain into it."""
     null = os.open(os.devnull, os.O_RDWR)
-    if null != STDERR:
-        os.dup2(null, STDERR)
-    os.set_inheritable(STDERR, True)
-    return os.fdopen(STDERR, "w")
+    if null != number:  # a lower one is closed, too
+        os.dup2(null, number)
+    os.set_inheritable(number, True)
+    return os.fdopen(number, "w")
 
 
 def _run(argv: list[str] | None) -> int:
@@ -134,6 +135,8 @@ def _run(argv: list[str] | None) -> int:
     try:
         return program.main(options) or 0
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # who does not wait for the end of the end has it, without a traceback
         return 128 + signal.SIGINT
 
 

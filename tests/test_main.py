@@ -160,6 +160,21 @@ def test_that_nobody_reads_does_not_hide_how_a_program_ended(ends, code, says):
     assert says in done.stderr and bool(done.stderr) == bool(says)
 
 
+@pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_an_end_that_was_begun_by_ctrl_c_sees_no_traceback(again):
+    program = f"""if True:
+        import os, signal, sys
+        from types import SimpleNamespace
+        from k1edge import __main__
+        end = lambda _: os.kill(os.getpid(), signal.SIGINT)
+        sys.modules["ends"] = SimpleNamespace(add_arguments=lambda _: None, main=end)
+        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        assert __main__.main(["ends"]) == 130
+        os.kill(os.getpid(), {int(again)})"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-again, "")
+
+
 def test_what_is_printed_without_a_buffer_is_told_to_be_lost_too():
     done = to("> /dev/full", "contract", PYTHONUNBUFFERED="1")
     assert (done.returncode, done.stderr) == (74, LOST)
@@ -199,9 +214,11 @@ def test_a_program_ends_although_its_terminal_has_been_stopped():
             os.close(given)
 
 
-def test_a_program_works_without_standard_output():
-    done = to(">&-", "check")
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize("words", ["check", "demo --song --seconds 0.2", "simulate --seconds 0.2", "monitor --seconds 0.2"])
+def test_a_program_works_without_standard_output(words):
+    without = to(">&-", *words.split())
+    assert without.returncode == to("", *words.split()).returncode
+    assert "Traceback" not in without.stderr
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
