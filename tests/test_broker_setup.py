@@ -253,6 +253,7 @@ def test_secrets_are_for_their_owner_alone(tmp_path):
         (("--host", "300.1.1.1", "hall"), "300.1.1.1"),
         (("--certifcate", "hall"), "unknown option --certifcate"),
         (("--host",), "--host needs a value"),
+        (("--dir", "", "hall"), "--dir needs a value"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, args, words):
@@ -260,6 +261,12 @@ def test_what_is_wrong_is_said(tmp_path, args, words):
     assert done.returncode == 1
     assert words in done.stderr
     assert not (tmp_path / "conf.d/k1edge.conf").exists()
+
+
+def test_a_folder_may_be_named_from_where_one_is(tmp_path):
+    done = subprocess.run([SCRIPT, "--dir", "venue", "hall"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/venue/k1edge/server.crt" in (tmp_path / "venue/conf.d/k1edge.conf").read_text()
 
 
 def test_a_folder_belongs_to_one_site(tmp_path):

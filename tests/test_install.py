@@ -309,3 +309,18 @@ def test_an_unknown_option_is_refused(machine, script):
     done = machine.run(script, "--prefx")
     assert done.returncode == 1
     assert "unknown option --prefx" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["install", "uninstall"])
+def test_a_rehearsal_nowhere_is_not_taken_for_this_machine(machine, script):
+    done = machine.run(script, "--prefix", "")
+    assert done.returncode == 1
+    assert "--prefix needs a value" in done.stderr
+
+
+def test_a_rehearsal_may_be_named_from_where_one_is(machine, monkeypatch):
+    monkeypatch.chdir(machine.root.parent)
+    machine.root = Path(machine.root.name)
+    done = machine.install()
+    assert done.returncode == 0, done.stderr
+    assert machine.settings["site"] == "hall"
