@@ -92,10 +92,10 @@ class Jobs:
         keeps its path, too, unless it is gone from there: it has been renamed.
         """
         real = self._rules.admit(path)
-        source = "live" if real.suffix == HEARD_SUFFIX else "file"
-        track = TrackFacts(_hash(real), shown(real), source=source, **facts)
+        track = TrackFacts(_hash(real), shown(real), source="live" if real.suffix == HEARD_SUFFIX else "file", **facts)
         with transaction(self._db):
             self._library.register(track)
+            self._library.note(track.id)
             unended = "SELECT id, path FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')"
             waiting = self._db.execute(unended, (track.id,)).fetchone()
             job = waiting["id"] if waiting else f"job-{secrets.token_hex(6)}"

@@ -4,6 +4,7 @@ Consumes `GenesisMap`s, emits them back verified; raises `LibraryError`. One dir
 
     <root>/library.db                                the index (SQLite)
     <root>/maps/<track>/v<n>/track.genesis.json      written whole, then indexed: a half-written map cannot be found
+    <root>/maps/<track>/told.json                    title, tags, pin and the like, for when there is no index; see `notes`
     <root>/quarantine/                               what was damaged or invalid: nothing is lost
 
 Times in the index are UTC epoch ms. `revisions` makes new versions of old ones, `upkeep` deletes and prunes.
@@ -23,6 +24,7 @@ from typing import Any
 from k1edge.genesis.codec import Document, read_json
 from k1edge.genesis.document import GenesisMap, encode, validate
 from k1edge.genesis.faults import MapError, MapFault
+from k1edge.library import notes
 from k1edge.library.database import connect, transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import read_verified
@@ -94,6 +96,10 @@ class Library:
             )  # fmt: skip
             self._index_words(facts.id)
         return self.get(facts.id)
+
+    def note(self, track_id: str) -> None:
+        """Keeps what was told of a track beside its maps, too."""
+        notes.keep(self.root / "maps" / track_id, self.get(track_id))
 
     def _index_words(self, track_id: str) -> None:
         row = self.db.execute("SELECT * FROM tracks WHERE id = ?", (track_id,)).fetchone()
@@ -257,6 +263,7 @@ class Library:
         with transaction(self.db):
             self.db.execute("UPDATE tracks SET pinned = ? WHERE id = ?", (pinned, track_id))
             self.audit(by, "track.pin" if pinned else "track.unpin", track_id, "")
+            self.note(track_id)
 
     def audit(self, by: str, action: str, track_id: str | None, note: str) -> None:
         """Writes down who did what."""

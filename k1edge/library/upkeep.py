@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from k1edge.genesis.faults import MapError, MapFault
+from k1edge.library import notes
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import remove_tree
@@ -166,7 +168,8 @@ def _rebuild(root: Path) -> None:
     aside.mkdir(exist_ok=True)
     for path in _maps(root):
         _adopt(library, path)
-    _remember(library, root / INDEX)
+    _remember(library, _rows(root / INDEX))
+    _remember(library, map(notes.kept, (root / "maps").glob("*")))
     library.audit("k1edge", "library.rebuild", None, f"what was left of the index is in {aside}")
     stamp = library.now_ms()
     library.close()
@@ -175,18 +178,26 @@ def _rebuild(root: Path) -> None:
     (root / REBUILT).rename(root / INDEX)
 
 
-def _remember(library: Library, index: Path) -> None:
-    """What no map says, from as much of the old index as can be read: what tracks are called, and which are pinned."""
-    told, read_only = "audio_sha256, filename, title, artist, tags, preset, source", f"{index.absolute().as_uri()}?mode=ro"
+def _rows(index: Path) -> Iterator[tuple[Any, ...]]:
+    """What was told of the tracks of the old index, as far as it can be read."""
+    read_only = f"{index.absolute().as_uri()}?mode=ro"
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(read_only, uri=True)) as old:
         old.text_factory = partial(str, encoding="utf-8", errors="replace")
-        for *facts, tags, preset, source, pinned in old.execute(f"SELECT {told}, pinned FROM tracks"):
-            # Without a map, or damaged itself.
-            with contextlib.suppress(LibraryError, TypeError, ValueError, sqlite3.IntegrityError), transaction(library.db):
-                known = TrackFacts(*facts, tuple(json.loads(tags)), preset, source)
-                library.get(known.id)
-                library.register(known)
-                library.db.execute("UPDATE tracks SET pinned = ? WHERE id = ?", (bool(pinned), known.id))
+        for *facts, tags, preset, source, pinned in old.execute(f"SELECT {', '.join(notes.TOLD)} FROM tracks"):
+            with contextlib.suppress(TypeError, ValueError):
+                yield *facts, json.loads(tags), preset, source, pinned
+
+
+def _remember(library: Library, told: Iterable[tuple[Any, ...]]) -> None:
+    """What no map says: what tracks are called, and which are pinned."""
+    for row in told:
+        # Without a map, or damaged itself.
+        with contextlib.suppress(LibraryError, TypeError, ValueError, sqlite3.IntegrityError), transaction(library.db):
+            *facts, tags, preset, source, pinned = row
+            known = TrackFacts(*facts, tuple(tags), preset, source)
+            library.get(known.id)
+            library.register(known)
+            library.db.execute("UPDATE tracks SET pinned = ? WHERE id = ?", (bool(pinned), known.id))
 
 
 def _maps(root: Path) -> list[Path]:

@@ -414,6 +414,45 @@ def test_names_and_pins_outlive_an_index_of_which_another_page_is_damaged(indexe
     rebuilt.close()
 
 
+def test_names_and_pins_outlive_an_index_that_is_gone_altogether(indexed):
+    library = open_library(indexed)
+    told, pinned = replace(facts(0), title="Überfahrt", artist="Zoë", tags=("slow", "late"), preset="techno"), facts(1)
+    library.register(told)
+    library.note(told.id)
+    library.pin(pinned.id, True, "ops")
+    before = [library.get(track.id) for track in (told, pinned)]
+    library.close()
+    for _ in range(2):  # to build it anew takes nothing away
+        for index in indexed.glob("library.db*"):
+            index.unlink()
+        library = open_library(indexed)
+        names = ("title", "artist", "tags", "preset", "pinned", "version")
+        assert [[library.get(track["id"])[name] for name in names] for track in before] == [
+            [track[name] for name in names] for track in before
+        ]
+        assert library.search(Query(text="uberfahrt")).total == 1
+        library.close()
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b"{}", b'{"audio_sha256": 1}', b"\xff"])
+def test_a_note_that_is_damaged_costs_itself(indexed, damage):
+    for track in indexed.glob("maps/*"):
+        (track / "told.json").write_bytes(damage)
+    (indexed / "library.db").unlink()
+    assert versions_in(indexed) == [[2], [2]]
+
+
+def test_what_was_told_of_nothing_is_not_noted_and_what_was_taken_back_is_forgotten(library):
+    track_id = stored(library)
+    note = library.root / "maps" / track_id / "told.json"
+    library.note(track_id)
+    assert not note.exists()
+    library.pin(track_id, True, "ana")
+    assert note.exists()
+    library.pin(track_id, False, "ana")
+    assert not note.exists()
+
+
 @pytest.mark.parametrize("torn", ["source = 'f?le'", "title = CAST(x'ff41' AS TEXT)", "tags = '['", "artist = 7"])
 def test_a_row_that_is_damaged_itself_takes_no_other_s_name_and_pin(indexed, torn):
     library = open_library(indexed)
