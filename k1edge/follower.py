@@ -37,7 +37,7 @@ class Follower:
     """Its clock minus ours, from the quickest of the last pings."""
     round_trip_ms: float | None = None
     ahead_ms: float = 0.0
-    """Its wall clock minus ours; 0 where it does not say that it is set."""
+    """Its wall clock minus ours when it last answered; 0 where it does not say that it is set."""
     told_ms: float | None = None
     """What it has been told last of how far its clock is off."""
     hurry: bool = False
@@ -81,7 +81,6 @@ class Follower:
         self.answers = self.answers and boot_id == self.boot_id
         self.ready, self.boot_id, self.led, self.told = ready, boot_id, False, False
         self.round_trip_ms, self.offset_ms, self.told_ms, self.unanswered = None, None, None, 0
-        self.ahead_ms = 0.0
         self.hurry, self.early = ready, 0
         self.pongs.clear()  # its clock may have begun anew with it
         self.trips_ms.clear()

@@ -184,7 +184,8 @@ class Watch:
 
 
 def _ahead(names: list[str]) -> BoxAlarm:
-    return BoxAlarm("K1_CLOCK", f"{', '.join(names[:3])}: the clock is said to be set and is far ahead of this one, so that "
+    others = " and others" * (len(names) > 1)  # who they are changes with each that comes and goes
+    return BoxAlarm("K1_CLOCK", f"{names[0]}{others}: the clock is said to be set and is far ahead of this one, so that "
                     "scenes are expired when they come", "mend that clock, which tells UTC, or let it say clock_synced = false")
 
 

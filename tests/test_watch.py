@@ -176,6 +176,10 @@ def test_a_k1_whose_clock_has_scenes_expire_is_told_while_it_goes_by_ours(room):
     (alarm,) = room.seconds(1)
     assert (alarm["code"], alarm["severity"], alarm["reason"][:6]) == ("K1_CLOCK", "warning", "porch:")
     assert room.watch.health.state == "degraded"
+    room.parts.driver.ahead = ["porch", "window"]
+    assert ["and others" in each["reason"] for each in room.seconds(1)] == [True]
+    room.parts.driver.ahead = ["porch", "roof", "window"]
+    assert room.seconds(1) == [], "one more or less is no news"
     room.parts.driver.ahead = []
     assert [(each["code"], each["severity"]) for each in room.seconds(1)] == [("K1_CLOCK", "info")]
 
