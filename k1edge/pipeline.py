@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from k1edge.beat.tracker import TempoPrior, make_tracker
+from k1edge.beat.prior import TempoPrior
+from k1edge.beat.tracker import make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, FeatureFrame, GenesisFrame, StreamFormat

@@ -39,8 +39,6 @@ from k1edge.beat.prior import TempoPrior, room_prior
 from k1edge.beat.rows import in_a_row
 from k1edge.config import BeatSettings
 
-__all__ = ["BeatGrid", "Evidence", "decode", "found", "weigh"]
-
 PER_BAR, POSITION, METRE_MASS = metre_table()
 STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
 ONSET_BUMP = np.exp(-0.5 * (np.arange(-3, 4) / ONSET_WIDTH) ** 2)

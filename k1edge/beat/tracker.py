@@ -29,9 +29,6 @@ from k1edge.config import BeatSettings
 from k1edge.dsp.features import N_NOVELTY
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
 
-__all__ = ["BarPointerTracker", "BeatTracker", "TempoPrior", "make_tracker"]
-
-
 COAST_HOLD = 0.05
 """Share of the belief that is put back on the grid at every beat coasted over."""
 LEAST_BEAT = 1e-4
@@ -66,7 +63,7 @@ class BarPointerTracker:
         self.tempo_prior = self._untapped = prior
         self._fmt = fmt
         self._ears = Ears()
-        self._latency = self.latency_hops = self._ears.LATENCY_HOPS
+        self.latency_hops = self._ears.LATENCY_HOPS
         self.heard = Heard(Activation(0.0, 0.0, 0.0), 0.0, 0.0)
         """What the last hop said of the sound `latency_hops` before its end: for passes over a whole track."""
         self._pointer = BarPointer(prior, settings.tempo_min_bpm, settings.tempo_max_bpm)
@@ -76,7 +73,7 @@ class BarPointerTracker:
         self._bars = BarCount(self._pointer.per_bar, self._pointer.position)
         self._rows, self._downbeats = BeatRows(), Downbeats()
         self._levels = Levels(settings.tempo_min_bpm, settings.tempo_max_bpm)
-        self._accents = Accents(self._latency)
+        self._accents = Accents(self.latency_hops)
         self._lock = Lock()
         self._announcer = Announcer(settings.lead_ms)
         self._lead = settings.lead_ms / 1000 * HOPS_PER_S
@@ -131,14 +128,14 @@ class BarPointerTracker:
             return False
         beats_on = round((last.due - index / self._fmt.hop) / self._period)
         one = last.due - beats_on * self._period
-        self._hands.this_is_one((self._now - self._latency - one) / STEP_HOPS)
+        self._hands.this_is_one((self._now - self.latency_hops - one) / STEP_HOPS)
         self._bars.seat(beats_on)
         self._downbeats.hush(last.number)
         return True
 
     def tap(self, index: int) -> bool:
         """A person felt a beat at sample `index`, now or a moment ago."""
-        at, now, before = index / self._fmt.hop, self._now - self._latency, self._belief
+        at, now, before = index / self._fmt.hop, self._now - self.latency_hops, self._belief
         bpm = self._hands.tap(at / STEP_HOPS, now / STEP_HOPS, before)
         if self._hands.taps == 1:
             self._untapped = self.tempo_prior
@@ -194,7 +191,7 @@ class BarPointerTracker:
         return self._lock.locked and (self._target - now - self._lead + NEAR) % self._period < 2 * NEAR
 
     def _look(self, now: float, held: bool = True) -> None:
-        sounding = now - self._latency
+        sounding = now - self.latency_hops
         hold = held and self._period > 0
         self._belief = self._reader.read((self._target - sounding) % self._period / STEP_HOPS if hold else None)
         doubt = 0.0 if self._belief is None else self._tempo.doubt(self._belief.tempo_bpm)
@@ -277,7 +274,7 @@ class BarPointerTracker:
         self._bars.count_on(announced.missed)
         if self._lock.coasting:
             self._bars.count_on(1)
-            due = (announced.due - now + self._latency) / STEP_HOPS
+            due = (announced.due - now + self.latency_hops) / STEP_HOPS
             self._pointer.plant(self._period / STEP_HOPS, due, COAST_HOLD)
         else:
             self._bars.next(self._beats(announced.number - beats_on), beats_on)

@@ -71,7 +71,7 @@ class Structure:
         self._fmt = fmt
         self._evidence = self._new_evidence()
         self._decision, self._returns = Decision(), Returns(fmt.hop)
-        self._hop, self._begun = fmt.hop, False
+        self._begun = False
         self._duck = 1 - math.exp(-1 / (DUCK_S * HOPS_PER_S))
         self._open = 1.0
         self._quiet_hops = self._strange_hops = 0
@@ -82,7 +82,7 @@ class Structure:
         """The form after one hop. `live`: what is heard of the beat, where `beat` is a stored map's."""
         if not self._begun:  # after a hole, weeks into a stream
             self._begun = True
-            self._decision.restart("unknown", features.end - self._hop, 0.0)
+            self._decision.restart("unknown", features.end - self._fmt.hop, 0.0)
         hearing = self._ear.process(features)
         wire = self._wire.process(features, hearing, live or beat, builds=self._decision.section.label == "build")
         macros = self._ducked(self._meter.process(hearing), wire)

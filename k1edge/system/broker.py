@@ -71,7 +71,6 @@ class EmbeddedBroker:
 
     def __init__(self, port: int = 0, port_311: int = 0) -> None:
         self.port, self.port_311 = _two_ports(port, port_311)
-        self.restarts = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._tried_s = 0.0
@@ -126,7 +125,6 @@ class EmbeddedBroker:
             return False
         log.warning("the embedded broker has died and is started again")
         self._trouble = ""
-        self.restarts += 1
         return True
 
     def stop(self) -> None:

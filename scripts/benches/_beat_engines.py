@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from _beat_metrics import Announced, Run
 
-from k1edge.analysis.beats import decode, weigh
+from k1edge.analysis.beats import decode
 from k1edge.analysis.listening import listen
+from k1edge.analysis.witnesses import weigh
 from k1edge.audio.files import FileSource
 from k1edge.beat.prior import TempoPrior
 from k1edge.beat.tracker import BarPointerTracker, BeatTracker, make_tracker

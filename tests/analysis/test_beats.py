@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from k1edge.analysis import path
-from k1edge.analysis.beats import POSITION, Evidence, decode
+from k1edge.analysis.beats import POSITION, decode
 from k1edge.analysis.path import Tempi
+from k1edge.analysis.witnesses import Evidence
 from k1edge.beat.bar_pointer import STEPS_PER_S
 from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
 from k1edge.beat.prior import TempoPrior
