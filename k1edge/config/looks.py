@@ -13,13 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from k1edge.config.strict import STRICT, did_you_mean, refusal
+from k1edge.config.strict import STRICT, by_name, did_you_mean, refusal
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
-from k1edge.frames import SECTION_LABELS
 
 IDLE = ("silence", "speech", "noise")
 """What a wire without music may hold: the names of the looks for it."""
-LOOK_NAMES = tuple(dict.fromkeys(SECTION_LABELS + IDLE))
 
 
 def _palette_id(value: Any) -> Any:
@@ -87,19 +85,5 @@ DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
 """Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension and
 never exceeds 0.8, which leaves the eye (and the limiter) some room."""
 
-
-def _with_defaults(value: Any) -> Any:
-    """Each section's look: what is given, over its default."""
-    if not isinstance(value, dict):
-        return value
-    merged = {label: look for label, look in DEFAULT_LOOKS.items() if label not in value}
-    for label, look in value.items():
-        merged[label] = DEFAULT_LOOKS.get(label, {}) | look if isinstance(look, dict) else look
-    return merged
-
-
-_LookTable = TypedDict("_LookTable", dict.fromkeys(LOOK_NAMES, LookSettings))
-_LookTable.__pydantic_config__ = STRICT
-
-Looks = Annotated[_LookTable, BeforeValidator(_with_defaults)]
+Looks = by_name(LookSettings, DEFAULT_LOOKS)
 """Name -> `LookSettings`; complete."""

@@ -6,12 +6,11 @@ changes at least 8 s apart, 20 s of cool-down, two a minute.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
-from typing_extensions import TypedDict
+from pydantic import BaseModel, Field
 
-from k1edge.config.strict import STRICT
+from k1edge.config.strict import STRICT, by_name
 from k1edge.frames import SECTION_LABELS
 
 PRESETS = ("edm", "rock", "hip_hop", "classical", "lounge")
@@ -37,19 +36,7 @@ DEFAULT_MOTION: dict[str, dict[str, Any]] = {label: {} for label in SECTION_LABE
     "bridge": {"kind": "breathe", "amount": 0.2, "bars": 8},
     "outro": {"kind": "fade", "amount": 0.5, "bars": 8},
 }
-
-
-def _with_defaults(value: Any) -> Any:
-    """Each section's motion: what is given, over its default."""
-    if not isinstance(value, dict):
-        return value
-    given = {label: DEFAULT_MOTION.get(label, {}) | m if isinstance(m, dict) else m for label, m in value.items()}
-    return DEFAULT_MOTION | given
-
-
-_MotionTable = TypedDict("_MotionTable", dict.fromkeys(SECTION_LABELS, MotionSettings))
-_MotionTable.__pydantic_config__ = STRICT
-Motion = Annotated[_MotionTable, BeforeValidator(_with_defaults)]
+Motion = by_name(MotionSettings, DEFAULT_MOTION)
 
 
 class RulesSettings(BaseModel):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 """No unknown key, no "44100" for 44100, no nan; and nothing changes once it is loaded."""
@@ -22,6 +24,19 @@ def refusal(problem: str, remedy: str = "", key: str = "") -> PydanticCustomErro
     one that was being validated.
     """
     return PydanticCustomError(REFUSED, "{problem}", {"problem": problem, "remedy": remedy, "key": key})
+
+
+def by_name(model: type[BaseModel], defaults: dict[str, dict[str, Any]]) -> Any:
+    """The type of a table of tables, one for each name of the defaults, in each of which what is given stands over them."""
+    def over_defaults(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        given = {name: defaults.get(name, {}) | each if isinstance(each, dict) else each for name, each in value.items()}
+        return defaults | given
+
+    table = TypedDict(f"{model.__name__}ByName", dict.fromkeys(defaults, model))
+    table.__pydantic_config__ = STRICT
+    return Annotated[table, BeforeValidator(over_defaults)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
