@@ -24,6 +24,7 @@ from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.simulator import VirtualK1
 from k1edge.options import EXIT_FAILED, Stop, add_seconds, this_machine
 from k1edge.simulate import play
+from k1edge.sources import opener
 from k1edge.system.broker import BrokerError, EmbeddedBroker
 from k1edge.views import view_for
 from k1edge.whole import write_asked_for
@@ -102,6 +103,7 @@ def chosen(args: argparse.Namespace, audio: AudioSettings) -> tuple[str, str]:
     if args.file:
         from k1edge.audio.files import FileSource
 
+        opener(args.file, audio, args.play)
         FileSource(args.file).close()
         return args.file, args.file
     if args.song or args.play:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from k1edge.audio import AudioError
 from k1edge.config import AudioSettings
 from k1edge.frames import AudioBlock, StreamFormat
 
@@ -43,7 +44,9 @@ class Opened(NamedTuple):
 
 
 def opener(origin: str, settings: AudioSettings, audible: bool = False) -> Callable[[], Opened]:
-    """A function that opens the source anew at each call; `audible` lets the demo song be heard. It raises AudioError."""
+    """A function that opens the source anew at each call; `audible` lets the demo song be heard. Both raise AudioError."""
+    if audible and origin != "demo":
+        raise AudioError("--play", "the demo song alone can be heard", "leave out --play")
     if origin == "line":
         return lambda: _line(settings)
     if origin == "demo":

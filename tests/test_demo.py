@@ -17,12 +17,14 @@ import soundfile
 
 from k1edge import demo
 from k1edge.__main__ import main
+from k1edge.audio import AudioError
 from k1edge.audio.cards import Device
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import AudioSettings, Settings
 from k1edge.options import this_machine
 from k1edge.portrait import perform
+from k1edge.sources import opener
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 
@@ -118,6 +120,14 @@ def test_of_a_configuration_with_faults_the_names_are_kept_as_its_daemon_does(mo
     assert (this_machine().site, this_machine().edge) == ("bar", Settings().edge)
     config.write_text('site = "bar\n')
     assert this_machine().site == Settings().site
+
+
+@pytest.mark.parametrize("origin", ["line", "song.wav"])
+def test_what_cannot_be_heard_is_not_played_in_silence(origin, capsys):
+    with pytest.raises(AudioError, match="the demo song alone can be heard"):
+        opener(origin, AudioSettings(), audible=True)
+    assert main(["demo", "--file", origin, "--play"]) == 66
+    assert "leave out --play" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_sound_is_named(tmp_path, capsys):
