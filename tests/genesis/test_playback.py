@@ -187,11 +187,21 @@ def test_silence_is_believed_to_the_ear():
     assert player_of(song()).form(form("silence"), 48_000).section.label == "silence"
 
 
-@pytest.mark.parametrize("offset_ms", [0.0, 40.0, -60.0])
+@pytest.mark.parametrize("offset_ms", [0.0, 45.0, -45.0])
 def test_a_small_drift_is_told_and_nothing_else(offset_ms):
     player = player_of(song())
     play(player, range(2500), offset_ms)
     assert player.leads and player.drift_ms == pytest.approx(offset_ms, abs=1)
+
+
+@pytest.mark.parametrize("offset_ms", [60.0, -60.0, 95.0])
+def test_a_start_that_was_given_wrongly_is_put_right_by_small_steps_once_that_is_sure(offset_ms):
+    player = player_of(song())
+    events = play(player, range(2500), offset_ms)
+    beside_ms = [1000 * ((FMT.seconds(event.due) + 0.25) % 0.5 - 0.25) for _, event in events]
+    assert beside_ms[:30] == pytest.approx([0.0] * 30, abs=0.1)
+    assert beside_ms[-1] == pytest.approx(offset_ms, abs=1) and player.drift_ms == pytest.approx(0, abs=1)
+    assert max(abs(b - a) for a, b in pairwise(beside_ms)) <= 10.1
 
 
 def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine():
