@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,6 +29,20 @@ def test_an_unknown_option_is_refused_in_words():
     done = subprocess.run([ROOT / "scripts" / "setup", "--tset"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "setup: unknown option --tset; usage: scripts/setup [--test]\n"
+
+
+def test_an_environment_that_was_given_up_half_way_is_made_anew(tmp_path):
+    for name in ("scripts/setup", "pyproject.toml", "requirements.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)  # by Ctrl-C, say
+    (tmp_path / "bin").mkdir()
+    for name, does in (("dpkg-query", "printf installed"), ("python3", 'if [ "$1" = -m ]; then echo "$@"; exit 9; fi')):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run([tmp_path / "scripts" / "setup"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (9, "-m venv --clear .venv\n")
 
 
 def test_a_range_of_letters_is_the_same_in_every_language():
