@@ -101,7 +101,7 @@ class Reader:
                 break
             found.append((float(self._pointer.tempi_bpm[best]), probability))
             left[near] = 0.0
-        return tuple(found)
+        return tuple(sorted(found, key=lambda other: -other[1]))
 
     def _level(self, tempi: np.ndarray) -> slice:
         clustered = np.convolve(tempi, self._cluster, "same")
