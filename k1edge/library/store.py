@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -278,8 +279,10 @@ class Library:
 
     def quarantine(self, path: Path, faults: list[MapFault]) -> Path:
         """Moves a bad file aside with its faults beside it; returns where it is now."""
-        target = self.root / "quarantine" / f"{self.now_ms()}-{path.name}"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.root / "quarantine"
+        aside.mkdir(parents=True, exist_ok=True)
+        # All maps have one name, several may be found bad in one ms, and a clock can come by the same ms twice.
+        target = next(free for ms in count(self.now_ms()) if not (free := aside / f"{ms}-{path.name}").exists())
         shutil.move(path, target)  # it may come from another file system
         write_whole(target.with_name(target.name + ".faults.txt"), "\n".join(map(str, faults)).encode())
         return target

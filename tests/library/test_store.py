@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from k1edge.genesis.document import ENGINE, encode, plain, seal
-from k1edge.genesis.faults import MapError
+from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import upkeep
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import remove_tree
@@ -341,6 +341,14 @@ def test_a_damaged_index_is_built_anew_from_the_maps(tmp_path):
     assert rebuilt.search(Query(text="uberfahrt")).total == 1
     assert len(list((tmp_path / "quarantine").glob("*.faults.txt"))) == 1
     rebuilt.close()
+
+
+def test_of_bad_maps_of_one_moment_none_takes_the_place_of_another_in_quarantine(library, tmp_path):
+    for n in range(3):
+        (tmp_path / "track.genesis.json").write_text(f"{n}")
+        aside = library.quarantine(tmp_path / "track.genesis.json", [MapFault("$", f"fault {n}")])
+        assert (aside.read_text(), aside.with_name(f"{aside.name}.faults.txt").read_text()) == (f"{n}", f"$: fault {n}")
+    assert {path.read_text() for path in aside.parent.glob("*.json")} == {"0", "1", "2"}
 
 
 @pytest.fixture
