@@ -201,8 +201,9 @@ def _remember(library: Library, told: Iterable[tuple[Any, ...]]) -> None:
 
 
 def _maps(root: Path) -> list[Path]:
-    """Every version's, the oldest of a track first."""
-    return sorted((root / "maps").glob(f"*/v*/{MAP_NAME}"), key=lambda path: (path.parts[-3], _version(path)))
+    """Every version's, the oldest of a track first; not what somebody has copied beside one."""
+    found = (path for path in (root / "maps").glob(f"*/v*/{MAP_NAME}") if path.parent.name[1:].isdecimal())
+    return sorted(found, key=lambda path: (path.parts[-3], _version(path)))
 
 
 def _version(path: Path) -> int:

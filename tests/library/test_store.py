@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -378,6 +379,15 @@ def test_an_index_that_is_lost_is_built_anew_with_the_numbers_that_versions_had(
     assert versions_in(indexed) == [[2], [2]]
     maps = sorted(path.parent.name for path in indexed.glob("maps/*/v*/*.json"))
     assert maps == ["v2", "v2"], "a map of another track is in quarantine"
+
+
+def test_what_somebody_has_copied_beside_a_version_keeps_no_index_from_being_built_anew(indexed):
+    version = indexed / "maps" / facts(0).id / "v2"
+    for copy in ("v2 copy", "v2.bak", "v"):
+        shutil.copytree(version, version.with_name(copy))
+    (indexed / "library.db").unlink()
+    assert versions_in(indexed) == [[2], [2]]
+    assert version.with_name("v2.bak").exists()
 
 
 def test_of_a_lost_index_all_is_built_anew_but_a_map_that_cannot_be_read(indexed):
