@@ -16,6 +16,7 @@ import soundfile
 from k1edge import __main__ as door
 from k1edge.analysis import job
 from k1edge.analyze import _songs, _work_off
+from k1edge.audio import AudioError
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
@@ -244,6 +245,24 @@ def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_p
     monkeypatch.setattr(job, "listen", replaced)
     with pytest.raises(LibraryError, match="replaced by another file"):
         job.file_to_map(song, Settings(), lambda stage, share: None)
+
+
+@pytest.mark.parametrize(("pulled", "code"), [(True, "FILE_NOT_FOUND"), (False, "INVALID_FILE_FORMAT")])
+def test_a_song_that_is_pulled_with_its_stick_while_it_is_listened_to_is_away_and_not_damaged(
+    music, tmp_path, monkeypatch, pulled, code
+):
+    song = tmp_path / "song.flac"
+    shutil.copy(music / "deep" / "曲.flac", song)
+
+    def torn(*args):
+        if pulled:
+            song.unlink()
+        raise AudioError("song.flac", "cannot be read as audio (System error)", "give another")
+
+    monkeypatch.setattr(job, "listen", torn)
+    with pytest.raises(LibraryError) as told:
+        job.file_to_map(song, Settings(), lambda stage, share: None)
+    assert told.value.code == code
 
 
 def test_a_song_too_long_for_the_memory_it_may_use_is_refused_before_it_is_heard(music, monkeypatch):

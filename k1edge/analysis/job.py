@@ -43,9 +43,11 @@ def file_to_map(
     progress("opening", 0.0)
     try:
         audio_sha256 = file_sha256(path)
-        recording, rate_hz, kind = _recording(path, settings, progress, lasts)
-        if file_sha256(path) != audio_sha256:
-            raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
+        try:
+            recording, rate_hz, kind = _recording(path, settings, progress, lasts)
+        finally:  # of what is replaced meanwhile, or pulled with its stick, whatever was found says nothing
+            if file_sha256(path) != audio_sha256:
+                raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         origin = Origin(shown(path), audio_sha256, now, rate_hz, source=kind, **told)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
