@@ -151,7 +151,8 @@ class Door:
         command = [sys.executable, "-m", "k1edge.library.librarian", self._told]
         alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         try:
-            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=alone)
+            # Ctrl-C reaches every process of a terminal's group; this one ends when the daemon hangs up.
+            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=alone, process_group=0)
         except OSError as fault:
             ours.close()
             self._failures += 1

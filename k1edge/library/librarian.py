@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import sqlite3
 import sys
@@ -137,8 +136,6 @@ class Librarian:
 def main() -> int:
     """Serves the socket that was inherited as standard input; 1 when its folder or the index cannot be used."""
     os.nice(NICE)
-    # Ctrl-C reaches every process of a terminal; this one ends when the daemon hangs up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as wire:
         settings = json.loads(sys.argv[1])
         try:

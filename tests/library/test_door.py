@@ -237,11 +237,9 @@ def test_a_librarian_that_finds_the_index_of_a_newer_k1edge_says_so(visitor, tmp
     )
 
 
-def test_a_librarian_goes_on_when_a_terminal_interrupts_it(visitor, capfd):
-    visitor.until(lambda: visitor.door.ready)
-    os.kill(visitor.door._process.pid, signal.SIGINT)
-    assert visitor.ask("storage.usage")["data"]["tracks"] == 0
-    assert not any("lost" in news for news in visitor.said) and "Traceback" not in capfd.readouterr().err
+def test_a_terminal_that_interrupts_the_daemon_does_not_reach_its_librarian_from_the_first_moment(visitor):
+    assert list(visitor.door.heard()) == [], "it is only begun"
+    assert os.getpgid(visitor.door._process.pid) == visitor.door._process.pid != os.getpgid(0)
 
 
 def test_the_librarian_leaves_when_the_daemon_is_killed(tmp_path):
