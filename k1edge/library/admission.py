@@ -32,6 +32,8 @@ def admit(path: str | Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> Pa
             head = os.read(handle, HEAD_BYTES)
     finally:
         os.close(handle)
+    if stat.S_ISDIR(facts.st_mode):
+        raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(real)} is a folder, and not looked into: give the songs in it")
     if not stat.S_ISREG(facts.st_mode):
         raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(real)} is not an ordinary file")
     if facts.st_size > max_bytes:

@@ -88,8 +88,11 @@ class Inbox:
 
 
 def _stamp(entry: os.DirEntry) -> str:
-    """Size and time of the last change of a file, and whether it may not be read; empty for what is none, or has just gone."""
+    """Size and time of the last change of a file, and whether it may not be read; empty for what is none, or has just gone.
+    A folder is a folder, whatever happens in it: it is refused, once."""
     try:
+        if entry.is_dir():
+            return "folder"
         facts, closed = entry.stat(), not os.access(entry.path, os.R_OK, effective_ids=True)
         return f"{facts.st_size} {facts.st_mtime_ns}{' closed' * closed}" if entry.is_file() else ""
     except OSError:

@@ -523,13 +523,15 @@ def test_the_inbox_says_once_what_it_refuses(queue):
     inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
     (queue.music / "inbox" / "notes.txt").write_text("buy milk")
     (queue.music / "inbox" / ".hidden").write_text("x")
-    (queue.music / "inbox" / "folder").mkdir()
+    (queue.music / "inbox" / "album").mkdir()
     os.write(os.open(bytes(queue.music / "inbox") + b"/\xff\xfe.mp3", os.O_CREAT | os.O_WRONLY), b"")
-    for _ in range(4):
+    for n in range(4):
         inbox.look()
-    assert {item["file"] for item in refused} == {"notes.txt", "\ufffd\ufffd.mp3"}
+        queue.song(f"inbox/album/{n}")
+    assert {item["file"] for item in refused} == {"notes.txt", "\ufffd\ufffd.mp3", "album"}
     assert {item["code"] for item in refused} == {Code.INVALID_FILE_FORMAT}
-    assert len(refused) == 2
+    assert len(refused) == 3
+    assert "album is a folder, and not looked into: give the songs in it" in [item["reason"] for item in refused]
 
 
 def test_the_inbox_forgets_what_was_taken_away(queue, monkeypatch):
