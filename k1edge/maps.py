@@ -23,6 +23,14 @@ EXIT_INVALID, EXIT_USAGE = 1, 2
 FAULTS_SHOWN = 50
 
 
+class FileError(MapError):
+    """A file that holds no valid map."""
+
+    def __init__(self, name: str, error: MapError) -> None:
+        super().__init__(error.faults)
+        self.name = name
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
@@ -57,8 +65,11 @@ def main(args: argparse.Namespace) -> int:
     verbs = {"validate": _validate, "show": _show, "convert": _convert, "diff": _diff, "schema": _schema}
     try:
         return verbs[args.verb](args)
-    except MapError as error:
+    except FileError as error:
         _print_faults(error)
+        return EXIT_INVALID
+    except MapError as error:
+        _print_faults(FileError("what came of it", error))
         return EXIT_INVALID
     except OSError as fault:
         print(f"k1edge map: {fault.filename}: {fault.strerror}", file=sys.stderr)
@@ -67,10 +78,15 @@ def main(args: argparse.Namespace) -> int:
 
 def _read(name: str) -> Reading:
     text = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    return read(read_json(text))
+    try:
+        return read(read_json(text))
+    except MapError as error:
+        raise FileError(name, error) from None
 
 
-def _print_faults(error: MapError) -> None:
+def _print_faults(error: FileError) -> None:
+    count = len(error.faults)
+    print(f"{error.name}: invalid, {count} fault{'s' * (count > 1)}", file=sys.stderr)
     for fault in error.faults[:FAULTS_SHOWN]:
         print(f"  {fault}", file=sys.stderr)
     if len(error.faults) > FAULTS_SHOWN:
@@ -80,19 +96,22 @@ def _print_faults(error: MapError) -> None:
 def _validate(args: argparse.Namespace) -> int:
     bad = 0
     for name in args.maps:
+        reading, error = None, None
         try:
-            reading, faults = _read(name), ()
-        except (MapError, OSError) as error:
-            reading, faults = None, getattr(error, "faults", None) or (MapFault("$", f"cannot be read: {error.strerror}"),)
-            bad += 1
+            reading = _read(name)
+        except FileError as found:
+            error = found
+        except OSError as fault:
+            error = FileError(name, MapError([MapFault("$", f"cannot be read: {fault.strerror}")]))
+        faults = () if error is None else error.faults
+        bad += bool(faults)
         if args.json:
             listed = [{"path": fault.path, "problem": fault.problem} for fault in faults]
             print(json.dumps({"map": name, "valid": not faults, "dialect": reading and reading.dialect, "faults": listed}))
         elif reading:
             print(f"{name}: valid {reading.dialect}", *reading.notes, sep="; ")
         else:
-            print(f"{name}: invalid, {len(faults)} fault{'s' if len(faults) > 1 else ''}", file=sys.stderr)
-            _print_faults(MapError(faults))
+            _print_faults(error)
     return EXIT_INVALID if bad else 0
 
 

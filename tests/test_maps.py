@@ -3,6 +3,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -178,6 +179,19 @@ def test_a_map_is_read_from_standard_input(files, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(DIALECTS["v3"]).encode())))
     assert door.main(["map", "show", "-"]) == 0
     assert "kitchen.wav" in capsys.readouterr().out
+
+
+def test_a_map_that_windows_has_written_is_read(files, tmp_path, capsys):
+    (tmp_path / "mark.json").write_bytes(b"\xef\xbb\xbf" + Path(files["v3"]).read_bytes())
+    assert door.main(["map", "validate", str(tmp_path / "mark.json")]) == 0
+
+
+@pytest.mark.parametrize("verb", [["show", "bad.json"], ["convert", "bad.json"], ["diff", "{good}", "bad.json"]])
+def test_which_map_is_bad_is_told(files, tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.json").write_text("{}")
+    assert door.main(["map", *(word.format(good=files["v4.0.0"]) for word in verb)]) == 1
+    assert capsys.readouterr().err.startswith("bad.json: invalid, 1 fault\n  $: has none of")
 
 
 def test_the_schema_is_printed(capsys):

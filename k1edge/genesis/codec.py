@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from codecs import BOM_UTF8
 from typing import Any
 
 from pydantic_core import from_json
@@ -25,9 +26,9 @@ Document = dict[str, Any]
 
 
 def read_json(text: bytes) -> Any:
-    """JSON text as plain objects; raises `MapError` (a number that is not finite is not JSON)."""
+    """JSON text, as Windows writes it too, as plain objects; raises `MapError` (a number that is not finite is not JSON)."""
     try:
-        return from_json(text, allow_inf_nan=False)
+        return from_json(text.removeprefix(BOM_UTF8), allow_inf_nan=False)
     except ValueError as fault:
         raise MapError([MapFault("$", f"is not JSON: {fault}")]) from None
 
