@@ -248,6 +248,7 @@ class Link:
 
     def _deliver(self, received: Received) -> None:
         if len(self._inbox) >= INBOX_LIMIT:
-            self.counters.dropped_inbox, self.counters.dropped_topic = self.counters.dropped_inbox + 1, received.topic
+            self.counters.dropped_topic = received.topic  # first: who sees the count asks for it
+            self.counters.dropped_inbox += 1
         else:
             self._inbox.append(received)
