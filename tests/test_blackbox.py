@@ -96,11 +96,13 @@ def corrected(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def led(tmp_path_factory):
-    """Maps that wait over the end of a stretch, lead, are replaced, called off, stopped, and heard to begin."""
+    """Maps that wait over the end of a stretch, lead, are replaced, called off, followed by the next, stopped, and heard to
+    begin."""
     pause = np.zeros(2 * RATE_HZ, np.float32)
     samples = np.concatenate([SONG.samples[: 15 * RATE_HZ], pause, SONG.samples[: 7 * RATE_HZ]])
     return fly(tmp_path_factory.mktemp("led"), samples, {
-        500: [deploy(6500)], 800: [deploy(9500)], 900: [stop], 1000: [deploy(0)], 1250: [stop], 1300: [deploy()],
+        500: [deploy(6500)], 800: [deploy(7900)], 850: [stop], 870: [deploy(9500)], 900: [stop],
+        1000: [deploy(0)], 1050: [deploy(11_500)], 1250: [stop], 1300: [deploy()],
     })  # fmt: skip
 
 
@@ -115,7 +117,7 @@ def test_a_recording_in_which_people_put_the_beat_right_is_decided_anew_bit_for_
 
 def test_a_recording_in_which_maps_were_deployed_is_decided_anew_bit_for_bit_and_shows_it(led, capsys):
     assert main(["replay", led]) == 0
-    assert by_hand(capsys) == ["deploy", "deploy", "stop", "deploy", "stop", "deploy"]
+    assert by_hand(capsys) == ["deploy", "deploy", "stop", "deploy", "stop", "deploy", "deploy", "stop", "deploy"]
 
 
 @pytest.mark.parametrize("flight", ["corrected", "led"])

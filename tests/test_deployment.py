@@ -195,6 +195,63 @@ def test_a_new_deployment_takes_the_place_of_the_last(stream):
     assert goodbye.topic.endswith(second) and goodbye.payload == b""
 
 
+@pytest.fixture
+def led(stream):
+    """A map leads, and that of the next song, which begins in a minute, has been asked for."""
+    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+    first = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms}, Situation(NOW, *stream), {})["deployment"]
+    play(stream[0].player, range(200))
+    assert [message.state for message in told(deployment, stream)] == ["leading"]
+    second = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 60_000.0}, Situation(NOW, *stream), {})["deployment"]
+    assert [(message.id, message.state) for message in told(deployment, stream)] == [(second, "waiting")]
+    return deployment, first, second
+
+
+def test_a_map_leads_on_until_the_song_of_the_next_begins(stream, led):
+    deployment, first, second = led
+    leading = stream[0].player
+    assert leading.state == "leading" and told(deployment, stream) == []
+    assert list(deployment.found(first)) == list(deployment.found(second)) == []
+    later = NOW._replace(ts_ms=NOW.ts_ms + 60_000)
+    assert list(deployment.process(*stream, later)) == []
+    following = stream[0].player
+    assert following is not leading and FMT.seconds(following.start) == 60.0
+    play(following, range(6_000, 6_100))
+    cleared, message = told(deployment, stream)
+    assert cleared.topic.endswith(first) and cleared.payload == b""
+    assert (message.id, message.state) == (second, "leading")
+
+
+def test_where_a_map_is_over_before_the_next_song_begins_that_waits(stream, led):
+    deployment, first, _ = led
+    play(stream[0].player, range(200, 3_600))
+    assert [(message.id, message.state) for message in told(deployment, stream)] == [(first, "over")]
+    assert told(deployment, stream) == [] and stream[0].player.state == "waiting"
+    assert FMT.seconds(stream[0].player.start) == 60.0
+
+
+def test_a_stop_ends_both_the_map_that_leads_and_the_next(stream, led):
+    deployment, first, second = led
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": True}
+    messages = [message for message in told(deployment, stream) if isinstance(message, contract.Deployment)]
+    assert [(message.id, message.state) for message in messages] == [(first, "stopped"), (second, "stopped")]
+    assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": False}
+
+
+def test_the_next_map_waits_in_the_next_stream(stream, led):
+    deployment, first, _ = led
+    following = begun(30.0, deployment.player(FMT))
+    assert [(message.id, message.state) for message in told(deployment, following)] == [(first, "over")]
+    assert told(deployment, following) == [] and FMT.seconds(following[0].player.start) == 30.0
+
+
+def test_a_map_that_is_to_lead_at_once_takes_the_place_of_all(stream, led):
+    deployment, first, second = led
+    third = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms - 1.0}, Situation(NOW, *stream), {})["deployment"]
+    *cleared, message = told(deployment, stream)
+    assert {publication.topic.rpartition("/")[2] for publication in cleared} == {first, second} and message.id == third
+
+
 def test_without_audio_there_is_nothing_to_lead():
     with pytest.raises(RefusedError, match="no audio"):
         Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, Situation(NOW), {})
