@@ -40,7 +40,7 @@ class Librarian:
     """Answers, and keeps house between two questions."""
 
     def __init__(self, wire: socket.socket, settings: Document) -> None:
-        self._wire = wire
+        self._wire, self._settings = wire, settings
         root, music = Path(settings["root"]), Path(settings["music"])
         limits = Limits(settings["time_limit_s"], settings["memory_mb"])
         heard = Path(settings["heard"])
@@ -88,8 +88,8 @@ class Librarian:
             outcome |= {"result": "ok", "data": data}
         except LibraryError as refused:
             outcome |= {"result": "rejected", "code": refused.code, "reason": refused.reason[:512]}
-        except OSError as fault:
-            outcome |= {"result": "failed", "code": Code.INTERNAL_ERROR, "reason": f"{fault.strerror}: {fault.filename}"[:512]}
+        except (OSError, sqlite3.OperationalError) as fault:
+            outcome |= {"result": "failed", "code": Code.INTERNAL_ERROR, "reason": _explained(fault, self._settings)[:512]}
         self._tell_track((outcome.get("data") or {}).get("track"))
         return outcome
 

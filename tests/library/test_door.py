@@ -13,6 +13,8 @@ import pytest
 from k1edge.config import LibrarySettings
 from k1edge.library import door
 from k1edge.library.door import Door
+from k1edge.library.librarian import Librarian
+from k1edge.library.store import TrackFacts
 from tests.brokers import eventually
 from tests.library.queue_process import ANALYST
 
@@ -192,6 +194,31 @@ def test_every_open_question_is_answered_and_the_loss_told_however_little_is_hea
     heard: list[dict] = []
     eventually(lambda: heard.extend(islice(visitor.door.heard(), 1)) or any("lost" in news for news in heard))
     assert [(news["answer"], news["code"]) for news in heard[:-1]] == [(n, "NOT_READY") for n in (77, 78, 79)]
+
+
+def test_a_librarian_goes_on_where_what_is_asked_cannot_be_written(tmp_path, monkeypatch):
+    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
+                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+    librarian = Librarian(None, settings)
+    with monkeypatch.context() as patch:
+        # A full disk cannot be had without a mount.
+        patch.setattr("k1edge.library.store.Library.audit", raising(sqlite3.OperationalError("database or disk is full")))
+        track = librarian._library.register(TrackFacts("a" * 64, "song.flac"))["id"]
+        monkeypatch.setattr(librarian, "_tell_track", lambda track: None)
+        question = {"ask": 7, "verb": "track.pin", "args": {"track": track}}
+        answer = librarian._answer(question)
+    full = f"{tmp_path}/library: database or disk is full; the library must be able to write to {tmp_path}/library"
+    assert (answer["result"], answer["reason"]) == ("failed", full)
+    assert librarian._answer(question)["result"] == "ok"
+    librarian._jobs.close()
+    librarian._library.close()
+
+
+def raising(fault: Exception):
+    def call(*_):
+        raise fault
+
+    return call
 
 
 def test_a_librarian_that_cannot_write_says_so_without_a_traceback(tmp_path, capfd):

@@ -1,4 +1,5 @@
 import shutil
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from k1edge.genesis.document import ENGINE, encode, plain, seal
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import upkeep
+from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import remove_tree
 from k1edge.library.revisions import diff, override, promote
@@ -506,6 +508,14 @@ def test_a_library_of_a_newer_k1edge_is_left_alone(library):
     with pytest.raises(LibraryError, match="99"):
         open_library(library.root)
     assert (library.root / "library.db").exists()
+
+
+def test_a_transaction_that_cannot_be_committed_is_over(library):
+    with pytest.raises(sqlite3.IntegrityError), transaction(library.db):
+        library.db.execute("PRAGMA defer_foreign_keys = ON")
+        library.db.execute("INSERT INTO jobs VALUES (1, 'job', 'nobody', '', 'queued', 5, 0, 0, 0, 0, '', '', '')")
+    assert not library.db.in_transaction
+    assert not library.db.execute("SELECT count(*) FROM jobs").fetchone()[0]
 
 
 def test_few_transactions_reach_the_card(library):
