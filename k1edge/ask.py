@@ -125,7 +125,7 @@ def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> c
         if trouble := link.last_reason or ("" if link.connected else "no answer"):
             raise TimeoutError(f"{broker.url}: {trouble}; --url and --username say where and as whom to ask")
         where = contract.address(asked)
-        raise TimeoutError(f"no answer from {where.site}/{where.node} within {wait_s:g} s")
+        raise TimeoutError(f"no answer from {where.site}/{where.node} within {wait_s:g} s: --site and --edge say whom to ask")
     finally:
         link.close((), 0.2)
 

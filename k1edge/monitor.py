@@ -176,6 +176,7 @@ class SiteView:
 
     edge: str
     """The one that is shown: the first that lives, for as long as it does."""
+    site: str = ""
     edges: dict[str, EdgeView] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     rejected: int = 0
@@ -199,6 +200,11 @@ class SiteView:
             self.edge = liveliest.edge
         return message
 
+    @property
+    def silence(self) -> str:
+        """What is to be done where no edge is heard; '' where one is."""
+        return "" if self.edges else f"nothing heard yet at site {self.site}: --site and --edge say whom to listen to"
+
     def lines(self, columns: int, now_s: float) -> Iterator[tuple[str, str]]:
         """(text, colour) of each line of the screen, at most `columns` wide."""
         shown = self.edges.get(self.edge) or EdgeView(self.edge, self.devices)
@@ -206,7 +212,7 @@ class SiteView:
                   if view is not shown and (status := view.last.get(contract.Status))]  # fmt: skip
         told = [(_labelled("also here", "  ".join([*others, "(--edge NAME shows one)"])), DIM)] if others else []
         state, *rest = shown.lines(max(8, columns - LABEL - 12), now_s)
-        for text, colour in (state, *told, *rest):
+        for text, colour in ((self.silence, WARN) if self.silence else state, *told, *rest):
             yield text[:columns], colour
 
 
@@ -239,7 +245,7 @@ def main(args: argparse.Namespace) -> int:
     filters = (everything, contract.topic(contract.DeviceStatus, args.site, "+"))
     link = Link(settings, Identity(f"monitor-{os.getpid()}", filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
-    view, stop = SiteView(args.edge), Stop(args.seconds)
+    view, stop = SiteView(args.edge, args.site), Stop(args.seconds)
     colours = Depth.LINES if args.lines else terminal.depth(sys.stdout)
     try:
         if colours is Depth.LINES:
@@ -267,13 +273,18 @@ def _keep_screen(link: Link, view: SiteView, stop: Stop, colours: Depth) -> None
 
 
 def _print_lines(link: Link, view: SiteView, stop: Stop) -> None:
-    reason = ""
+    reason, told, connected_s = "", False, math.inf
     while not stop():
+        now_s = time.monotonic()
+        connected_s = min(connected_s, now_s) if link.connected else connected_s
+        if view.silence and not told and now_s - connected_s >= STALE_S:
+            told = True
+            print(view.silence, flush=True)
         if link.last_reason and link.last_reason != reason:
             print(f"broker: {link.last_reason}", flush=True)
         reason = link.last_reason
         for topic, payload, _ in link.receive():
-            message = view.take(topic, payload, time.monotonic())
+            message = view.take(topic, payload, now_s)
             if message is not None and not isinstance(message, contract.Frame):
                 told = message.model_dump_json(exclude_none=True, exclude={"seq", "ts_ms", "clock_synced"})
                 print(f"{topic.split('/', 3)[3]} {told}", flush=True)

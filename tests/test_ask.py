@@ -54,7 +54,8 @@ def test_what_a_verb_takes_as_text_is_text_whatever_it_looks_like(mosquitto, edg
 
 def test_an_edge_that_is_silent_is_named(mosquitto, capsys):
     assert main(["ask", "storage.usage", "--url", mosquitto.url, "--wait", "2"]) == 3
-    assert capsys.readouterr().err == f"k1edge ask: no answer from {host_slug()}/{host_slug()} within 2 s\n"
+    nobody = f"{host_slug()}/{host_slug()}"
+    assert capsys.readouterr().err == f"k1edge ask: no answer from {nobody} within 2 s: --site and --edge say whom to ask\n"
 
 
 def test_a_broker_that_is_not_there_is_not_called_a_silent_edge(capsys):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from k1edge import monitor as monitor_program
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.monitor import GONE_S, STALE_S, SiteView
@@ -100,7 +102,16 @@ def test_the_edges_account_of_its_last_hour_stays_on_the_screen(view):
 
 
 def test_an_edge_that_was_not_heard_is_said_to_be_silent():
-    assert "nothing heard yet" in screen(SiteView("pi-1"))
+    assert screen(SiteView("pi-1", "club")).startswith("nothing heard yet at site club: --site and --edge say")
+
+
+def test_that_nothing_is_heard_is_a_line_once(monkeypatch, capsys):
+    monkeypatch.setattr(monitor_program, "STALE_S", 0.0)
+    monkeypatch.setattr(monitor_program, "POLL_S", 0.0)
+    rounds = iter([False] * 5 + [True])
+    link = SimpleNamespace(connected=True, last_reason="", receive=lambda: ())
+    monitor_program._print_lines(link, SiteView("+", "club"), lambda: next(rounds))
+    assert capsys.readouterr().out.splitlines() == [SiteView("+", "club").silence]
 
 
 def heard(view, edge, at_s, *, state="ready"):
