@@ -38,7 +38,7 @@ def admit(path: str | Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> Pa
         raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(real)} is not an ordinary file")
     if facts.st_size > max_bytes:
         size, limit = facts.st_size / 1e6, max_bytes / 1e6
-        raise LibraryError(Code.FILE_TOO_LARGE, f"{shown(real)} has {size:.1f} MB; the limit is {limit:g} MB")
+        raise LibraryError(Code.FILE_TOO_LARGE, f"{shown(real)} has {size:.1f} MB; [library] max_file_mb allows {limit:g}")
     if sound_format(head) is None:
         raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(real)} is none of {FORMATS}, whatever its name says")
     return real

@@ -63,6 +63,8 @@ def test_a_file_above_the_limit_is_refused_by_its_size(music):
         file.truncate(3_000_000_000)
     assert code_of("long.flac", music) is Code.FILE_TOO_LARGE
     assert code_of("song.flac", music, max_bytes=5) is Code.FILE_TOO_LARGE
+    with pytest.raises(LibraryError, match=r"3000\.0 MB; \[library\] max_file_mb allows 50$"):
+        admit("long.flac", music)
 
 
 @pytest.mark.parametrize(
