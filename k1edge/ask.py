@@ -20,7 +20,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
-from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, some_seconds, this_machine
+from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, check_name, some_seconds, this_machine
 
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
@@ -49,6 +49,8 @@ def main(args: argparse.Namespace) -> int:
     caller = f"ask-{secrets.token_hex(4)}"
     try:
         broker = broker_settings(args)
+        check_name("site", args.site)
+        check_name("edge", args.edge)
         payload = {"id": caller, "caller": os.environ.get("USER", "")[:64], "args": _arguments(args.verb, args.args)}
         asked = contract.topic(contract.Request, args.site, args.edge, "+")[:-1] + args.verb
         text = json.dumps(payload).encode()

@@ -52,6 +52,12 @@ def test_what_a_verb_takes_as_text_is_text_whatever_it_looks_like(mosquitto, edg
     assert json.loads(capsys.readouterr().out)["data"][given.partition("=")[0]] == heard
 
 
+@pytest.mark.parametrize("option", ["site", "edge"])
+def test_a_name_that_cannot_be_one_is_answered_with_one_that_can(option, capsys):
+    assert main(["ask", "track.list", f"--{option}", "Pi 1"]) == 2
+    assert capsys.readouterr().err == f'k1edge ask: the {option} "Pi 1" may only hold a-z, 0-9 and -; try "pi-1"\n'
+
+
 def test_an_edge_that_is_silent_is_named(mosquitto, capsys):
     assert main(["ask", "storage.usage", "--url", mosquitto.url, "--wait", "2"]) == 3
     nobody = f"{host_slug()}/{host_slug()}"
