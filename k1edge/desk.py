@@ -96,8 +96,8 @@ class Desk:
                                     reason=printable(outcome.get("reason", "")))
         if result == "ok":
             if (most := self._largest_bytes() - HEAD_BYTES) < len(answer.payload):
-                said = f"the answer has {len(answer.payload)} bytes, and the broker takes {most}"
-                raise ContractError("TOO_LARGE", f"{said}: ask for less of it, or give the broker a larger limit")
+                fault = f"the answer has {len(answer.payload)} bytes, and the broker takes {most}"
+                raise ContractError("TOO_LARGE", f"{fault}: ask for less of it, or give the broker a larger limit")
             self.ok += 1
         else:
             self.rejected[code] += 1

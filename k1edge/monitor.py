@@ -273,12 +273,12 @@ def _keep_screen(link: Link, view: SiteView, stop: Stop, colours: Depth) -> None
 
 
 def _print_lines(link: Link, view: SiteView, stop: Stop) -> None:
-    reason, told, connected_s = "", False, math.inf
+    reason, quiet, connected_s = "", True, math.inf
     while not stop():
         now_s = time.monotonic()
         connected_s = min(connected_s, now_s) if link.connected else connected_s
-        if view.silence and not told and now_s - connected_s >= STALE_S:
-            told = True
+        if quiet and view.silence and now_s - connected_s >= STALE_S:
+            quiet = False
             print(view.silence, flush=True)
         if link.last_reason and link.last_reason != reason:
             print(f"broker: {link.last_reason}", flush=True)
@@ -286,6 +286,7 @@ def _print_lines(link: Link, view: SiteView, stop: Stop) -> None:
         for topic, payload, _ in link.receive():
             message = view.take(topic, payload, now_s)
             if message is not None and not isinstance(message, contract.Frame):
+                quiet = False
                 told = message.model_dump_json(exclude_none=True, exclude={"seq", "ts_ms", "clock_synced"})
                 print(f"{topic.split('/', 3)[3]} {told}", flush=True)
         time.sleep(POLL_S)
