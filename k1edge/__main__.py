@@ -91,12 +91,12 @@ def _output() -> TextIO:
 
 def _nowhere(number: int) -> TextIO:
     """In the place of a standard output or error that is closed, here and in children: what is opened next would have its
-    number, and libraries would complain into it."""
+    number, and libraries would complain into it; a file name that is no text is no fault there, either."""
     null = os.open(os.devnull, os.O_RDWR)
     if null != number:  # a lower one is closed, too
         os.dup2(null, number)
     os.set_inheritable(number, True)
-    return os.fdopen(number, "w")
+    return os.fdopen(number, "w", errors="replace")
 
 
 def _run(argv: list[str] | None) -> int:

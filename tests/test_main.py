@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +225,13 @@ def test_a_program_works_without_standard_output(words):
     without = to(">&-", *words.split())
     assert without.returncode == to("", *words.split()).returncode
     assert "Traceback" not in without.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_name_that_is_no_text_ends_no_program_whose_output_is_closed(tmp_path, closed):
+    (song := tmp_path / "\udcff.json").write_bytes(Path("tests/library/analyst.genesis.json").read_bytes())
+    assert to(closed, "map", "validate", str(song)).returncode == 0
+    assert to(closed, "replay", str(song.with_suffix(".k1rec"))).returncode == 66
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
