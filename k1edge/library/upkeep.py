@@ -26,6 +26,8 @@ from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, Library, 
 UNDO_S = 30.0
 WARN_SHARE = 0.8
 REBUILT = "rebuilt.db"
+UNFIT = sqlite3.IntegrityError, sqlite3.ProgrammingError
+"""What the index says of a value that is none, or of no kind of its own."""
 HEARD_KEPT = 100
 """Songs of the line that are no sooner removed than those of files: an evening's."""
 AUDIT_ROWS = 10_000
@@ -146,6 +148,16 @@ def prune(library: Library) -> list[str]:
 
 def open_library(root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Library:
     """The library below `root`; an index that is damaged or lost is set aside and built anew from the maps."""
+    library = _whole(root, limit_bytes)
+    if library is None:
+        _rebuild(root)
+        library = Library(root, limit_bytes)
+    _note_all(library)
+    return library
+
+
+def _whole(root: Path, limit_bytes: int) -> Library | None:
+    """None where the index is damaged, or lost."""
     index = root / INDEX
     if (index.exists() and index.stat().st_size) or not _maps(root):
         try:
@@ -156,8 +168,18 @@ def open_library(root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Library:
         except sqlite3.DatabaseError as fault:
             if isinstance(fault, sqlite3.OperationalError):
                 raise
-    _rebuild(root)
-    return Library(root, limit_bytes)
+    return None
+
+
+def _note_all(library: Library) -> None:
+    """What the index alone knows: told to a k1edge of before there were notes, or come from an old index."""
+    told = library.db.execute(
+        "SELECT id FROM tracks WHERE deleted_ms IS NULL AND (pinned OR artist <> '' OR tags <> '[]' OR preset <> 'default'"
+        " OR substr(filename, 1, length(title) + 1) <> title || '.')"
+    ).fetchall()
+    for row in told:
+        with contextlib.suppress(OSError, ValueError, sqlite3.OperationalError):  # no card to write on, or a damaged row
+            library.note(row["id"])
 
 
 def _rebuild(root: Path) -> None:
@@ -192,7 +214,7 @@ def _remember(library: Library, told: Iterable[tuple[Any, ...]]) -> None:
     """What no map says: what tracks are called, and which are pinned."""
     for row in told:
         # Without a map, or damaged itself.
-        with contextlib.suppress(LibraryError, TypeError, ValueError, sqlite3.IntegrityError), transaction(library.db):
+        with contextlib.suppress(LibraryError, TypeError, ValueError, *UNFIT), transaction(library.db):
             *facts, tags, preset, source, pinned = row
             known = TrackFacts(*facts, tuple(tags), preset, source)
             library.get(known.id)

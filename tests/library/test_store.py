@@ -1,3 +1,4 @@
+import json
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -460,6 +461,41 @@ def test_a_note_that_is_damaged_costs_itself(indexed, damage):
         (track / "told.json").write_bytes(damage)
     (indexed / "library.db").unlink()
     assert versions_in(indexed) == [[2], [2]]
+
+
+@pytest.mark.parametrize("torn", ["title = CAST(x'ff41' AS TEXT)", "pinned = 1, tags = '['"])
+def test_a_row_that_is_damaged_keeps_no_library_from_being_opened(indexed, torn):
+    library = open_library(indexed)
+    library.db.execute(f"UPDATE tracks SET {torn} WHERE id = ?", (facts(0).id,))
+    library.close()
+    library = open_library(indexed)
+    assert library.read(facts(1).id)
+    library.close()
+
+
+@pytest.mark.parametrize("edited", [{"artist": ["Zoë", "Ana"]}, {"title": {}}, {"tags": [["slow"]]}, {"pinned": None}])
+def test_a_note_that_somebody_has_edited_keeps_no_index_from_being_built_anew(indexed, edited):
+    library = open_library(indexed)
+    library.pin(facts(0).id, True, "ops")
+    library.close()
+    note = indexed / "maps" / facts(0).id / "told.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | edited))
+    (indexed / "library.db").unlink()
+    assert versions_in(indexed) == [[2], [2]]
+
+
+def test_what_was_told_before_there_were_notes_is_noted_at_the_next_start(indexed):
+    library = open_library(indexed)
+    library.register(replace(facts(0), title="Überfahrt"))
+    library.pin(facts(1).id, True, "ops")
+    library.close()
+    for note in indexed.glob("maps/*/told.json"):
+        note.unlink()
+    open_library(indexed).close()
+    (indexed / "library.db").unlink()
+    library = open_library(indexed)
+    assert library.get(facts(0).id)["title"] == "Überfahrt" and library.get(facts(1).id)["pinned"]
+    library.close()
 
 
 def test_what_was_told_of_nothing_is_not_noted_and_what_was_taken_back_is_forgotten(library):
