@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import sqlite3
 from pathlib import Path
 
 from k1edge.library.errors import Code, LibraryError
@@ -17,6 +19,13 @@ def has_room(folder: Path, some_bytes: int, files: int) -> bool:
     """Whether so much can be written there, in so many files; some file systems, as FAT and btrfs, set these no number."""
     there = os.statvfs(folder)
     return there.f_bavail * there.f_frsize >= some_bytes and (there.f_favail >= files or not there.f_files)
+
+
+def is_full(fault: OSError | sqlite3.Error) -> bool:
+    """Whether something could not be written for want of room alone."""
+    if isinstance(fault, OSError):
+        return fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(fault, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def read_verified(path: Path, sha256: str) -> bytes:

@@ -50,9 +50,9 @@ class Inbox:
         self._away = False
         settled = [name for name, stamp in stamps.items() if stamp and self._seen.get(name) == stamp]
         gone = self._seen.keys() - stamps.keys()
-        self._seen = stamps
         if gone:
             self._db.executemany("DELETE FROM inbox WHERE name = ?", [(os.fsencode(name),) for name in gone])
+        self._seen = stamps
         over_s = time.monotonic() + LOOK_S
         for name in settled:
             if not self._is_known(name, stamps[name]):
@@ -78,13 +78,15 @@ class Inbox:
         problem = None
         with transaction(self._db):
             try:
-                job = self._jobs.submit(self._folder / name, BATCH_PRIORITY)["id"]
+                outcome = self._jobs.enqueue(self._folder / name, BATCH_PRIORITY)
             except LibraryError as fault:
-                problem = fault
-            outcome = str(problem) if problem else job
+                problem, outcome = fault, str(fault)
             self._db.execute("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (os.fsencode(name), stamp, outcome))
+        # Only now: what a full disk does not take must not be told.
         if problem:
             self._refused({"file": shown(name), "code": problem.code, "reason": problem.reason})
+        else:
+            self._jobs.placed(outcome)
 
 
 def _stamp(entry: os.DirEntry) -> str:

@@ -23,6 +23,7 @@ from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import file_sha256, has_room, locked, remove_tree
 from k1edge.library.rules import HEARD_SUFFIX, Rules
+from k1edge.library.schedule import eta_s, position
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.worker import Failure, Worker
 
@@ -30,11 +31,10 @@ DEFAULT_PRIORITY = 5
 """1..10; the highest goes first, of equals the oldest, and what was interrupted before waits behind them."""
 MOST_ATTEMPTS = 10
 """A file that takes the whole process down with it does so no more often than this; power cuts hit the innocent, too."""
-ETA_JOBS = 10
-USUAL_S = 30.0
-"""Assumed for a job before any has been completed."""
 ROOM_BYTES, ROOM_FILES = 10_000_000, 20
 """Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
+HOT, CRAMPED = "too hot", "no room on the disk"
+"""Why nothing further begins, as a job that waits says in place of its stage."""
 TOLD_JOBS = 10
 """That wait, and whose place is told; what is told of those behind them would soon be wrong."""
 STEPS = 20
@@ -54,9 +54,8 @@ class Jobs:
         remove_tree(self._work)
         self._work.mkdir(parents=True)
         self._worker: Worker | None = None
-        self.resting = False
-        """Nothing further begins; what runs ends."""
-        self._cramped = False
+        self._held = ""
+        """Why nothing further begins; '' while something may."""
         self._job = ""
         self._told: tuple[str, str, int] = ("", "", 0)
         self._resume()
@@ -86,7 +85,11 @@ class Jobs:
             self._tell(job)
 
     def submit(self, path: str | Path, priority: int = DEFAULT_PRIORITY, **facts: Any) -> dict[str, Any]:
-        """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`.
+        """Queues a file, with title, artist, tags and preset if known; returns the job. Raises `LibraryError`."""
+        return self.placed(self.enqueue(path, priority, **facts))
+
+    def enqueue(self, path: str | Path, priority: int, **facts: Any) -> str:
+        """The same, told to nobody yet, for who has more to write in the same transaction; returns the job's name.
 
         A track that waits or is being analysed already keeps its job, which goes no later than it is asked for. One that waits
         keeps its path, too, unless it is gone from there: it has been renamed.
@@ -106,7 +109,7 @@ class Jobs:
                 " path = CASE state WHEN 'queued' THEN excluded.path ELSE path END",
                 (job, track.id, place, priority, self._library.now_ms()),
             )
-        return self._placed(job)
+        return job
 
     def get(self, job: str) -> dict[str, Any]:
         """One job as it is reported."""
@@ -151,16 +154,26 @@ class Jobs:
                 (job,),
             )
             self._library.set_status(self.get(job)["track_id"], "processing")
-        return self._placed(job)
+        return self.placed(job)
 
     def cancel(self, job: str) -> dict[str, Any]:
         """Ends a job that waits or runs: it has then failed, `CANCELLED`."""
         if self.get(job)["state"] not in ("queued", "processing"):
             raise LibraryError(Code.INVALID_REQUEST, f"{job} has ended already")
+        self._fail(job, Failure(Code.CANCELLED, "was cancelled"), "")
         if job == self._job and self._worker:
             self._stop()
-        self._fail(job, Failure(Code.CANCELLED, "was cancelled"), "")
         return self.get(job)
+
+    def rest(self, resting: bool) -> None:
+        """Nothing further begins while it rests; what runs ends."""
+        self._hold(HOT if resting else "")
+
+    def _hold(self, why: str) -> None:
+        """Tells those that wait when they are held up, or no longer."""
+        before, self._held = self._held, why
+        for job in self.list("queued", TOLD_JOBS) if why != before else ():
+            self._tell(job["id"])
 
     def step(self) -> None:
         """Takes in what the worker did; starts the next job when it is free."""
@@ -177,8 +190,11 @@ class Jobs:
 
     def _start_next(self) -> None:
         first = "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
-        row = None if self.resting else self._db.execute(first).fetchone()
-        if row is None or not self._has_room(row["id"]):
+        row = None if self._held == HOT else self._db.execute(first).fetchone()
+        if row is None:
+            return
+        self._hold("" if has_room(self._library.root, ROOM_BYTES, ROOM_FILES) else CRAMPED)
+        if self._held:
             return
         job, path = row["id"], Path(os.fsdecode(row["path"]))
         begun = "UPDATE jobs SET state = 'processing', attempts = attempts + 1, started_ms = ? WHERE id = ?"
@@ -191,14 +207,7 @@ class Jobs:
             return
         self._job = job
         self._worker = Worker(self._rules.command, real, self._work / f"{job}.json", self._rules.limits)
-        self._placed(job)
-
-    def _has_room(self, first: str) -> bool:
-        """Whether a map could be stored; if not, the first job says what it waits for."""
-        before, self._cramped = self._cramped, not has_room(self._library.root, ROOM_BYTES, ROOM_FILES)
-        if self._cramped and not before:
-            self._tell(first)
-        return not self._cramped
+        self.placed(job)
 
     def _end(self, worker: Worker) -> None:
         job, log = self._job, "\n".join(worker.log)
@@ -239,7 +248,7 @@ class Jobs:
             if failure.code is Code.FILE_NOT_FOUND:  # on a share that is away, say: when it is back, the inbox has a new file
                 self._db.execute("DELETE FROM inbox WHERE problem = ?", (job,))
         # Of one that had begun, those behind it are told when the next one begins.
-        (self._placed if row["state"] == "queued" else self._tell)(job)
+        (self.placed if row["state"] == "queued" else self._tell)(job)
 
     def _ended(self, job: str, state: str, outcome: tuple[str | None, str | None, str]) -> None:
         # The clock may have been put right since it began: how long it took is measured by another.
@@ -252,7 +261,7 @@ class Jobs:
         ended = "FROM jobs WHERE state IN ('completed', 'failed')"
         self._db.execute(f"DELETE {ended} AND key <= (SELECT key {ended} ORDER BY key DESC LIMIT 1 OFFSET ?)", (KEPT_JOBS,))
 
-    def _placed(self, job: str) -> dict[str, Any]:
+    def placed(self, job: str) -> dict[str, Any]:
         """Tells of one that has another place, and of those behind it, which then have one, too; returns it."""
         self._tell(job)
         placed = self.get(job)
@@ -270,19 +279,18 @@ class Jobs:
 
     def _described(self, row: sqlite3.Row) -> dict[str, Any]:
         running = self._worker if row["id"] == self._job and row["state"] == "processing" else None
-        waiting = "no room on the disk" if self._cramped else "waiting"
-        ended = {"queued": waiting, "processing": "starting"}.get(row["state"], row["state"])
-        position = self._position(row) if row["state"] == "queued" else 0
+        other = {"queued": self._held or "waiting", "processing": "starting"}.get(row["state"], row["state"])
+        place, ends = position(self._db, row), row["state"] == "processing" or (row["state"] == "queued" and not self._held)
         return {
             "id": row["id"],
             "track_id": row["track_id"],
             "file": shown(os.fsdecode(row["path"])),
             "state": row["state"],
-            "stage": running.stage if running else ended,
+            "stage": running.stage if running else other,
             "progress": running.progress if running else float(row["state"] == "completed"),
             "priority": row["priority"],
-            "position": position,
-            "eta_s": self._eta_s(row, position),
+            "position": place,
+            "eta_s": eta_s(self._db, place, self._worker) if ends else None,
             "attempts": row["attempts"],
             "submitted_ms": row["submitted_ms"],
             "started_ms": row["started_ms"],
@@ -291,26 +299,6 @@ class Jobs:
             "reason": row["reason"],
             "log_tail": list(running.log) if running else row["log"].splitlines(),
         }
-
-    def _position(self, row: sqlite3.Row) -> int:
-        """1 = next."""
-        return 1 + self._db.execute(
-            "SELECT count(*) FROM jobs WHERE state = 'queued' AND (-priority, attempts, key) < (?, ?, ?)",
-            (-row["priority"], row["attempts"], row["key"]),
-        ).fetchone()[0]
-
-    def _eta_s(self, row: sqlite3.Row, position: int) -> float | None:
-        """Seconds until a map is expected, by the pace of the running one and by what the last took; None of one that ended."""
-        if row["state"] not in ("queued", "processing"):
-            return None
-        usual_s = self._db.execute(
-            "SELECT coalesce(avg(s), ?) FROM"
-            " (SELECT max(finished_ms - started_ms, 0) / 1000.0 AS s FROM jobs WHERE state = 'completed'"
-            " ORDER BY key DESC LIMIT ?)",
-            (USUAL_S, ETA_JOBS),
-        ).fetchone()[0]
-        left_s = self._worker.left_s(usual_s) if self._worker else 0.0
-        return round(left_s + usual_s * position, 1)
 
 
 def _hash(path: Path) -> str:

@@ -3,7 +3,8 @@
 Consumes questions from the socket on its standard input, one JSON object a datagram (`{"ask": 7, "verb": ..., "args": ...,
 "caller": ...}`); emits answers (`{"answer": 7, "result": "ok", "data": ...}`) and, unasked, news of jobs and tracks. It holds
 the index and the queue, starts the analyses, watches the inbox and prunes; so neither the disk nor a large map ever stands
-between two hops of the live light. It ends when the other side does, or, saying why, when it cannot write.
+between two hops of the live light. It ends when the other side does, or, saying why, when it cannot write; what a full disk
+stands in the way of waits for room.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from k1edge.genesis.codec import Document
 from k1edge.library import upkeep
 from k1edge.library.door import DATAGRAM_BYTES
 from k1edge.library.errors import Code, LibraryError
+from k1edge.library.files import is_full
 from k1edge.library.inbox import Inbox
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import Rules
@@ -32,6 +35,8 @@ from k1edge.library.worker import Limits
 NICE = 10
 STEP_S = 0.1
 INBOX_S, UPKEEP_S = 2.0, 20.0
+AGAIN_S = 5.0
+"""After which is tried again what there was no room for."""
 MEANWHILE = 16
 """Questions answered between two looks at the queue."""
 
@@ -52,7 +57,10 @@ class Librarian:
         folders = dict.fromkeys((music / "inbox", heard))
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
-        self._due_s = {"inbox": 0.0, "upkeep": 0.0}
+        self._chores = {self._jobs.step: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
+        self._due_s = dict.fromkeys(self._chores, 0.0)
+        self._undone: set[Callable[[], None]] = set()
+        """What the disk has no room for."""
 
     def run(self) -> None:
         """Until the other side is gone."""
@@ -76,7 +84,7 @@ class Librarian:
                 return False
             asked = json.loads(question)
             if "rest" in asked:
-                self._jobs.resting = asked["rest"]
+                self._jobs.rest(asked["rest"])
             else:
                 self._tell(self._answer(asked))
         return True
@@ -94,16 +102,30 @@ class Librarian:
         return outcome
 
     def _keep_house(self) -> None:
+        """Every chore that is due; one that a full disk stands in the way of is tried again, and keeps from no other."""
         now_s = time.monotonic()
-        self._jobs.step()
-        if now_s >= self._due_s["inbox"]:
-            self._due_s["inbox"] = now_s + INBOX_S
-            for inbox in self._inboxes:
-                inbox.look()
-        if now_s >= self._due_s["upkeep"]:
-            self._due_s["upkeep"] = now_s + UPKEEP_S
-            for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):
-                self._tell_track(track.partition(" ")[0])  # of some only an old version went
+        for chore in [chore for chore, due_s in self._due_s.items() if now_s >= due_s]:
+            self._due_s[chore] = now_s + self._chores[chore]
+            try:
+                chore()
+            except (OSError, sqlite3.OperationalError) as fault:
+                if not is_full(fault):
+                    raise
+                self._due_s[chore] = now_s + AGAIN_S
+                if not self._undone:
+                    reason = _explained(fault, self._settings)
+                    self._tell_refused({"file": self._settings["root"], "code": Code.INTERNAL_ERROR, "reason": reason})
+                self._undone.add(chore)
+            else:
+                self._undone.discard(chore)
+
+    def _look(self) -> None:
+        for inbox in self._inboxes:
+            inbox.look()
+
+    def _tidy(self) -> None:
+        for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):
+            self._tell_track(track.partition(" ")[0])  # of some only an old version went
 
     def _tell_job(self, job: Document) -> None:
         self._tell({"job": job})

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import sqlite3
@@ -210,6 +211,31 @@ def test_a_librarian_goes_on_where_what_is_asked_cannot_be_written(tmp_path, mon
     full = f"{tmp_path}/library: database or disk is full; the library must be able to write to {tmp_path}/library"
     assert (answer["result"], answer["reason"]) == ("failed", full)
     assert librarian._answer(question)["result"] == "ok"
+    librarian._jobs.close()
+    librarian._library.close()
+
+
+@pytest.mark.parametrize("full", [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("full")])
+def test_what_a_full_disk_stands_in_the_way_of_is_told_once_and_done_when_there_is_room(tmp_path, monkeypatch, full):
+    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
+                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+    clock, told, looks, steps = SimpleNamespace(now_s=0.0), [], [], []
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    monkeypatch.setattr("k1edge.library.librarian.time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr("k1edge.library.librarian.Inbox.look", lambda inbox: looks.append(1))
+    monkeypatch.setattr("k1edge.library.librarian.Jobs.step", lambda jobs: steps.append(1))
+    librarian = Librarian(None, settings)
+    monkeypatch.setattr(librarian, "_tell", told.append)
+    with monkeypatch.context() as patch:
+        patch.setattr("k1edge.library.librarian.upkeep.prune", raising(full))
+        for clock.now_s in range(60):
+            librarian._keep_house()
+        assert [news["refused"]["file"] for news in told] == [settings["root"]]
+        assert (len(steps), len(looks)) == (60, 30)
+        patch.setattr("k1edge.library.librarian.upkeep.prune", raising(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output"):
+            for clock.now_s in range(60, 90):
+                librarian._keep_house()
     librarian._jobs.close()
     librarian._library.close()
 

@@ -2,6 +2,7 @@ import errno
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,9 @@ import pytest
 from k1edge.library import confine, worker
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.inbox import Inbox
-from k1edge.library.jobs import MOST_ATTEMPTS, USUAL_S, Jobs
+from k1edge.library.jobs import CRAMPED, HOT, MOST_ATTEMPTS, Jobs
 from k1edge.library.rules import Rules
+from k1edge.library.schedule import USUAL_S
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 from k1edge.library.upkeep import delete
@@ -440,6 +442,32 @@ def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
     queue.close()
 
 
+def waiting(queue):
+    """Stage, and whether a time is told, of those that wait, as they were told last."""
+    told = {job["id"]: job for job in queue.reports}
+    return [(job["stage"], job["eta_s"] is not None) for job in told.values() if job["state"] == "queued"]
+
+
+@pytest.mark.parametrize("why", [HOT, CRAMPED])
+def test_what_is_held_up_says_why_and_promises_no_time(queue, monkeypatch, why):
+    for name in ("a", "b"):
+        queue.song(name, f"ok {name}")
+        queue.jobs.submit(name)
+    assert waiting(queue) == [("waiting", True)] * 2
+    with monkeypatch.context() as patch:
+        if why == HOT:
+            queue.jobs.rest(True)
+        else:
+            patch.setattr("k1edge.library.jobs.ROOM_BYTES", 1 << 62)
+        for _ in range(3):
+            queue.jobs.step()
+        assert waiting(queue) == [(why, False)] * 2
+        assert len(queue.reports) == 4
+    queue.jobs.rest(False)
+    queue.jobs.step()
+    assert waiting(queue) == [("waiting", True)]
+
+
 @pytest.mark.parametrize("wanted", ["ROOM_BYTES", "ROOM_FILES"])
 def test_nothing_is_analysed_while_there_is_no_room_for_its_map(queue, monkeypatch, wanted):
     queue.song("ok")
@@ -485,6 +513,20 @@ def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
     kept = queue.song("inbox/heard-2.flac", words)
     inbox.look()
     assert not heard.exists() and kept.exists()
+
+
+def test_a_song_in_the_inbox_is_told_of_only_when_it_is_written_down(queue):
+    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda refused: None)
+    queue.song("inbox/song", "ok")
+    inbox.look()
+    full = "CREATE TEMP TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'full'); END"
+    queue.library.db.execute(full)
+    with pytest.raises(sqlite3.IntegrityError, match="full"):
+        inbox.look()
+    assert queue.jobs.list() == [] and queue.reports == []
+    queue.library.db.execute("DROP TRIGGER full")
+    inbox.look()
+    assert [job["id"] for job in queue.jobs.list()] == [job["id"] for job in queue.reports]
 
 
 def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeypatch):
