@@ -53,6 +53,10 @@ def _stand_back(nice: int) -> None:
 def main() -> None:
     """Becomes the command; does not return."""
     parent, memory_mb, nice, *command = sys.argv[1:]
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # the folder that the daemon was started in is gone, which is no fault of a song
+        os.chdir("/")
     confine(int(memory_mb) * 1_000_000, int(nice), int(parent))
     os.execve(command[0], command, os.environ | ONE_THREAD)
 

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import random
 import signal
@@ -184,6 +185,15 @@ def test_the_analysis_is_niced_and_dies_with_the_queue(queue, monkeypatch):
     queue.jobs = Jobs(queue.library, Rules(queue.music, ANALYST), queue.reports.append)
     assert queue.jobs.get(job["id"])["state"] == "queued"
     assert queue.jobs.get(job["id"])["attempts"] == 0
+
+
+def test_an_analysis_begins_although_the_folder_that_the_daemon_was_started_in_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    command = [sys.executable, "-m", "k1edge", "analyze", "absent.wav", "--job", "map.json"]
+    confined = [sys.executable, "-m", "k1edge.library.confine", str(os.getpid()), "2000", "0", *command]
+    done = subprocess.run(confined, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout.splitlines()[-1])["code"] == "FILE_NOT_FOUND", done.stderr
 
 
 def test_a_session_stands_back_when_the_kernel_lets_it(monkeypatch):
