@@ -20,7 +20,15 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
-from k1edge.options import EXIT_USAGE, add_broker_arguments, broker_settings, check_name, some_seconds, this_machine
+from k1edge.options import (
+    ANOTHER_WAY,
+    EXIT_USAGE,
+    add_broker_arguments,
+    broker_settings,
+    check_name,
+    some_seconds,
+    this_machine,
+)
 
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
@@ -33,10 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 examples:
   k1edge ask track.list text=night
   k1edge ask scene.apply pattern=bloom palette=Rivendell lease_s=30
-  k1edge ask tempo.halve --site blue-room --edge pi-1 --url mqtts://broker.local:8883 --username ann --password-file password
+  k1edge ask scene.apply pattern=pulse 'parameters={"brightness": 0.4}'
+  k1edge ask tempo.halve --site blue-room --edge pi-1
+  k1edge ask job.list --url mqtts://broker.local:8883 --ca-file ca.crt --username operator/ann --password-file ann.password
 
+verbs (what may be left out stands in brackets):
+""" + "".join(f"  {_usage(verb)}\n      {purpose}\n" for verb, purpose in contract.PURPOSES.items()) + """
 exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
-    parser.add_argument("verb", help=f"one of: {', '.join(sorted(contract.VERBS))}")
+    parser.add_argument("verb", help="one of those below")
     parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
     parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
@@ -80,9 +92,12 @@ def _takes(verb: str) -> str:
     """What a verb is and takes, those it can do without in brackets; '' when there is no such verb."""
     if verb not in contract.VERBS:
         return ""
-    arguments = contract.VERBS[verb]
-    words = [f"{key}=" if field.is_required() else f"[{key}=]" for key, field in arguments.model_fields.items()]
-    return f"\n{verb}: {' '.join((arguments.__doc__ or '').split())} Takes {', '.join(words) or 'nothing'}"
+    return f"\n{contract.PURPOSES[verb]}\nusage: k1edge ask {_usage(verb)}"
+
+
+def _usage(verb: str) -> str:
+    fields = contract.VERBS[verb].model_fields
+    return " ".join([verb, *(f"{key}=" if field.is_required() else f"[{key}=]" for key, field in fields.items())])
 
 
 def _arguments(verb: str, given: list[str]) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def _exchange(broker: MqttSettings, asked: str, text: bytes, wait_s: float) -> c
                     return answer
             time.sleep(POLL_S)
         if trouble := link.last_reason or ("" if link.connected else "no answer"):
-            raise TimeoutError(f"{broker.url}: {trouble}; --url and --username say where and as whom to ask")
+            raise TimeoutError(f"{broker.url}: {trouble}; {ANOTHER_WAY}")
         where = contract.address(asked)
         raise TimeoutError(f"no answer from {where.site}/{where.node} within {wait_s:g} s: --site and --edge say whom to ask")
     finally:

@@ -22,7 +22,16 @@ from k1edge.k1.contract import ContractError
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.terminal import Depth, Screen, bar
-from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
+from k1edge.options import (
+    ANOTHER_WAY,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    Stop,
+    add_broker_arguments,
+    add_seconds,
+    broker_settings,
+    check_name,
+)
 
 VIEW_S = 1 / 15
 POLL_S = 0.01
@@ -221,7 +230,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 examples:
   k1edge monitor --site blue-room
-  k1edge monitor --url mqtts://broker.local:8883 --ca-file ca.crt --username ann --password-file password
+  k1edge monitor --url mqtts://broker.local:8883 --ca-file ca.crt --username viewer/wall --password-file viewer-wall.password
   k1edge monitor --lines | grep event/           a line for each message but the frames
 
 exit code: 0 done, 1 no broker was reached, 2 wrong usage"""
@@ -256,7 +265,7 @@ def main(args: argparse.Namespace) -> int:
         link.close()
     if link.counters.connects:
         return 0
-    print(f"k1edge monitor: {args.url}: {link.last_reason or 'no answer'}; --url says where the broker is", file=sys.stderr)
+    print(f"k1edge monitor: {args.url}: {link.last_reason or 'no answer'}; {ANOTHER_WAY}", file=sys.stderr)
     return EXIT_FAILED
 
 

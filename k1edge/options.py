@@ -20,13 +20,15 @@ from k1edge.config.settings import slug
 
 DEFAULT_URL = "mqtt://127.0.0.1:1883"
 EXIT_FAILED, EXIT_USAGE = 1, 2
+ANOTHER_WAY = "--url, --username, --password-file and --ca-file say which broker, and as whom"
+"""What to do about a broker that cannot be reached, or lets nobody in."""
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say where the broker is, which site is meant and who asks."""
     parser.add_argument("--url", default=DEFAULT_URL, help="the broker: mqtt://host:port or mqtts://... (%(default)s)")
     parser.add_argument("--site", default=this_machine().site, metavar="NAME", help="site (default: %(default)s)")
-    parser.add_argument("--username", default="", metavar="NAME", help="where the broker asks who you are")
+    parser.add_argument("--username", default="", metavar="NAME", help="as the broker knows you: operator/ann, for instance")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="a file that holds the password and nothing else")
     parser.add_argument("--ca-file", default="", metavar="FILE",
                         help="certificate authority of the broker, if it is one of your own")

@@ -22,7 +22,16 @@ from k1edge.k1 import contract
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import LED_COUNT, Light, VirtualK1
-from k1edge.options import EXIT_FAILED, EXIT_USAGE, Stop, add_broker_arguments, add_seconds, broker_settings, check_name
+from k1edge.options import (
+    ANOTHER_WAY,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    Stop,
+    add_broker_arguments,
+    add_seconds,
+    broker_settings,
+    check_name,
+)
 from k1edge.pictures import picture_fault
 from k1edge.system.timesync import WRITTEN_S
 from k1edge.views import View, view_for
@@ -39,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 examples:
   k1edge simulate --site blue-room                 in this terminal, led by the edge of that site
-  k1edge simulate --url mqtts://broker.local:8883 --ca-file ca.crt --username k1-bar --password-file password
+  k1edge simulate --url mqtts://broker.local:8883 --ca-file ca.crt --device k1-bar --username device/k1-bar --password-file FILE
   k1edge simulate --file song.wav --png song.png   what the whole song would look like, without a broker
   k1edge simulate --file demo --config new.toml --png new.png    the looks of a configuration, before it is started
 
@@ -91,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
         view = stack.enter_context(view_for(args.view))
         trouble = play(settings, k1, [v for v in (view, film) if v], stop)
     if trouble:
-        print(f"k1edge simulate: {args.url}: {trouble}; --url says where the broker is", file=sys.stderr)
+        print(f"k1edge simulate: {args.url}: {trouble}; {ANOTHER_WAY}", file=sys.stderr)
         return EXIT_FAILED
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
     try:

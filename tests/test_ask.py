@@ -87,8 +87,9 @@ def test_a_long_list_is_cut_and_its_length_told():
 
 
 @pytest.mark.parametrize(("words", "taught"), [
-    (["version.diff"], "Takes track=, old=, new="),
-    (["beats.override", "track=t", "beat=1"], "[beats=], [ops=]"),
+    (["version.diff"], "usage: k1edge ask version.diff track= old= new="),
+    (["beat.nudge"], "Moves the beats a little: positive is later."),
+    (["beats.override", "track=t", "beat=1"], "[beats=] [ops=]"),
     (["track.lst"], "there are scene.apply"),
 ])  # fmt: skip
 def test_who_asks_wrongly_is_told_what_the_verb_takes(capsys, words, taught):

@@ -61,6 +61,16 @@ def test_every_program_shows_examples_that_it_takes_and_says_what_its_exit_code_
         parser.parse_args(shlex.split(words))
 
 
+@pytest.mark.parametrize("program", ["ask", "monitor", "simulate"])
+def test_an_example_logs_in_as_a_user_that_broker_setup_makes(program):
+    parser = argparse.ArgumentParser(f"k1edge {program}")
+    importlib.import_module(PROGRAMS[program][0]).add_arguments(parser)
+    roles = {path.name for path in (Path(__file__).parents[1] / "config/mosquitto/roles").iterdir()}
+    users = re.findall(r"--username (\S+)", parser.epilog)
+    assert users
+    assert all(user.partition("/")[0] in roles for user in users)
+
+
 @pytest.mark.parametrize("program", ["beats", "check", "devices", "run"])
 def test_an_unknown_option_is_refused_with_the_usage_of_its_program(capsys, program):
     code, _, err = told(capsys, program, "--nope", *(["x"] * (program == "beats")))

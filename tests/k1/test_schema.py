@@ -40,6 +40,16 @@ def test_the_committed_asyncapi_document_is_what_the_classes_say():
     assert committed(ASYNCAPI) == schema.text(schema.asyncapi()), REMEDY
 
 
+def test_each_verb_and_no_other_says_what_it_does():
+    assert contract.PURPOSES.keys() == contract.VERBS.keys()
+    assert len(set(contract.PURPOSES.values())) == len(contract.VERBS)
+
+
+def test_a_summary_is_whole_sentences():
+    summaries = {name: operation["summary"] for name, operation in schema.asyncapi()["operations"].items()}
+    assert not {name: summary for name, summary in summaries.items() if not summary.endswith(".") or "\n" in summary}
+
+
 def test_the_json_schema_is_a_schema(document):
     jsonschema.Draft202012Validator.check_schema(document)
 

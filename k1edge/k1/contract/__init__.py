@@ -43,6 +43,7 @@ from k1edge.k1.contract.requests import (
     CODES,
     CORRECTED,
     LEASE_S,
+    PURPOSES,
     REQUESTS,
     VERBS,
     Request,
@@ -52,11 +53,11 @@ from k1edge.k1.contract.requests import (
 from k1edge.k1.contract.wire import Scribe, Stamp, address, decode, encode, sender, topic
 
 __all__ = [
-    "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "REQUESTS", "ROOT", "SCENE_WINDOW_MS",
-    "STALE_MS", "VERBS", "VERSION", "Ack", "AnswerCache", "AudioState", "Beat", "BeatCommand", "CallerLimits",
-    "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus", "Event", "Frame", "Gate",
-    "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong", "Publication", "Request",
-    "Response", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState", "SegmentCommand",
-    "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState", "TokenBucket", "Track",
-    "address", "clock_offset_ms", "decode", "encode", "printable", "sender", "topic",
+    "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "PURPOSES", "REQUESTS", "ROOT",
+    "SCENE_WINDOW_MS", "STALE_MS", "VERBS", "VERSION", "Ack", "AnswerCache", "AudioState", "Beat", "BeatCommand",
+    "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus",
+    "Event", "Frame", "Gate", "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong",
+    "Publication", "Request", "Response", "SceneCommand", "SceneState", "SceneWindow", "Scribe", "SectionState",
+    "SegmentCommand", "SimulateArguments", "Stamp", "Status", "SyncCommand", "Telemetry", "TempoMap", "TempoState",
+    "TokenBucket", "Track", "address", "clock_offset_ms", "decode", "encode", "printable", "sender", "topic",
 ]

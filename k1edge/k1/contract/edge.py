@@ -120,6 +120,7 @@ class SectionState(Message):
     RETAIN: ClassVar[bool] = True
 
     index: Count
+    """Rises with each section; the same index again puts its label right."""
     label: Label
     since_ms: EpochMs
     confidence: Unit
@@ -152,7 +153,9 @@ class OverrideState(Message):
 
     active: bool
     owner: Word = ""
+    """The `caller` of the request."""
     scope: Word = ""
+    """What is held: `scene`, `device <id>`, or a correction: `tempo`, `beat`."""
     expires_at_ms: EpochMs | None = None
 
 
@@ -164,14 +167,16 @@ class TempoMap(Message):
     RETAIN: ClassVar[bool] = True
 
     anchor_ms: EpochMs
-    """UTC epoch of beat `number`, at the line input."""
+    """UTC epoch of beat `number` at the line input, ms."""
     anchor_monotonic_ms: NonNegative
     """The same instant on the edge's monotonic clock, for those on the same machine."""
     boot_id: Word = ""
     number: Count
     period_ms: Annotated[float, Field(gt=0, le=10_000)]
     beat_in_bar: BeatInBar = 0
+    """Of beat `number`: 1 = downbeat, 0 = not known."""
     beats_per_bar: BeatInBar = 0
+    """0 = not known."""
     confidence: Unit
     alternatives: Alternatives = ()
     valid_until_ms: EpochMs
@@ -187,9 +192,12 @@ class Beat(Message):
 
     number: Count
     due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
+    """From `ts_ms` until the beat, for those whose clock is not the edge's."""
     due_at_ms: EpochMs
+    """UTC epoch of the beat at the line input, ms."""
     bpm: Bpm
     beat_in_bar: BeatInBar = 0
+    """1 = downbeat, 0 = not known."""
     downbeat: bool
     strength: Unit
     confidence: Unit
@@ -207,11 +215,14 @@ class Frame(Message):
     level_dbfs: Level
     centroid_hz: NonNegative = 0.0
     novelty: NonNegative = 0.0
+    """How much the sound has just changed, mean of all bands."""
     silent: bool
     bpm: Bpm
     phase: Annotated[float, Field(ge=0, le=1)]
+    """From one beat (0) to the next (1)."""
     confidence: Unit
     lock: bool
+    """The beat is sure enough to be announced."""
     section: Label
     energy: Unit
     vocal_presence: Unit
@@ -219,6 +230,7 @@ class Frame(Message):
     percussiveness: Unit
     brightness: Unit
     bands: Annotated[tuple[NonNegative, ...], Field(max_length=96)] = ()
+    """Levels from low to high, on a logarithmic scale of their own that follows the loudest."""
 
 
 class Event(Message):
@@ -232,7 +244,9 @@ class Event(Message):
     code: Code = ""
     reason: Text = ""
     remedy: Text = ""
+    """What a person can do about it."""
     due_in_ms: Signed | None = None
+    """From `ts_ms` until it is due; negative when it is over."""
     due_at_ms: EpochMs | None = None
     confidence: Unit | None = None
     data: Annotated[dict[Word, Scalar], Field(max_length=32)] = Field(default_factory=dict)

@@ -29,13 +29,13 @@ LIBRARY_CODES = (
 
 
 class LibraryArguments(BaseModel):
-    """Nothing to say. What nobody knows is refused here: a misspelt filter must not pass for a missing one."""
+    """None are needed; unknown ones are refused, since a misspelt filter must not pass for a missing one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TrackListArguments(LibraryArguments):
-    """Tracks by words from title, artist, tags and file name, and by filters."""
+    """What the tracks have in common, how they are ordered, and which page of them is meant."""
 
     text: Text = ""
     status: Status | None = None
@@ -51,13 +51,14 @@ class TrackListArguments(LibraryArguments):
 
 
 class TrackArguments(LibraryArguments):
-    """One track."""
+    """Which track."""
 
     track: Word
+    """Its id, as `track.list` gives it."""
 
 
 class TrackGetArguments(TrackArguments):
-    """A track with some layers of its map, whole or between two times."""
+    """Which track, which layers of its map, and between which times."""
 
     version: Version | None = None
     layers: Annotated[tuple[Layer, ...], Field(max_length=5, strict=False)] = ("rhythm", "annotations")
@@ -68,9 +69,10 @@ class TrackGetArguments(TrackArguments):
 
 
 class TrackImportArguments(LibraryArguments):
-    """Analyse a file that lies in the edge's music folder."""
+    """Which file, and what is known of it."""
 
     path: Text
+    """Within the music folder."""
     title: Text = ""
     artist: Text = ""
     tags: Tags = ()
@@ -79,41 +81,44 @@ class TrackImportArguments(LibraryArguments):
 
 
 class TrackPinArguments(TrackArguments):
-    """A pinned track is never pruned."""
+    """Which track, and whether it is to be pinned or let go."""
 
     pinned: bool = True
 
 
 class VersionArguments(TrackArguments):
-    """A track, and one of its versions or the current."""
+    """Which track, and which of its versions."""
 
     version: Version | None = None
+    """The current one when left out."""
 
 
 class VersionPromoteArguments(TrackArguments):
-    """Make a version the current one."""
+    """Which track, and which of its versions."""
 
     version: Version
 
 
 class VersionDiffArguments(TrackArguments):
-    """What changed between two versions."""
+    """Which track, and which two of its versions."""
 
     old: Version
     new: Version
 
 
 class BeatsOverrideArguments(TrackArguments):
-    """Beats put right: all of them in seconds, or operations in ms."""
+    """Which track, and either all of its beats or what to change about them."""
 
     edited_by: Word = ""
     note: Text = ""
     beats: Annotated[tuple[float, ...], Field(max_length=2_000, strict=False)] | None = None
+    """All beats, in seconds from the start of the song."""
     ops: Annotated[tuple[dict[Word, JsonValue], ...], Field(max_length=500, strict=False)] | None = None
+    """In order: {"op": "add", "at_ms": ...}, {"op": "delete", "at_ms": ...} or {"op": "move", "from_ms": ..., "to_ms": ...}."""
 
 
 class JobListArguments(LibraryArguments):
-    """Jobs under way, waiting and ended."""
+    """Which state the jobs are in, and which page of them is meant."""
 
     state: Literal["queued", "processing", "completed", "failed"] | None = None
     limit: Limit = 50
@@ -121,20 +126,21 @@ class JobListArguments(LibraryArguments):
 
 
 class JobArguments(LibraryArguments):
-    """One job."""
+    """Which job."""
 
     job: Word
+    """Its id, as `job.list` gives it."""
 
 
 class DeployArguments(VersionArguments):
-    """Let a track's map lead the light: from the song's start, or from the next song that begins after a pause."""
+    """Which track and version, and when the song begins."""
 
     start_at_ms: EpochMs | None = None
-    """UTC epoch ms at which the song begins or began."""
+    """UTC epoch at which the song begins or began, ms; when left out, it is the next one that begins after a pause."""
 
 
 class LogTailArguments(LibraryArguments):
-    """The last lines of a job's log, or who did what."""
+    """The log of this job, or else the audit, of one track or of all."""
 
     job: Word | None = None
     track: Word | None = None

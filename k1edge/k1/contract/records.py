@@ -105,7 +105,8 @@ class ConfigReported(Message):
 
 class ConfigDesired(Message):
     """A whole configuration to run from now on. Accepted only where the edge's own file allows it; not retained, so that an
-    edge that was away is not surprised by an old wish."""
+    edge that was away is not surprised by an old wish. The edge starts anew to try it: `config/reported` and `event/config` say
+    what became of it."""
 
     LEAF: ClassVar[str] = "config/desired"
     QOS: ClassVar[Literal[0, 1]] = 1

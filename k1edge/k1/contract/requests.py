@@ -1,7 +1,8 @@
 """Requests to an edge and its responses: the verbs, their arguments, the answers.
 
 Consumes `request/<verb>` with an id, a caller and an expiry; emits `response/<verb>` with `ok`, `rejected` (never
-begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS`.
+begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS` and in
+`PURPOSES`.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ LeaseS = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class NoArguments(BaseModel):
-    """The verb says it all."""
+    """None are needed; any that are given are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class SceneArguments(NoArguments):
-    """A scene by hand. Names must exist; parameters beyond their range are clamped and counted.
+    """Pattern, palette and transition must exist; parameters beyond their range are clamped and counted.
 
     One that is left out has its default if a scene of the edge has set it before, else what the K1 has."""
 
@@ -81,28 +82,30 @@ class SceneArguments(NoArguments):
 
 
 class SimulateArguments(SceneArguments):
-    """A scene to be tried out on a virtual K1: nobody sees it, and the answer says what it would be like."""
+    """Those of a scene, and for how long and at what tempo it is tried."""
 
     seconds: Annotated[float, Field(ge=1, le=10)] = 4.0
     bpm: Annotated[float, Field(ge=30, le=300)] = 120.0
 
 
 class HoldArguments(NoArguments):
-    """Keep what is shown."""
+    """For how long."""
 
     lease_s: LeaseS = LEASE_S
 
 
 class NudgeArguments(NoArguments):
-    """Later is positive."""
+    """By how much."""
 
     ms: Annotated[float, Field(ge=-500, le=500)]
+    """Positive is later."""
 
 
 class MomentArguments(NoArguments):
-    """The instant that is meant; the moment of receipt when left out."""
+    """Which moment is meant."""
 
     at_ms: EpochMs | None = None
+    """UTC epoch, ms; when left out, the moment of receipt."""
 
 
 VERBS: dict[str, type[BaseModel]] = {
@@ -118,6 +121,38 @@ VERBS: dict[str, type[BaseModel]] = {
     "recorder.save": NoArguments,
     **LIBRARY_VERBS,
 }
+PURPOSES = {
+    "scene.apply": "Shows a scene on every K1 until the lease ends, in place of the edge's own.",
+    "scene.hold": "Keeps what is shown until the lease ends.",
+    "scene.simulate": "Tries a scene on a virtual K1 that nobody sees, and says what it would look like.",
+    "override.release": "Ends the lease of a scene or a correction early: the edge takes over again.",
+    "tempo.double": "Doubles the tempo that is followed, for as long as the music keeps it.",
+    "tempo.halve": "Halves the tempo that is followed, for as long as the music keeps it.",
+    "tempo.tap": "Says that a beat falls now; a few taps in a row also give the tempo.",
+    "beat.nudge": "Moves the beats a little: positive is later.",
+    "beat.this_is_one": "Says that the beat nearest to now begins a bar.",
+    "recorder.save": "Saves the last minutes to a file for `k1edge replay`.",
+    "track.list": "Lists tracks, by words from title, artist, tags and file name, and by filters.",
+    "track.get": "Tells of a track, with some layers of its map, whole or between two times.",
+    "track.import": "Analyses a file that lies in the edge's music folder.",
+    "track.delete": "Deletes a track; `track.restore` brings it back for half a minute.",
+    "track.restore": "Brings back a track that has just been deleted.",
+    "track.pin": "Keeps a track when space for maps runs out; pinned=false lets it go again.",
+    "version.list": "Lists the versions of a track's map.",
+    "version.diff": "Says what changed between two versions.",
+    "version.promote": "Makes a version the current one.",
+    "beats.override": "Corrects the beats of a map: all of them in seconds, or single ones by operations in ms.",
+    "job.list": "Lists analyses that are under way, waiting or ended.",
+    "job.retry": "Tries an analysis that failed again.",
+    "job.cancel": "Cancels an analysis.",
+    "artefact.list": "Lists the files of a track's map.",
+    "bundle.get": "Says what deploying a track's map would send, and in which file it is.",
+    "deploy": "Lets a track's map lead the light: from the song's start, or from the next song that begins after a pause.",
+    "deploy.stop": "Ends what `deploy` began: the live engine leads again at once.",
+    "log.tail": "Shows the last lines of a job's log, or who did what to the tracks.",
+    "storage.usage": "Says how much of the space for maps is used.",
+}
+"""What each verb does, in a line: for the documents, and for `k1edge ask`."""
 
 
 class Request(Message):
@@ -166,7 +201,7 @@ def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
     # What a field is for was read from the source of `Request`; looking for more is most of the time of an import.
     plain = {"use_attribute_docstrings": False}
     args = (arguments, Field(default_factory=dict, validate_default=True))
-    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=arguments.__doc__, verb=(Word, verb), args=args)
+    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=PURPOSES[verb], verb=(Word, verb), args=args)
     model.LEAF = f"request/{verb}"
     return model
 

@@ -103,7 +103,7 @@ def _operation(name: str, model: type[Message]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "action": "receive" if heard else "send",
         "channel": {"$ref": f"#/channels/{name}"},
-        "summary": (model.__doc__ or "").strip().split("\n")[0],
+        "summary": " ".join((model.__doc__ or "").partition("\n\n")[0].split()),
         "bindings": {"mqtt": binding},
     }
     if issubclass(model, Request):
