@@ -30,6 +30,8 @@ UNFIT = sqlite3.IntegrityError, sqlite3.ProgrammingError
 """What the index says of a value that is none, or of no kind of its own."""
 HEARD_KEPT = 100
 """Songs of the line that are no sooner removed than those of files: an evening's."""
+FAILED_KEPT = 10
+"""Songs of the line that have no map and never will, for what they were heard by is gone: the newest, which say why."""
 AUDIT_ROWS = 10_000
 """Kept; about a year of a busy venue."""
 
@@ -128,10 +130,18 @@ def _oldest_track(library: Library) -> str | None:
     return row[0] if row else None
 
 
+def _failed(library: Library) -> list[str]:
+    """What was heard on the line and could not be analysed, but the newest."""
+    failed = "SELECT id FROM tracks WHERE source = 'live' AND status = 'failed' AND version IS NULL AND NOT pinned"
+    return [row[0] for row in library.db.execute(f"{failed} ORDER BY key DESC LIMIT -1 OFFSET ?", (FAILED_KEPT,))]
+
+
 def prune(library: Library) -> list[str]:
-    """Removes the oldest unpinned until the limit is kept: superseded versions first, then what was heard on the line, last
-    what a person put right. Says what went."""
-    gone = []
+    """Removes what failed on the line, and the oldest unpinned until the limit is kept: superseded versions first, then what
+    was heard on the line, last what a person put right. Says what went."""
+    gone = _failed(library)
+    for track_id in gone:
+        _drop_track(library, track_id, "track.prune")
     while usage(library)["used_bytes"] > library.limit_bytes:
         if version := _oldest_version_not_current(library):
             _drop_version(library, *version)

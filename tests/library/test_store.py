@@ -318,6 +318,19 @@ def test_in_a_library_full_of_files_the_newest_songs_of_the_line_stay_and_the_ol
     assert prune(library) == [heard[0], files[0]]
 
 
+def test_of_songs_of_the_line_that_could_not_be_analysed_the_newest_stay_to_say_why(library, monkeypatch):
+    monkeypatch.setattr("k1edge.library.upkeep.FAILED_KEPT", 2)
+    heard = [library.register(facts(n, source="live"))["id"] for n in range(5)]
+    mapped, file = stored(library, 5, source="live"), library.register(facts(6))["id"]
+    library.pin(heard[1], True, by="ana")
+    for track_id in (*heard[:4], mapped, file):
+        library.set_status(track_id, "failed")
+    assert prune(library) == [heard[0]]
+    library.set_status(heard[4], "failed")
+    assert prune(library) == [heard[2]]
+    assert {track["id"] for track in library.search(Query()).tracks} == {heard[1], *heard[3:], mapped, file}
+
+
 def test_pruning_stops_at_what_is_pinned(library):
     track_id = stored(library)
     library.pin(track_id, True, by="ana")
