@@ -23,10 +23,12 @@ from k1edge.audio import AudioError
 from k1edge.clock import StreamClock
 from k1edge.config import AudioSettings, ConfigError, Settings, find, load
 from k1edge.lighting import Lighting
+from k1edge.options import EXIT_USAGE
 from k1edge.system.state import installed_state
 from k1edge.whole import write_whole
 
-CLICKS, FEWEST = 16, 5
+CLICKS, FEWEST, MOST = 16, 5, 500
+FARTHEST_M = 100
 RHYTHM_S = (0.55, 0.71, 0.62, 0.83)
 """From click to click: never twice alike in a row, so that no click is taken for its neighbour."""
 LEAD_IN_S = 0.5
@@ -64,7 +66,7 @@ examples:
   k1edge calibrate                              a cable from the output to the line input, the service stopped
   k1edge calibrate --only line --metres 1.5     a loudspeaker and a microphone in place of the cable
 
-exit code: 0 measured, 1 something was not, 66 no sound, 78 the configuration has faults"""
+exit code: 0 measured, 1 something was not, 2 wrong usage, 66 no sound, 78 the configuration has faults"""
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: as `k1edge run`)")
     parser.add_argument("--output", default="", metavar="NAME", help="where to play the clicks (default: the default output)")
     parser.add_argument("--metres", type=float, default=0.0, metavar="M",
@@ -75,27 +77,30 @@ exit code: 0 measured, 1 something was not, 66 no sound, 78 the configuration ha
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 = all that was asked for was measured, 1 = something was not, 66 = no sound, 78 = a fault in the configuration."""
+    """0 = all that was asked for was measured, 1 = something was not, 2 = wrong usage, 66 = no sound, 78 = faults in the configuration."""
+    for option, value, least, most in (("metres", args.metres, 0, FARTHEST_M), ("clicks", args.clicks, FEWEST, MOST)):
+        if not least <= value <= most:
+            print(f"k1edge calibrate: --{option} {value:g} is outside {least}..{most}", file=sys.stderr)
+            return EXIT_USAGE
     try:
         settings = load(find(args.config))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG
-    clicks = max(args.clicks, FEWEST)
     found: dict[str, Any] = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "k1s": {}}
     complaints: list[str] = []
     if args.only != "k1s":
         try:
-            device, heard_ms = line_latencies(settings.audio, clicks, args.output, args.metres)
+            device, heard_ms = line_latencies(settings.audio, args.clicks, args.output, args.metres)
         except AudioError as error:
             print(f"k1edge calibrate: {error}", file=sys.stderr)
             return os.EX_NOINPUT
-        if complaint := _doubt(heard_ms, clicks):
+        if complaint := _doubt(heard_ms, args.clicks):
             complaints.append(f"{device}: {complaint}")
         else:
             found["line"] = {"device": device, **Measured.of(heard_ms)._asdict()}
     if args.only != "line":
-        _light(settings, clicks, found, complaints)
+        _light(settings, args.clicks, found, complaints)
     print(json.dumps(found, indent=2) if args.json else "\n".join(_told(found, settings)))
     if "line" in found or found["k1s"]:
         complaints += _kept(found)

@@ -71,6 +71,12 @@ def test_music_that_is_taken_for_clicks_is_no_latency(monkeypatch, tmp_path, cap
     assert (tmp_path / "state").exists() != bool(code)
 
 
+@pytest.mark.parametrize("wrong", ["--metres=nan", "--metres=-3", "--metres=inf", "--clicks=4", "--clicks=-1"])
+def test_what_is_no_distance_or_no_number_of_clicks_is_refused(capsys, wrong):
+    assert main(["calibrate", "--config", "/nowhere", wrong]) == 2
+    assert wrong.partition("=")[0] in capsys.readouterr().err
+
+
 def calibrate(config, env, *args):
     command = [sys.executable, "-m", "k1edge", "calibrate", "--config", str(config), *args]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=2 * PATIENCE_S)
