@@ -77,7 +77,8 @@ exit code: 0 measured, 1 something was not, 2 wrong usage, 66 no sound, 78 the c
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 = all that was asked for was measured, 1 = something was not, 2 = wrong usage, 66 = no sound, 78 = faults in the configuration."""
+    """0 = all that was asked for was measured, 1 = something was not, 2 = wrong usage, 66 = no sound, 78 = faults in the
+    configuration."""
     for option, value, least, most in (("metres", args.metres, 0, FARTHEST_M), ("clicks", args.clicks, FEWEST, MOST)):
         if not least <= value <= most:
             print(f"k1edge calibrate: --{option} {value:g} is outside {least}..{most}", file=sys.stderr)

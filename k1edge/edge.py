@@ -179,9 +179,9 @@ class Edge:
         """The last words: every K1 released, the score, what is no longer so taken back, status `stopping`."""
         stamp = self._now()
         yield from self._driver.release(stamp)
-        for part in (self._configuration, self._metrics, self._catcher, self._lending, self._venue):
-            if part is not None:
-                part.close()
+        for part in filter(None, (self._configuration, self._metrics, self._catcher, self._venue)):
+            part.close()
+        yield from self._lending.farewell(stamp) if self._lending is not None else ()
         yield from self._deployment.farewell()
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._publisher.lost(stamp)

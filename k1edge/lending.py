@@ -80,8 +80,8 @@ class Lending:
         self._open: dict[int, _Open] = {}
         self._asked: dict[tuple[str, ...], int] = {}
         self._numbers = count(1)
-        self._jobs: dict[str, str] = {}
-        """Those that have not ended, and their tracks."""
+        self._jobs: dict[str, dict[str, Any]] = {}
+        """Those that have not ended, as they were told last."""
         self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
@@ -121,9 +121,18 @@ class Lending:
         """No further song is analysed while it rests; questions are answered."""
         self._door.rest(resting)
 
-    def close(self) -> None:
-        """Ends the library's process."""
+    def farewell(self, stamp: Stamp) -> Iterator[Publication]:
+        """Ends the library's process; what it did not end waits for the next one, and what has ended is told no longer."""
         self._door.close()
+        yield from self._waiting(stamp)
+        for job in self._ended_jobs:
+            yield self._scribe.cleared(contract.Job, job)
+
+    def _waiting(self, stamp: Stamp) -> Iterator[Publication]:
+        """Where there is no library, nothing is analysed, and nobody knows when it will be."""
+        untold = {"state": "queued", "stage": "waiting", "progress": 0.0, "position": None, "eta_s": None, "log_tail": []}
+        for job in [job for job in self._jobs.values() if job["state"] == "processing" or job["eta_s"] is not None]:
+            yield from self._job(job | untold, stamp)
 
     def _pass_on(self, request: Request, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
         number = next(self._numbers)
@@ -163,13 +172,14 @@ class Lending:
                 yield self._track(track, stamp)
             case {"gone": str(track)}:
                 yield self._scribe.cleared(contract.Track, track)
-                for job in [job for job, its in self._jobs.items() if its == track]:
+                for job in [job for job, its in self._jobs.items() if its["track_id"] == track]:
                     del self._jobs[job]
                     yield self._scribe.cleared(contract.Job, job)
             case {"refused": refused}:
                 yield self._event(stamp, "job_failed", refused, {"file": printable(refused["file"])})
             case {"lost": str(reason)}:
                 self._lost(BoxAlarm(LOST, printable(reason), AGAIN))
+                yield from self._waiting(stamp)
             case {"ready": _} if self.alarms:
                 self.alarms = ()
                 log.info("the library is open again")
@@ -209,7 +219,7 @@ class Lending:
         yield replace(published, expiry_s=JOB_TTL_S) if ended else published
         self._ended_jobs.pop(job["id"], None)  # it may have been tried again
         if not ended:
-            self._jobs[job["id"]] = job["track_id"]
+            self._jobs[job["id"]] = job
         else:
             self._jobs.pop(job["id"], None)
             self._ended_jobs[job["id"]] = stamp.monotonic_ns

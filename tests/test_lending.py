@@ -243,6 +243,24 @@ def test_a_job_whose_track_is_gone_is_cleared_with_it(lending):
     assert [topic for topic, _ in said(lending, {"gone": TRACK["id"]})][1:] == [job]
 
 
+def test_without_a_library_no_job_is_told_as_under_way_or_soon_done(lending):
+    queued = JOB | {"id": "job-2b", "state": "queued", "stage": "waiting", "progress": 0.0, "position": 1, "log_tail": []}
+    far = queued | {"id": "job-3c", "position": None, "eta_s": None}
+    said(lending, {"job": JOB}, {"job": queued})
+    said(lending, {"job": far})
+    told = [job for _, job in said(lending, {"lost": "ended with -9"})]
+    assert [(job.id, job.state, job.progress, job.eta_s) for job in told] == [
+        ("job-1a", "queued", 0.0, None), ("job-2b", "queued", 0.0, None),
+    ]  # fmt: skip
+    assert said(lending, {"lost": "ended with -9"}) == []
+    said(lending, {"job": JOB}, {"job": queued | {"state": "failed", "code": "CANCELLED", "eta_s": None}})
+    last = list(lending.farewell(at()))
+    assert not lending.door.open
+    assert [(p.topic.rpartition("/")[2], p.payload and json.loads(p.payload)["state"]) for p in last] == [
+        ("job-1a", "queued"), ("job-2b", b""),
+    ]  # fmt: skip
+
+
 def test_a_newer_broker_forgets_an_ended_job_by_itself(lending):
     lending.door.news.extend(({"job": JOB}, {"job": JOB | {"state": "completed"}}))
     jobs = [p for _ in range(2) for p in lending.process(at()) if "/job/" in p.topic]
