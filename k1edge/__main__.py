@@ -21,20 +21,20 @@ PROGRAMS = {
     "monitor": ("k1edge.monitor", "watch an edge's telemetry live"),
     "beats": ("k1edge.beats", "print the beats of a file as the live tracker announces them"),
     "events": ("k1edge.events", "print the sections, builds and drops of a file as the live engine decides them"),
-    "analyze": ("k1edge.analyze", "turn songs into Genesis Maps, with everything that hindsight tells"),
+    "analyze": ("k1edge.analyze", "turn songs into Genesis Maps, with the whole song in view"),
     "map": ("k1edge.maps", "validate, show, convert and compare Genesis Maps"),
-    "replay": ("k1edge.replay", "decide a saved flight recording anew, and show it"),
+    "replay": ("k1edge.replay", "run a saved flight recording through the engine again, and show it"),
     "ask": ("k1edge.ask", "ask an edge for something: its tracks, its jobs, a scene, a correction"),
     "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
     "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
-    "calibrate": ("k1edge.calibrate", "measure how late the input hears and each K1 shines"),
-    "config": ("k1edge.configure", "show, compare and go back to the configurations that did well"),
+    "calibrate": ("k1edge.calibrate", "measure the latency of the input and of each K1"),
+    "config": ("k1edge.configure", "show, compare and restore the configurations that ran well"),
     "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
     "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
 }
 
-EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program; beside its own, its exit code may be 74 (what it "
-          "printed is lost), 130 (Ctrl-C) or 143 (terminated).")
+EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program. Besides the exit codes given there, any may end "
+          "with 74 (its output could not be written), 130 (Ctrl-C) or 143 (terminated).")
 EXIT_USAGE = 2
 STDOUT, STDERR = 1, 2
 

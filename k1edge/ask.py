@@ -52,7 +52,8 @@ exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
     parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
     parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
-    parser.add_argument("--wait", type=some_seconds, default=10.0, metavar="S", help="for the answer (default: %(default)s)")
+    parser.add_argument("--wait", type=some_seconds, default=10.0, metavar="S",
+                        help="seconds to wait for the answer (default: %(default)s)")
     add_broker_arguments(parser)
 
 

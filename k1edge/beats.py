@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 One line for each announcement, tab-separated: announced_s (the end of the audio heard by then), due_s, number (a correction
-repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. Beats in speech or noise, which the service tells nobody
-of, are among them. By the defaults: no configuration is read.
+repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. Beats in speech or noise are included, though
+the service does not announce them. No configuration is read: the defaults apply.
 
-example:
-  k1edge beats song.mp3 | cut -f 2 > beats.txt
+examples:
+  k1edge beats song.mp3
+  k1edge beats song.mp3 | awk 'NR > 1 { due[$3] = $2 } END { for (n in due) print due[n] }' | sort -n    as last corrected
 
 exit code: 0 done, 1 the file cannot be read, 2 wrong usage"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg, mp3 or m4a")

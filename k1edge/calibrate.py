@@ -70,8 +70,9 @@ exit code: 0 measured, 1 something was not, 2 wrong usage, 66 no sound, 78 the c
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: as `k1edge run`)")
     parser.add_argument("--output", default="", metavar="NAME", help="where to play the clicks (default: the default output)")
     parser.add_argument("--metres", type=float, default=0.0, metavar="M",
-                        help="of air between loudspeaker and microphone; 0 = a cable from the output to the line input")
-    parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N", help="and beats for each K1 (default: %(default)s)")
+                        help="metres of air between loudspeaker and microphone; 0 = a cable from the output to the line input")
+    parser.add_argument("--clicks", type=int, default=CLICKS, metavar="N",
+                        help="how many clicks, and beats for each K1 (default: %(default)s)")
     parser.add_argument("--only", choices=("line", "k1s"), help="measure one of the two")
     parser.add_argument("--json", action="store_true", help="the figures as JSON, for scripts")
 

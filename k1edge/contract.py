@@ -23,7 +23,7 @@ exit code: 0 done"""
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON Schema (the default)")
     form.add_argument("--asyncapi", action="store_true", help="AsyncAPI 3")
-    parser.add_argument("--generate", action="store_true", help="make it anew from the classes, to commit after a change")
+    parser.add_argument("--generate", action="store_true", help="generate it again from the classes, to commit after a change")
 
 
 def main(args: argparse.Namespace) -> int:

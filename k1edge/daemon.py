@@ -221,17 +221,17 @@ examples:
   k1edge run                               as the service does: the line input, the configured broker
   k1edge run --source song.wav             a file in place of the line, to see what it makes of it
   k1edge run --source demo --broker mqtt://127.0.0.1:1883
-then `k1edge monitor` and `k1edge simulate` elsewhere show what it says and does
+meanwhile, in other terminals, `k1edge monitor` shows what it publishes and `k1edge simulate` what a K1 makes of it
 
-exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be read; 69 no broker is configured and none of its
-own starts; 75 the sound library is stuck, and a new start helps; 78 the configuration has faults
+exit code: 0 stopped, or the file has ended; 66 the sound or the map cannot be read; 69 no broker is configured and its own
+cannot start; 75 the sound library is stuck, which a restart mends; 78 the configuration has faults
 (`k1edge check` explains them)"""
     parser.add_argument("--config", type=Path, metavar="FILE",
                         help="configuration (default: $K1EDGE_CONFIG, else /etc/k1edge/k1edge.toml, else built-in defaults)")
     parser.add_argument("--source", default="line", metavar="WHAT", help=SOURCES)
     parser.add_argument("--map", type=Path, nargs="?", const=Path(), metavar="FILE", dest="map",
-                        help="let the song's stored map lead, from FILE or from beside the --source")
-    parser.add_argument("--play", action="store_true", help="let the demo song be heard, where there is an output")
+                        help="let the stored map of the song lead: FILE, or the one beside the --source")
+    parser.add_argument("--play", action="store_true", help="play the demo song aloud, if there is an output")
     parser.add_argument("--broker", metavar="URL", help="instead of the configured one, e.g. mqtt://127.0.0.1:1883")
     parser.add_argument("--site", metavar="NAME", help="instead of the configured site")
 

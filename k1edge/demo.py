@@ -42,14 +42,14 @@ examples:
   k1edge demo --file song.mp3    a song of yours
   k1edge demo --write song.wav   the demo song as a file
 
-Above the strip, at the foot of the picture, is what it showed a moment ago. Nothing needs to be configured or is kept.
+The lowest line of the picture is the strip; above it is what it showed a moment ago. Nothing is configured, nothing is kept.
 
-exit code: 0 watched to the end or left, 1 it could not begin, 66 the sound cannot be read, 73 the song cannot be written"""
+exit code: 0 watched to the end or left, 1 it could not start, 66 the sound cannot be read, 73 the song cannot be written"""
     sound = parser.add_mutually_exclusive_group()
     sound.add_argument("--song", action="store_true", help="the demo song, even where there is a sound card")
     sound.add_argument("--file", metavar="FILE", help="an audio file of your own")
     sound.add_argument("--write", type=Path, metavar="WAV", help="only write the demo song to a file")
-    parser.add_argument("--play", action="store_true", help="let the demo song be heard, where there is an output")
+    parser.add_argument("--play", action="store_true", help="play the demo song aloud, if there is an output")
     add_seconds(parser)
     parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
 

@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
-A card is "in use", too, when you may not open it: a user must be in the group `audio`.
+A card that you may not open counts as "in use": your user must be in the group `audio`.
 
 examples:
   k1edge devices
   k1edge devices --json | jq -r '.[].setting'
 
-exit code: 0 there is one, 69 there is none"""
+exit code: 0 there is a card with an input, 69 there is none"""
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
 

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 One line for each decision, tab-separated: time_s (where in the song), kind, label, probability, decided_at_s (the end of the
-audio heard by then). By the defaults: no configuration is read.
+audio heard by then). No configuration is read: the defaults apply.
 
 example:
   k1edge events song.mp3 | grep drop

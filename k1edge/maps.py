@@ -36,28 +36,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 examples:
   k1edge map show song.wav.genesis.json --plot song.png
-  k1edge map convert old.json -o new.json       any dialect to the one of today; --to another
+  k1edge map convert old.json -o new.json       from any dialect to the current one; --to names another
   k1edge map diff before.json after.json
 k1edge map VERB --help explains one verb
 
 exit code: 0 done, 1 a map is invalid or cannot be read, 2 wrong usage"""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    check = verbs.add_parser("validate", help="say whether maps are valid, and every fault of those that are not")
+    check = _verb(verbs, "validate", "say whether maps are valid, and every fault of those that are not")
     check.add_argument("maps", nargs="+", metavar="MAP")
-    show = verbs.add_parser("show", help="tell what a map says")
+    show = _verb(verbs, "show", "print what a map says")
     show.add_argument("map", metavar="MAP")
     show.add_argument("--plot", type=Path, metavar="PNG", help="draw it")
-    change = verbs.add_parser("convert", help="write a map in another dialect")
+    change = _verb(verbs, "convert", "write a map in another dialect")
     change.add_argument("map", metavar="MAP")
     change.add_argument("--to", choices=[*map(str, Dialect)], default=str(Dialect.V4), metavar="DIALECT",
                         help=f"{', '.join(Dialect)} (default: %(default)s)")  # fmt: skip
     change.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
-    compare = verbs.add_parser("diff", help="what changed between two maps, in numbers")
+    compare = _verb(verbs, "diff", "what changed between two maps, in numbers")
     compare.add_argument("old", metavar="OLD")
     compare.add_argument("new", metavar="NEW")
-    verbs.add_parser("schema", help="print the JSON Schema of v4.0.0")
+    _verb(verbs, "schema", "print the JSON Schema of v4.0.0")
     for verb in (check, show, compare):
         verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, purpose: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ configuration has faults"""
                         help="show beats this much earlier, as a slow K1 must")
     add_seconds(parser)
     parser.add_argument("--file", metavar="SONG",
-                        help="no broker: what a K1 would show over a whole audio file, or over `demo`, as --png or --gif")
+                        help="without a broker: what a K1 would show over a whole song, or `demo`, as --png or --gif")
     parser.add_argument("--config", type=Path, metavar="TOML",
                         help="with --file: the configuration to light it by (default: as `k1edge run`)")
     parser.add_argument("--png", type=Path, metavar="FILE",
