@@ -7,7 +7,8 @@ is turned about its first sound, so that no beat is miscounted; what is left is 
 an error of the speed in part. Measured on 4 composed songs and 11 recordings at seven speeds from -7 to +6 %, their beginning
 heard or given: 196 of 210 runs are within 25 ms and half a per cent from 12 s on, 8 are given up, 6 count metal wrongly. A
 fader that moves later is not followed: to turn about the wrong moment would be to count wrongly to the end. A start that is
-given is believed, and steered from no sooner than DRIFT_BEATS in a row say that it is more than AGREE_MS out.
+given is believed, and steered from no sooner than DRIFT_BEATS in a row say that it is more than AGREE_MS out; one that a
+person has nudged stays where it was put.
 
 Beats that are off for DRIFT_HOPS of lock, or have little to do with the map's, condemn it; those midway between its own where
 the accents are midway too. Beats alone do not tell another song of the same tempo, drops do: one of the map's that is not
@@ -72,7 +73,9 @@ class Alignment:
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._tempi: deque[float] = deque(maxlen=TEMPI)
         self._compared = self._beside = 0
-        """Live beats, and of those in a row that say by how much a start that was given is wrong."""
+        """Live beats, and of those in a row that say that a start that was given is wrong: it is, from DRIFT_BEATS on."""
+        self._nudged = False
+        """By a person, who goes before the beats."""
         self._period_ms = 0.0
         self._beats_say = 0.0
         """Of a hop, for as long as no beat is compared: 1 = the map is off, -1 = it is not, 0 = nothing."""
@@ -111,6 +114,7 @@ class Alignment:
     def nudge(self, ms: float) -> None:
         """All that comes is later by this."""
         self.start += self._fmt.index(ms / 1000)
+        self._nudged = True
 
     def forget(self) -> None:
         """What was compared was not the song."""
@@ -188,10 +192,11 @@ class Alignment:
         if self._is_young:
             self._learn(live)
         drift_ms = self.drift_ms
-        is_beside = drift_ms is not None and not self._is_young and AGREE_MS < abs(drift_ms) <= DRIFT_MS
-        self._beside = self._beside + 1 if is_beside else 0
-        self.steers = self.steers or self._beside >= DRIFT_BEATS
-        if self.steers and not self.is_learning and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
+        if self._beside < DRIFT_BEATS:
+            is_beside = drift_ms is not None and not self._is_young and AGREE_MS < abs(drift_ms) <= DRIFT_MS
+            self._beside = self._beside + 1 if is_beside else 0
+        steers = self.steers or (self._beside >= DRIFT_BEATS and not self._nudged)
+        if steers and not self.is_learning and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
             self._steer(live.announced.due, moved_ms)
 

@@ -204,6 +204,16 @@ def test_a_start_that_was_given_wrongly_is_put_right_by_small_steps_once_that_is
     assert max(abs(b - a) for a, b in pairwise(beside_ms)) <= 10.1
 
 
+@pytest.mark.parametrize(("offset_ms", "nudged_at"), [(0.0, 100), (0.0, 1800), (95.0, 2300)])
+def test_a_map_that_a_person_has_nudged_stays_where_it_was_put(offset_ms, nudged_at):
+    player = player_of(song())
+    play(player, range(nudged_at), offset_ms)
+    player.nudge(70.0)
+    put = player.start
+    play(player, range(nudged_at, 3200), offset_ms)
+    assert player.state == "leading" and player.start == put
+
+
 def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine():
     player = player_of(song())
     events = play(player, range(2500), 140.0)
