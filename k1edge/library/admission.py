@@ -53,7 +53,8 @@ def _inside(path: str | Path, folder: Path) -> Path:
         real = (root / path).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as fault:
         reason = getattr(fault, "strerror", None) or str(fault)
-        raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be found: {reason}") from None
+        where = "in the music folder ([library] music_dir)"
+        raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be found {where}: {reason}") from None
     return real
 
 
