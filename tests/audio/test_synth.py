@@ -1,14 +1,16 @@
 """Test signals: what their truth says is what is in them."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k1edge.audio import synth
+from k1edge.audio import blocks, synth
 from k1edge.audio.blocks import hops
+from k1edge.frames import HOP_NS
 
 RATES_HZ = (44_100, 48_000)
 
@@ -75,6 +77,22 @@ def test_hops_keep_every_sample_whatever_the_chunks(sizes, hop):
     assert len(cut) == -(-len(samples) // hop)
     np.testing.assert_array_equal(heard[: len(samples)], samples)
     assert not heard[len(samples) :].any()
+
+
+def test_after_a_stop_a_paced_source_goes_on_with_what_would_sound_now(monkeypatch):
+    def sleep(seconds):
+        clock.now_ns += round(seconds * 1e9)
+
+    clock = SimpleNamespace(now_ns=0, monotonic_ns=lambda: clock.now_ns, sleep=sleep)
+    monkeypatch.setattr(blocks, "time", clock)
+    source = iter(synth.SynthSource(np.zeros(100 * 44_100, np.float32), 44_100, paced=True))
+    starts_s = []
+    for stopped_s in (0, 3, 0, 60, 0):
+        clock.now_ns += stopped_s * 1_000_000_000
+        starts_s += [next(source).start / 44_100 for _ in range(400)]
+    steps = np.diff(starts_s) * 100
+    assert list(np.flatnonzero(steps > 1.5)) == [1199], "a minute is past, three seconds are caught up with"
+    assert starts_s[1200] == pytest.approx((clock.now_ns - 800 * HOP_NS) / 1e9, abs=0.02)
 
 
 def test_an_array_gives_the_same_samples_fast_and_paced():
