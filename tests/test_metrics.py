@@ -155,6 +155,11 @@ def test_the_alerts_ask_for_what_is_exported_and_say_what_to_do(exported):
     assert len({name for name, *_ in rules}) == len(rules)
 
 
+def test_one_edge_of_several_that_is_gone_is_an_alert():
+    (gone,) = re.findall(r"- alert: EdgeGone\n +expr: (.+)\n", (DOCS / "alerts.yml").read_text())
+    assert 'up{job="k1edge"} == 0' in gone, "absent() tells only that all are"
+
+
 def test_the_dashboard_loads_and_asks_for_what_is_exported(exported):
     dashboard = json.loads((DOCS / "grafana.json").read_text())
     assert {"title", "uid", "panels", "schemaVersion", "templating", "time"} <= set(dashboard)
