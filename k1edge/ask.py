@@ -49,7 +49,8 @@ verbs (what may be left out stands in brackets):
 """ + "".join(f"  {_usage(verb)}\n      {purpose}\n" for verb, purpose in contract.PURPOSES.items()) + """
 exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
     parser.add_argument("verb", help="one of those below")
-    parser.add_argument("args", nargs="*", metavar="key=value", help="arguments of the verb")
+    parser.add_argument("args", nargs="*", metavar="key=value",
+                        help="""arguments of the verb; lists and objects as JSON: 'layers=["rhythm"]'""")
     parser.add_argument("--edge", default=this_machine().edge, metavar="NAME", help="which edge (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the whole answer as JSON")
     parser.add_argument("--wait", type=some_seconds, default=10.0, metavar="S",

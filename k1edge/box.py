@@ -67,8 +67,8 @@ class BoxAlarm(NamedTuple):
 REMEDIES = {
     "DISK_READ_ONLY": ("the state folder is read-only", "a card that failed turns read-only: replace it"),
     "DISK_FULL": ("less than 20 MB are free for state", "delete old recordings in it, or `journalctl --vacuum-size=50M`"),
-    "DISK_NO_INODES": ("hardly a file more can be made for state, whatever room there is: the inodes are used up",
-                       "delete what there are many small files of: `df -i` says where, `du --inodes -xd3 / | sort -n` of what"),
+    "DISK_NO_INODES": ("hardly another file can be created for state, although there is room: the inodes are used up",
+                       "delete many small files: `df -i` names the disk, `du --inodes -xd3 / | sort -n` the folders"),
     "MEMORY_HIGH": ("memory is nearly used up", "the service is restarted at its limit; report it with `journalctl -u k1edge`"),
     "UNDER_VOLTAGE": ("the power supply is too weak", "use the supply made for this Pi, and a short cable"),
 }

@@ -40,7 +40,7 @@ REFUSALS = (
     ("certificate", "set `ca_file` to the authority that signed the broker's certificate"),
     ("refused", "start the broker (`systemctl start mosquitto`), and check the port in `url`"),
     ("name", "check the host in `url`, and that this machine has a network"),
-    ("timed out", "check the host in `url`, the cable or WiFi, and that no firewall is between"),
+    ("timed out", "check the host in `url`, the cable or WiFi, and that no firewall is in between"),
     ("does not answer", "check that a broker, not another program, listens at `url`"),
 )
 """What a failed connection says, in part, and what to do; the first that fits."""
@@ -164,12 +164,12 @@ def broker(settings: MqttSettings, connected: bool, reason: str) -> Finding:
     if settings.allow_insecure and not settings.tls:
         return Finding("broker", "warning", f"{settings.url} is reached without encryption, as allow_insecure says",
                        "use mqtts:// and the certificate of scripts/broker-setup")
-    return Finding("broker", "ok", f"{settings.url} takes us in{' over TLS' if settings.tls else ''}")
+    return Finding("broker", "ok", f"{settings.url} lets us in{', over TLS' if settings.tls else ''}")
 
 
 def denied(secret: Path) -> Finding:
     """The broker's password is not for whoever asks here."""
-    return Finding("broker", "warning", f"the broker was not asked: root alone may read the password in {secret}",
+    return Finding("broker", "warning", f"the broker was not asked: only root may read the password in {secret}",
                    "sudo k1edge doctor")
 
 
@@ -189,7 +189,7 @@ def access(rights: Rights, username: str) -> Iterator[Finding]:
         yield Finding("access", "warning", f"{who} may also write as any other edge: the broker has no access list",
                       "make one: sudo scripts/broker-setup SITE edge/<id>")
     else:
-        yield Finding("access", "ok", f"{who} may do what it must, and not write as another")
+        yield Finding("access", "ok", f"{who} may do all that it needs, and cannot write as another")
 
 
 def service(properties: Mapping[str, str]) -> Finding:
@@ -230,7 +230,7 @@ def k1s(heard: Heard, settings: K1Settings, site: str) -> Finding:
     look = "check its power, its WiFi, and that its broker and site are these"
     if heard.strangers:
         name, why = min(heard.strangers.items())
-        return Finding("k1", "warning" if ready else "fault", f"reports, and is not understood: {name} ({why})",
+        return Finding("k1", "warning" if ready else "fault", f"reports, but is not understood: {name} ({why})",
                        "mend its id or its firmware: `k1edge contract` says what a DeviceStatus is, and where")
     if missing:
         level: Level = "fault" if not ready else "warning"
@@ -265,7 +265,7 @@ def disk(free_mb: float, read_only: bool, free_files: int | None, folder: str) -
         return Finding("disk", "fault", f"{folder} is read-only: nothing that is learnt survives",
                        "a card that failed turns read-only: replace it; an overlay needs a writable /var/lib/k1edge")
     if free_files is not None and free_files < box.DISK_FULL_FILES:
-        return Finding("disk", "fault", f"{folder} takes {free_files} files more: its inodes are used up",
+        return Finding("disk", "fault", f"{folder} has room for only {free_files} more files: its inodes are used up",
                        box.REMEDIES["DISK_NO_INODES"][1])
     said = f"{folder} has {free_mb:,.0f} MB free"
     if free_mb < DISK_WARNING_MB:
@@ -278,7 +278,7 @@ def temperature(celsius: float | None) -> Finding:
     """Of the processor."""
     if celsius is None:
         return Finding("temperature", "ok", "this machine has no sensor")
-    said = f"the processor has {celsius:.0f} degC"
+    said = f"the processor is at {celsius:.0f} degC"
     if celsius >= WARM_C:
         return Finding("temperature", "fault" if celsius >= HOT_C else "warning", said, box.COOL)
     return Finding("temperature", "ok", said)

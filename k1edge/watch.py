@@ -38,10 +38,10 @@ PATIENCE_S = 3.0
 TOLD_FOR_S = 600.0
 """How long `status` says that the broker was away."""
 
-SLOW = BoxAlarm("NETWORK_SLOW", "the way to a K1 takes longer than beats are sent ahead",
+SLOW = BoxAlarm("NETWORK_SLOW", "messages take longer to reach a K1 than beats are sent ahead",
                 "better WiFi or a cable, or a larger [beat] lead_ms")
 CROWDED = BoxAlarm("TOO_MANY_K1S", f"an edge drives {MAX_DEVICES} K1s, and there are more: the rest use their own microphones",
-                   "another edge, and the K1s of each in its [[k1.devices]]")
+                   "add an edge, and list the K1s of each in its [[k1.devices]]")
 TOPIC_SHOWN = 128
 CALM_S = 60
 """Without a message lost, until a flood is over."""

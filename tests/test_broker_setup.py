@@ -292,4 +292,4 @@ def test_who_may_not_write_there_is_told_that_root_is_needed(tmp_path):
     command = [*mortal, SCRIPT, "--dir", tmp_path, "hall", "device/bar"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"broker-setup: root alone may write {tmp_path}: sudo ")
+    assert done.stderr.startswith(f"broker-setup: only root may write {tmp_path}: sudo ")

@@ -46,7 +46,7 @@ def levels(finding_or_findings):
         ({"level_dbfs": -50.0}, "quiet"),
         ({"offset": -0.2}, "offset"),
         ({"lost_samples": 480}, "lost"),
-        ({"channels": (Channel(0.5), Channel(0.5)), "peak_dbfs": -60.0, "level_dbfs": -75.0}, "opposite"),
+        ({"channels": (Channel(0.5), Channel(0.5)), "peak_dbfs": -60.0, "level_dbfs": -75.0}, "cancel"),
         ({"channels": (Channel(0.5), Channel(0.0002))}, "one channel is silent"),
     ],
 )
@@ -289,7 +289,7 @@ def test_a_person_without_root_is_told_what_takes_root_and_nothing_untrue(public
     found = {each.check: each for each in doctor.examine(path, 0.1)}
     assert (found["disk"].level, found["config"].level) == ("ok", "ok")
     assert found["broker"].level == "warning"
-    assert "root alone" in found["broker"].sentence
+    assert "only root" in found["broker"].sentence
     assert found["broker"].remedy == "sudo k1edge doctor"
     assert "audio" in found, "it goes on"
 
@@ -351,7 +351,7 @@ def test_a_balanced_cable_in_a_stereo_input_is_told_for_what_it_is(tmp_path, ven
     tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(RATE_HZ) / RATE_HZ)
     wire_line.plug(as_pcm16(np.column_stack((tone, -tone))))
     (audio,) = examined(configured(tmp_path, venue), wire_line.env)["audio"]
-    assert audio["level"] == "warning" and "opposite" in audio["sentence"] and "channel = 1" in audio["remedy"]
+    assert audio["level"] == "warning" and "cancel" in audio["sentence"] and "channel = 1" in audio["remedy"]
 
 
 @pytest.mark.parametrize(

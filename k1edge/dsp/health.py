@@ -45,7 +45,7 @@ CALM = PATIENCE | {"LEVEL_LOW": 60, "SAMPLES_LOST": 60, "HELD_UP": 60, "CARD_CLO
 """Seconds without, until an alarm falls: what loses samples once a minute is not mended, nor a level by one loud note."""
 
 REMEDIES = {
-    "CHANNELS_CANCEL": ("left and right are each other's opposite, and their sum is nothing",
+    "CHANNELS_CANCEL": ("left and right cancel each other out",
                         "set [audio] channel = 1, or use an unbalanced cable"),
     "CLIPPING": ("the input is overdriven", "turn the source or the input gain down until peaks stay below -6 dBFS"),
     "NO_SIGNAL": ("the line is digitally silent", "check that the cable is in and the source's output is on"),
@@ -54,7 +54,7 @@ REMEDIES = {
     "LEVEL_LOW": ("the input is very quiet", "turn the source or the input gain up until peaks reach about -6 dBFS"),
     "CHANNEL_DEAD": ("one channel is silent while the other plays", "check plug and cable, or set [audio] channel = 1 or 2"),
     "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
-    "HELD_UP": ("this machine did not keep up, and half a second of sound or more was passed over",
+    "HELD_UP": ("this machine did not keep up, and skipped half a second of sound or more",
                 "end other programs, and check its SD card and power supply"),
     "CARD_CLOCK": ("the card's clock is off by more than 500 ppm", "set the card to the rate of rate_hz, or replace it"),
 }
