@@ -42,6 +42,7 @@ examples:
   k1edge ask track.list text=night
   k1edge ask scene.apply pattern=bloom palette=Rivendell lease_s=30
   k1edge ask scene.apply pattern=pulse 'parameters={"brightness": 0.4}'
+  k1edge ask beats.override track=5e5e5e5e5e5e5e5e 'ops=[{"op": "delete", "at_ms": 734.7}]'
   k1edge ask tempo.halve --site blue-room --edge pi-1
   k1edge ask job.list --url mqtts://broker.local:8883 --ca-file ca.crt --username operator/ann --password-file ann.password
 

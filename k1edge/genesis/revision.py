@@ -24,6 +24,7 @@ STRENGTH_WINDOW_MS = 60.0
 SNAP_DROP_MS = 250.0
 TEMPO_MEDIAN = 5
 TEMPO_SPAN = 8
+OPERATIONS = 'is none of {"op": "add", "at_ms": N}, {"op": "delete", "at_ms": N}, {"op": "move", "from_ms": N, "to_ms": N}'
 
 
 def _nearest(times: list[float], at_ms: float) -> int | None:
@@ -60,7 +61,7 @@ def edited(beats_ms: list[float], operations: list[Document]) -> list[float]:
                 del beats[_same_beat(beats, from_ms, path)]
                 bisect.insort(beats, float(to_ms))
             case _:
-                raise MapError([MapFault(path, "is none of add at_ms, delete at_ms, move from_ms to_ms")])
+                raise MapError([MapFault(path, OPERATIONS)])
     return beats
 
 

@@ -1,8 +1,11 @@
+import json
+import re
 from itertools import accumulate, pairwise
 
 import pytest
 
 from k1edge.genesis.document import seal
+from k1edge.genesis.faults import MapError
 from k1edge.genesis.revision import edited, with_beats
 from tests.genesis.songs import song_v4
 
@@ -33,3 +36,13 @@ def test_one_beat_that_is_moved_leaves_every_bar_as_it_was(bars):
 ], ids=lambda each: str(each))  # fmt: skip
 def test_only_the_bars_of_the_beats_that_are_edited_change(operation, bars):
     assert bars_after([4, 4, 4, 4], operation) == bars
+
+
+@pytest.mark.parametrize("wrong", [{"op": "delete", "at": 500.0}, {"at_ms": 500.0}, {"op": "shift", "at_ms": 500.0}])
+def test_an_operation_that_is_none_is_told_how_each_is_written(wrong):
+    with pytest.raises(MapError) as caught:
+        edited([0.0, 500.0], [wrong])
+    written = [json.loads(one.replace("N", "1")) for one in re.findall(r"{.*?}", str(caught.value))]
+    assert [one["op"] for one in written] == ["add", "delete", "move"]
+    for one in written:
+        edited([1.0, 500.0], [one])
