@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 
 from k1edge.contract import ASYNCAPI, JSON_SCHEMA, committed
+from k1edge.genesis.decision import MOMENTS
 from k1edge.k1 import contract
 from k1edge.k1.contract import schema
+from k1edge.k1.contract.edge import EVENT_KINDS
 from k1edge.k1.contract.schema import MESSAGES
 from tests.k1.examples import EXAMPLES
 
@@ -46,6 +48,13 @@ def test_the_committed_asyncapi_document_is_what_the_classes_say():
 def test_each_verb_and_no_other_says_what_it_does():
     assert contract.PURPOSES.keys() == contract.VERBS.keys()
     assert len(set(contract.PURPOSES.values())) == len(contract.VERBS)
+
+
+def test_the_kinds_of_events_are_those_that_are_told():
+    sources = [path.read_text() for path in Path(contract.__file__).parents[2].glob("*.py")]
+    told = {kind for source in sources for kind in re.findall(r'contract\.Event, [\w.]+,\s+kind="(\w+)"', source)}
+    assert {"alarm", "config", "override", "auto_rollback"} <= told <= set(EVENT_KINDS)
+    assert set(MOMENTS) < set(EVENT_KINDS)
 
 
 def test_a_summary_is_whole_sentences():

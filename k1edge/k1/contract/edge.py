@@ -233,13 +233,22 @@ class Frame(Message):
     """Levels from low to high, on a logarithmic scale of their own that follows the loudest."""
 
 
+EVENT_KINDS = (
+    "build", "drop", "breakdown", "section", "silence",
+    "alarm", "drift_warning", "auto_rollback", "clock", "link",
+    "config", "override", "job_completed", "job_failed", "limiter", "score",
+)  # fmt: skip
+"""Of the music; of what is wrong; of what was done."""
+
+
 class Event(Message):
     """Something that happened once."""
 
     LEAF: ClassVar[str] = "event/{kind}"
     QOS: ClassVar[Literal[0, 1]] = 1
 
-    kind: Word
+    kind: Annotated[Word, Field(examples=list(EVENT_KINDS))]
+    """The last level of the topic. An `alarm` that is over is told again, with its `code` and severity `info`."""
     severity: Literal["info", "warning", "alarm"] = "info"
     code: Code = ""
     reason: Text = ""
