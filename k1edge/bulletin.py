@@ -30,6 +30,8 @@ from k1edge.telemetry import Telemetry
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000
+DRIFT_STANDS_NS = 5_000_000_000
+"""So long a level of drift stands before it is told: eight beats of syncopated music are 20 ms off at times, for a moment."""
 GONE = "k1edge has stopped, and nobody listens"
 DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
 
@@ -62,7 +64,8 @@ class Bulletin:
         self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
         self._lost: set[str] = set()
         """Codes of what has been said of audio that is gone."""
-        self._drift = "ok"
+        self._drift, self._level, self._level_ns = "ok", "ok", 0
+        """What was told of the drift, what it is now, and since when."""
         self._doubtful = False
 
     def status(self, stamp: Stamp, state: str, code: str = "", reason: str = "") -> Iterator[Publication]:
@@ -138,7 +141,9 @@ class Bulletin:
             yield from self.status(stamp, "degraded", "DRIFT", "the light was off the beat; the K1s use their own microphones")
         else:
             yield from self.status(stamp, *otherwise)
-        if guard.level != self._drift:
+        if guard.level != self._level:
+            self._level, self._level_ns = guard.level, stamp.monotonic_ns
+        if guard.level != self._drift and stamp.monotonic_ns - self._level_ns >= DRIFT_STANDS_NS:
             self._drift = guard.level
             severity = {"ok": "info", "amber": "warning", "red": "alarm"}[guard.level]
             yield self._scribe.write(contract.Event, stamp, kind="drift_warning", severity=severity, code="DRIFT",
