@@ -73,6 +73,8 @@ def main() -> int:
     parser.add_argument("--excerpts", nargs="*", default=list(EXCERPTS), metavar="SET/ID",
                         help="beside the demo song (default: %(default)s; nothing after it: none)")
     args = parser.parse_args()
+    if absent := [name for name in args.excerpts if not (args.data / f"{name}.ogg").is_file()]:
+        parser.error(f"no {', '.join(absent)} in {args.data}: an excerpt is SET/ID, without .ogg")
     print("piece                          through     beats  offset ms  within 35 ms, offset taken out")
     with tempfile.TemporaryDirectory() as root:
         library = build_plugin(Path(root))
