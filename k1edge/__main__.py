@@ -1,4 +1,4 @@
-"""The command line. Every program lives in a module of its own, imported only when it is asked for."""
+"""The command line. Every program is the module of its name in `programs/`, imported only when it is asked for."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TextIO
 
 from k1edge import __version__
 
 PROGRAMS = {
-    "run": ("k1edge.daemon", "drive the K1s from the line input and publish telemetry, until stopped"),
-    "demo": ("k1edge.demo", "see a virtual K1 move on the beat: nothing to configure, no hardware needed"),
-    "simulate": ("k1edge.simulate", "be a virtual K1 on a broker, in this terminal or as a picture"),
-    "monitor": ("k1edge.monitor", "watch an edge's telemetry live"),
-    "beats": ("k1edge.beats", "print the beats of a file as the live tracker announces them"),
-    "events": ("k1edge.events", "print the sections, builds and drops of a file as the live engine decides them"),
-    "analyze": ("k1edge.analyze", "turn songs into Genesis Maps, with the whole song in view"),
-    "map": ("k1edge.maps", "validate, show, convert and compare Genesis Maps"),
-    "replay": ("k1edge.replay", "run a saved flight recording through the engine again, and show it"),
-    "ask": ("k1edge.ask", "ask an edge for something: its tracks, its jobs, a scene, a correction"),
-    "check": ("k1edge.check", "print the effective configuration, or every fault in it"),
-    "doctor": ("k1edge.doctor", "examine the installation: configuration, sound, broker, K1s, machine; say what to do"),
-    "calibrate": ("k1edge.calibrate", "measure the latency of the input and of each K1"),
-    "config": ("k1edge.configure", "show, compare and restore the configurations that ran well"),
-    "devices": ("k1edge.devices", "list the sound cards, and how to name them in the configuration"),
-    "contract": ("k1edge.contract", "print the MQTT contract as JSON Schema or AsyncAPI"),
+    "run": "drive the K1s from the line input and publish telemetry, until stopped",
+    "demo": "see a virtual K1 move on the beat: nothing to configure, no hardware needed",
+    "simulate": "be a virtual K1 on a broker, in this terminal or as a picture",
+    "monitor": "watch an edge's telemetry live",
+    "beats": "print the beats of a file as the live tracker announces them",
+    "events": "print the sections, builds and drops of a file as the live engine decides them",
+    "analyze": "turn songs into Genesis Maps, with the whole song in view",
+    "map": "validate, show, convert and compare Genesis Maps",
+    "replay": "run a saved flight recording through the engine again, and show it",
+    "ask": "ask an edge for something: its tracks, its jobs, a scene, a correction",
+    "check": "print the effective configuration, or every fault in it",
+    "doctor": "examine the installation: configuration, sound, broker, K1s, machine; say what to do",
+    "calibrate": "measure the latency of the input and of each K1",
+    "config": "show, compare and restore the configurations that ran well",
+    "devices": "list the sound cards, and how to name them in the configuration",
+    "contract": "print the MQTT contract as JSON Schema or AsyncAPI",
 }
 
 EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program. Besides the exit codes given there, any may end "
@@ -99,6 +100,10 @@ def _nowhere(number: int) -> TextIO:
     return os.fdopen(number, "w", errors="replace")
 
 
+def _module(program: str) -> ModuleType:
+    return importlib.import_module(f"k1edge.programs.{program}")
+
+
 def _run(argv: list[str] | None) -> int:
     # One stream on one core: more threads in the linear algebra would only spin. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -115,11 +120,11 @@ def _run(argv: list[str] | None) -> int:
     except FileNotFoundError:  # a shell stays where a clone was before it was made anew, and file names lead nowhere there
         parser.exit(EXIT_USAGE, "k1edge: the folder that you are in is gone; cd to one that is there\n")
     programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
-    for program, (module, purpose) in PROGRAMS.items():
+    for program, purpose in PROGRAMS.items():
         sub = programs.add_parser(program, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
         if program == name:
-            importlib.import_module(module).add_arguments(sub)
+            _module(program).add_arguments(sub)
     if not args:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
@@ -129,7 +134,7 @@ def _run(argv: list[str] | None) -> int:
     # Until a program has handlers of its own. Only the daemon is done when it is stopped: half a table is not all of it.
     stopped = 0 if options.program == "run" else 128 + signal.SIGTERM
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped))
-    program = importlib.import_module(PROGRAMS[options.program][0])
+    program = _module(options.program)
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

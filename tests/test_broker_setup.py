@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from k1edge.config import MqttSettings
-from k1edge.edge import subscriptions
+from k1edge.daemon.edge import subscriptions
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import Identity, Link
 from k1edge.k1.simulator import VirtualK1

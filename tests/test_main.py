@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import pty
 import re
@@ -53,7 +54,7 @@ def test_every_program_explains_itself_in_a_terminal_of_any_width(capsys, monkey
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_shows_examples_that_it_takes_and_says_what_its_exit_code_means(program):
     parser = argparse.ArgumentParser(f"k1edge {program}")
-    importlib.import_module(PROGRAMS[program][0]).add_arguments(parser)
+    importlib.import_module(f"k1edge.programs.{program}").add_arguments(parser)
     assert re.search(r"^exit code: 0 ", parser.epilog, re.MULTILINE)
     examples = re.findall(rf"^  k1edge {program}(?: ([^ |>&].*?)|)(?:  +.*| [|>&].*)?$", parser.epilog, re.MULTILINE)
     assert examples
@@ -61,10 +62,19 @@ def test_every_program_shows_examples_that_it_takes_and_says_what_its_exit_code_
         parser.parse_args(shlex.split(words))
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_explains_every_exit_code_that_it_names(program):
+    module = importlib.import_module(f"k1edge.programs.{program}")
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    codes = {getattr(os, name) for name in re.findall(r"\bos\.(EX_\w+)", inspect.getsource(module))}
+    assert codes <= set(map(int, re.findall(r"\b\d+\b", parser.epilog.partition("exit code")[2])))
+
+
 @pytest.mark.parametrize("program", ["ask", "monitor", "simulate"])
 def test_an_example_logs_in_as_a_user_that_broker_setup_makes(program):
     parser = argparse.ArgumentParser(f"k1edge {program}")
-    importlib.import_module(PROGRAMS[program][0]).add_arguments(parser)
+    importlib.import_module(f"k1edge.programs.{program}").add_arguments(parser)
     roles = {path.name for path in (Path(__file__).parents[1] / "config/mosquitto/roles").iterdir()}
     users = re.findall(r"--username (\S+)", parser.epilog)
     assert users
@@ -167,8 +177,8 @@ def test_that_nobody_reads_does_not_hide_how_a_program_ended(ends, code, says):
         import sys
         from types import SimpleNamespace
         from k1edge import __main__
-        sys.modules["ends"] = {program}
-        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        sys.modules["k1edge.programs.ends"] = {program}
+        __main__.PROGRAMS["ends"] = "ends"
         sys.exit(__main__.main(["ends"]))""")
     assert done.returncode == code
     assert says in done.stderr and bool(done.stderr) == bool(says)
@@ -181,8 +191,8 @@ def test_who_interrupts_an_end_that_was_begun_by_ctrl_c_sees_no_traceback(again)
         from types import SimpleNamespace
         from k1edge import __main__
         end = lambda _: os.kill(os.getpid(), signal.SIGINT)
-        sys.modules["ends"] = SimpleNamespace(add_arguments=lambda _: None, main=end)
-        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main=end)
+        __main__.PROGRAMS["ends"] = "ends"
         assert __main__.main(["ends"]) == 130
         os.kill(os.getpid(), {int(again)})"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -216,8 +226,8 @@ def test_a_program_ends_although_its_terminal_has_been_stopped():
             start_logging("info", {})
             logging.info("the end is near")
             logging.getLogger().handlers[0].flush()
-        sys.modules["ends"] = SimpleNamespace(add_arguments=lambda _: None, main=main)
-        __main__.PROGRAMS["ends"] = ("ends", "ends")
+        sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main=main)
+        __main__.PROGRAMS["ends"] = "ends"
         sys.exit(__main__.main(["ends"]))"""
     with subprocess.Popen([sys.executable, "-u", "-c", ends], stdin=given, stdout=given, stderr=given) as process:
         try:

@@ -14,9 +14,9 @@ import soundfile
 from _venue import EDGE, RATE_HZ, Kept, Witness, awaited, music
 
 from k1edge.audio.synth import four_on_the_floor
+from k1edge.daemon.startup import SAFE_MODE
 from k1edge.k1.contract import Publication
 from k1edge.k1.link import Identity, Link
-from k1edge.startup import SAFE_MODE
 from k1edge.system.generations import Generations, _read
 from tests.brokers import Mosquitto
 from tests.end_to_end.daemon import write_config

@@ -21,13 +21,13 @@ from k1edge.audio.synth import SynthSource  # noqa: E402
 from k1edge.beat.tracker import make_tracker  # noqa: E402
 from k1edge.clock import StreamClock, Timeline, WallClock  # noqa: E402
 from k1edge.config import Settings  # noqa: E402
-from k1edge.driver import Driver  # noqa: E402
 from k1edge.dsp.features import FeatureExtractor  # noqa: E402
 from k1edge.frames import HOPS_PER_S, GenesisFrame  # noqa: E402
 from k1edge.genesis.choreography import Choreography  # noqa: E402
 from k1edge.genesis.structure import Structure  # noqa: E402
 from k1edge.k1.contract import Scribe, Stamp  # noqa: E402
-from k1edge.publisher import Publisher  # noqa: E402
+from k1edge.live.driver import Driver  # noqa: E402
+from k1edge.live.publisher import Publisher  # noqa: E402
 from tests.brokers import Mosquitto  # noqa: E402
 from tests.end_to_end.daemon import DaemonProcess, write_config  # noqa: E402
 

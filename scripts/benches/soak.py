@@ -18,17 +18,17 @@ import numpy as np
 import soundfile
 from _soak_figures import Report, descriptors, f_measure, own_mb
 
-from k1edge.blackbox import BlackBox
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
-from k1edge.driver import Driver
+from k1edge.daemon.blackbox import BlackBox
 from k1edge.dsp.health import LineHealth
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
-from k1edge.guard import DriftGuard
 from k1edge.k1.contract import Scribe, Stamp
+from k1edge.live.driver import Driver
+from k1edge.live.guard import DriftGuard
+from k1edge.live.publisher import Publisher
+from k1edge.live.selfscore import SelfScore
 from k1edge.pipeline import Pipeline
-from k1edge.publisher import Publisher
-from k1edge.selfscore import SelfScore
 
 RATE_HZ, SONGS, PAUSE_S = 44_100, 36, 3.0
 HOUR_S = 3600.0

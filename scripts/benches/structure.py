@@ -21,9 +21,9 @@ from k1edge.audio.synth import SynthSource, Truth, hum, noise, silence
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import Settings
 from k1edge.dsp.features import FeatureExtractor
-from k1edge.events import Event, decisions
 from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.structure import Structure
+from k1edge.programs.events import Event, decisions
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/bench/beats/data"

@@ -3,7 +3,6 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from k1edge import checkpoint
 from k1edge.beat import network as network_module
 from k1edge.beat.network import (
     BEAT,
@@ -21,6 +20,7 @@ from k1edge.beat.network import (
 )
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.live import checkpoint
 
 RATE_HZ = 48_000
 

@@ -8,15 +8,15 @@ import jinja2
 import pytest
 
 from k1edge.config import Settings
-from k1edge.desk import Desk, ReplyTo
+from k1edge.daemon.edge import Edge, subscriptions
+from k1edge.daemon.startup import Start
 from k1edge.device_facts import PATTERNS
-from k1edge.edge import Edge, subscriptions
 from k1edge.frames import SECTION_LABELS, Look
-from k1edge.hands import Hands, Situation
 from k1edge.k1 import contract
 from k1edge.k1.contract import CORRECTED, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Identity, Link
-from k1edge.startup import Start
+from k1edge.live.desk import Desk, ReplyTo
+from k1edge.live.hands import Hands, Situation
 from tests.brokers import eventually
 from tests.end_to_end.daemon import Ear
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from k1edge.contract import ASYNCAPI, JSON_SCHEMA, committed
 from k1edge.genesis.decision import MOMENTS
 from k1edge.k1 import contract
 from k1edge.k1.contract import schema
 from k1edge.k1.contract.edge import EVENT_KINDS
-from k1edge.k1.contract.schema import MESSAGES
+from k1edge.k1.contract.schema import ASYNCAPI, JSON_SCHEMA, MESSAGES, committed
 from tests.k1.examples import EXAMPLES
 
 REMEDY = (
@@ -51,7 +50,7 @@ def test_each_verb_and_no_other_says_what_it_does():
 
 
 def test_the_kinds_of_events_are_those_that_are_told():
-    sources = [path.read_text() for path in Path(contract.__file__).parents[2].glob("*.py")]
+    sources = [path.read_text() for path in Path(contract.__file__).parents[2].rglob("*.py")]
     told = {kind for source in sources for kind in re.findall(r'contract\.Event, [\w.]+,\s+kind="(\w+)"', source)}
     assert {"alarm", "config", "override", "auto_rollback"} <= told <= set(EVENT_KINDS)
     assert set(MOMENTS) < set(EVENT_KINDS)

@@ -8,6 +8,7 @@ receives as it may come (keys with a default may be missing).
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -17,6 +18,8 @@ from k1edge.k1.contract.edge import EDGE_MESSAGES
 from k1edge.k1.contract.message import ROOT, VERSION, Message
 from k1edge.k1.contract.requests import REQUESTS, Request, Response
 
+JSON_SCHEMA = "contract.schema.json"
+ASYNCAPI = "asyncapi.json"
 TITLE = "k1edge MQTT contract"
 _ABOUT = (
     "Between an edge that listens to the music, the K1 lights it drives and anyone who subscribes. UTF-8 JSON; receivers "
@@ -118,3 +121,8 @@ def _message(name: str, described: dict[str, Any]) -> dict[str, Any]:
         "payload": {"$ref": described["$ref"].replace("#/$defs/", "#/components/schemas/")},
         "x-limit-bytes": described["x-limit-bytes"],
     }
+
+
+def committed(name: str) -> str:
+    """A document as it was released."""
+    return files("k1edge.k1.contract").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,311 @@
+"""Drives one to sixteen K1s: from what is known of the music to the commands each of them gets.
+
+Consumes `GenesisFrame`s with the time line, and what devices say of themselves; emits `Publication`s. No I/O: the daemon
+brings the time and carries the messages. A beat is sent as soon as it is announced, to each device earlier by its latency;
+macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no faster than the window a K1 accepts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from k1edge.clock import Timeline
+from k1edge.config import K1Settings
+from k1edge.config.settings import MAX_DEVICES
+from k1edge.device_facts import PARAMETERS
+from k1edge.frames import HOPS_PER_S, MACROS, BeatEvent, GenesisFrame, Look, Section
+from k1edge.k1 import contract
+from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
+from k1edge.k1.contract.parameters import clamp
+from k1edge.live.follower import Follower
+
+BPM_RANGE = (30.0, 300.0)
+LAST_PLACE = 3
+"""Of four, from 0: a K1 knows no longer bar, and what comes after is no downbeat to it."""
+SCENE_LIFE_MS = 3_600_000
+SCENE_RENEWED_MS = 1_200_000
+"""A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
+AHEAD_MS = SCENE_LIFE_MS - SCENE_RENEWED_MS
+"""To a K1 whose clock is ahead by more a scene of ours may have expired, and it refuses it without a word."""
+
+
+class Driver:
+    """The K1s of this edge."""
+
+    def __init__(self, settings: K1Settings, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self._auto = settings.devices == "auto"
+        self._auto_latency_ms = settings.auto_latency_ms
+        listed = () if self._auto else settings.devices
+        self.devices = {d.id: Follower(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
+        self._waiting: dict[str, str] = {}
+        """Boot ids of K1s beyond the sixteen, by name, longest first."""
+        self._parted: set[str] = set()
+        """K1s that have made room for others, and for which the broker may still keep something."""
+        self._left: dict[str, Collection[str]] = {}
+        """By K1, there or not yet: parameters that a life of the edge before this one has set on it."""
+        self._stopped_before: Counter[str] = Counter()
+        """By the limiters of K1s that have made room for others."""
+        self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
+        self.macro_at_least = 1
+        """Hops from one macro to the next while the edge must spare itself."""
+        self._hops = 0
+        self._window: SceneWindow[Look] = SceneWindow()
+        self._wanted: Look | None = None
+        self.shown: Look | None = None
+        """The look the K1s were last asked for."""
+        self._before: Look | None = None
+        """The one before it, which stands where the limiter has not let the last one through yet."""
+        self._renew_ms = 0
+        self._section: Section | None = None
+        self._defaults: dict[str, float] = {}
+        """Those of each parameter that a scene has set: said in one that does not, since a K1 keeps what is left out."""
+        self.clamped = 0
+        """Parameters beyond a K1's range, sent at its limit instead."""
+
+    def heard(self, device: str, ready: bool, boot_id: str = "") -> None:
+        """A K1 reported itself ready, or lost. One for which there is no place waits for the next that leaves."""
+        known = self.devices.get(device)
+        if known is None and self._auto:
+            known = self._new(device, ready, boot_id)
+        if known is None:
+            return
+        known.heard(ready, boot_id)
+        if not ready and self._waiting:
+            following = next(iter(self._waiting))
+            self.heard(following, ready=True, boot_id=self._waiting.pop(following))
+
+    @property
+    def waiting(self) -> int:
+        """K1s that are there and have no place."""
+        return len(self._waiting)
+
+    def forget_waiting(self) -> None:
+        """The broker that told of those that wait has gone; the next connection tells again who is there."""
+        self._waiting.clear()
+
+    def _new(self, device: str, ready: bool, boot_id: str) -> Follower | None:
+        """One that is not known yet, if it is there and there is a place."""
+        if not ready:
+            self._waiting.pop(device, None)
+        elif self._has_room():
+            self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
+        elif device in self._waiting or len(self._waiting) < MAX_DEVICES:
+            self._waiting[device] = boot_id  # one that says it again keeps its turn
+        return self.devices.get(device)
+
+    def _has_room(self) -> bool:
+        """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
+        if len(self.devices) < MAX_DEVICES:
+            return True
+        gone = next((each for each in self.devices.values() if not each.ready), None)
+        if gone is None:
+            return False
+        self._stopped_before += self.devices.pop(gone.id).limiter.stopped
+        self._parted.add(gone.id)
+        return True
+
+    def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
+        """Whether a scene seen on a device's topic was set by someone else, and so is what its limiter goes by; an empty one
+        only clears the topic."""
+        known = self.devices.get(contract.address(topic).node)
+        if known is None or not scene or contract.sender(scene) == self._scribe.node:
+            return False
+        known.ours = False
+        try:
+            seen = contract.decode(topic, scene)
+        except ContractError:
+            seen = None
+        known.limiter.saw(seen, stamp.monotonic_ns / 1e6)
+        return True
+
+    def recall(self, topic: str, scene: bytes) -> None:
+        """A scene that the broker has kept: what it has set on a K1, if it is of a life of this edge before, is said with its
+        default, once. Raises ContractError."""
+        device = contract.address(topic).node
+        has_room = device in self.devices or len(self._left) < MAX_DEVICES
+        if has_room and contract.sender(scene) == self._scribe.node:
+            self._left[device] = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
+
+    def process(
+        self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
+    ) -> Iterator[Publication]:
+        """The commands of one hop; `look` None = hands off, someone else chooses the scenes."""
+        self._hops += 1
+        if look is None:
+            self._hands_off()
+        driven = self._driven()
+        fresh = [device for device in driven if not device.led]
+        for device in fresh:
+            device.led = True
+            bpm = round(min(frame.beat.tempo_bpm, BPM_RANGE[1]), 2)
+            yield from self._command(device, contract.SyncCommand, stamp, action="start", bpm=bpm)
+        for device in driven:
+            if device.hurry:
+                device.early += 1
+                yield from self._ask(device, stamp)
+        event = frame.beat.announced
+        if event is not None:
+            yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
+        if self._hops % max(self._macro_every, self.macro_at_least) == 0:
+            yield from self._macro(frame, stamp)
+        untold = fresh if frame.section is self._section else driven
+        self._section = frame.section
+        yield from self._segment(untold, frame.section, timeline, stamp)
+        yield from self.scene(look, stamp)
+
+    def release(self, stamp: Stamp) -> Iterator[Publication]:
+        """Gives every K1 back to its own microphone."""
+        for device in self._driven():
+            device.led = False
+            yield from self._command(device, contract.SyncCommand, stamp, action="stop")
+
+    def clock_stepped(self, step_s: float, stamp: Stamp) -> Iterator[Publication]:
+        """The wall clock is another: every K1 is told at once how far it is from its own; what has an expiry is sent again."""
+        self._renew_ms = 0
+        for device in self.devices.values():
+            device.clock_stepped(step_s * 1000)
+        yield from self.ping(stamp)
+
+    def ping(self, stamp: Stamp) -> Iterator[Publication]:
+        """Asks every K1 for its clock, and so whether it is there."""
+        for device in list(self.devices.values()):
+            if device.silent:
+                self.heard(device.id, ready=False, boot_id=device.boot_id)
+            device.unanswered, device.early = device.unanswered + 1, 0
+            yield from self._ask(device, stamp)
+
+    def _ask(self, device: Follower, stamp: Stamp) -> Iterator[Publication]:
+        device.hurry, device.told_ms = False, device.offset_ms
+        return self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms, offset_ms=device.offset_ms,
+                             round_trip_ms=device.round_trip_ms)
+
+    def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
+        """A K1 answered. One that was silent for so long that another has its place is there, and says so in no other way."""
+        known = self.devices.get(device)
+        if known is not None:
+            known.ponged(pong, heard_ms)
+        elif device not in self._waiting:
+            self.heard(device, ready=True)
+
+    @property
+    def ready(self) -> int:
+        """K1s that are there."""
+        return sum(device.ready for device in self.devices.values())
+
+    @property
+    def stopped(self) -> dict[str, int]:
+        """How often the limiter changed or held back what, over all K1s."""
+        return dict(sum((device.limiter.stopped for device in self.devices.values()), self._stopped_before))
+
+    @property
+    def round_trip_ms_max(self) -> float | None:
+        """Of the slowest K1; None before the first answer."""
+        return max((d.round_trip_ms for d in self.devices.values() if d.round_trip_ms is not None), default=None)
+
+    def is_late(self, ahead_ms: float, share: float) -> bool:
+        """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
+        return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
+
+    @property
+    def ahead(self) -> list[str]:
+        """K1s that say that their clock is set, and to which our scenes are of another evening."""
+        return sorted(d.id for d in self.devices.values() if d.ready and d.ahead_ms > AHEAD_MS)
+
+    def _driven(self) -> list[Follower]:
+        return [device for device in self.devices.values() if device.driven]
+
+    def _beat(self, frame: GenesisFrame, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Iterator[Publication]:
+        bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
+        for device in self._driven():
+            due_in_ms = round(ahead_ms - device.latency_ms, 1)
+            yield from self._command(
+                device, contract.BeatCommand, stamp,
+                number=event.number, bpm=round(bpm, 2), phase=round(frame.beat.phase, 4) % 1.0, due_in_ms=due_in_ms,
+                due_at_ms=round(stamp.ts_ms + due_in_ms), downbeat=event.downbeat,
+                beat_in_bar=min(max(event.in_bar - 1, 0), LAST_PLACE),
+                strength=round(event.strength, 3), confidence=round(event.confidence, 3),
+            )  # fmt: skip
+
+    def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
+        levels = {name: round(getattr(frame.macros, name), 3) for name in MACROS}
+        for device in self._driven():
+            yield from self._command(device, contract.MacroCommand, stamp, **levels)
+
+    def _segment(
+        self, devices: list[Follower], section: Section, timeline: Timeline, stamp: Stamp
+    ) -> Iterator[Publication]:
+        for device in devices:
+            yield from self._command(
+                device, contract.SegmentCommand, stamp,
+                index=section.index % 256, label=section.label, start_at_ms=timeline.utc_ms(section.since),
+                confidence=round(section.confidence, 3), provisional=section.provisional,
+            )  # fmt: skip
+
+    def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
+        """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
+        stands there is kept alive where it is ours, and shown by those that have appeared."""
+        while self._parted:
+            yield from self._scribe.parted(self._parted.pop())
+        now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
+        renew = now_ms >= self._renew_ms and self.shown is not None
+        if look is None:
+            self._hands_off()
+            fresh = [device for device in self._driven() if device.ours and (renew or not device.told)]
+            if renew:
+                self._renew_ms = now_ms + SCENE_RENEWED_MS
+            if self.shown is not None:
+                yield from self._show(self.shown, fresh, stamp)
+            return
+        if look is not self._wanted and look != self._wanted:
+            due = self._window.offer(look, now_ms)
+        else:
+            due = self._window.due(now_ms)
+        self._wanted, fresh = look, [device for device in self._driven() if not device.told]
+        if due is not None:
+            self._before = self.shown
+        if due is not None or renew:
+            self.shown = due or look
+            self._renew_ms = now_ms + SCENE_RENEWED_MS
+            fresh = self._driven()
+        if self.shown is not None:
+            yield from self._show(self.shown, fresh, stamp)
+
+    def _hands_off(self) -> None:
+        """The last look is wanted no more, nor is it to go out when the limiter would let it."""
+        if self._wanted is not None:
+            self._wanted = None
+            waited = [device.limiter.call_off() for device in self.devices.values()]
+            if any(waited):
+                self.shown = self._before
+
+    def _show(self, look: Look, devices: list[Follower], stamp: Stamp) -> Iterator[Publication]:
+        if not devices:
+            return
+        parameters, changed = clamp(dict(look.parameters))
+        self.clamped += changed
+        self._defaults |= _defaults(parameters)
+        parameters = self._defaults | parameters
+        for device in devices:
+            left = _defaults(self._left.get(device.id, ()))
+            yield from self._command(
+                device, contract.SceneCommand, stamp, sender=self._scribe.node,
+                pattern=look.pattern, palette_id=look.palette, parameters=left | parameters,
+                transition=look.transition, transition_ms=look.transition_ms, expires_at_ms=stamp.ts_ms + SCENE_LIFE_MS,
+            )  # fmt: skip
+
+    def _command(
+        self, device: Follower, model: type[contract.Message], stamp: Stamp, **fields: object
+    ) -> Iterator[Publication]:
+        """The only way to a K1: what is sent is what the limiter lets through."""
+        for safe in device.limiter.process(model.model_construct(**fields), stamp.monotonic_ns / 1e6):
+            if isinstance(safe, contract.SceneCommand):
+                device.told = device.ours = True
+                self._left.pop(device.id, None)
+            yield self._scribe.post(device.id, safe, stamp)
+
+
+def _defaults(names: Iterable[str]) -> dict[str, float]:
+    return {name: PARAMETERS[name].default for name in names}

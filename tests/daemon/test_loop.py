@@ -1,0 +1,115 @@
+"""The loop when its sound goes: what is told, and in which order."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import k1edge.daemon.loop
+from k1edge.audio import AudioError, StuckError
+from k1edge.daemon.loop import BACKOFF_S, Daemon
+from k1edge.daemon.sources import Opened
+from k1edge.frames import StreamFormat
+from k1edge.system.systemd import Notifier
+
+FMT = StreamFormat(48_000)
+GONE = AudioError("CODEC", "was disconnected", "check the cable")
+
+
+class Card:
+    """A source that is gone at once; its close ends, or does not."""
+
+    fmt = FMT
+
+    def __init__(self, told, stuck=False, fault=GONE):
+        self._told, self._stuck, self._fault = told, stuck, fault
+
+    def __iter__(self):
+        raise self._fault
+        yield
+
+    def close(self):
+        self._told.append("closed")
+        if self._stuck:
+            raise StuckError("CODEC", "does not respond", "restart this process")
+
+
+class FakeEdge:
+    def __init__(self):
+        self.told = []
+        self.telemetry = SimpleNamespace(hops=0)
+        self.restart, self.headline = "", "x"
+
+    def listen(self, source, name):
+        self.told.append("listens")
+
+    def lose_audio(self, error):
+        self.told.append(error.reason)
+
+    def attend(self):
+        pass
+
+
+@pytest.fixture
+def edge():
+    return FakeEdge()
+
+
+def loop(edge, sources):
+    """A daemon that opens these, one after the other, and then stops."""
+    opened = iter(sources)
+
+    def open_next():
+        source = next(opened, None)
+        if source is None:
+            running.stop()
+            raise AudioError("CODEC", "is not here", "connect it")
+        return Opened(source, "CODEC")
+
+    running = Daemon(edge, open_next, Notifier({}), lambda: None)
+    return running
+
+
+def test_the_k1s_are_released_before_a_dead_card_is_closed_and_told_once(edge, monkeypatch):
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
+    loop(edge, [Card(edge.told), Card(edge.told)]).follow_line()
+    assert edge.told == ["listens", "was disconnected", "closed"] * 2 + ["is not here"]
+
+
+def test_a_close_that_hangs_ends_the_process_after_everyone_was_told(edge):
+    with pytest.raises(StuckError) as ended:
+        loop(edge, [Card(edge.told, stuck=True)]).follow_line()
+    assert ended.value.before is None
+    assert edge.told == ["listens", "was disconnected", "closed", "does not respond"]
+
+
+def test_a_sound_library_that_hangs_at_the_start_ends_the_process_after_everyone_was_told(edge):
+    def hang():
+        raise StuckError("PortAudio", "does not respond", "restart this process")
+
+    with pytest.raises(StuckError):
+        Daemon(edge, hang, Notifier({}), lambda: None).follow_line()
+    assert edge.told == ["does not respond"]
+
+
+def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
+    assert max(BACKOFF_S) <= 3.0
+    assert list(BACKOFF_S) == sorted(BACKOFF_S)
+
+
+def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, monkeypatch):
+    def absent():
+        raise AudioError("CODEC", "is not here", "connect it")
+
+    weights_mb = [60.0, 140.0, 159.0, 161.0]
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: weights_mb.pop(0))
+    running = Daemon(edge, absent, Notifier({}), lambda: None)
+    running.follow_line()
+    assert weights_mb == []
+    assert running.restart == "because the search for audio has used up memory"
+
+
+def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(edge):
+    with pytest.raises(StuckError) as ended:
+        loop(edge, [Card(edge.told, stuck=True, fault=MemoryError())]).follow_line()
+    assert isinstance(ended.value.before, MemoryError)

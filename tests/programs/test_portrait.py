@@ -1,0 +1,102 @@
+"""A song as a picture."""
+
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from k1edge.__main__ import main
+from k1edge.audio.synth import SynthSource, four_on_the_floor
+from k1edge.config import Settings
+from k1edge.programs.portrait import FRAMES_PER_S, perform
+
+
+@pytest.fixture(scope="module")
+def song():
+    return four_on_the_floor(120.0, 12.0)
+
+
+def test_the_performance_shows_the_beats_of_the_song(song):
+    shown = perform(SynthSource(song.samples, song.rate_hz), Settings())
+    assert len(shown.frames) == 12 * FRAMES_PER_S
+    due_s = np.array([due for due, _ in shown.beats.values() if 6 < due < 11.8])
+    assert len(due_s) >= 10
+    errors = np.abs(due_s[:, None] - song.truth.beats_s[None, :]).min(axis=1)
+    assert np.mean(errors < 0.035) > 0.9
+    assert np.array(shown.frames[8 * FRAMES_PER_S :]).max() > 100, "there is light"
+
+
+def test_a_file_becomes_a_picture_and_a_film(song, tmp_path, capsys):
+    wav, png, gif = tmp_path / "song.wav", tmp_path / "strip.png", tmp_path / "strip.gif"
+    soundfile.write(wav, song.samples[: song.rate_hz * 4], song.rate_hz)
+    assert main(["simulate", "--file", str(wav), "--png", str(png), "--gif", str(gif)]) == 0
+    assert "sections" in capsys.readouterr().err
+    with Image.open(png) as picture:
+        assert picture.width > picture.height / 5
+    with Image.open(gif) as film:
+        assert film.n_frames > 50
+
+
+@pytest.fixture
+def wav(song, tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, song.samples[: song.rate_hz * 4], song.rate_hz)
+    return path
+
+
+def strip(wav, *more):
+    """The pixels of its picture, between the names of the sections and the ruler."""
+    png = wav.with_suffix(".png")
+    assert main(["simulate", "--file", str(wav), "--png", str(png), *more]) == 0
+    with Image.open(png) as picture:
+        return np.asarray(picture.convert("RGB"))[40:-40, 10:-10]
+
+
+def test_a_picture_is_lit_by_the_configuration_and_says_by_which(wav, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "red.toml"
+    config.write_text('[mqtt]\npassword_file = "not for everyone"\n[looks.silence]\npattern = "lava"\npalette = "Fire"\n'
+                      "parameters = { brightness = 0.8 }\n")  # fmt: skip
+    monkeypatch.setattr("k1edge.config.file.SYSTEM_FILE", tmp_path / "none")
+    by_default = strip(wav)
+    assert "built-in defaults" in capsys.readouterr().err
+    given = strip(wav, "--config", str(config))
+    assert str(config) in capsys.readouterr().err
+    monkeypatch.setenv("K1EDGE_CONFIG", str(config))
+    assert (strip(wav) == given).all()
+    before_music = given[:, 20:40]
+    assert before_music[..., 0].mean() > 2 * before_music[..., 2].mean(), "Fire"
+    assert before_music.mean() > 2 * by_default[:, 20:40].mean(), "silence is dark"
+
+
+def test_a_picture_is_not_drawn_by_a_configuration_with_faults(wav, tmp_path, capsys):
+    config = tmp_path / "bad.toml"
+    config.write_text('[looks.drop]\npattern = "puls"\n')
+    assert main(["simulate", "--file", str(wav), "--png", str(tmp_path / "x.png"), "--config", str(config)]) == 78
+    assert f"{config}:2: looks.drop.pattern" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_k1_on_a_broker_is_lit_by_no_configuration_of_ours(capsys):
+    assert main(["simulate", "--config", "some.toml"]) == 2
+    assert "lights a --file" in capsys.readouterr().err
+
+
+def test_what_cannot_be_heard_or_written_is_said_in_words(song, tmp_path, capsys):
+    assert main(["simulate", "--file", str(tmp_path / "none.wav"), "--png", str(tmp_path / "x.png")]) == 66
+    assert main(["simulate", "--file", "demo"]) == 2
+    wav = tmp_path / "song.wav"
+    soundfile.write(wav, song.samples[: song.rate_hz], song.rate_hz)
+    assert main(["simulate", "--file", str(wav), "--png", str(tmp_path / "no" / "such" / "folder.png")]) == 73
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "told"), [((), 2, "--png or --gif"), (("--png", "x.png"), 73, "pip install pillow")]
+)
+def test_without_pillow_a_picture_is_refused_in_words(monkeypatch, capsys, wanted, code, told):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "k1edge.programs.portrait", raising=False)
+    assert main(["simulate", "--file", "demo", *wanted]) == code
+    assert told in capsys.readouterr().err
