@@ -15,8 +15,8 @@ from collections.abc import Callable
 from k1edge.audio import AudioError, StuckError
 from k1edge.daemon.edge import Edge
 from k1edge.daemon.sources import Opened
-from k1edge.daemon.telemetry import rss_mb
 from k1edge.frames import HOPS_PER_S
+from k1edge.system.machine import rss_mb
 from k1edge.system.memory import stay_in_memory
 from k1edge.system.systemd import Notifier, fields
 

@@ -1,4 +1,4 @@
-"""Measures the daemon itself: load of the hot path, arrivals, and the machine.
+"""Measures the daemon itself: load of the hot path, arrivals, requests, and what of the machine it takes.
 
 Consumes one sample per hop (`hop_done`), emits `snapshot()`: a dict with the unit in every key. Recording costs a hop three
 array writes; the percentiles are taken when a snapshot is asked for, once a second.
@@ -6,17 +6,14 @@ array writes; the percentiles are taken when a snapshot is asked for, once a sec
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
 from k1edge.frames import HOP_NS, HOPS_PER_S
+from k1edge.system.machine import rss_mb, temperature_c
 
 WINDOW_HOPS = 10 * HOPS_PER_S
-THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
-STATM = Path("/proc/self/statm")
 REQUEST_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """A request waits for a hop to end, at most 10 ms where nothing is wrong; the rest shows how wrong."""
 
@@ -90,22 +87,6 @@ class Telemetry:
         spent, passed = cpu_s - self._cpu[0], wall_s - self._cpu[1]
         self._cpu = (cpu_s, wall_s)
         return spent / passed * 100 if passed > 0 else 0.0
-
-
-def rss_mb() -> float | None:
-    """Resident memory of this process, MB; None where there is no /proc."""
-    try:
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def temperature_c() -> float | None:
-    """Temperature of the processor; None on machines without a sensor."""
-    try:
-        return int(THERMAL.read_text()) / 1000
-    except (OSError, ValueError):
-        return None
 
 
 def _percentile(values: np.ndarray, percent: int) -> float:

@@ -17,7 +17,6 @@ from k1edge.config.settings import MAX_DEVICES
 from k1edge.daemon.bulletin import Bulletin, Input
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.sources import Source
-from k1edge.daemon.telemetry import rss_mb, temperature_c
 from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.k1.contract import Publication, Stamp, printable
@@ -153,7 +152,7 @@ class Watch:
         """Once a second, with what the wall clock has stepped by."""
         now_s = stamp.monotonic_ns / 1e9
         if self._seconds % READING_EVERY_S == 0:
-            self._box.process(reading(state_folder(), temperature_c(), rss_mb()), now_s)
+            self._box.process(reading(state_folder()), now_s)
             self._shedding.heed(self.mode)
         self._seconds += 1
         if not self._link.heard:

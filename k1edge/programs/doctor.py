@@ -23,7 +23,6 @@ from k1edge import __version__
 from k1edge.audio import AudioError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
 from k1edge.config.mqtt import Place, credential
-from k1edge.daemon.telemetry import temperature_c
 from k1edge.frames import FULL_SCALE
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
@@ -31,7 +30,7 @@ from k1edge.k1.link import Identity, Link
 from k1edge.programs import findings
 from k1edge.programs.findings import Finding, Heard, Rights, Sound
 from k1edge.programs.options import some_seconds
-from k1edge.system.machine import room
+from k1edge.system.machine import room, temperature_c
 from k1edge.system.state import INSTALLED, state_folder
 from k1edge.system.timesync import WRITTEN_S, is_synchronised
 

@@ -1,4 +1,4 @@
-"""What this machine tells of itself: its supply, the room for state, the memory it may use.
+"""What this machine tells of itself: its heat, its supply, the room for state, the memory that is used and may be.
 
 Consumes /sys and /proc, emits a `Reading`; whatever is not there is left out. A few small reads, 0.2 ms.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from k1edge.box import UNDER_VOLTAGE, Reading
 
+THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+STATM = Path("/proc/self/statm")
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 """Of a Raspberry Pi's firmware, up to the Pi 4; hexadecimal."""
 SENSORS, SUPPLY = Path("/sys/class/hwmon"), "rpi_volt"
@@ -19,13 +21,29 @@ MOUNTS = Path("/proc/self/mountinfo")
 OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
-def reading(folder: Path, temp_c: float | None, rss_mb: float | None) -> Reading:
-    """Everything, as of now; `folder`: where the state is kept, made or not. Heat and memory come from the telemetry."""
+def reading(folder: Path) -> Reading:
+    """Everything, as of now; `folder`: where the state is kept, made or not."""
     try:
         free_mb, read_only, free_files = room(folder)
     except OSError:
         free_mb, read_only, free_files = None, False, None
-    return Reading(temp_c, _throttled(), free_mb, read_only, _share(rss_mb), free_files)
+    return Reading(temperature_c(), _throttled(), free_mb, read_only, _memory_share(), free_files)
+
+
+def temperature_c() -> float | None:
+    """Temperature of the processor; None on machines without a sensor."""
+    try:
+        return int(THERMAL.read_text()) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def rss_mb() -> float | None:
+    """Resident memory of this process, MB; None where there is no /proc."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _throttled() -> int:
@@ -66,11 +84,12 @@ def _given_up(folder: Path) -> bool:
     return any(ours in line and b"emergency_ro" in line for line in mounts.splitlines())
 
 
-def _share(rss_mb: float | None) -> float | None:
+def _memory_share() -> float | None:
     """Of what the control group may use; None without a limit."""
     try:
         own = OWN_GROUP.read_text().partition("0::/")[2].splitlines()[0]
         limit_mb = int((GROUPS / own / "memory.max").read_text()) / 1e6
     except (OSError, ValueError, IndexError):
         return None
-    return None if rss_mb is None else rss_mb / limit_mb
+    used_mb = rss_mb()
+    return None if used_mb is None else used_mb / limit_mb

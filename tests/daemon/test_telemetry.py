@@ -1,6 +1,5 @@
 """The daemon's own figures."""
 
-from k1edge.daemon import telemetry
 from k1edge.daemon.telemetry import WINDOW_HOPS, Telemetry
 from k1edge.frames import HOP_NS
 
@@ -33,16 +32,3 @@ def test_old_hops_are_forgotten_but_misses_are_not():
     assert figures["hop_load_pct_p99"] == 10.0
     assert figures["deadline_misses"] == 1
     assert figures["hops"] == WINDOW_HOPS + 1
-
-
-def test_a_machine_without_a_thermometer_says_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(telemetry, "THERMAL", tmp_path / "nothing")
-    monkeypatch.setattr(telemetry, "STATM", tmp_path / "nothing")
-    assert telemetry.temperature_c() is None
-    assert telemetry.rss_mb() is None
-
-
-def test_temperature_is_read_in_thousandths(tmp_path, monkeypatch):
-    (tmp_path / "temp").write_text("61234\n")
-    monkeypatch.setattr(telemetry, "THERMAL", tmp_path / "temp")
-    assert telemetry.temperature_c() == 61.234

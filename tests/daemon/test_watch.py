@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +14,6 @@ from k1edge.daemon.bulletin import Bulletin, Input
 from k1edge.daemon.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
 from k1edge.frames import AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
-from k1edge.system import machine
 from tests.music import FMT
 
 NS = 1_000_000_000
@@ -62,7 +60,7 @@ class Room:
     def __init__(self, monkeypatch):
         self.link, self.parts = FakeLink(), Shedding(*(Stepped() for _ in range(4)))
         self.machine = Reading(temp_c=50.0, free_mb=1000.0)
-        monkeypatch.setattr(watch, "reading", lambda *_: self.machine)
+        monkeypatch.setattr(watch, "reading", lambda _: self.machine)
         self.watch = Watch(Bulletin(Settings(), Scribe("hall", "pi"), "boot"), self.link, self.parts, Settings())
         self.watch.begin(FMT)
         self._second = 0
@@ -267,26 +265,3 @@ def test_what_only_the_card_can_tell_becomes_an_alarm_of_the_line(room):
         told += room.seconds(1)
     assert {each["code"] for each in told} == {"DC_OFFSET", "SAMPLES_LOST", "CHANNEL_DEAD"}
     assert all(each["remedy"] for each in told)
-
-
-def test_a_machine_without_any_of_it_has_a_reading_too(tmp_path, monkeypatch):
-    for name in ("THROTTLED", "SENSORS", "OWN_GROUP", "GROUPS"):
-        monkeypatch.setattr(machine, name, tmp_path / "nothing")
-    found = machine.reading(tmp_path / "not" / "made", None, 100.0)
-    assert (found.temp_c, found.throttled, found.read_only, found.memory_share) == (None, 0, False, None)
-    assert found.free_mb > 0
-
-
-def test_the_firmware_s_bits_and_the_units_limit_are_read(tmp_path, monkeypatch):
-    (tmp_path / "throttled").write_text("50005\n")
-    (tmp_path / "cgroup").write_text("0::/system.slice/k1edge.service\n")
-    group: Path = tmp_path / "groups" / "system.slice" / "k1edge.service"
-    group.mkdir(parents=True)
-    monkeypatch.setattr(machine, "THROTTLED", tmp_path / "throttled")
-    monkeypatch.setattr(machine, "OWN_GROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "GROUPS", tmp_path / "groups")
-    (group / "memory.max").write_text("max\n")
-    assert machine.reading(tmp_path, 60.0, 256.0).memory_share is None
-    (group / "memory.max").write_text("512000000\n")
-    found = machine.reading(tmp_path, 60.0, 256.0)
-    assert (found.throttled, found.memory_share) == (0x50005, 0.5)
