@@ -41,7 +41,7 @@ class Villain:
 
 @pytest.mark.parametrize("data", [
     b"", b"nonsense", pickle.dumps(Villain()), bytes(checkpoint.dumps({"a": 1}))[:-3],
-    b"\x80\x04\x8c\x0fk1edge.recorder\x8c\tos.system\x93.",
+    b"\x80\x04\x8c\x0ck1edge.whole\x8c\tos.system\x93.",
     b"cbuiltins\neval\n.", b"cnumpy.testing._private.utils\nruncstring\n.",
 ])  # fmt: skip
 def test_bytes_that_are_no_checkpoint_are_refused_and_nothing_is_run(data):

@@ -24,7 +24,7 @@ from k1edge.programs import job
 from k1edge.programs.analyze import _songs, _work_off
 from tests.brokers import PATIENCE_S, eventually
 
-ANALYZE = [sys.executable, "-m", "tests.eager", "analyze"]
+ANALYZE = [sys.executable, "-m", "tests.programs.eager", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

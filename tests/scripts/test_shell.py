@@ -1,21 +1,17 @@
-"""The scripts are sound, and the lock holds what an installation needs and no registry's address."""
+"""The scripts are sound, and name no registry."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
-NAMES = ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall", "rehearse-install", "audit")
+ROOT = Path(__file__).parents[2]
+NAMES = ("setup", "run", "test", "lock", "broker-setup", "install", "uninstall", "rehearse-install", "audit", "check-arm64")
 SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci" / "run"]
-LOCK = (ROOT / "requirements.lock").read_text()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -54,32 +50,3 @@ def test_a_range_of_letters_is_the_same_in_every_language():
 def test_nothing_names_a_registry():
     for path in (*SCRIPTS, ROOT / "requirements.lock", ROOT / "requirements-build.lock", ROOT / "pyproject.toml"):
         assert not re.search(r"https?://|--index-url|--find-links |pypi\.org", path.read_text()), path
-
-
-def locked() -> dict[str, list[Requirement]]:
-    """The pinned requirements by name; one name may have several, for different Pythons."""
-    found: dict[str, list[Requirement]] = {}
-    for line in re.findall(r"^([A-Za-z0-9].*?) \\$", LOCK, re.MULTILINE):
-        requirement = Requirement(line)
-        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
-    return found
-
-
-def test_every_dependency_is_locked_to_a_version_that_fits():
-    pins = locked()
-    for wanted in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]):
-        for pin in pins[canonicalize_name(wanted.name)]:
-            (version,) = (each.version for each in pin.specifier)
-            assert wanted.specifier.contains(version), wanted
-
-
-def test_every_pin_has_hashes():
-    for block in re.split(r"\n(?=[A-Za-z0-9])", LOCK.split("\n", 2)[2]):
-        assert re.search(r"^[\w.-]+==\S+.*( \\\n    --hash=sha256:[0-9a-f]{64})+", block), block[:80]
-
-
-def test_compiled_packages_are_locked_for_many_platforms():
-    # One wheel per Python, system and machine: a lock made for one machine alone would have a single hash.
-    for name in ("numpy", "pydantic-core", "cffi", "aubio-ledfx"):
-        block = LOCK.split(f"\n{name}==")[1].split("\n    # via")[0]
-        assert block.count("--hash") > 8, name

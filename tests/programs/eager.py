@@ -1,4 +1,4 @@
-"""`python -m tests.eager PROGRAM...`: k1edge, but no analysis stands back for whatever else this machine does."""
+"""`python -m tests.programs.eager PROGRAM...`: k1edge, but no analysis stands back for whatever else this machine does."""
 
 import sys
 

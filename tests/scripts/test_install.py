@@ -14,7 +14,7 @@ import pytest
 
 from k1edge.config import load
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CARD = '[{"setting": "%s", "card_id": "%s"}]'
 
 PYTHON = """#!/bin/bash
