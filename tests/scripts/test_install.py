@@ -39,7 +39,10 @@ esac
 SYSTEMCTL = """#!/bin/bash
 echo "$*" >>{state}/calls
 case "$*" in
-    "restart k1edge") if [ -e {state}/broken ]; then rm {state}/broken; exit 1; fi ;;
+    "restart k1edge")
+        if [ -e {state}/hung-up ]; then kill -HUP "$PPID"; fi
+        if [ -e {state}/broken ]; then rm {state}/broken; exit 1; fi
+        ;;
     show*) if [ -e {state}/crashing ]; then echo $RANDOM$RANDOM; else echo 42; fi ;;
 esac
 """
@@ -249,6 +252,19 @@ def test_a_version_that_does_not_run_well_is_taken_back(machine, fault):
     assert (machine.state / "calls").read_text().splitlines()[-1] == "restart k1edge"
 
 
+@pytest.mark.usefixtures("hangs_up")
+@pytest.mark.parametrize("fault", [None, "broken", "crashing"])
+def test_a_connection_that_is_lost_at_the_end_leaves_no_version_that_nobody_has_judged(machine, fault):
+    assert machine.install().returncode == 0
+    before = machine.release
+    machine.happen("hung-up")
+    if fault:
+        machine.happen(fault)
+    done = machine.install()
+    assert done.returncode == bool(fault), done.stderr
+    assert (machine.release == before) == bool(fault)
+
+
 def test_what_fails_before_the_switch_touches_nothing_that_runs(machine):
     assert machine.install().returncode == 0
     before, calls = machine.release, (machine.state / "calls").read_text()
@@ -302,6 +318,16 @@ def test_uninstalling_keeps_what_is_the_owners_unless_purged(machine):
     assert machine.run("uninstall", "--purge").returncode == 0
     left = [path for path in machine.root.rglob("*") if path.is_file() or path.is_symlink()]
     assert not left
+
+
+@pytest.mark.parametrize(("target", "left"), [("k1edge", False), ("multi-user", True)])
+def test_a_machine_that_was_to_start_the_light_alone_starts_as_before_once_it_is_gone(machine, target, left):
+    """It would come up in rescue mode, without a network."""
+    assert machine.install().returncode == 0
+    default = machine.root / "etc/systemd/system/default.target"
+    default.symlink_to(f"/etc/systemd/system/{target}.target")
+    assert machine.run("uninstall").returncode == 0
+    assert default.is_symlink() == left
 
 
 @pytest.mark.parametrize("script", ["install", "uninstall"])
