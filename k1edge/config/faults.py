@@ -52,6 +52,17 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Each fault in words."""
+        return tuple(map(str, self.faults))
+
+    @property
+    def in_short(self) -> str:
+        """How many faults, and the first."""
+        count = len(self.faults)
+        return f"{count} fault{'s' * (count > 1)}: {self.faults[0]}"
+
 
 def dotted(path: KeyPath) -> str:
     """`k1.devices[0].id`"""

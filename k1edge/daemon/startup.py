@@ -10,21 +10,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from k1edge.config import ConfigError, Settings, load, loads, read
-from k1edge.config.faults import dotted
-from k1edge.config.mqtt import Place
+from k1edge.config import ConfigError, Settings, load
+from k1edge.daemon.configuration import file_now, hash_of, identity, loaded, name_of, origin_of, without
 from k1edge.live.health_gate import Judged, judged
 from k1edge.system.generations import Generation, Generations, Record, Refusal, machine_boot, running_program
 from k1edge.system.state import state_folder
 
-IDENTITY = ("site", "edge", "mqtt")
-"""Who the edge is and whom it believes: kept in every fallback, and never taken from a configuration that came over MQTT."""
 FAILED_STARTS = 2
 """In a row, then safe mode."""
 
@@ -108,34 +104,6 @@ def begin(path: Path | None, instead: Mapping[str, Any], environ: Mapping[str, s
     return _noted(start, boot)
 
 
-def loaded(
-    generation: Generation, name: str, environ: Mapping[str, str], instead: Mapping[str, Any], *, password: bool = True
-) -> Settings:
-    """The settings of a generation. Raises ConfigError, its faults calling the configuration `name`."""
-    place = Place(Path(generation.folder), environ, password)
-    return loads(generation.content, name, place, generation.fixed | dict(instead))
-
-
-def name_of(generation: Generation, path: Path) -> str:
-    """What faults and people call it."""
-    if generation.number:
-        return f"generation {generation.number}"
-    return str(path) if generation.over is None else f"{generation.origin} configuration {generation.hash}"
-
-
-def local_file(path: Path) -> Generation:
-    """The file as it stands. Raises ConfigError."""
-    return Generation(read(path), folder=str(path.absolute().parent))
-
-
-def file_now(path: Path) -> tuple[Generation | None, tuple[str, ...]]:
-    """The file as it stands, or why it cannot be read."""
-    try:
-        return local_file(path), ()
-    except ConfigError as error:
-        return None, _told(error)
-
-
 def wished(local: Generation | None, past: Past) -> Generation | None:
     """What is meant to run: whichever of the staged, the proven and the file was asked for last; None if there is none."""
     file_hash = hash_of(local)
@@ -176,7 +144,7 @@ class Choice:
         try:
             self.loader(self.local)
         except ConfigError as error:
-            return _told(error)
+            return error.told
         return ()
 
     def _resume(self, newest: Generation) -> Start:
@@ -184,7 +152,7 @@ class Choice:
         try:
             settings = self.loader(newest)
         except ConfigError as error:
-            return self.fallback(_invalid(newest, error), _told(error))
+            return self.fallback(_invalid(newest, error), error.told)
         refusal = next(reversed(self.past.record.refused), None)
         return self._start(settings, newest, origin_of(newest), refusal=refusal)
 
@@ -195,7 +163,7 @@ class Choice:
         try:
             settings = self.loader(wish)
         except ConfigError as error:
-            return self.fallback(_invalid(wish, error), _told(error))
+            return self.fallback(_invalid(wish, error), error.told)
         refusal = next((each for each in reversed(self.past.record.refused) if not each.told), None)
         return self._start(settings, wish, origin_of(wish), parts=self._judged(settings), refusal=refusal)
 
@@ -241,45 +209,8 @@ class Choice:
         return Start(settings, running, origin, next_number=number, local=self.local, **more)
 
 
-def hash_of(local: Generation | None) -> str:
-    """'' = nothing that could be read."""
-    return local.hash if local else ""
-
-
-def identity(generation: Generation) -> dict[str, Any]:
-    """Who a configuration says the edge is, as far as it can be read."""
-    try:
-        tables = tomllib.loads(generation.content.decode().removeprefix("\ufeff")) | generation.fixed
-    except (ValueError, RecursionError):
-        tables = generation.fixed
-    return {key: tables[key] for key in IDENTITY if key in tables}
-
-
-def without(who: dict[str, Any], at_fault: set[str]) -> dict[str, Any]:
-    """What is left of an identity without these keys, which are dotted."""
-    left = {key: value for key, value in who.items() if key not in at_fault}
-    if isinstance(mqtt := left.get("mqtt"), dict):
-        left["mqtt"] = {key: value for key, value in mqtt.items() if dotted(("mqtt", key)) not in at_fault}
-    return left
-
-
-def origin_of(generation: Generation) -> str:
-    """As `config/reported` has it."""
-    return "last-known-good" if generation.origin == "rollback" else generation.origin
-
-
-def _told(error: ConfigError) -> tuple[str, ...]:
-    return tuple(map(str, error.faults))
-
-
-def in_short(error: ConfigError) -> str:
-    """How many faults, and the first."""
-    count = len(error.faults)
-    return f"{count} fault{'s' * (count > 1)}: {error.faults[0]}"
-
-
 def _invalid(generation: Generation, error: ConfigError) -> Refusal:
-    return Refusal(generation.hash, INVALID, in_short(error))
+    return Refusal(generation.hash, INVALID, error.in_short)
 
 
 def _accepts(path: Path, local: Generation | None, environ: Mapping[str, str]) -> bool:

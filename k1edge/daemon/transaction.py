@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -17,18 +16,8 @@ from functools import partial
 from typing import Any
 
 from k1edge.config import ConfigError
-from k1edge.daemon.startup import (
-    IDENTITY,
-    INVALID,
-    ROLLED_BACK,
-    Start,
-    file_now,
-    hash_of,
-    identity,
-    in_short,
-    loaded,
-    origin_of,
-)
+from k1edge.daemon.configuration import file_now, hash_of, identity, loaded, origin_of
+from k1edge.daemon.startup import INVALID, ROLLED_BACK, Start
 from k1edge.errand import GOODBYE_S, Errand
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
@@ -223,8 +212,8 @@ class Transaction:
         try:
             loaded(candidate, "config/desired", os.environ, {})
         except ConfigError as error:
-            raise RefusedError(INVALID, in_short(error), tuple(map(str, error.faults))) from error
-        if faults := _changed_identity(content, local):
+            raise RefusedError(INVALID, error.in_short, error.told) from error
+        if faults := _changed_identity(candidate, local):
             raise RefusedError(INVALID, faults[0], faults)
         self._start.store.stage(candidate)
         return candidate
@@ -242,11 +231,11 @@ class Transaction:
                                   reason=printable(reason), data=data)
 
 
-def _changed_identity(content: bytes, local: Generation) -> tuple[str, ...]:
+def _changed_identity(candidate: Generation, local: Generation) -> tuple[str, ...]:
     """Faults for keys that only the local file may change."""
-    tables, ours = tomllib.loads(content.decode().removeprefix("\ufeff")), identity(local)
+    said, ours = identity(replace(candidate, fixed={})), identity(local)
     return tuple(f"config/desired: {key}: is not as in the local file - leave it out; only that file can change it"
-                 for key in IDENTITY if key in tables and tables[key] != ours.get(key))
+                 for key, value in said.items() if value != ours.get(key))
 
 
 def _do(work: Callable[[], object], future: Future[object]) -> None:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from k1edge.config import SYSTEM_FILE, ConfigError, find
-from k1edge.daemon.startup import Past, loaded, local_file, name_of, wished
+from k1edge.daemon.configuration import loaded, local_file, name_of
+from k1edge.daemon.startup import Past, wished
 from k1edge.system.generations import Generation, Generations
 from k1edge.system.state import INSTALLED, state_folder
 

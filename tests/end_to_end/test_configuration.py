@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from k1edge.audio.synth import four_on_the_floor
-from k1edge.daemon.startup import local_file
+from k1edge.daemon.configuration import local_file
 from k1edge.k1.contract import Publication
 from k1edge.system.generations import Generations, digest
 from k1edge.system.state import state_folder
