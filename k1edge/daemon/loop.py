@@ -33,7 +33,7 @@ SETTLED_HOPS = 5 * HOPS_PER_S
 log = logging.getLogger("k1edge")
 
 
-class Daemon:
+class Loop:
     """The loop, and what stops it."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Daemon:
                 failures += 1
 
     def follow(self) -> None:
-        """Follows one source until it ends or the daemon is stopped. Raises AudioError."""
+        """Follows one source until it ends or the loop is stopped. Raises AudioError."""
         source, name = self._open()
         try:
             self._edge.listen(source, name)

@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 PREFIX = "k1edge_"
 MS, PCT, MB = 1e-3, 1e-2, 1e6
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("k1edge")
 
 
 class Meaning(NamedTuple):

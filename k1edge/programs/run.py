@@ -20,7 +20,7 @@ from k1edge.audio import AudioError, StuckError
 from k1edge.config import BUILT_IN, ConfigError, find
 from k1edge.daemon.broker import NoBrokerError, broker_for
 from k1edge.daemon.edge import BROKER_CLIENTS, Edge, subscriptions
-from k1edge.daemon.loop import Daemon
+from k1edge.daemon.loop import Loop
 from k1edge.daemon.sources import SOURCES, Opened, opener
 from k1edge.daemon.startup import Start, begin, counted
 from k1edge.genesis.codec import read_json
@@ -154,25 +154,25 @@ def serve(start: Start, open_source: Callable[[], Opened], *, live: bool, score:
         link = Link(mqtt, identity, entered=lambda: take(LINK))
         link.start()
         edge = Edge(start, link, scribe, boot_id, score=score, live=live)
-        daemon = Daemon(edge, open_source, notifier, upkeep)
-        when_ended(daemon.stop)
+        loop = Loop(edge, open_source, notifier, upkeep)
+        when_ended(loop.stop)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()  # 20 ms: now, and not between two hops
         try:
             with real_time(LOOP) as granted:
                 log.info("the loop has %s priority", "real-time" if granted else "ordinary")
-                (daemon.follow_line if live else daemon.follow)()
+                (loop.follow_line if live else loop.follow)()
         except Exception as error:
             if not isinstance(error, AudioError) or error.before:
                 with contextlib.suppress(OSError):
                     edge.blackbox.save(wait=True)  # what led to it, for `k1edge replay`; then the traceback and a new start
             raise
         finally:
-            if daemon.restart:
-                notifier.starting_anew(daemon.restart)
+            if loop.restart:
+                notifier.starting_anew(loop.restart)
             else:
                 notifier.stopping("releasing the K1s")
                 log.info("stopping: releasing the K1s")
             link.close(edge.farewell(), LEAVE_S)
             notifier.close()
-    return daemon.restart
+    return loop.restart

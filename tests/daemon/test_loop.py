@@ -6,7 +6,7 @@ import pytest
 
 import k1edge.daemon.loop
 from k1edge.audio import AudioError, StuckError
-from k1edge.daemon.loop import BACKOFF_S, Daemon
+from k1edge.daemon.loop import BACKOFF_S, Loop
 from k1edge.daemon.sources import Opened
 from k1edge.frames import StreamFormat
 from k1edge.system.systemd import Notifier
@@ -65,7 +65,7 @@ def loop(edge, sources):
             raise AudioError("CODEC", "is not here", "connect it")
         return Opened(source, "CODEC")
 
-    running = Daemon(edge, open_next, Notifier({}), lambda: None)
+    running = Loop(edge, open_next, Notifier({}), lambda: None)
     return running
 
 
@@ -87,7 +87,7 @@ def test_a_sound_library_that_hangs_at_the_start_ends_the_process_after_everyone
         raise StuckError("PortAudio", "does not respond", "restart this process")
 
     with pytest.raises(StuckError):
-        Daemon(edge, hang, Notifier({}), lambda: None).follow_line()
+        Loop(edge, hang, Notifier({}), lambda: None).follow_line()
     assert edge.told == ["does not respond"]
 
 
@@ -103,7 +103,7 @@ def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, m
     weights_mb = [60.0, 140.0, 159.0, 161.0]
     monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
     monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: weights_mb.pop(0))
-    running = Daemon(edge, absent, Notifier({}), lambda: None)
+    running = Loop(edge, absent, Notifier({}), lambda: None)
     running.follow_line()
     assert weights_mb == []
     assert running.restart == "because the search for audio has used up memory"
