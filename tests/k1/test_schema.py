@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +17,7 @@ import pytest
 from k1edge.genesis.decision import MOMENTS
 from k1edge.k1 import contract
 from k1edge.k1.contract import schema
+from k1edge.k1.contract.device import LATE_MS, SCENE_WINDOW_MS, STALE_MS
 from k1edge.k1.contract.edge import EVENT_KINDS
 from k1edge.k1.contract.schema import ASYNCAPI, JSON_SCHEMA, MESSAGES, committed
 from tests.k1.examples import EXAMPLES
@@ -99,6 +103,37 @@ def test_the_asyncapi_document_holds_together():
     assert set(document["channels"]) == set(document["operations"]) == {model.__name__ for model in MESSAGES}
     for channel in document["channels"].values():
         assert set(channel["parameters"]) == set(re.findall(r"{(\w+)}", channel["address"]))
+
+
+def test_what_the_classes_say_of_a_field_is_in_the_document(document):
+    said = {}
+    for path in Path(contract.__file__).parent.glob("*.py"):
+        for made in (node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)):
+            for field, text in pairwise(made.body):
+                if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and made.name in document["$defs"]:
+                    said[made.name, field.target.id] = inspect.cleandoc(text.value.value)
+    assert said["NudgeArguments", "ms"]
+    assert said["BeatsOverrideArguments", "ops"]
+    told = {(name, field): document["$defs"][name]["properties"][field].get("description") for name, field in said}
+    assert told == said
+
+
+@pytest.mark.parametrize("verb", contract.VERBS)
+def test_a_request_without_arguments_is_one_for_the_schema_where_it_is_one_for_the_edge(verb, document):
+    try:
+        contract.decode(f"k1/v1/attic/edge/pi-1/request/{verb}", b'{"id": "1"}')
+    except contract.ContractError:
+        taken = False
+    else:
+        taken = True
+    assert validator(contract.REQUESTS[verb], document).is_valid({"id": "1"}) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_ms"), [("MacroCommand", STALE_MS), ("BeatCommand", LATE_MS), ("SceneCommand", SCENE_WINDOW_MS)]
+)
+def test_a_k1_is_told_what_it_must_keep_to(name, limit_ms, document):
+    assert f" {limit_ms} ms" in document["$defs"][name]["description"]
 
 
 def test_receivers_are_told_the_ranges_of_all_parameters(document):

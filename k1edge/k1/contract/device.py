@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from k1edge.device_facts import PARAMETERS, PATTERNS, TRANSITIONS
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.message import (
     DEVICE_LIMIT_BYTES,
     Bpm,
@@ -33,6 +33,7 @@ STALE_MS = 250
 LATE_MS = 50
 """A beat later than this is dropped: no light is better than light off the beat."""
 
+BeatNumber = Annotated[int, Field(ge=0, le=2**53 - 1, description="Rises with each beat; begins anew with the edge.")]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 """Canonical lower case: a K1 hashes it."""
 _RANGES = {
@@ -58,28 +59,36 @@ class Command(Message):
 
 
 class BeatCommand(Command):
-    """A beat that is about to happen. A repeated `number` corrects the earlier announcement."""
+    """A beat that is about to happen. A repeated `number` corrects the earlier announcement.
+
+    A K1 shows it when it is due, earlier by what its own light takes where the edge is not told of that (`latency_ms` of the
+    K1 in its configuration), and drops it when it is more than 50 ms late."""
 
     LEAF: ClassVar[str] = "cmd/beat"
     QOS: ClassVar[Literal[0, 1]] = 0
     EXPIRY_S: ClassVar[float | None] = 1.0
 
-    number: Count
+    number: BeatNumber
     bpm: Annotated[float, Field(ge=30, le=300)]
     phase: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of the beat at the moment of sending."""
     due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
+    """From sending, less the `latency_ms` that the edge knows of this K1: for one that has no `offset_ms` yet."""
     due_at_ms: EpochMs
+    """The same moment on the edge's clock: with the `offset_ms` of `cmd/ping` added, on the K1's own."""
     tick: bool = True
     """False: only tempo and phase, no beat to show."""
     downbeat: bool = False
     beat_in_bar: Annotated[int, Field(ge=0, le=3)] = 0
+    """From 0, unlike anywhere else: 0 = downbeat, or not known where `downbeat` is false; 3 = the fourth or a later one."""
     strength: Unit = 1.0
     confidence: Unit
 
 
 class MacroCommand(Command):
-    """The five slow controls, 10-30 times a second."""
+    """The five slow controls, 10-30 times a second.
+
+    With every macro and every beat the edge leads; after 250 ms without either a K1 is back on its own microphone."""
 
     LEAF: ClassVar[str] = "cmd/macro"
     QOS: ClassVar[Literal[0, 1]] = 0
@@ -100,8 +109,10 @@ class SegmentCommand(Command):
     EXPIRY_S: ClassVar[float | None] = 5.0
 
     index: Annotated[int, Field(ge=0, le=255)]
+    """That of `state/section`, modulo 256."""
     label: Label
     start_at_ms: EpochMs
+    """On the edge's clock; most parts are known for what they are only after they have begun."""
     confidence: Unit
     provisional: bool = False
 
@@ -109,7 +120,9 @@ class SegmentCommand(Command):
 class SceneCommand(Command):
     """A pattern in a palette with parameters; retained, so that a K1 that restarts finds it, until it expires.
 
-    A K1 keeps parameters that are left out: of those that its scenes have set, an edge says the default where one does not."""
+    A K1 keeps parameters that are left out: of those that its scenes have set, an edge says the default where one does not.
+    It takes one scene in 300 ms, of those that come meanwhile the newest. A ramp is many scenes, each with a transition that
+    lasts until the next."""
 
     LEAF: ClassVar[str] = "cmd/scene"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -119,15 +132,19 @@ class SceneCommand(Command):
     sender: Word = ""
     """The node that asks: an edge knows its own scenes from those of a hand on the controls."""
     pattern: Pattern
-    palette_id: Annotated[int, Field(ge=0, le=32)]
+    palette_id: Annotated[int, Field(ge=0, le=32, json_schema_extra={"x-names": list(PALETTES)})]
     parameters: Parameters = Field(default_factory=dict)
     transition: Transition = "fade"
     transition_ms: TransitionMs = 1000
     expires_at_ms: EpochMs
+    """On the sender's clock. A K1 refuses a scene that has expired where both clocks are set (`clock_synced`)."""
 
 
 class SyncCommand(Command):
-    """Transport. `stop` gives the K1 back to its own microphone at once."""
+    """Transport. `stop` gives the K1 back to its own microphone at once.
+
+    So does `pause`; beats and macros that were on their way, for 250 ms at most, change nothing about it. An edge says
+    `start`, with the tempo, 0 where there is none, to a K1 that has come, and `stop` when it has no sound, or ends."""
 
     LEAF: ClassVar[str] = "cmd/sync"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -146,7 +163,7 @@ class PingCommand(Command):
     EXPIRY_S: ClassVar[float | None] = 1.0
 
     sent_ms: EpochMs
-    """On the edge's clock, with fractions."""
+    """On the edge's clock."""
     offset_ms: float | None = None
     """Device clock minus edge clock, as known so far."""
     round_trip_ms: Annotated[float, Field(ge=0)] | None = None
@@ -174,7 +191,9 @@ class Pong(Report):
 
 
 class DeviceStatus(Report):
-    """Whether a K1 is there; `lost` is its will."""
+    """Whether a K1 is there; `lost` is its will.
+
+    To be said at each connection: an edge then sends again what no broker keeps, the section for instance."""
 
     LEAF: ClassVar[str] = "status"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -183,10 +202,11 @@ class DeviceStatus(Report):
     state: Literal["ready", "lost"]
     firmware: Word = ""
     boot_id: Word = ""
+    """Another one at each start: the scene is sent again, too."""
 
 
 class DeviceState(Report):
-    """What a K1 shows and how it fares."""
+    """What a K1 shows and how it fares: when it has changed, at most twice a second."""
 
     LEAF: ClassVar[str] = "state"
     QOS: ClassVar[Literal[0, 1]] = 1

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from k1edge.k1.contract.device import Label, Parameters
+from k1edge.k1.contract.device import BeatNumber, Label, Parameters
 from k1edge.k1.contract.message import (
     Bpm,
     Code,
@@ -47,7 +47,7 @@ Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=8)]
 
 
 class Status(Message):
-    """The state of the edge; `lost` is its will."""
+    """The state of the edge; `lost` is its will. Once it is `stopping` or `lost`, all else that it retains is of the past."""
 
     LEAF: ClassVar[str] = "status"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -171,7 +171,7 @@ class TempoMap(Message):
     anchor_monotonic_ms: NonNegative
     """The same instant on the edge's monotonic clock, for those on the same machine."""
     boot_id: Word = ""
-    number: Count
+    number: BeatNumber
     period_ms: Annotated[float, Field(gt=0, le=10_000)]
     beat_in_bar: BeatInBar = 0
     """Of beat `number`: 1 = downbeat, 0 = not known."""
@@ -190,7 +190,7 @@ class Beat(Message):
     QOS: ClassVar[Literal[0, 1]] = 0
     EXPIRY_S: ClassVar[float | None] = 1.0
 
-    number: Count
+    number: BeatNumber
     due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
     """From `ts_ms` until the beat, for those whose clock is not the edge's."""
     due_at_ms: EpochMs

@@ -31,7 +31,7 @@ LIBRARY_CODES = (
 class LibraryArguments(BaseModel):
     """None are needed; unknown ones are refused, since a misspelt filter must not pass for a missing one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class TrackListArguments(LibraryArguments):
@@ -78,6 +78,7 @@ class TrackImportArguments(LibraryArguments):
     tags: Tags = ()
     preset: Word = "default"
     priority: Annotated[int, Field(ge=1, le=10)] = 5
+    """10 goes first."""
 
 
 class TrackPinArguments(TrackArguments):

@@ -41,8 +41,11 @@ class Job(Message):
     stage: Word = ""
     progress: Unit = 0.0
     position: Count | None = None
+    """1 = next, 0 = does not wait; not told of one far behind."""
     eta_s: NonNegative | None = None
+    """Seconds until the map is there."""
     priority: Annotated[int, Field(ge=1, le=10)] = 5
+    """10 goes first."""
     code: Code = ""
     reason: Text = ""
     log_tail: Annotated[tuple[Text, ...], Field(max_length=20)] = ()

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
-from k1edge.device_facts import PATTERNS, TRANSITIONS
+from k1edge.device_facts import PALETTES, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
 from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import (
@@ -42,7 +42,7 @@ LeaseS = Annotated[float, Field(gt=0, le=86_400)]
 class NoArguments(BaseModel):
     """None are needed; any that are given are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class SceneArguments(NoArguments):
@@ -51,7 +51,7 @@ class SceneArguments(NoArguments):
     One that is left out has its default if a scene of the edge has set it before, else what the K1 has."""
 
     pattern: Pattern
-    palette: int | Word = 0
+    palette: Annotated[int | Word, Field(examples=list(PALETTES))] = 0
     """Id 0..32, or name."""
     parameters: Parameters = Field(default_factory=dict)
     transition: Transition = "fade"

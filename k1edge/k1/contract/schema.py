@@ -23,8 +23,9 @@ ASYNCAPI = "asyncapi.json"
 TITLE = "k1edge MQTT contract"
 _ABOUT = (
     "Between an edge that listens to the music, the K1 lights it drives and anyone who subscribes. UTF-8 JSON; receivers "
-    "ignore unknown keys. Works fully on MQTT 3.1.1; on MQTT 5 the publisher may add message expiry, content type and "
-    "correlation data, which repeat what the JSON says."
+    "ignore unknown keys; whole numbers have no point and no exponent. Works fully on MQTT 3.1.1; on MQTT 5 the publisher may "
+    "add message expiry and content type, which repeat what the JSON says, and a request may name a response topic outside "
+    "`k1/`: a copy of the response goes there, with the correlation data."
 )
 MESSAGES: tuple[type[Message], ...] = (*EDGE_MESSAGES, *REQUESTS.values(), Response, *COMMANDS, *REPORTS)
 _PARAMETERS = {
@@ -41,6 +42,10 @@ def json_schema() -> dict[str, Any]:
     """One definition for each message, by name, with its topic, QoS, retain and size limit."""
     shown = [(model, "validation" if model.DIRECTION == "edge-in" else "serialization") for model in MESSAGES]
     refs, top = models_json_schema(shown, ref_template="#/$defs/{model}")
+    definitions = top["$defs"]
+    for model in REQUESTS.values():  # a default that lacks what is needed is none
+        if "required" in definitions[model.model_fields["args"].annotation.__name__]:
+            definitions[model.__name__]["required"].append("args")
     messages = {}
     for model, mode in shown:
         messages[model.__name__] = {
@@ -56,7 +61,7 @@ def json_schema() -> dict[str, Any]:
         "title": f"{TITLE}, version {VERSION}",
         "description": _ABOUT,
         "properties": messages,
-        "$defs": top["$defs"],
+        "$defs": definitions,
     }
 
 
