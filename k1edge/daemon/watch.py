@@ -115,13 +115,10 @@ class Watch:
 
     @property
     def _alarms(self) -> tuple[BoxAlarm, ...]:
-        slow = (SLOW,) if self._slow else ()
-        crowded = (CROWDED,) if self._shedding.driver.waiting else ()
-        ahead = (_ahead(self._ahead),) if self._ahead else ()
-        flood = (_flood(self._flood),) if self._flood else ()
-        shared = (_two_edges(sorted(self._others)),) if self._others else ()
+        own = (self._slow and SLOW, self._shedding.driver.waiting and CROWDED, self._ahead and _ahead(self._ahead),
+               self._flood and _flood(self._flood), self._others and _two_edges(sorted(self._others)))
         library = self._shedding.lending.alarms if self._shedding.lending else ()
-        return (*self._box.alarms, *slow, *crowded, *ahead, *flood, *shared, *library)
+        return (*self._box.alarms, *filter(None, own), *library)
 
     @property
     def _line_alarms(self) -> tuple[LineAlarm, ...]:

@@ -249,29 +249,28 @@ class Driver:
         stands there is kept alive where it is ours, and shown by those that have appeared."""
         while self._parted:
             yield from self._scribe.parted(self._parted.pop())
-        now_ms = stamp.monotonic_ns // 1_000_000  # a wall clock that steps back by years would keep the window shut for years
-        renew = now_ms >= self._renew_ms and self.shown is not None
         if look is None:
             self._hands_off()
-            fresh = [device for device in self._driven() if device.ours and (renew or not device.told)]
-            if renew:
-                self._renew_ms = now_ms + SCENE_RENEWED_MS
-            if self.shown is not None:
-                yield from self._show(self.shown, fresh, stamp)
-            return
-        if look is not self._wanted and look != self._wanted:
-            due = self._window.offer(look, now_ms)
-        else:
-            due = self._window.due(now_ms)
-        self._wanted, fresh = look, [device for device in self._driven() if not device.told]
-        if due is not None:
-            self._before = self.shown
-        if due is not None or renew:
-            self.shown = due or look
-            self._renew_ms = now_ms + SCENE_RENEWED_MS
-            fresh = self._driven()
+        to_all = self._is_due(look, stamp.monotonic_ns // 1_000_000)  # a wall clock may step back by years
         if self.shown is not None:
-            yield from self._show(self.shown, fresh, stamp)
+            devices = [each for each in self._driven() if (to_all or not each.told) and (look is not None or each.ours)]
+            yield from self._show(self.shown, devices, stamp)
+
+    def _is_due(self, look: Look | None, now_ms: int) -> bool:
+        """Whether every K1 is to hear what is `shown`: another look, or the same in time before it expires."""
+        due, renew = None, now_ms >= self._renew_ms and self.shown is not None
+        if look is not None:
+            is_news = look is not self._wanted and look != self._wanted
+            due = self._window.offer(look, now_ms) if is_news else self._window.due(now_ms)
+            self._wanted = look
+        if due is not None:
+            self._before, self.shown = self.shown, due
+        elif renew:
+            self.shown = look or self.shown
+        if due is None and not renew:
+            return False
+        self._renew_ms = now_ms + SCENE_RENEWED_MS
+        return True
 
     def _hands_off(self) -> None:
         """The last look is wanted no more, nor is it to go out when the limiter would let it."""
