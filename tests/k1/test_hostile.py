@@ -13,7 +13,7 @@ from k1edge.k1.contract import ContractError
 from k1edge.k1.contract.message import LATEST_MS
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import VirtualK1
-from k1edge.programs.monitor import SiteView
+from k1edge.programs.panel import SiteView
 from tests.k1.hostile import NODE, SITE, strangers
 
 EXAMPLES, PER_EXAMPLE = 50, 200

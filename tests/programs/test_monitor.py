@@ -12,7 +12,7 @@ import pytest
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.programs import monitor as monitor_program
-from k1edge.programs.monitor import GONE_S, STALE_S, SiteView
+from k1edge.programs.panel import GONE_S, STALE_S, SiteView
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 from tests.k1.examples import EXAMPLES
