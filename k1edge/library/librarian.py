@@ -18,6 +18,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ AGAIN_S = 5.0
 """After which is tried again what there was no room for."""
 MEANWHILE = 16
 """Questions answered between two looks at the queue."""
+TOLD_A_STEP = 8
+"""Tracks from before: a library of thousands is told within a minute, and keeps nobody waiting."""
 
 
 class Librarian:
@@ -57,7 +60,8 @@ class Librarian:
         folders = dict.fromkeys((music / "inbox", heard))
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
-        self._chores = {self._jobs.step: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
+        self._untold = iter(self._library.ids())
+        self._chores = {self._jobs.step: 0.0, self._tell_tracks: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
         self._due_s = dict.fromkeys(self._chores, 0.0)
         self._undone: set[Callable[[], None]] = set()
         """What the disk has no room for."""
@@ -137,6 +141,11 @@ class Librarian:
         for job in (*self._jobs.list("completed", 1), *self._jobs.list("failed", 1)):
             self._tell({"past": job})
             self._tell_track(job["track_id"])
+
+    def _tell_tracks(self) -> None:
+        """What there is: the broker may be another, or have kept nothing."""
+        for track in islice(self._untold, TOLD_A_STEP):
+            self._tell_track(track)
 
     def _tell_track(self, track: Any) -> None:
         if isinstance(track, str):

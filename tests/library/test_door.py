@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from k1edge.config import LibrarySettings
-from k1edge.library import door
+from k1edge.library import door, upkeep
 from k1edge.library.door import Door
-from k1edge.library.librarian import Librarian
+from k1edge.library.librarian import TOLD_A_STEP, Librarian
 from k1edge.library.store import TrackFacts
 from tests.brokers import eventually
 from tests.library.queue_process import ANALYST
@@ -211,6 +211,25 @@ def test_a_librarian_goes_on_where_what_is_asked_cannot_be_written(tmp_path, mon
     full = f"{tmp_path}/library: database or disk is full; the library must be able to write to {tmp_path}/library"
     assert (answer["result"], answer["reason"]) == ("failed", full)
     assert librarian._answer(question)["result"] == "ok"
+    librarian._jobs.close()
+    librarian._library.close()
+
+
+def test_every_track_is_told_at_the_start_a_few_at_a_time_since_the_broker_may_know_none(tmp_path, monkeypatch):
+    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
+                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+    library = upkeep.open_library(tmp_path / "library", 1_000_000_000)
+    tracks = [library.register(TrackFacts(f"{n:064x}"[::-1], f"{n}.flac"))["id"] for n in range(TOLD_A_STEP + 3)]
+    upkeep.delete(library, tracks.pop(), "ana")
+    library.close()
+    told = []
+    monkeypatch.setattr("k1edge.library.librarian.Librarian._tell", lambda librarian, news: told.append(news["track"]["id"]))
+    librarian = Librarian(None, settings)
+    for step, most in enumerate((TOLD_A_STEP, TOLD_A_STEP + 2, TOLD_A_STEP + 2)):
+        librarian._due_s = dict.fromkeys(librarian._due_s, 0.0)
+        librarian._keep_house()
+        assert len(told) == most, step
+    assert sorted(told) == sorted(tracks)
     librarian._jobs.close()
     librarian._library.close()
 
