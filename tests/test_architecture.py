@@ -21,7 +21,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 LAYERS = {
     "ground": ("errand", "whole"),
-    "facts": ("frames", "device_facts", "config"),
+    "facts": ("frames", "device_facts", "config", "unfit"),
     "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "live", "analysis"),
     "edges": ("audio", "k1", "library", "system"),

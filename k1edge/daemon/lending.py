@@ -232,7 +232,9 @@ class Lending:
     def _track(self, track: dict[str, Any], stamp: Stamp) -> Publication:
         override = track["override"] or {}
         detail = {"filename": printable(track["filename"]), "preset": track["preset"][:64], "source": track["source"],
-                  "pinned": track["pinned"], "override_by": printable(str(override.get("by", "")))}  # fmt: skip
+                  "pinned": track["pinned"], "override_by": printable(str(override.get("by", ""))),
+                  "override_at_ms": override.get("at_ms", ""),
+                  "override_note": printable(str(override.get("note", "")))}  # fmt: skip
         return self._scribe.write(
             contract.Track, stamp, id=track["id"], title=printable(track["title"]), artist=printable(track["artist"]),
             duration_ms=track["duration_ms"] or 0.0, bpm=track["bpm"] or 0.0, status=track["status"],

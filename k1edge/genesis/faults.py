@@ -8,6 +8,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from k1edge.unfit import why
+
 
 @dataclass(frozen=True, slots=True)
 class MapFault:
@@ -32,8 +34,8 @@ class MapError(ValueError):
     @classmethod
     def of(cls, errors: ValidationError) -> Self:
         """What a model found."""
-        found = errors.errors(include_url=False, include_context=False, include_input=False)
-        return cls(MapFault(_json_path(fault["loc"]), fault["msg"]) for fault in found)
+        found = errors.errors(include_url=False, include_input=False)
+        return cls(MapFault(_json_path(fault["loc"]), why(fault)) for fault in found)
 
 
 def _json_path(location: tuple[int | str, ...]) -> str:

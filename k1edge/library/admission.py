@@ -5,6 +5,7 @@ Consumes a path as a caller gave it, emits the real path; raises `LibraryError`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,8 @@ MAX_FILE_BYTES = 50_000_000
 HEAD_BYTES = 16
 HEARD = "heard"
 """What the edge itself heard of a song on the line; see `analysis.recording`."""
+INBOX = "inbox"
+"""Within the folder: what is dropped there is analysed without being asked for."""
 FORMATS = "wav, flac, ogg, mp3 or m4a"
 
 
@@ -52,10 +55,19 @@ def _inside(path: str | Path, folder: Path) -> Path:
             raise LibraryError(Code.FILE_NOT_ALLOWED, f"{shown(path)} leads out of the music folder")
         real = (root / path).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
+        reason = (getattr(fault, "strerror", None) or str(fault)) + _meant(path, folder)
         where = "in the music folder ([library] music_dir)"
         raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} cannot be found {where}: {reason}") from None
     return real
+
+
+def _meant(path: str | Path, folder: Path) -> str:
+    """Where a file of this name lies, if that is the inbox."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        dropped = (folder / INBOX / Path(path).name).resolve(strict=True)
+        if dropped.is_file() and dropped.is_relative_to(folder.resolve()):
+            return f"; there is {INBOX}/{shown(path)}"
+    return ""
 
 
 def shown(path: str | Path) -> str:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from k1edge.library.admission import INBOX
+
 if TYPE_CHECKING:
     from k1edge.config import LibrarySettings
 
@@ -44,7 +46,7 @@ def heard_folder(settings: LibrarySettings, state: Path) -> Path:
     """Where what was heard on the line waits for its analysis: in memory, if systemd gives a folder there, for 0.9 MB a minute
     would wear out a card; else in the inbox."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(runtime) / "heard" if runtime else music_folder(settings, state) / "inbox"
+    return Path(runtime) / "heard" if runtime else music_folder(settings, state) / INBOX
 
 
 class Door:

@@ -24,6 +24,7 @@ from typing import Any
 
 from k1edge.genesis.codec import Document
 from k1edge.library import upkeep
+from k1edge.library.admission import INBOX
 from k1edge.library.door import DATAGRAM_BYTES
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.files import is_full
@@ -57,7 +58,7 @@ class Librarian:
         rules = Rules(music, settings["command"], settings["max_file_mb"] * 1_000_000, limits, heard=heard, work=work)
         self._library = upkeep.open_library(root, settings["limit_mb"] * 1_000_000)
         self._jobs = Jobs(self._library, rules, self._tell_job)
-        folders = dict.fromkeys((music / "inbox", heard))
+        folders = dict.fromkeys((music / INBOX, heard))
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
         self._untold = iter(self._library.ids())

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
+import re
 import secrets
 import sys
 import time
+from datetime import datetime
 from typing import Any
 
 from k1edge.config import MqttSettings
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
-from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
+from k1edge.k1.contract.message import EDGE_LIMIT_BYTES, LATEST_MS
 from k1edge.k1.link import Identity, Link
 from k1edge.programs.options import (
     ANOTHER_WAY,
@@ -33,6 +36,9 @@ from k1edge.programs.options import (
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
 ROWS_SHOWN = 50
+FIRST_MOMENT_MS = 1e11
+"""Of a clock that is set, by far; times within a song are shorter."""
+SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         text = json.dumps(payload).encode()
         contract.decode(asked, text)
     except ContractError as error:
-        print(f"k1edge ask: {error.reason}{_takes(args.verb)}", file=sys.stderr)
+        print(f"k1edge ask: {error.reason.replace('args.', '')}{_takes(args.verb)}", file=sys.stderr)
         return EXIT_USAGE
     except ValueError as error:
         print(f"k1edge ask: {error}", file=sys.stderr)
@@ -156,7 +162,7 @@ def outline(value: Any, indent: str = "") -> list[str]:
         return [f"{indent}none"]
     if isinstance(value, dict):
         lines = []
-        for key, item in value.items():
+        for key, item in itertools.starmap(_dated, value.items()):
             inner = outline(item, indent + "  ")
             on_one_line = len(inner) == 1 and not inner[0].strip().startswith("-")
             lines += [f"{indent}{key}: {inner[0].strip()}"] if on_one_line else [f"{indent}{key}:", *inner]
@@ -172,11 +178,28 @@ def outline(value: Any, indent: str = "") -> list[str]:
 
 def _row(item: Any) -> str:
     if isinstance(item, dict):
-        return "  ".join(f"{key} {_word(value)}" for key, value in item.items() if value not in (None, "", [], {}))
+        said = itertools.starmap(_dated, item.items())
+        return "  ".join(f"{key} {SHA256.sub(_begun, _word(value))}" for key, value in said if value not in (None, "", [], {}))
     return _word(item)
 
 
+def _dated(key: str, value: Any) -> tuple[str, Any]:
+    """A moment as the date and time it is where this is read; all else as it is."""
+    if isinstance(value, dict):
+        return key, dict(itertools.starmap(_dated, value.items()))
+    if not (key.endswith("_ms") and type(value) in (int, float) and FIRST_MOMENT_MS <= value <= LATEST_MS):
+        return key, value
+    return key.removesuffix("_ms"), f"{datetime.fromtimestamp(value / 1000).astimezone():%Y-%m-%d %H:%M:%S %z}"
+
+
+def _begun(whole: re.Match[str]) -> str:
+    """So much of it as tells it from others: in a row there are other things to read."""
+    return f"{whole[0][:12]}..."
+
+
 def _word(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return "not known" if value is None else str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return "not known" if value is None else json.dumps(value, ensure_ascii=False)

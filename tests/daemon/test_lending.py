@@ -11,7 +11,7 @@ from k1edge.live.desk import Desk, RefusedError, ReplyTo
 
 TRACK = {
     "id": "5e5e5e5e5e5e5e5e", "title": "Nacht\x1b[2J", "artist": "", "filename": "n.flac", "preset": "default",
-    "source": "file", "pinned": False, "override": {"by": "ana", "at_ms": 1, "note": ""}, "duration_ms": 1000.0,
+    "source": "file", "pinned": False, "override": {"by": "ana", "at_ms": 1, "note": "late\n"}, "duration_ms": 1000.0,
     "bpm": 120.0, "status": "ready", "version": 2, "updated_ms": 1_700_000_000_000,
 }  # fmt: skip
 JOB = {
@@ -227,7 +227,8 @@ def test_an_end_that_the_library_did_not_live_to_tell_is_told_once_and_one_of_an
 
 def test_a_track_is_retained_until_it_is_gone(lending):
     ((topic, track),) = said(lending, {"track": TRACK})
-    assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and track.version == 2 and track.detail["override_by"] == "ana"
+    assert topic.endswith("/track/5e5e5e5e5e5e5e5e") and track.version == 2
+    assert [track.detail[f"override_{fact}"] for fact in ("by", "at_ms", "note")] == ["ana", 1, "late "]
     assert "\x1b" not in track.title
     ((gone, publication),) = said(lending, {"gone": TRACK["id"]})
     assert gone == topic and publication.payload == b""

@@ -153,6 +153,25 @@ def test_the_library_is_not_asked_for_what_it_does_not_have(verb, args):
     assert list(args)[-1] in refused.value.reason
 
 
+@pytest.mark.parametrize(("verb", "args", "told"), [
+    ("track.list", {"limit": 500}, "args.limit: must be at most 200"),
+    ("track.list", {"limit": 1.5}, "args.limit: must be a whole number"),
+    ("track.list", {"colour": 1, "pinned": "yes"}, "args.pinned: must be true or false; args.colour: is not known here"),
+    ("track.list", {"order": "age"}, "args.order: must be 'updated', 'title', 'artist' or 'bpm'"),
+    ("track.get", {}, "args.track: is missing"),
+    ("beat.nudge", {"ms": 501.0}, "args.ms: must be at most 500"),
+    ("tempo.tap", {"at_ms": 1e15}, "args.at_ms: must be at most 32503680000000"),
+    ("scene.apply", {"pattern": "bloom", "palette": 1.5}, "args.palette: must be a whole number or must be text"),
+    ("scene.apply", {"pattern": "bloom", "parameters": {"{0}": "x"}}, "args.parameters.{0}: must be a number or must be true"),
+    ("beats.override", {"track": "x", "beats": ["{a}"] * 9},
+     "args.beats.0: must be a number; args.beats.1: must be a number; args.beats.2: must be a number"),
+])  # fmt: skip
+def test_what_is_wrong_is_told_in_words_and_of_each_place_once(verb, args, told):
+    with pytest.raises(ContractError) as refused:
+        contract.decode(f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
+    assert refused.value.reason.startswith(told) and len(refused.value.reason) < len(told) + 50
+
+
 def test_what_a_refusal_repeats_of_the_caller_moves_no_cursor():
     body = {"id": "n1", "args": {"pattern": "pulse", "parameters": {"\x1b[2J\u202espeed\n": 1}}}
     with pytest.raises(ContractError) as refused:

@@ -50,6 +50,18 @@ def test_what_cannot_be_opened_is_refused(music, path):
     assert code_of(path, music) in (Code.FILE_NOT_FOUND, Code.INVALID_FILE_FORMAT)
 
 
+@pytest.mark.parametrize("path", ["night.flac", "Music/night.flac"])
+def test_of_a_song_that_lies_in_the_inbox_it_is_told_where(music, tmp_path, path):
+    (music / "inbox").mkdir()
+    (music / "inbox" / "secret.flac").symlink_to(tmp_path / "secret.flac")
+    (music / "inbox" / "night.flac").write_bytes(b"fLaC....")
+    with pytest.raises(LibraryError, match=r"; there is inbox/night\.flac$"):
+        admit(path, music)
+    with pytest.raises(LibraryError) as elsewhere:
+        admit("secret.flac", music)
+    assert "there is" not in elsewhere.value.reason
+
+
 def test_a_pipe_and_a_directory_are_refused_without_waiting(music):
     os.mkfifo(music / "pipe.flac")
     (music / "dir.flac").mkdir()

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 
 import pytest
 
@@ -82,6 +83,20 @@ def test_an_answer_is_an_outline_in_which_nothing_is_said_as_nothing():
     ]  # fmt: skip
 
 
+def test_moments_are_dates_and_times_and_what_has_no_end_is_begun(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    track = {"submitted_ms": 1_796_075_225_394, "duration_ms": 90_790.0, "pinned": False, "audio_sha256": "1f" * 32,
+             "override": {"at_ms": 1_796_075_225_394}}  # fmt: skip
+    assert outline({"tracks": [track], "expires_at_ms": 1_796_075_294_912.0}) == [
+        "tracks:",
+        '  - submitted 2026-11-30 21:47:05 +0000  duration_ms 90790  pinned false  audio_sha256 1f1f1f1f1f1f...  '
+        'override {"at": "2026-11-30 21:47:05 +0000"}',
+        "expires_at: 2026-11-30 21:48:14 +0000",
+    ]
+    assert outline(track)[3] == f"audio_sha256: {'1f' * 32}"
+
+
 def test_a_long_list_is_cut_and_its_length_told():
     assert outline(list(range(60)))[0].endswith("49, ... (60)")
 
@@ -90,6 +105,8 @@ def test_a_long_list_is_cut_and_its_length_told():
     (["version.diff"], "usage: k1edge ask version.diff track= old= new="),
     (["beat.nudge"], "Moves the beats a little: positive is later."),
     (["beats.override", "track=t", "beat=1"], "[beats=] [ops=]"),
+    (["track.list", "limit=500"], "k1edge ask: limit: must be at most 200\n"),
+    (["track.get", "track=t", "layers=rhythm"], 'layers: must be a list, as ["a", "b"] is\n'),
     (["track.lst"], "there are scene.apply"),
 ])  # fmt: skip
 def test_who_asks_wrongly_is_told_what_the_verb_takes(capsys, words, taught):

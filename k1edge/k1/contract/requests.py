@@ -134,7 +134,7 @@ PURPOSES = {
     "recorder.save": "Saves the last minutes to a file for `k1edge replay`.",
     "track.list": "Lists tracks, by words from title, artist, tags and file name, and by filters.",
     "track.get": "Tells of a track, with some layers of its map, whole or between two times.",
-    "track.import": "Analyses a file that lies in the edge's music folder.",
+    "track.import": "Analyses a file that lies in the edge's music folder: path=inbox/night.wav, say.",
     "track.delete": "Deletes a track; `track.restore` brings it back for half a minute.",
     "track.restore": "Brings back a track that has just been deleted.",
     "track.pin": "Keeps a track when space for maps runs out; pinned=false lets it go again.",

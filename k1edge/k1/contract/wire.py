@@ -20,11 +20,14 @@ from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
 from k1edge.k1.contract.message import ID_PATTERN, PRINTABLE, ROOT, ContractError, Message, Publication, printable
 from k1edge.k1.contract.requests import REQUESTS, Request, Response
+from k1edge.unfit import why
 
 _ID = re.compile(ID_PATTERN)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _WORD = re.compile(rf"(?={PRINTABLE}).{{0,64}}")
 _FAULTS_TOLD = 3
+_KIND = re.compile(r"(constrained-)?(int|float|str|bool)")
+"""What pydantic puts into the place of a value that may be of several kinds."""
 
 
 def _by_leaf(messages: tuple[type[Message], ...]) -> dict[str, type[Message]]:
@@ -95,9 +98,7 @@ def _decoded(where: Address, payload: bytes) -> Message:
     try:
         message = where.model.model_validate_json(payload)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)[:_FAULTS_TOLD]
-        reason = "; ".join(_told(fault) for fault in faults)
-        raise ContractError("INVALID_REQUEST", reason) from None
+        raise ContractError("INVALID_REQUEST", _told(error.errors(include_url=False, include_input=False))) from None
     if isinstance(message, Request):
         return message.model_copy(update={"verb": where.last})
     return message
@@ -164,10 +165,18 @@ class Scribe:
                 yield Publication(where, b"", model.QOS, True)
 
 
-def _told(fault: ErrorDetails) -> str:
-    place = ".".join(str(level)[:40] for level in fault["loc"])
-    said = fault["msg"].removeprefix("Value error, ")
-    return printable(f"{place}: {said}" if place else said)[:160]
+def _told(faults: list[ErrorDetails]) -> str:
+    """The first of them, each place once: of a value that may be of several kinds, pydantic tells why it is none of each."""
+    said: dict[str, str] = {}
+    for fault in faults:
+        place = ".".join(str(level)[:40] for level in fault["loc"] if not _KIND.fullmatch(str(level)))
+        if place in said:
+            said[place] += f" or {why(fault)}"
+        elif len(said) < _FAULTS_TOLD:
+            said[place] = f"{place}: {why(fault)}" if place else why(fault)
+        else:
+            break
+    return "; ".join(printable(each)[:160] for each in said.values())
 
 
 def sender(payload: bytes) -> str:
