@@ -19,7 +19,7 @@ from k1edge.daemon.edge import MESSAGES_PER_HOP, PING_EVERY_S, Edge, subscriptio
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.startup import Start
 from k1edge.daemon.watch import Healthy, Watch
-from k1edge.frames import HOP_NS
+from k1edge.frames import HOP_NS, AudioBlock
 from k1edge.genesis.document import seal
 from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.score import Score, plain_score, score_of
@@ -47,10 +47,25 @@ def link(monkeypatch):
 @pytest.fixture
 def edge(link, monkeypatch, tmp_path):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    settings = Settings.model_validate({"site": SITE, "edge": EDGE, "library": {"enabled": False}})
+    return edge_in_silence(link)
+
+
+def edge_in_silence(link, **audio):
+    settings = Settings.model_validate({"site": SITE, "edge": EDGE, "audio": audio, "library": {"enabled": False}})
     edge = Edge(Start(settings), link, Scribe(SITE, EDGE), "boot")
     edge.listen(SynthSource(np.zeros(44_100, np.float32), 44_100), "silence")
     return edge
+
+
+@pytest.mark.usefixtures("edge")
+def test_what_the_input_takes_is_taken_off_every_time_that_is_told(link):
+    def told_ms(**audio):
+        edge = edge_in_silence(link, **audio)
+        edge.hear(AudioBlock(np.zeros(441, np.float32), 0, 10**9))
+        edge.hear(AudioBlock(np.zeros(441, np.float32), 441, 10**9 + HOP_NS))
+        return edge._timeline.utc_ms(44_100)
+
+    assert told_ms() - told_ms(input_latency_ms=80.0) == pytest.approx(80.0, abs=20.0)
 
 
 def test_an_edge_whose_link_has_died_wants_to_start_anew(edge, monkeypatch):
@@ -190,6 +205,14 @@ def test_another_edge_at_the_site_is_noticed(edge, link):
     assert edge._watch.health == Healthy()
     deliver(edge, link, "edge/pi-2/status", {"state": "ready"}, retained=True)
     assert edge._watch.health.code == "TWO_EDGES"
+
+
+def test_sound_that_is_lost_gives_the_k1s_back_at_once(edge, link):
+    deliver(edge, link, "device/porch/status", STATUS)
+    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    sent(link, "")
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    assert [sync["action"] for sync in sent(link, "device/porch/cmd/sync")] == ["stop"]
 
 
 def test_a_card_that_is_back_in_a_silence_is_told(edge, link):

@@ -11,7 +11,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paho.mqtt import publish
+from paho.mqtt import publish, subscribe
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -221,6 +221,10 @@ def test_the_properties_of_mqtt_5_go_and_come(mosquitto):
         eventually(lambda: len(heard()) == 2)
         assert heard()[1].arrival.correlation == b"\x03"
         assert 0 <= time.monotonic_ns() - arrival.heard_ns < 60e9
+        link.send(Publication("k1/v1/x", b"2", qos=1, retain=True, expiry_s=9.0))
+        kept = subscribe.simple("k1/v1/x", port=mosquitto.port, protocol=MQTTProtocolVersion.MQTTv5)
+        assert kept.properties.ContentType == "application/json"
+        assert kept.properties.MessageExpiryInterval <= 9
 
 
 @pytest.mark.parametrize(("protocol", "lost"), [("5", 0), ("3.1.1", 1)])
@@ -331,7 +335,7 @@ def test_sending_never_waits_for_a_broker_that_hangs(mosquitto):
         mosquitto.resume()
 
 
-def test_the_will_is_published_when_the_process_vanishes(mosquitto):
+def test_the_will_is_published_when_the_process_vanishes_and_is_kept_for_who_comes_later(mosquitto):
     with listening(mosquitto.settings(), "k1/v1/#") as heard:
         victim = Link(mosquitto.settings(), Identity("edge-a", will=WILL), backoff=lambda _attempt: 3600.0)
         victim.start()
@@ -340,6 +344,9 @@ def test_the_will_is_published_when_the_process_vanishes(mosquitto):
         victim._session._client.socket().shutdown(socket.SHUT_RDWR)
         eventually(lambda: any(message.payload == WILL.payload for message in heard()), "the will")
         victim.close()
+    with listening(mosquitto.settings(), "k1/v1/#", client_id="later") as heard:
+        eventually(heard, "what the broker has kept")
+        assert [(message.payload, message.arrival.retained) for message in heard()] == [(WILL.payload, True)]
 
 
 def test_leaving_in_order_says_farewell_and_leaves_no_will(mosquitto):
@@ -446,6 +453,15 @@ def test_a_broker_whose_certificate_nobody_vouches_for_is_not_trusted(tmp_path, 
         eventually(lambda: link.counters.failures >= 2)
         assert "certificate verify failed" in link.last_reason
         assert not link.connected
+
+
+def test_a_broker_whose_certificate_is_for_another_name_is_not_trusted(tmp_path, files):
+    with Mosquitto(tmp_path, *tls_lines(files), tls=True) as broker:
+        elsewhere = MqttSettings(url=f"mqtts://127.0.0.1:{broker.port}", ca_file=str(files["ca.crt"]))
+        with linked(elsewhere) as link:
+            eventually(lambda: link.counters.failures >= 2)
+            assert "certificate verify failed" in link.last_reason and "127.0.0.1" in link.last_reason
+            assert not link.connected
 
 
 @pytest.mark.parametrize("shown", [True, False])

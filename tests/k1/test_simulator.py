@@ -77,7 +77,7 @@ def test_a_beat_is_shown_earlier_by_the_devices_own_latency(latency_ms):
     assert desk.k1.flashes[0].shown_ms == pytest.approx(1150.0 - latency_ms, abs=1.0)
 
 
-@pytest.mark.parametrize(("late_ms", "shown"), [(0.0, 1), (LATE_MS - 1, 1), (LATE_MS + 1, 0), (5000.0, 0)])
+@pytest.mark.parametrize(("late_ms", "shown"), [(0.0, 1), (49.0, 1), (51.0, 0), (5000.0, 0)])
 def test_a_beat_that_comes_more_than_50_ms_late_is_dropped_and_counted(desk, late_ms, shown):
     desk.beat(1000.0, due_in_ms=-late_ms)
     desk.k1.show(1000.0)
@@ -115,8 +115,8 @@ def test_a_message_without_tick_keeps_the_k1_led_and_shows_no_beat(desk):
 
 def test_it_goes_stale_after_250_ms_of_silence(desk):
     desk.macro(1000.0)
-    assert desk.k1.show(1000.0 + STALE_MS).led
-    assert not desk.k1.show(1000.0 + STALE_MS + 1).led
+    assert desk.k1.show(1250.0).led
+    assert not desk.k1.show(1251.0).led
     assert desk.k1.counters.releases == 1
 
 
