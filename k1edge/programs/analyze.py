@@ -9,17 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from k1edge.config import ConfigError, Settings, load
 from k1edge.genesis.codec import read_json
-from k1edge.genesis.document import GenesisMap, validate
+from k1edge.genesis.document import validate
 from k1edge.genesis.faults import MapError
 from k1edge.library.admission import shown
 from k1edge.library.errors import Code
@@ -28,52 +24,11 @@ from k1edge.library.worker import Failure, Limits, Worker
 from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, when_ended
 from k1edge.programs.pictures import kind_fault, pillow_fault
 from k1edge.programs.progress import Lines, ProgressBars
+from k1edge.programs.songs import Song, clash, every_song, missing, text
 
-EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac"}
-"""What is taken for a song in a directory; what it is, its content decides."""
-SUFFIX = ".genesis.json"
-NAME_BYTES = 255
-"""Of a file's name, at most, on Linux."""
 POLL_S = 0.05
 MEMORY_MB = 4_000
 TIME_S = 3_600.0
-
-
-@dataclass(slots=True)
-class Song:
-    """One file on its way to a map."""
-
-    path: Path
-    output: Path
-    picture: Path
-    """Its name among those of several songs."""
-    state: str = "queued"
-    """queued, processing, completed, skipped or failed."""
-    failure: Failure | None = None
-    map: GenesisMap | None = None
-    worker: Worker | None = None
-    began_s: float = 0.0
-    took_s: float = 0.0
-
-    def report(self) -> dict[str, Any]:
-        """As `--json` prints it."""
-        common = {"file": _text(self.path), "state": self.state}
-        if self.failure:
-            return common | {"code": self.failure.code, "reason": self.failure.reason}
-        if not self.map:
-            return common
-        metrics, notes = self.map.global_metrics, self.map.notes
-        return common | {
-            "map": _text(self.output),
-            "duration_ms": metrics.duration_ms,
-            "bpm": metrics.bpm,
-            "beats": len(self.map.layers.rhythm.beat_grid_ms),
-            "downbeats": len(self.map.layers.rhythm.downbeat_ms),
-            "key": str(notes.key) if notes.key else None,
-            "sections": [section.label for section in notes.sections or []],
-            "drops_ms": [drop.at_ms for drop in notes.drops or []],
-            "took_s": round(self.took_s, 2),
-        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,19 +63,20 @@ def main(args: argparse.Namespace) -> int:
         from k1edge.programs.job import run
 
         return run(args.songs[0], args.job, settings)
-    problem = next(filter(None, map(_missing, args.songs)), "")
+    problem = next(filter(None, map(missing, args.songs)), "")
     if problem or args.jobs < 1:
         print(f"k1edge analyze: {problem or f'--jobs {args.jobs} is less than 1'}", file=sys.stderr)
         return EXIT_USAGE
     closed: list[OSError] = []
-    songs = list(_songs(args.songs, args.output, closed.append))
+    songs = list(every_song(args.songs, args.output, closed.append))
     for fault in closed:
-        print(f"k1edge analyze: {_text(fault.filename)}: {fault.strerror}", file=sys.stderr)
+        print(f"k1edge analyze: {text(fault.filename)}: {fault.strerror}", file=sys.stderr)
     if not songs:
         print("k1edge analyze: there is no sound file in there", file=sys.stderr)
         return EXIT_FAILED
-    args.many = len(songs) > 1
-    if problem := _plot_fault(args) or _clash(songs, args):
+    if args.plot:
+        _choose_pictures(songs, args.plot)
+    if problem := (args.plot and _plot_fault(args.plot, len(songs) > 1)) or clash(songs):
         print(f"k1edge analyze: {problem}", file=sys.stderr)
         return EXIT_USAGE
     show = ProgressBars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
@@ -145,87 +101,23 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_FAILED if closed or any(song.state == "failed" for song in songs) else 0
 
 
-def _missing(path: Path) -> str:
-    """Why there is nothing to be found under this name; '' when there is."""
-    try:
-        path.stat()
-    except OSError as fault:
-        return f"{_text(path)}: {fault.strerror}"
-    return ""
-
-
-def _songs(given: list[Path], output: Path | None, closed: Callable[[OSError], object]) -> Iterator[Song]:
-    """Every song once, in order; a directory is searched through, and `closed` gets the fault of one that cannot be."""
-    seen: set[Path] = set()
-    for path in given:
-        for file in _files(path, closed) if path.is_dir() else [path]:
-            if file in seen:
-                continue
-            seen.add(file)
-            within = file.relative_to(path).parent if path.is_dir() else Path()
-            target = (output / within if output else file.parent) / f"{file.name}{SUFFIX}"
-            yield Song(file, target, within / f"{file.name}.png", failure=_fault(file, target))
-
-
-def _files(folder: Path, closed: Callable[[OSError], object]) -> list[Path]:
-    """What is named like a song in it and in the directories within, linked ones too, each once; nothing hidden."""
-    seen: set[str] = set()
-    found: list[Path] = []
-    waiting = [folder]
-    for root in waiting:  # links after all else: what is here by itself keeps its name
-        for place, folders, names in os.walk(root, onerror=closed):
-            real = os.path.realpath(place)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(filter(_is_visible, folders))
-            # Of what may be listed and not looked at a Path would raise.
-            waiting += [Path(place, name) for name in folders if os.path.islink(f"{place}/{name}")]  # noqa: PTH114
-            found += [Path(place, name) for name in filter(_is_visible, names) if Path(name).suffix.lower() in EXTENSIONS]
-    return sorted(found)
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".")
-
-
-def _fault(song: Path, target: Path) -> Failure | None:
-    """Why there can be no map of it, where that is known before it is opened: one waits for the writer of a pipe."""
-    try:
-        ordinary = stat.S_ISREG(song.stat().st_mode)
-    except OSError as fault:
-        return Failure(Code.FILE_NOT_FOUND, f"cannot be read: {fault.strerror}")
-    if not ordinary:
-        return Failure(Code.INVALID_FILE_FORMAT, "is not an ordinary file")
-    if len(os.fsencode(target.name)) > NAME_BYTES:
-        return Failure(Code.FILE_NOT_ALLOWED, f"has so long a name that there is no room for {SUFFIX} behind it")
-    return None
-
-
-def _plot_fault(args: argparse.Namespace) -> str:
-    """Why nothing could be drawn, told before minutes are spent on it; '' when nothing is known against it."""
-    if not args.plot:
-        return ""
+def _plot_fault(plot: Path, many: bool) -> str:
+    """Why nothing could be drawn there, told before minutes are spent on it; '' when nothing is known against it."""
     if fault := pillow_fault():
         return fault
-    if args.many:
-        is_file = args.plot.exists() and not args.plot.is_dir()
-        return f"--plot {args.plot}: is a file; pictures of several songs need a directory" if is_file else ""
-    if args.plot.is_dir() or not (fault := kind_fault(args.plot)):
+    if many:
+        is_file = plot.exists() and not plot.is_dir()
+        return f"--plot {plot}: is a file; pictures of several songs need a directory" if is_file else ""
+    if plot.is_dir() or not (fault := kind_fault(plot)):
         return ""
     return f"--plot {fault}; a directory must be there already"
 
 
-def _clash(songs: list[Song], args: argparse.Namespace) -> str:
-    """Which songs would be written to one file; '' when each has its own."""
-    first: dict[Path, Song] = {}
+def _choose_pictures(songs: list[Song], plot: Path) -> None:
+    """Of one song, or of each in a directory."""
+    into = len(songs) > 1 or plot.is_dir()
     for song in songs:
-        for place in (song.output, *([args.plot / song.picture] if args.plot and args.many else [])):
-            other = first.setdefault(place, song)
-            if other is not song:
-                return f"{other.path} and {song.path} would both become {place}: analyse them into different directories"
-    return ""
+        song.picture = plot / song.within / f"{song.path.name}.png" if into else plot
 
 
 def _work_off(songs: list[Song], args: argparse.Namespace, show: ProgressBars | Lines, signals: list[int]) -> None:
@@ -246,11 +138,6 @@ def _work_off(songs: list[Song], args: argparse.Namespace, show: ProgressBars | 
             running.remove(song)
             _end(song, args, show)
         show.update(songs)
-
-
-def _text(path: Path) -> str:
-    """For every reader, even where the name is not valid UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _is_done(song: Song) -> bool:
@@ -285,12 +172,11 @@ def _end(song: Song, args: argparse.Namespace, show: ProgressBars | Lines) -> No
 
 def _finish(song: Song, state: str, args: argparse.Namespace, show: ProgressBars | Lines) -> None:
     song.state, song.worker = state, None
-    if args.plot and song.map:
+    if song.picture and song.map:
         from k1edge.programs.plot import draw
 
-        target = args.plot / song.picture if args.many or args.plot.is_dir() else args.plot
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draw(song.map, song.path.stem).save(target, optimize=True)
+        song.picture.parent.mkdir(parents=True, exist_ok=True)
+        draw(song.map, song.path.stem).save(song.picture, optimize=True)
     if args.json:
         print(json.dumps(song.report(), ensure_ascii=False), flush=True)
     else:

@@ -6,10 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from k1edge.k1.terminal import bar
-from k1edge.library.worker import Failure, Worker
+from k1edge.programs.songs import Song
 
 WIDTH = 24
 NAME_WIDTH = 32
@@ -20,21 +20,7 @@ CUT_OFF, WRAP = "\x1b[?7l", "\x1b[?7h"
 USUAL_LINES = 24
 
 
-class Shown(Protocol):
-    """What is shown of a song."""
-
-    state: str
-    failure: Failure | None
-    worker: Worker | None
-    took_s: float
-
-    @property
-    def path(self): ...
-    @property
-    def map(self): ...
-
-
-def outcome(name: str, song: Shown) -> str:
+def outcome(name: str, song: Song) -> str:
     """One line on a song that is done."""
     if song.failure:
         return f"✗ {name}: {song.failure.reason}"
@@ -46,7 +32,7 @@ def outcome(name: str, song: Shown) -> str:
     return f"✓ {name}: {metrics.bpm:.1f} bpm, {len(beats)} beats{tone}, {form} ({song.took_s:.1f} s)"
 
 
-def summary(songs: Sequence[Shown]) -> str:
+def summary(songs: Sequence[Song]) -> str:
     """One line on all of them."""
     counts = {state: sum(song.state == state for song in songs) for state in ("completed", "skipped", "failed")}
     said = [f"{counts['completed']} of {len(songs)} done"]
@@ -55,7 +41,7 @@ def summary(songs: Sequence[Shown]) -> str:
     return ", ".join(said)
 
 
-def _share(song: Shown) -> float:
+def _share(song: Song) -> float:
     if song.worker:
         return song.worker.progress
     return float(song.state in ("completed", "skipped", "failed"))
@@ -67,13 +53,13 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def update(self, songs: Sequence[Shown]) -> None:
+    def update(self, songs: Sequence[Song]) -> None:
         """Nothing to see in between."""
 
-    def ended(self, name: str, song: Shown) -> None:
+    def ended(self, name: str, song: Song) -> None:
         print(outcome(name, song), file=self._out, flush=True)
 
-    def end(self, songs: Sequence[Shown]) -> None:
+    def end(self, songs: Sequence[Song]) -> None:
         if len(songs) > 1:
             print(summary(songs), file=self._out, flush=True)
 
@@ -87,7 +73,7 @@ class ProgressBars:
         self._next_s = 0.0
         self._began_s = time.monotonic()
 
-    def update(self, songs: Sequence[Shown]) -> None:
+    def update(self, songs: Sequence[Song]) -> None:
         """Draws anew, at most every REFRESH_S."""
         now_s = time.monotonic()
         if now_s < self._next_s:
@@ -100,10 +86,10 @@ class ProgressBars:
         self._draw(CUT_OFF + "\n".join(lines) + f"\n{WRAP}")
         self._drawn = len(lines)
 
-    def ended(self, name: str, song: Shown) -> None:
+    def ended(self, name: str, song: Song) -> None:
         self._draw(f"{outcome(name, song)}\n")
 
-    def end(self, songs: Sequence[Shown]) -> None:
+    def end(self, songs: Sequence[Song]) -> None:
         self._draw(f"{summary(songs)}\n" if len(songs) > 1 else "")
 
     def _room(self) -> int:
@@ -121,13 +107,13 @@ class ProgressBars:
             self._out.flush()
 
     @staticmethod
-    def _one(song: Shown) -> str:
+    def _one(song: Song) -> str:
         name = song.path.name.encode("utf-8", "replace").decode()
         name = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
         return f"  {name:{NAME_WIDTH}} {bar(song.worker.progress, WIDTH)} {song.worker.progress:4.0%} {song.worker.stage}"
 
     @staticmethod
-    def _all(songs: Sequence[Shown], took_s: float) -> str:
+    def _all(songs: Sequence[Song], took_s: float) -> str:
         share = sum(map(_share, songs)) / len(songs)
         left = f", {took_s / share - took_s:.0f} s left" if share > 0.02 else ""
         done = sum(song.worker is None and song.state != "queued" for song in songs)

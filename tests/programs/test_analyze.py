@@ -21,7 +21,8 @@ from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from k1edge.library.errors import LibraryError
 from k1edge.programs import job
-from k1edge.programs.analyze import _songs, _work_off
+from k1edge.programs.analyze import _work_off
+from k1edge.programs.songs import every_song
 from tests.brokers import PATIENCE_S, eventually
 
 ANALYZE = [sys.executable, "-m", "tests.programs.eager", "analyze"]
@@ -165,7 +166,7 @@ def test_a_link_far_within_does_not_take_the_name_of_the_folder_that_it_leads_to
         folder.mkdir(parents=True)
     (tmp_path / "B" / "song.mp3").write_bytes(b"")
     (tmp_path / "A" / "deep" / "favourites").symlink_to(tmp_path / "B")
-    (song,) = _songs([tmp_path], None, pytest.fail)
+    (song,) = every_song([tmp_path], None, pytest.fail)
     assert song.path.relative_to(tmp_path).as_posix() == "B/song.mp3"
 
 
@@ -178,7 +179,7 @@ def test_a_folder_is_searched_through_its_links_once_and_nothing_hidden_is_taken
     (within / "a").symlink_to(within / "b")
     (within / "round").symlink_to(within)
     (within / "share").symlink_to(elsewhere)
-    songs = _songs([within], None, pytest.fail)
+    songs = every_song([within], None, pytest.fail)
     assert [song.path.relative_to(within).as_posix() for song in songs] == ["b/song.mp3", "share/song.mp3"]
 
 
@@ -195,7 +196,7 @@ def shut(public, request):
 
 def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_searched(shut):
     faults = []
-    found = {song.path.parent.name: song.failure and song.failure.reason for song in _songs([shut], None, faults.append)}
+    found = {song.path.parent.name: song.failure and song.failure.reason for song in every_song([shut], None, faults.append)}
     assert found == {"open": None, "listed": "cannot be read: Permission denied"}
     told = {Path(fault.filename).relative_to(shut).as_posix(): fault.strerror for fault in faults}
     assert told == dict.fromkeys(("closed", "listed/deep"), "Permission denied")
@@ -207,7 +208,7 @@ def test_what_cannot_become_a_map_is_told_before_anything_is_analysed(tmp_path):
         (tmp_path / name).write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "broken.mp3").symlink_to(tmp_path / "nowhere")
-    found = {song.path.name: song.failure and song.failure.code for song in _songs([tmp_path], None, pytest.fail)}
+    found = {song.path.name: song.failure and song.failure.code for song in every_song([tmp_path], None, pytest.fail)}
     assert found == {
         f"{longest}.mp3": None,
         f"{longest}x.mp3": "FILE_NOT_ALLOWED",
@@ -314,7 +315,7 @@ def test_it_is_ended_early_and_shown_between_songs_that_have_their_maps(first_ru
     for name in "abc":
         shutil.copy(music / "deep" / "曲.flac", tmp_path / name)
         shutil.copy(maps / "deep" / "曲.flac.genesis.json", tmp_path / f"{name}.genesis.json")
-    songs = list(_songs([tmp_path / name for name in "abc"], None, pytest.fail))
+    songs = list(every_song([tmp_path / name for name in "abc"], None, pytest.fail))
     signals, told = [], []
 
     class Show:
@@ -325,5 +326,5 @@ def test_it_is_ended_early_and_shown_between_songs_that_have_their_maps(first_ru
         def update(self, songs):
             told.append("drawn")
 
-    _work_off(songs, argparse.Namespace(again=False, jobs=1, plot=None, json=False), Show(), signals)
+    _work_off(songs, argparse.Namespace(again=False, jobs=1, json=False), Show(), signals)
     assert told == [("a", "skipped"), "drawn", ("b", "skipped"), "drawn"]
