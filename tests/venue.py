@@ -22,10 +22,11 @@ def setup(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
 class Venue(Mosquitto):
     """Debian's mosquitto.conf in short, which includes what the script wrote, and nothing else."""
 
-    def __init__(self, folder: Path, ports: tuple[int, ...]) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, ...], *, persistence: bool = False) -> None:
         self.folder, self.ports, self.port, self.tls = folder, ports, ports[0], False
         self._conf, self._log, self._process = folder / "mosquitto.conf", folder / "log", None
-        self._conf.write_text(f"user root\npersistence false\nlog_type all\ninclude_dir {folder / 'conf.d'}\n")
+        keeps = f"persistence {str(persistence).lower()}\npersistence_location {folder}/\n"
+        self._conf.write_text(f"user root\n{keeps}log_type all\ninclude_dir {folder / 'conf.d'}\n")
 
     def password(self, node: str) -> SecretStr:
         return SecretStr((self.folder / "k1edge" / "credentials" / f"{node.replace('/', '-')}.password").read_text().strip())

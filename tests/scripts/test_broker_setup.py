@@ -276,6 +276,23 @@ def test_a_folder_belongs_to_one_site(tmp_path):
     assert "belongs to site hall" in done.stderr
 
 
+def test_what_the_broker_saves_of_a_full_library_is_little_for_an_sd_card(tmp_path):
+    """Debian's mosquitto keeps what is retained, and writes all of it each time."""
+    ports, node, songs, full = free_ports(3), "edge/pi-1", 100, 1_300
+    assert setup(tmp_path, "--ports", ",".join(map(str, ports)), "hall", node).returncode == 0
+    with Venue(tmp_path, ports, persistence=True) as venue:
+        link = Link(venue.of(node), Identity(node))
+        link.start()
+        for song in range(songs):
+            link.send(Publication(f"{SITE}/{node}/track/{song:016x}", b"." * 320, 1, True))
+        eventually(lambda: link.connected and not link.queued, "all are told")
+        link.close()
+    saved_bytes = (tmp_path / "mosquitto.db").stat().st_size * full / songs
+    (every_s,) = re.findall(r"^autosave_interval (\d+)$", (tmp_path / "conf.d/k1edge.conf").read_text(), re.MULTILINE)
+    assert saved_bytes > 320 * full
+    assert saved_bytes * 86_400 / int(every_s) < 4e6, "a day; the edge itself writes 45 MB, and 50 is the limit"
+
+
 def test_rules_of_ones_own_survive(tmp_path):
     assert setup(tmp_path, "hall", "viewer/wall").returncode == 0
     (tmp_path / "k1edge" / "local.acl").write_text("user viewer/wall\ntopic read other/#\n")
