@@ -77,7 +77,7 @@ DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
     "drop": _look("pulse", "Blue Magenta White", 300, brightness=0.8, softness=0.15, saturation=0.85),
     "breakdown": _look("departure", "Departure", 3000, brightness=0.35, softness=0.6, speed=0.25),
     "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.5, softness=0.45, saturation=0.7),
-    "outro": _look("twilight", "Vintage 57", 4000, brightness=0.3, softness=0.6, speed=0.2),
+    "outro": _look("twilight", "Landscape 33", 4000, brightness=0.3, softness=0.6, speed=0.2),
     "silence": _look("twilight", "Departure", 4000, brightness=0.0, brightness_floor=0.0, speed=0.1),
     "speech": _look("twilight", "Ocean Breeze 036", 3000, brightness=0.3, softness=0.6, speed=0.15),
     "noise": _look("departure", "Landscape 64", 4000, brightness=0.12, softness=0.8, speed=0.1),

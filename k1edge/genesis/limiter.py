@@ -6,25 +6,27 @@ it stopped. One per device.
 
 A flash is a pair of opposing changes of at least a tenth of full luminance (WCAG 2.3.1, ITU-R BT.1702). How a pattern
 turns commands into light is not known, so the worst is assumed: every beat is a full flash that has died PULSE_MS
-later; every macro moves the whole field by as much as the macro moves, times the brightness; a change of brightness
-moves it once; a new pattern or palette moves it either way. All these changes are put on one line of time, where
-changes in the same direction that follow each other are one; within any second there may be six, which is three
-flashes.
+later; every macro moves the whole field by as much as the macro moves, times the brightness and the sensitivity; a change of
+brightness moves it once; a new pattern or palette moves it either way, and so does any other parameter that jumps or goes back
+by a tenth of its range. All these changes are put on one line of time, where changes in the same direction that follow each
+other are one; within any second there may be six, which is three flashes.
 
 Beats above the limit lose their tick and keep tempo and phase; a scene waits. What would cost a beat that is to come at this
 tempo stays where it is, if it is a macro, or waits for a second, if it is a step of brightness (either may rise before a beat
-and fall as one dies for nothing). A palette with saturated red glows but never flashes: in such a scene there are no ticks,
-and after one change of luminance the opposite one waits for a second. Saturation is kept where no hue is a saturated red.
+and fall as one dies for nothing). A palette with saturated red, or one that warmth makes so, glows but never flashes: in such
+a scene there are no ticks, and after one change of luminance the opposite one waits for a second, as the palette does to come
+back. Saturation is kept where no hue is a saturated red.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from k1edge.device_facts import PALETTES, PARAMETERS
+from k1edge.device_facts import PARAMETERS
 from k1edge.frames import MACROS
+from k1edge.genesis.red import MAX_SATURATION, may_be_red
 
 WINDOW_MS = 1000.0
 CHANGES = 6
@@ -34,21 +36,15 @@ STEP = 0.1
 """Share of full luminance from which a change counts."""
 PULSE_MS = 200.0
 MEMORY_MS = 1500.0
-MAX_SATURATION = 0.85
-"""Red of this saturation is (1, .15, .15): 0.77 of its light is red, and saturated red begins at 0.8."""
-RED_PALETTES = frozenset(
-    PALETTES.index(name)
-    for name in (
-        "Sunset Real", "RGI 15", "Analogous 1", "Pink Splash 08", "Pink Splash 07", "Rainbow Sherbet", "IB Jul01", "IB15",
-        "Lava", "Fire", "Autumn 19", "Black Magenta Red", "Red Magenta Yellow",
-    )
-)  # fmt: skip
-"""Those with a colour of which 80 % or more is red (the gradients of the FastLED collection, as the firmware carries them)."""
-RED_LOOK = ("", min(RED_PALETTES))
-"""What may be seen where a scene cannot be read, names two palettes, or has colours beyond MAX_SATURATION."""
+UNREAD = ("", -1)
+"""The look of a scene that cannot be read: it may be red."""
 RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most; a step of brightness lets beats go first for as
 long."""
+
+DEFAULTS = {name: limits.default for name, limits in PARAMETERS.items()}
+NOTHING = ("", -2)
+"""The look before there was one."""
 
 Change = tuple[float, int]
 """(time in ms, +1 brighter, -1 darker, 0 either)."""
@@ -70,20 +66,48 @@ def runs_per_window(changes: list[Change]) -> int:
     return most
 
 
-def _look(scene: Any) -> tuple[str, int]:
-    return scene.pattern, scene.palette_id
+class _Seen(NamedTuple):
+    """What a K1 shows with a scene."""
+
+    look: tuple[str, int]
+    red: bool
+    """It may show a saturated red."""
+    stands: dict[str, float]
+    """Every parameter."""
+
+    @property
+    def brightness(self) -> float:
+        return self.stands["brightness"]
+
+    def light(self, level: float) -> float:
+        """What a macro of this level makes of the field."""
+        return min(level * max(self.stands["audio_sensitivity"], 1.0), 1.0) * self.brightness
 
 
-def _brightness(scene: Any) -> float:
-    limits = PARAMETERS["brightness"]
-    return min(max(float(scene.parameters.get("brightness", limits.default)), limits.low), limits.high)
+def _share(name: str, value: float) -> float:
+    """Of the parameter's range."""
+    limits = PARAMETERS[name]
+    return (value - limits.low) / (limits.high - limits.low)
+
+
+class _Wish(NamedTuple):
+    """A scene that is to go out."""
+
+    scene: Any
+    seen: _Seen
+    turns: bool
+    """It moves the light, one cannot say which way."""
+    paler: bool
+    """It has lost saturation."""
+    since_ms: float
 
 
 class _Swing:
     """One quantity that may move the light: its extremes since its last counted change."""
 
-    def __init__(self) -> None:
-        self._low = self._high = 0.0
+    def __init__(self, value: float = 0.0) -> None:
+        self._low = self._high = self._value = value
+        self._went = 0
 
     def way(self, value: float) -> int:
         """+1 or -1 if going to `value` is a change of STEP or more, else 0."""
@@ -93,9 +117,15 @@ class _Swing:
 
     def go(self, value: float) -> None:
         """The light has gone to `value`."""
-        counted = self.way(value) != 0
-        self._low = value if counted else min(self._low, value)
-        self._high = value if counted else max(self._high, value)
+        way = self.way(value)
+        self._low = value if way else min(self._low, value)
+        self._high = value if way else max(self._high, value)
+        self._value, self._went = value, way or self._went
+
+    def turns(self, value: float) -> bool:
+        """Whether going to `value` is a change by a jump, or back; a sweep in smaller steps is one change."""
+        way = self.way(value)
+        return way != 0 and (way != self._went or abs(value - self._value) >= STEP - 1e-9)
 
 
 class Limiter:
@@ -110,19 +140,19 @@ class Limiter:
         self._swings = {name: _Swing() for name in MACROS}
         self._levels = dict.fromkeys(MACROS, 0.0)
         self._scene_swing = _Swing()
-        self._brightness = 1.0
-        self._look: tuple[str, int] | None = None
-        self._held: Any = None
-        self._held_since = 0.0
+        self._turns = {name: _Swing(_share(name, value)) for name, value in DEFAULTS.items() if name != "brightness"}
+        self._shown = _Seen(NOTHING, False, DEFAULTS)
+        self._red_until_ms = float("-inf")
+        """When what may be red was shown last."""
+        self._held: _Wish | None = None
 
     def process(self, command: Any, at_ms: float) -> tuple[Any, ...]:
         """What to send for a `cmd/...` message at `at_ms` (on the edge's clock, which never goes back), in this order."""
         self._forget(at_ms)
         if command.LEAF == "cmd/scene":
-            waits, self._held = self._held, command
-            self._held_since = at_ms if waits is None else self._held_since
+            waits, self._held = self._held, self._wish(command, at_ms)
             released = self._release(at_ms)
-            if not released and (waits is None or _look(waits) != _look(command)):
+            if not released and (waits is None or waits.seen.look != self._held.seen.look):
                 self.stopped["scene"] += 1
             return released
         released = self._release(at_ms)
@@ -141,11 +171,29 @@ class Limiter:
         """Somebody else has set a scene on the K1; None = one that cannot be read. What waited is older."""
         self._forget(at_ms)
         self._held = None
-        if scene is None:
-            self._shows(RED_LOOK, PARAMETERS["brightness"].high, [(at_ms, 0)])
-        else:
-            known = scene.parameters.get("saturation", 0.0) <= MAX_SATURATION and "palette_id" not in scene.parameters
-            self._shows(_look(scene) if known else RED_LOOK, _brightness(scene), [(at_ms, 0)])
+        unread = _Seen(UNREAD, True, self._shown.stands | {"brightness": 1.0})
+        self._show(unread if scene is None else self._seen(scene), [(at_ms, 0)], at_ms)
+
+    def _seen(self, scene: Any) -> _Seen:
+        """A scene on this K1, which keeps what is left out; of brightness, the most is assumed, and of two palettes a red."""
+        stands = self._shown.stands | {"brightness": 1.0}
+        for name, value in scene.parameters.items():
+            if name in PARAMETERS:
+                stands[name] = min(max(float(value), PARAMETERS[name].low), PARAMETERS[name].high)
+        red = "palette_id" in scene.parameters or may_be_red(scene.palette_id, stands["warmth"], stands["saturation"])
+        return _Seen((scene.pattern, scene.palette_id), red, stands)
+
+    def _wish(self, scene: Any, at_ms: float) -> _Wish:
+        """The scene as it may go out, when it may."""
+        seen = self._seen(scene)
+        paler = seen.stands["saturation"] > MAX_SATURATION
+        if paler:
+            scene = scene.model_copy(update={"parameters": {**scene.parameters, "saturation": MAX_SATURATION}})
+            seen = self._seen(scene)
+        turns = seen[:2] != self._shown[:2] or any(
+            swing.turns(_share(name, seen.stands[name])) for name, swing in self._turns.items()
+        )
+        return _Wish(scene, seen, turns, paler, at_ms if self._held is None else self._held.since_ms)
 
     def _forget(self, at_ms: float) -> None:
         since = at_ms - MEMORY_MS
@@ -155,12 +203,11 @@ class Limiter:
     @property
     def _red(self) -> bool:
         """A red palette is shown, or waits for the beats to end."""
-        wanted = self._held is not None and self._held.palette_id in RED_PALETTES
-        return wanted or (self._look is not None and self._look[1] in RED_PALETTES)
+        return self._shown.red or (self._held is not None and self._held.seen.red)
 
-    def _yields(self, scene: Any, at_ms: float) -> bool:
-        """A step of brightness leaves beats that are to come their room, for a second; a new look does not."""
-        return _look(scene) == self._look and at_ms < self._held_since + WINDOW_MS
+    def _yields(self, wish: _Wish, at_ms: float) -> bool:
+        """What turns a look leaves beats that are to come their room, for a second; a new look does not."""
+        return wish.seen.look == self._shown.look and at_ms < wish.since_ms + WINDOW_MS
 
     def _allowance(self, at_ms: float) -> int:
         waits = self._held is not None and not self._yields(self._held, at_ms)
@@ -194,7 +241,8 @@ class Limiter:
         to_come, most = beats, 0
         for name, swing in self._swings.items():
             level = getattr(command, name)
-            way = swing.way(level * self._brightness)
+            light = self._shown.light(level)
+            way = swing.way(light)
             change = [(at_ms, way)] if way else []
             if change and not most:
                 # A macro may do what adds nothing to the flashes there are and will be; more only while there is room.
@@ -204,7 +252,7 @@ class Limiter:
                 kept[name] = self._levels[name]
                 continue
             self._changes += change
-            swing.go(level * self._brightness)
+            swing.go(light)
             self._levels[name] = level
         if not kept:
             return command
@@ -225,44 +273,42 @@ class Limiter:
 
     def _release(self, at_ms: float) -> tuple[Any, ...]:
         """The scene that waits, if it may go now."""
-        scene = self._held
-        if scene is None:
+        wish = self._held
+        if wish is None:
             return ()
-        look, brightness = _look(scene), _brightness(scene)
-        changes = self._scene_changes(look, brightness, at_ms)
-        if changes and not self._scene_fits(scene, changes, at_ms):
+        changes = [(at_ms, 0)] if wish.turns else self._brighter_or_darker(wish.seen, at_ms)
+        if changes and not self._fits(wish, changes, at_ms):
             return ()
+        if wish.paler:
+            self.stopped["saturation"] += 1
         self._held = None
-        self._shows(look, brightness, changes)
-        return (self._paler(scene),)
+        self._show(wish.seen, changes, at_ms)
+        return (wish.scene,)
 
-    def _shows(self, look: tuple[str, int], brightness: float, changes: list[Change]) -> None:
+    def _show(self, seen: _Seen, changes: list[Change], at_ms: float) -> None:
         """What the K1 shows from now on, and what this has changed."""
-        self._look, self._brightness = look, brightness
+        if self._shown.red:
+            self._red_until_ms = at_ms
+        self._shown = seen
         self._changes += changes
-        self._scene_swing.go(brightness)
+        self._scene_swing.go(seen.brightness)
+        for name, swing in self._turns.items():
+            swing.go(_share(name, seen.stands[name]))
         for name, swing in self._swings.items():
-            swing.go(self._levels[name] * brightness)
+            swing.go(seen.light(self._levels[name]))
 
-    def _scene_changes(self, look: tuple[str, int], brightness: float, at_ms: float) -> list[Change]:
-        if look != self._look:
-            return [(at_ms, 0)]
-        ways = {self._scene_swing.way(brightness)}
-        ways |= {swing.way(self._levels[name] * brightness) for name, swing in self._swings.items()}
+    def _brighter_or_darker(self, seen: _Seen, at_ms: float) -> list[Change]:
+        ways = {self._scene_swing.way(seen.brightness)}
+        ways |= {swing.way(seen.light(self._levels[name])) for name, swing in self._swings.items()}
         return [(at_ms, way) for way in ways if way]
 
-    def _scene_fits(self, scene: Any, changes: list[Change], at_ms: float) -> bool:
-        shown_red = self._look is not None and self._look[1] in RED_PALETTES
-        becomes_red = scene.palette_id in RED_PALETTES
-        if becomes_red and any(due + PULSE_MS > at_ms for due in self._beats.values()):
+    def _fits(self, wish: _Wish, changes: list[Change], at_ms: float) -> bool:
+        beats, red = list(self._beats.values()), self._shown.red
+        if wish.seen.red and any(due + PULSE_MS > at_ms for due in beats):
             return False
-        room = RED_CHANGES if shown_red else CHANGES
-        if self._runs(changes, list(self._beats.values())) > room:
+        if wish.seen.red and not red and at_ms < self._red_until_ms + WINDOW_MS:
             return False
-        return not self._yields(scene, at_ms) or self._runs(changes, self._foreseen(at_ms)) <= room
-
-    def _paler(self, scene: Any) -> Any:
-        if scene.parameters.get("saturation", 0.0) <= MAX_SATURATION:
-            return scene
-        self.stopped["saturation"] += 1
-        return scene.model_copy(update={"parameters": {**scene.parameters, "saturation": MAX_SATURATION}})
+        room = RED_CHANGES if red else CHANGES
+        if self._runs(changes, beats) > room:
+            return False
+        return not self._yields(wish, at_ms) or self._runs(changes, self._foreseen(at_ms)) <= room

@@ -33,8 +33,8 @@ PRESETS = {
         ("Ocean Breeze 068", "Blue Magenta White"), ("Fuschia 7", "Blue Magenta White"),
         ("Ocean Breeze 036", "Blue Cyan Yellow"), ("Pink Purple", "Magenta Evening")), 1.0, 0.0),
     "rock": Preset(_palettes(
-        ("Vintage 57", "Vintage 01"), ("GMT Dry Wet", "Magenta Evening"),
-        ("Departure", "Retro 2"), ("Coral Reef", "Blue Cyan Yellow")), 0.9, -0.05),
+        ("Landscape 33", "Magenta Evening"), ("GMT Dry Wet", "Magenta Evening"),
+        ("Departure", "GMT Dry Wet"), ("Coral Reef", "Blue Cyan Yellow")), 0.9, -0.05),
     "hip_hop": Preset(_palettes(
         ("Fuschia 7", "Pink Purple"), ("Fuschia 7", "Magenta Evening"),
         ("Rivendell", "GR64 Hult"), ("Pink Purple", "GR65 Hult")), 0.75, 0.05),

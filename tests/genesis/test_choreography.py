@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k1edge.config import Settings
+from k1edge.config.looks import DEFAULT_LOOKS
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS
 from k1edge.frames import SECTION_LABELS, BeatState, Macros, Section, StreamFormat
 from k1edge.genesis.choreography import GRACE_S, STEP_MS, UNMUSICAL, Choreography, mood_name
 from k1edge.genesis.grid import Beat
-from k1edge.genesis.limiter import RED_PALETTES
 from k1edge.genesis.mood import Mood
 from k1edge.genesis.presets import MOODS, PRESETS, palette_of
+from k1edge.genesis.red import RED_PALETTES, may_be_red
 from k1edge.genesis.structure import Form
 from k1edge.genesis.wire import Wire
 
@@ -221,6 +222,13 @@ def test_a_mood_at_the_edge_stays_what_it_was():
     edge = Mood(valence=0.03, arousal=0.57)
     assert mood_name(edge, "dark calm") == "dark calm"
     assert mood_name(edge, "bright excited") == "bright excited"
+
+
+@pytest.mark.parametrize("look", DEFAULT_LOOKS)
+def test_beats_may_flash_in_every_look_that_nobody_has_changed(look):
+    given = Settings().looks[look]
+    parameters = {name: PARAMETERS[name].default for name in ("warmth", "saturation")} | given.parameters
+    assert not may_be_red(given.palette, parameters["warmth"], parameters["saturation"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -12,7 +12,7 @@ from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PALETTES
 from k1edge.frames import Section
-from k1edge.genesis.limiter import RED_PALETTES
+from k1edge.genesis.red import RED_PALETTES
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from k1edge.k1.contract.device import COMMANDS
