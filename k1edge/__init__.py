@@ -3,7 +3,11 @@
 From Python: `k1edge.BeatDetector` finds the beats of a file or an array, `k1edge.Pipeline` is the live engine, block by block.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from k1edge.api import BeatDetector
+    from k1edge.pipeline import Pipeline
 
 __version__ = "0.1.0"
 __all__ = ["BeatDetector", "Pipeline", "__version__"]

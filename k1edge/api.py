@@ -53,15 +53,15 @@ class BeatDetector:
             raise ValueError(f"sr and hop_length must be positive whole numbers, not {sr} and {hop_length}")
         self.sr, self.hop_length = int(sr), int(hop_length)
 
-    def detect_beats(self, audio: str | Path | np.ndarray, units: str = "time", filter_beats: bool = True) -> Beats:
+    def detect_beats(self, audio_path: str | Path | np.ndarray, units: str = "time", filter_beats: bool = True) -> Beats:
         """Beats of a sound file, or of (n,) or (n, channels) samples -1..1 at `sr`.
 
-        `units` and `filter_beats` are accepted for programs written for older detectors; beats are in s, and need no
-        filter. An array of 44.1 or 48 kHz float32 mono is not copied. Raises `k1edge.audio.AudioError` for a bad file,
-        `ValueError` for a bad array.
+        `audio_path` has its name for programs written for older detectors, for which `units` and `filter_beats` are accepted,
+        too; beats are in s, and need no filter. An array of 44.1 or 48 kHz float32 mono is not copied. Raises
+        `k1edge.audio.AudioError` for a bad file, `ValueError` for a bad array.
         """
         settings = Settings()
-        recording = listen(*self._source(audio), settings)
+        recording = listen(*self._source(audio_path), settings)
         if not len(recording):
             return self._found(recording, np.zeros(0), np.zeros(0))
         grid = beats.found(recording, settings.beat)

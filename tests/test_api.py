@@ -1,5 +1,7 @@
+import runpy
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -25,13 +27,14 @@ def right_share(truth_s: np.ndarray, beats_s: np.ndarray) -> float:
 def test_a_file_has_its_beats_with_the_keys_of_the_older_detector(tmp_path, sound):
     path = tmp_path / "floor.wav"
     soundfile.write(path, sound.samples, sound.rate_hz)
-    found = k1edge.BeatDetector(sr=22_050, hop_length=512).detect_beats(str(path), units="time", filter_beats=True)
+    found = k1edge.BeatDetector(sr=22_050, hop_length=512).detect_beats(audio_path=str(path), units="time", filter_beats=True)
     assert set(found) == KEYS
     assert found["tempo"] == pytest.approx(120.0, abs=1.0)
     assert right_share(sound.truth.beats_s, found["beats"]) > 0.9
     assert found["sr"] == 22_050
     assert (found["frames"] == np.round(found["beats"] * 22_050 / 512)).all()
     assert set(found["downbeats"]) <= set(found["beats"])
+    assert len(found["downbeats"]) == pytest.approx(len(found["beats"]) / 4, abs=1)
     assert 0 < found["confidence"] <= 1
     assert len(found["onsets"]) >= len(sound.truth.beats_s)
 
@@ -79,6 +82,12 @@ def test_a_rate_that_is_a_whole_float_is_taken():
 def test_importing_k1edge_loads_no_engine():
     loaded = "import k1edge, sys; print(sorted(m for m in sys.modules if m.startswith(('k1edge.', 'numpy'))))"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_type_checker_sees_what_is_loaded_later(monkeypatch):
+    loaded = {name: getattr(k1edge, name) for name in k1edge.__all__}
+    monkeypatch.setattr(typing, "TYPE_CHECKING", True)
+    assert runpy.run_path(k1edge.__file__).items() >= loaded.items()
 
 
 def test_what_is_not_there_is_not_there():
