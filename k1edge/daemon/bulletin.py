@@ -17,7 +17,7 @@ from k1edge.daemon.telemetry import Telemetry
 from k1edge.dsp.health import LineAlarm
 from k1edge.frames import HOP_NS, GenesisFrame
 from k1edge.k1 import contract
-from k1edge.k1.contract import Gate, Publication, Scribe, Stamp, home_assistant
+from k1edge.k1.contract import ContractError, Gate, Publication, Scribe, Stamp, home_assistant, printable
 from k1edge.k1.contract.message import TEXT_LIMIT
 from k1edge.k1.contract.schema import JSON_SCHEMA, committed
 from k1edge.k1.link import Link
@@ -30,9 +30,11 @@ from k1edge.system.generations import digest
 LEVEL_STEP_DB = 6
 """A smaller change of level is not worth a message."""
 LIMITS_EVERY_NS = 10_000_000_000
+REFUSED_EVERY_NS = 60_000_000_000
 DRIFT_STANDS_NS = 5_000_000_000
 """So long a level of drift stands before it is told: eight beats of syncopated music are 20 ms off at times, for a moment."""
 GONE = "k1edge has stopped, and nobody listens"
+REFUSED = "mend what sends this; `k1edge contract` says what a message may hold"
 DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
 
 
@@ -59,7 +61,7 @@ class Bulletin:
         self._introduced: tuple | None = None
         self._audio = Gate()
         self._limited: dict[str, int] = {}
-        self._limits_due_ns = 0
+        self._limits_due_ns = self._refused_due_ns = 0
         self._line: tuple[LineAlarm, ...] = ()
         self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
         self._lost: set[str] = set()
@@ -183,6 +185,13 @@ class Bulletin:
         """The broker was away, and is there again."""
         return self._scribe.write(contract.Event, stamp, kind="link", severity="warning", code="BROKER_BACK",
                                   reason=why[:TEXT_LIMIT], data={"away_s": round(away_s, 1)})
+
+    def refused(self, stamp: Stamp, topic: str, error: ContractError) -> Iterator[Publication]:
+        """A K1 or a person has sent what breaks the contract; once a minute at most, since they send it again and again."""
+        if stamp.monotonic_ns >= self._refused_due_ns:
+            self._refused_due_ns = stamp.monotonic_ns + REFUSED_EVERY_NS
+            yield self._scribe.write(contract.Event, stamp, kind="link", severity="warning", code=error.code,
+                                     reason=printable(error.reason), remedy=REFUSED, data={"topic": printable(topic)})
 
     def limits(self, stamp: Stamp, stopped: dict[str, int]) -> Iterator[Publication]:
         """What the photosensitive limiter has stopped so far, when there is more; six times a minute at most."""

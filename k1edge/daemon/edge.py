@@ -103,8 +103,7 @@ class Edge:
         """Of the sources before this one."""
         self._frame: GenesisFrame | None = None
         self._end = 0
-        self._next_second_ns = self._next_telemetry_ns = 0
-        self._seconds = 0
+        self._seconds = self._next_second_ns = self._next_telemetry_ns = 0
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
         self._send(self._bulletin.discovery())
@@ -249,8 +248,9 @@ class Edge:
             return
         try:
             yield from self._heed(received, now)
-        except ContractError:
+        except ContractError as error:
             self.telemetry.rejected_messages += 1
+            yield from self._bulletin.refused(now.stamp, received.topic, error)
 
     def _heed(self, received: Received, now: Situation) -> Iterator[Publication]:
         """What a K1 says, what others say to one, a new configuration, what a broker has kept. Raises ContractError."""

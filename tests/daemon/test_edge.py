@@ -157,6 +157,19 @@ def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_bo
     assert told == [(1, None), (1, 5.0), (1, None)], "to follow it is told again, which no broker keeps"
 
 
+def test_what_breaks_the_contract_is_told_with_where_and_why_once_a_minute(edge, link, monkeypatch):
+    moments = iter([10**9, 2 * 10**9, 62 * 10**9])
+    monkeypatch.setattr(edge, "_now", lambda: Stamp(1_700_000_000_000, True, next(moments)))
+    for leaf in ("device/bar/status", "device/bar/status", f"edge/{EDGE}/config/desired"):
+        deliver(edge, link, leaf, STATUS | {"ts_ms": 1.5})
+    told = sent(link, "event/link")
+    where = [f"k1/v1/{SITE}/device/bar/status", f"k1/v1/{SITE}/edge/{EDGE}/config/desired"]
+    assert [(each["code"], each["data"]["topic"]) for each in told] == [("INVALID_REQUEST", topic) for topic in where]
+    assert told[0]["reason"].startswith("ts_ms: ")
+    assert "parent: " in told[1]["reason"]
+    assert edge.telemetry.rejected_messages == 3
+
+
 @pytest.mark.parametrize("connected", [True, False])
 def test_no_k1_is_asked_whether_it_is_there_while_nobody_could_answer(edge, link, monkeypatch, connected):
     deliver(edge, link, "device/bar/status", STATUS)
