@@ -87,6 +87,22 @@ def test_inventing_callers_buys_a_bounded_number_of_requests(callers, invented):
     assert granted <= 2 * (callers + 1)
 
 
+def test_a_new_caller_has_a_share_of_its_own_however_many_there_have_been_before():
+    limits = CallerLimits(per_min=3, callers=4)
+    for minute in range(10):
+        for number in range(4):
+            assert limits.take(f"screen-{minute}-{number}", minute * 60.0)
+    assert [limits.take("late", 600.0) for _ in range(4)] == [True, True, True, False]
+    assert limits.take("later", 600.0)
+
+
+def test_a_caller_who_has_used_up_its_share_is_not_forgotten_before_it_is_whole_again():
+    limits = CallerLimits(per_min=3, callers=1)
+    assert [limits.take("greedy", 0.0) for _ in range(4)] == [True, True, True, False]
+    assert limits.take("other", 59.0)
+    assert [limits.take("greedy", 59.0) for _ in range(3)] == [True, True, False]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=200))
 def test_the_last_answers_are_kept_and_no_more(puts):
     cache = AnswerCache(limit=8)

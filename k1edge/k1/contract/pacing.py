@@ -79,10 +79,15 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def is_full(self, now_s: float) -> bool:
+        """Whether it has its whole burst again, as a new one has."""
+        return self._tokens + (now_s - self._at_s) * self.rate_per_s >= self.burst
+
 
 @dataclass(slots=True)
 class CallerLimits:
-    """A token bucket for each caller. Callers beyond the limit share one, so that inventing names buys nothing."""
+    """A token bucket for each caller. Callers beyond the limit share one, so that inventing names buys nothing; those who have
+    not asked for a while are forgotten, since a screen may have another name each time it is opened."""
 
     per_min: float = REQUESTS_PER_MIN
     callers: int = 256
@@ -90,6 +95,8 @@ class CallerLimits:
 
     def take(self, caller: str, now_s: float) -> bool:
         """Whether this caller may ask once more."""
+        if caller not in self._buckets and len(self._buckets) >= self.callers:
+            self._buckets = {name: bucket for name, bucket in self._buckets.items() if not bucket.is_full(now_s)}
         name = caller if caller in self._buckets or len(self._buckets) < self.callers else ""
         return self._buckets.setdefault(name, TokenBucket(self.per_min / 60, self.per_min)).take(now_s)
 
