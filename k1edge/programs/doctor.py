@@ -29,7 +29,7 @@ from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.programs import findings
 from k1edge.programs.findings import Finding, Heard, Rights, Sound
-from k1edge.programs.options import some_seconds
+from k1edge.programs.options import some_seconds, visitor
 from k1edge.system.machine import room, temperature_c
 from k1edge.system.state import INSTALLED, state_folder
 from k1edge.system.timesync import WRITTEN_S, is_synchronised
@@ -151,7 +151,7 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
     own = [contract.topic(model, settings.site, settings.edge) for model in
            (contract.Status, contract.Info, contract.Telemetry, contract.AudioState)]  # fmt: skip
     filters = (*own, contract.topic(contract.DeviceStatus, settings.site, "+"))
-    link = Link(settings.mqtt, Identity(f"k1edge-doctor-{os.getpid()}", filters, payload_limit=131_072))
+    link = Link(settings.mqtt, Identity(visitor("k1edge-doctor"), filters, payload_limit=131_072))
     link.start()
     try:
         _until(lambda: link.connected or link.counters.failures > 1, CONNECT_S)

@@ -6,7 +6,6 @@ A K1's own clock is compared with ours by pings, the quickest of which is right 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, clock_offset_ms
 from k1edge.k1.link import Identity, Link
+from k1edge.programs.options import visitor
 from k1edge.system.timesync import is_synchronised
 
 CONNECT_S, LOOK_S, ANSWER_S = 10.0, 1.5, 1.0
@@ -53,7 +53,7 @@ class Lighting:
         site, edge = settings.site, settings.edge
         reports = [contract.topic(model, site, "+") for model in (contract.DeviceStatus, contract.Pong, contract.Ack)]
         topics = [*reports, contract.topic(contract.Status, site, edge)]
-        self._link = Link(settings.mqtt, Identity(f"k1edge-calibrate-{os.getpid()}", topics))
+        self._link = Link(settings.mqtt, Identity(visitor("k1edge-calibrate"), topics))
 
     def __enter__(self) -> Self:
         self._link.start()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from k1edge.programs.options import (
     add_seconds,
     broker_settings,
     check_name,
+    visitor,
 )
 from k1edge.programs.panel import BAD, STALE_S, SiteView
 
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_USAGE
     everything = contract.topic(contract.Status, args.site, args.edge).rpartition("/")[0] + "/#"
     filters = (everything, contract.topic(contract.DeviceStatus, args.site, "+"))
-    link = Link(settings, Identity(f"monitor-{os.getpid()}", filters, payload_limit=EDGE_LIMIT_BYTES))
+    link = Link(settings, Identity(visitor("monitor"), filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
     view, stop = SiteView(args.edge, args.site), Stop(args.seconds)
     colours = Depth.LINES if args.lines else terminal.depth(sys.stdout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -46,6 +47,11 @@ def this_machine() -> Settings:
         found = tables(path)
         return load(None, instead={key: found[key] for key in ("site", "edge") if key in found and key not in at_fault})
     return Settings()
+
+
+def visitor(name: str) -> str:
+    """A client id for who only looks in: two of a name push each other off the broker, and a process id is no name for all."""
+    return f"{name}-{os.urandom(6).hex()}"
 
 
 def add_seconds(parser: argparse.ArgumentParser) -> None:

@@ -243,6 +243,17 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     assert silence() == ["silent"]
 
 
+@pytest.mark.parametrize("rate_hz", [0.2, 1.0, 10.0])
+def test_health_is_told_as_often_as_is_configured(edge, link, monkeypatch, rate_hz):
+    hop, began_ns = 0, time.monotonic_ns()
+    clock = SimpleNamespace(time_ns=time.time_ns, monotonic_ns=lambda: began_ns + hop * HOP_NS)
+    monkeypatch.setattr("k1edge.daemon.edge.time", clock)
+    monkeypatch.setattr(edge, "_settings", Settings.model_validate({"telemetry": {"rate_hz": rate_hz}}))
+    for hop in range(1000):  # noqa: B007
+        edge.attend()
+    assert len(sent(link, "/telemetry")) == 10 * rate_hz
+
+
 def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(edge, link, monkeypatch):
     number, wall_ns, monotonic_ns = 0, time.time_ns(), time.monotonic_ns()
 

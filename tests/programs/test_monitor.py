@@ -190,6 +190,18 @@ def test_a_pipe_gets_a_line_for_each_message(mosquitto, edge):
     assert sorted(line.split()[0] for line in lines[1:]) == ["edge/edge-a/event/drop", "edge/edge-a/telemetry"]
 
 
+def test_monitors_leave_each_other_at_the_broker_though_each_is_the_first_process_of_its_container(mosquitto, edge):
+    alike = "import os, sys; os.getpid = lambda: 1; from k1edge.__main__ import main; main(sys.argv[1:])"
+    words = [sys.executable, "-c", alike, "monitor", "--url", mosquitto.url, "--site", SITE, "--lines"]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        assert "edge-a/status" in process.stdout.readline()
+    for process in both:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+    assert "already connected" not in mosquitto.log
+
+
 def test_a_terminal_gets_a_screen(mosquitto, edge):
     with InTerminal(70, 20, "monitor", "--url", mosquitto.url, "--site", SITE) as program:
         eventually(lambda: b"edge-a  ready" in program.screen)
