@@ -1,5 +1,6 @@
 """The loop when its sound goes: what is told, and in which order."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_sound_library_that_hangs_at_the_start_ends_the_process_after_everyone
     with pytest.raises(StuckError):
         Loop(edge, hang, Notifier({}), lambda: None).follow_line()
     assert edge.told == ["does not respond"]
+
+
+def test_a_loop_that_hangs_feeds_no_watchdog(edge):
+    signs, while_it_hung = [], []
+
+    class Hanging(Card):
+        def __iter__(self):
+            yield None
+            before = len(signs)
+            time.sleep(0.5)
+            while_it_hung.append(len(signs) - before)
+            raise GONE
+
+    notifier = SimpleNamespace(watchdog_s=0.05, alive=lambda: signs.append("alive"), status=print, ready=print)
+    with pytest.raises(AudioError):
+        Loop(edge, lambda: Opened(Hanging(edge.told), "CODEC"), notifier, lambda: None).follow()
+    assert signs and while_it_hung == [0]
 
 
 def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
