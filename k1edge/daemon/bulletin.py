@@ -49,6 +49,14 @@ class Input(NamedTuple):
     skipped_samples: int = 0
 
 
+class Health(NamedTuple):
+    """As `status` has it."""
+
+    state: str = "ready"
+    code: str = ""
+    reason: str = ""
+
+
 class Bulletin:
     """The edge in its own words."""
 
@@ -136,8 +144,8 @@ class Bulletin:
     def _over(self, stamp: Stamp, code: str, reason: str = "is over") -> Publication:
         return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason=reason)
 
-    def health(self, stamp: Stamp, guard: DriftGuard, otherwise: tuple[str, str, str]) -> Iterator[Publication]:
-        """Off the beat or, if not, `otherwise` (state, code, reason); and a warning when the light begins to leave the beat, or
+    def health(self, stamp: Stamp, guard: DriftGuard, otherwise: Health) -> Iterator[Publication]:
+        """Off the beat or, if not, `otherwise`; and a warning when the light begins to leave the beat, or
         nobody knows it."""
         if guard.off_beat:
             yield from self.status(stamp, "degraded", "DRIFT", "the light was off the beat; the K1s use their own microphones")

@@ -292,7 +292,7 @@ class Edge:
         yield from self._watch.process(stamp, step_s)
         if sound:
             otherwise = self._configuration.health
-            yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise[1] else self._watch.health)
+            yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise.code else self._watch.health)
             yield from self._bulletin.limits(stamp, stopped)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
         yield from self._introduction(stamp)

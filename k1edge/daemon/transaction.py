@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from k1edge.config import ConfigError
+from k1edge.daemon.bulletin import Health
 from k1edge.daemon.configuration import file_now, hash_of, identity, loaded, origin_of
 from k1edge.daemon.startup import INVALID, ROLLED_BACK, Start
 from k1edge.errand import GOODBYE_S, Errand
@@ -49,10 +50,10 @@ class Transaction:
         self._news = bool(start.complaint or start.code or (start.refusal and not start.refusal.told))
 
     @property
-    def health(self) -> tuple[str, str, str]:
-        """State, code and reason, for `status`."""
+    def health(self) -> Health:
+        """What the configuration makes of it."""
         code, reason = self._degraded
-        return ("degraded", code, reason) if code else ("ready", "", "")
+        return Health("degraded", code, reason) if code else Health()
 
     @property
     def hash(self) -> str:

@@ -14,7 +14,7 @@ from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.daemon.bulletin import Bulletin, Input
+from k1edge.daemon.bulletin import Bulletin, Health, Input
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.sources import Source
 from k1edge.dsp.health import LineAlarm, LineHealth
@@ -53,14 +53,6 @@ MOST_OTHERS = 8
 """Edges that are remembered, however many a stranger invents: an alarm names three."""
 
 log = logging.getLogger("k1edge")
-
-
-class Healthy(NamedTuple):
-    """State, code and reason, as `status` has them."""
-
-    state: str = "ready"
-    code: str = ""
-    reason: str = ""
 
 
 class Shedding(NamedTuple):
@@ -108,10 +100,10 @@ class Watch:
         return {"rung": float(self._box.rung), "card_clock_ppm": round(self._drift_ppm, 1), **jobs}
 
     @property
-    def health(self) -> Healthy:
+    def health(self) -> Health:
         """Of the box, the library and the broker: what keeps the edge from being whole, or did lately."""
         worst = next(iter(self._alarms), None)
-        return self._broker.health if worst is None else Healthy("degraded", worst.code, worst.reason)
+        return self._broker.health if worst is None else Health("degraded", worst.code, worst.reason)
 
     @property
     def _alarms(self) -> tuple[BoxAlarm, ...]:
@@ -205,12 +197,12 @@ class BrokerWatch:
         self._said = ""
         self._connects = 0
         self._told_until_s = 0.0
-        self.health = Healthy()
+        self.health = Health()
 
     def process(self, now_s: float) -> tuple[float, str] | None:
         """Once a second; how long it was away and why, on its return."""
         if now_s >= self._told_until_s:
-            self.health = Healthy()
+            self.health = Health()
         if not self._link.heard:
             self._away(now_s)
             return None
@@ -220,7 +212,7 @@ class BrokerWatch:
             return None  # the first connection, or none was lost
         away_s, why = now_s - (since_s or now_s), said or self._link.parting or "connection lost"
         log.warning("the broker is back after %.0f s: %s", away_s, why, extra=fields(reason=why, away_s=round(away_s)))
-        self.health = Healthy("ready", "BROKER_BACK", f"the broker was away for {away_s:.0f} s: {why}")
+        self.health = Health("ready", "BROKER_BACK", f"the broker was away for {away_s:.0f} s: {why}")
         self._told_until_s = now_s + TOLD_FOR_S
         return away_s, why
 

@@ -1,1 +1,1 @@
-"""What the command line offers, a module for each program, and what they share."""
+"""What the command line offers, a module for each program, and what the larger ones are made of."""

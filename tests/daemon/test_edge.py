@@ -15,10 +15,11 @@ from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
+from k1edge.daemon.bulletin import Health
 from k1edge.daemon.edge import MESSAGES_PER_HOP, PING_EVERY_S, Edge, subscriptions
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.startup import Start
-from k1edge.daemon.watch import Healthy, Watch
+from k1edge.daemon.watch import Watch
 from k1edge.frames import HOP_NS, AudioBlock
 from k1edge.genesis.document import seal
 from k1edge.genesis.playback import MapPlayer
@@ -215,7 +216,7 @@ def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypat
 
 def test_another_edge_at_the_site_is_noticed(edge, link):
     deliver(edge, link, f"edge/{EDGE}/status", {"state": "ready"}, retained=True)
-    assert edge._watch.health == Healthy()
+    assert edge._watch.health == Health()
     deliver(edge, link, "edge/pi-2/status", {"state": "ready"}, retained=True)
     assert edge._watch.health.code == "TWO_EDGES"
 

@@ -10,8 +10,8 @@ import pytest
 from k1edge.box import BoxAlarm, Reading
 from k1edge.config import Settings
 from k1edge.daemon import watch
-from k1edge.daemon.bulletin import Bulletin, Input
-from k1edge.daemon.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Healthy, Shedding, Watch
+from k1edge.daemon.bulletin import Bulletin, Health, Input
+from k1edge.daemon.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Shedding, Watch
 from k1edge.frames import AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from tests.music import FMT
@@ -81,7 +81,7 @@ def room(monkeypatch):
 
 def test_nothing_is_said_while_nothing_is_wrong(room):
     assert room.seconds(30) == []
-    assert room.watch.health == Healthy()
+    assert room.watch.health == Health()
 
 
 def test_heat_is_an_alarm_sheds_in_order_and_ends(room):
@@ -96,7 +96,7 @@ def test_heat_is_an_alarm_sheds_in_order_and_ends(room):
     told = room.seconds(150)
     assert [each["severity"] for each in told] == ["warning", "info"], "a rung up, then it is over"
     assert (room.parts.publisher.frame_at_least, room.parts.lending.resting) == (1, False)
-    assert room.watch.health == Healthy()
+    assert room.watch.health == Health()
 
 
 def test_a_full_disk_is_told_once(room):
@@ -110,10 +110,10 @@ def test_a_library_that_is_lost_is_told_once_stands_in_the_status_and_is_over(ro
     room.parts.lending.alarms = (BoxAlarm("LIBRARY_LOST", "ended with -9", "wait"),)
     (alarm,) = room.seconds(90)
     assert (alarm["code"], alarm["reason"], alarm["severity"]) == ("LIBRARY_LOST", "ended with -9", "warning")
-    assert room.watch.health == Healthy("degraded", "LIBRARY_LOST", "ended with -9")
+    assert room.watch.health == Health("degraded", "LIBRARY_LOST", "ended with -9")
     room.parts.lending.alarms = ()
     (over,) = room.seconds(90)
-    assert (over["code"], over["severity"], room.watch.health) == ("LIBRARY_LOST", "info", Healthy())
+    assert (over["code"], over["severity"], room.watch.health) == ("LIBRARY_LOST", "info", Health())
 
 
 def test_a_clock_that_steps_by_years_is_told_and_what_it_makes_wrong_is_told_anew(room):
@@ -140,10 +140,10 @@ def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_
     (event,) = room.seconds(1)
     assert (event["kind"], event["code"]) == ("link", "BROKER_BACK")
     assert "Not authorized" in event["reason"] and event["data"]["away_s"] == 12
-    assert room.watch.health == Healthy("ready", "BROKER_BACK",
+    assert room.watch.health == Health("ready", "BROKER_BACK",
                                         "the broker was away for 12 s: refused by the broker: Not authorized")
     room.seconds(round(TOLD_FOR_S) + 1)
-    assert room.watch.health == Healthy()
+    assert room.watch.health == Health()
 
 
 def test_a_way_longer_than_the_lead_is_told_until_it_is_well_shorter(room):
@@ -205,7 +205,7 @@ def test_another_edge_at_the_same_k1s_is_told_until_it_is_gone(room):
 def test_two_edges_make_each_other_degraded_and_what_to_do_is_said(room):
     room.watch.met("pi-2", "ready")
     (alarm,) = room.seconds(1)
-    assert room.watch.health == Healthy("degraded", "TWO_EDGES", alarm["reason"])
+    assert room.watch.health == Health("degraded", "TWO_EDGES", alarm["reason"])
     assert "pi-2" in alarm["reason"] and "[[k1.devices]]" in alarm["remedy"]
 
 
@@ -223,7 +223,7 @@ def test_what_a_broker_told_of_other_edges_and_of_k1s_that_wait_is_forgotten_whe
     room.seconds(1)
     room.link.lose("connection lost")
     assert {(each["code"], each["severity"]) for each in room.seconds(1)} == {("TWO_EDGES", "info"), ("TOO_MANY_K1S", "info")}
-    assert room.watch.health == Healthy()
+    assert room.watch.health == Health()
 
 
 def test_the_number_of_other_edges_that_are_remembered_is_bounded(room):
