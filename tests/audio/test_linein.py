@@ -1,98 +1,23 @@
 """The line input, heard through PortAudio and ALSA from a line that fails on command."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from k1edge.audio.linein import BREATH_S, STALL_S
-from tests.brokers import PATIENCE_S
+from tests.audio.conftest import RAMP, RATE_HZ
 from tests.sound import ATTEMPTS, as_pcm16
 
-RATE_HZ = 48_000
 HOP = 480
-RAMP = 30_000
 
 
 def ramp(seconds=20, rate_hz=RATE_HZ):
     """Frames whose left value tells their position in the file (modulo RAMP) and whose right is its negative."""
     position = np.arange(seconds * rate_hz // RAMP * RAMP) % RAMP
     return np.column_stack((position, -position)).astype(np.int16)
-
-
-@dataclass
-class Captured:
-    samples: np.ndarray
-    start: np.ndarray
-    arrived_ns: np.ndarray
-    nones: int
-    errors: list
-    counters: list
-    stderr: str
-
-    @property
-    def overflows(self):
-        return sum(overflows for _, overflows, _ in self.counters)
-
-    def offsets(self):
-        """(blocks,) file position of each block's first sample minus its `start`, in -RAMP/2..RAMP/2."""
-        position = np.round(self.samples[:, 0] * 32768).astype(int)
-        return (position - self.start + RAMP // 2) % RAMP - RAMP // 2
-
-
-class Capture:
-    def __init__(self, env, out, *arguments):
-        self._out = out
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.audio.capture", str(out), *map(str, arguments)],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.pid = self._process.pid
-
-    def await_sound(self):
-        """Returns when this opening, or the next, has brought some."""
-        return self._await("capturing")
-
-    def await_loss(self):
-        return self._await("lost")
-
-    def _await(self, word):
-        while (said := self._process.stdout.readline()) != f"{word}\n":
-            assert said, self._process.communicate()
-        return self
-
-    def stop(self):
-        self._process.terminate()
-        return self.result()
-
-    def result(self):
-        stdout, stderr = self._process.communicate(timeout=PATIENCE_S)
-        assert self._process.returncode == 0, stderr
-        said = json.loads(stdout.splitlines()[-1])
-        with np.load(self._out) as arrays:
-            return Captured(**arrays, **said, stderr=stderr)
-
-
-@pytest.fixture
-def capture(tmp_path):
-    """capture(line, seconds, rate_hz, channel, device) -> a running capture; killed when the test ends."""
-    running = []
-
-    def start(line, seconds=20, rate_hz=RATE_HZ, channel=1, device="k1line"):
-        running.append(Capture(line.env, tmp_path / f"{len(running)}.npz", seconds, rate_hz, channel, device))
-        return running[-1]
-
-    yield start
-    for one in running:
-        if one._process.poll() is None:
-            one._process.kill()
-            one._process.communicate()
 
 
 def undisturbed(captured):

@@ -8,7 +8,6 @@ import numpy as np
 import soundfile
 
 from k1edge.audio import synth
-from tests.audio.test_linein import capture  # noqa: F401
 from tests.brokers import PATIENCE_S
 from tests.sound import in_a_quiet_moment
 
@@ -22,7 +21,7 @@ def onsets_s(samples):
     return loud[first] / RATE_HZ
 
 
-def test_clicks_that_another_program_plays_arrive_on_time(pulse_line, capture, tmp_path):  # noqa: F811
+def test_clicks_that_another_program_plays_arrive_on_time(pulse_line, capture, tmp_path):
     sound = synth.clicks(120, 3.0)
     soundfile.write(tmp_path / "clicks.wav", sound.samples, RATE_HZ)
     wanted_s = sound.truth.beats_s
@@ -41,7 +40,7 @@ def test_clicks_that_another_program_plays_arrive_on_time(pulse_line, capture, t
     in_a_quiet_moment(play_and_listen)
 
 
-def test_a_sound_server_that_dies_is_an_error_and_its_return_is_noticed(pulse_line, capture):  # noqa: F811
+def test_a_sound_server_that_dies_is_an_error_and_its_return_is_noticed(pulse_line, capture):
     running = capture(pulse_line, 30, RATE_HZ, "mix").await_sound()
     pulse_line.stop()
     pulse_line.start()
