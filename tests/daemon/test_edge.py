@@ -229,6 +229,23 @@ def test_sound_that_is_lost_gives_the_k1s_back_at_once(edge, link):
     assert [sync["action"] for sync in sent(link, "device/porch/cmd/sync")] == ["stop"]
 
 
+def test_light_off_the_beat_gives_each_k1_back_and_says_so_once_and_leads_when_it_is_on_it_again(edge, link, monkeypatch):
+    hops, off = iter(SynthSource(np.zeros(44_100, np.float32), 44_100)), [False, True, True, False, False]
+    monkeypatch.setattr(DriftGuard, "process", lambda guard, *_: setattr(guard, "off_beat", off.pop(0)))
+    for device in ("porch", "bar"):
+        deliver(edge, link, f"device/{device}/status", STATUS)
+    syncs, events = [], []
+    while off:
+        link.sent.clear()
+        edge.hear(next(hops))
+        syncs.append([json.loads(each.payload)["action"] for each in link.sent if each.topic.endswith("/porch/cmd/sync")])
+        events.append([json.loads(each.payload) for each in link.sent if each.topic.endswith("/event/auto_rollback")])
+    assert syncs == [["start"], ["stop"], [], [], ["start"]]
+    assert [len(each) for each in events] == [0, 2, 0, 0, 0]
+    assert {event["data"]["device"] for event in events[1]} == {"porch", "bar"}
+    assert all("100 ms off the beat" in event["reason"] for event in events[1])
+
+
 def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     def silence():
         source = SynthSource(np.zeros(44_100, np.float32), 44_100)

@@ -50,6 +50,23 @@ def stopped():
     return heard(replace(sound, samples=np.where(np.arange(len(sound.samples)) < 25 * FMT.rate_hz, sound.samples, 0)))
 
 
+@pytest.mark.parametrize(
+    ("drift_ms", "level"),
+    [(None, "ok"), (20.0, "ok"), (-20.0, "ok"), (20.1, "amber"), (-20.1, "amber"), (100.0, "amber"), (100.1, "red"),
+     (-100.1, "red")],
+)  # fmt: skip
+def test_more_than_20_ms_is_amber_and_more_than_100_red_to_either_side(drift_ms, level):
+    guard = DriftGuard(FMT)
+    guard.drift_ms = drift_ms
+    assert guard.level == level
+
+
+def test_drift_is_known_after_eight_beats(metronome):
+    known = next(hop for hop, (drift_ms, *_) in enumerate(watched(metronome)) if drift_ms is not None)
+    announced = {frame.beat.announced.number: frame.beat.announced.due for frame in metronome[:known] if frame.beat.announced}
+    assert sum(due < metronome[known].end for due in announced.values()) == 8
+
+
 def test_light_on_the_beat_has_no_drift(song):
     drift_ms, level, off_beat, doubtful = watched(song)[-1]
     assert abs(drift_ms) < 20
@@ -66,7 +83,8 @@ def test_drift_is_signed_and_measured_within_ten_milliseconds(song, shift_ms):
 def test_five_red_seconds_take_the_light_off_the_beat_and_eight_stable_ones_bring_it_back(metronome):
     seen = watched(metronome, lambda seconds: 120.0 if 10 < seconds < 22 else 0.0)
     off = np.array([each[2] for each in seen])
-    assert not off[:1000].any()
+    red = np.array([each[1] == "red" for each in seen])
+    assert off.argmax() - red.argmax() == 500 - 1
     assert off[1400 + 500 : 2300].all()
     assert not off[-1]
     back = np.flatnonzero(off)[-1] / 100
@@ -90,6 +108,15 @@ def test_noise_is_doubted_not_followed():
     _, _, off_beat, doubtful = watched(heard(noise(14.0, -20.0, rate_hz=FMT.rate_hz)))[-1]
     assert doubtful
     assert not off_beat
+
+
+@pytest.mark.parametrize(("confidence", "doubted"), [(0.29, True), (0.3, False)])
+def test_ten_seconds_below_three_tenths_are_doubted(song, confidence, doubted):
+    frames = [replace(frame, beat=replace(frame.beat, confidence=confidence)) for frame in song]
+    doubts = np.array([each[3] for each in watched(frames)])
+    assert doubts.any() == doubted
+    loud = next(hop for hop, frame in enumerate(frames) if not frame.features.silent)
+    assert not doubted or doubts.argmax() - loud == 1000 - 1
 
 
 def test_silence_is_no_reason_for_doubt():

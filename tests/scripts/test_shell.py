@@ -50,3 +50,10 @@ def test_a_range_of_letters_is_the_same_in_every_language():
 def test_nothing_names_a_registry():
     for path in (*SCRIPTS, ROOT / "requirements.lock", ROOT / "requirements-build.lock", ROOT / "pyproject.toml"):
         assert not re.search(r"https?://|--index-url|--find-links |pypi\.org", path.read_text()), path
+
+
+def test_an_installation_takes_nothing_from_a_registry_but_by_its_hash():
+    takes = [line for line in (ROOT / "scripts/install").read_text().splitlines() if '"${pip[@]}" install' in line]
+    assert len(takes) == 3
+    for line in takes:
+        assert "--require-hashes --only-binary :all:" in line or "--no-deps --no-index" in line, line

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from k1edge.audio.linein import CLOSE_LIMIT_S
 from k1edge.config.mqtt import CREDENTIAL
 from k1edge.system.systemd import Notifier, fields, start_logging
 from tests.brokers import PATIENCE_S
@@ -45,16 +46,31 @@ def test_the_unit_verifies_clean(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_unit_starts_a_program_that_there_is():
+    (command,) = re.findall(r"^ExecStart=\S+/k1edge (.+)$", UNIT.read_text(), re.MULTILINE)
+    asked = [sys.executable, "-m", "k1edge", *command.split(), "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: k1edge run")
+
+
 def test_light_needs_no_network_and_no_clock():
     text = UNIT.read_text() + UNIT.with_suffix(".target").read_text()
     ties = re.findall(r"^(?:Wants|Requires|After|BindsTo|Requisite)=(.*)$", text, flags=re.MULTILINE)
     assert ties and not re.search("network|time-sync", " ".join(ties))
+    assert f"\nWants={UNIT.name} " in text, "which is what the target is for"
 
 
 def test_restarts_by_themselves_never_reach_the_limit_that_would_end_them():
     said = dict(re.findall(r"^(StartLimit\w+|Restart\w*)=(\S+)$", UNIT.read_text(), flags=re.MULTILINE))
     assert said["Restart"] == "always"
     assert int(said["RestartSec"]) * int(said["StartLimitBurst"]) > int(said["StartLimitIntervalSec"])
+
+
+def test_a_card_whose_close_hangs_costs_seconds_and_not_the_watchdog_its_patience():
+    said = dict(re.findall(r"^(RestartSec|WatchdogSec)=(\d+)$", UNIT.read_text(), flags=re.MULTILINE))
+    assert CLOSE_LIMIT_S + int(said["RestartSec"]) <= 3, "ten are all there are until the light"
+    assert int(said["WatchdogSec"]) > 2 * CLOSE_LIMIT_S
 
 
 def test_memory_that_runs_out_takes_the_analysis_and_not_the_light():
@@ -87,8 +103,9 @@ def test_the_unit_may_ask_the_kernel_whether_the_clock_is_set_and_not_set_it():
 def test_the_unit_leaves_what_portaudio_and_the_venue_need():
     lines = [line for line in UNIT.read_text().splitlines() if line and not line.startswith("#")]
     assert not [line for line in lines if line.startswith(("MemoryDenyWriteExecute", "Requires=", "RestartPreventExit"))]
-    for needed in ("SystemCallErrorNumber=EPERM", "Type=notify", "WatchdogSec=10", "Restart=always",
-                   "SupplementaryGroups=audio", "StateDirectory=k1edge"):  # fmt: skip
+    for needed in ("SystemCallErrorNumber=EPERM", "Type=notify", "WatchdogSec=10", "Restart=always", "TimeoutStopSec=5",
+                   "SupplementaryGroups=audio", "StateDirectory=k1edge", "RuntimeDirectory=k1edge", "LimitRTPRIO=70",
+                   "LimitMEMLOCK=infinity"):  # fmt: skip
         assert needed in lines
 
 
