@@ -99,8 +99,7 @@ class Jobs:
         with transaction(self._db):
             self._library.register(track)
             self._library.note(track.id)
-            unended = "SELECT id, path FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')"
-            waiting = self._db.execute(unended, (track.id,)).fetchone()
+            waiting = self._unended(track.id)
             job = waiting["id"] if waiting else f"job-{secrets.token_hex(6)}"
             place = waiting["path"] if waiting and os.access(waiting["path"], os.R_OK) else os.fsencode(real)
             self._db.execute(
@@ -110,6 +109,10 @@ class Jobs:
                 (job, track.id, place, priority, self._library.now_ms()),
             )
         return job
+
+    def _unended(self, track_id: str) -> sqlite3.Row | None:
+        unended = "SELECT id, path FROM jobs WHERE track_id = ? AND state IN ('queued', 'processing')"
+        return self._db.execute(unended, (track_id,)).fetchone()
 
     def get(self, job: str) -> dict[str, Any]:
         """One job as it is reported."""
@@ -144,9 +147,11 @@ class Jobs:
         return self._db.execute(unended, (os.fsencode(path.resolve()),)).fetchone() is not None
 
     def retry(self, job: str) -> dict[str, Any]:
-        """Queues a failed job again."""
+        """Queues a failed job again; or returns the one in which its song has been queued again already."""
         if self.get(job)["state"] != "failed":
             raise LibraryError(Code.INVALID_REQUEST, f"{job} has not failed")
+        if waiting := self._unended(self.get(job)["track_id"]):
+            return self.get(waiting["id"])
         with transaction(self._db):
             self._db.execute(
                 "UPDATE jobs SET state = 'queued', attempts = 0, code = NULL, reason = NULL, started_ms = NULL,"

@@ -91,7 +91,8 @@ class Library:
                 " updated_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'processing', ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET deleted_ms = NULL, title = coalesce(nullif(?, ''), title),"
                 " artist = coalesce(nullif(excluded.artist, ''), artist), tags = coalesce(nullif(excluded.tags, '[]'), tags),"
-                " preset = coalesce(nullif(excluded.preset, 'default'), preset)",
+                " preset = coalesce(nullif(excluded.preset, 'default'), preset),"
+                " status = coalesce(nullif(status, 'failed'), 'processing')",
                 (facts.id, facts.audio_sha256, facts.filename, title, facts.artist, tags, facts.preset, facts.source,
                  now_ms, now_ms, facts.title),
             )  # fmt: skip

@@ -22,6 +22,7 @@ from k1edge.library.search import Query
 from k1edge.library.store import Library
 from k1edge.library.upkeep import delete
 from k1edge.library.worker import Limits
+from tests.brokers import eventually
 from tests.library.queue_process import ANALYST
 
 PATIENCE_S = 180.0
@@ -108,6 +109,8 @@ def test_whatever_goes_wrong_in_an_analysis_stays_there(queue, words, code, reas
     assert (ended["state"], ended["code"]) == ("failed", code)
     assert reason in ended["reason"]
     assert queue.library.get(ended["track_id"])["status"] == "failed"
+    assert ended["log_tail"] and queue.jobs.retry(ended["id"])["log_tail"] == []
+    queue.jobs.cancel(ended["id"])
     queue.song("good.flac")
     assert queue.run(queue.jobs.submit("good.flac"))["state"] == "completed"
 
@@ -177,6 +180,7 @@ def test_the_analysis_is_niced_and_dies_with_the_queue(queue, monkeypatch):
     queue.until(lambda: queue.jobs.get(job["id"])["stage"] == "beats")
     pid = queue.jobs._worker._process.pid
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
     session = Path(f"/proc/{pid}/autogroup")
     assert not session.exists() or session.read_text().split()[-1] == "19"
     queue.jobs.close()
@@ -185,6 +189,24 @@ def test_the_analysis_is_niced_and_dies_with_the_queue(queue, monkeypatch):
     queue.jobs = Jobs(queue.library, Rules(queue.music, ANALYST), queue.reports.append)
     assert queue.jobs.get(job["id"])["state"] == "queued"
     assert queue.jobs.get(job["id"])["attempts"] == 0
+
+
+def test_an_analysis_dies_with_a_queue_that_is_killed(tmp_path):
+    song = tmp_path / "song"
+    song.write_bytes(b"fLaChang")
+    begin = (
+        "import os, subprocess, sys, time\n"
+        "confined = [sys.executable, '-m', 'k1edge.library.confine', str(os.getpid()), '2000', '0', *sys.argv[1:]]\n"
+        "print(subprocess.Popen(confined).pid, flush=True); time.sleep(1000)"
+    )
+    command = [sys.executable, "-c", begin, *ANALYST, str(song), "--job", "map"]
+    queue = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    pid = int(queue.stdout.readline())
+    assert json.loads(queue.stdout.readline())["stage"] == "beats"
+    queue.kill()
+    queue.wait()
+    queue.stdout.close()
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the analysis is gone", PATIENCE_S)
 
 
 def test_an_analysis_begins_although_the_folder_that_the_daemon_was_started_in_is_gone(tmp_path, monkeypatch):
@@ -222,6 +244,13 @@ def test_the_urgent_go_first_and_equals_in_order_of_arrival(queue):
     queue.until(lambda: queue.jobs.counts()["queued"] == 0 and queue.jobs.counts()["active"] == 0)
     order = [report["file"] for report in queue.reports if report["state"] == "completed"]
     assert order == ["c", "a", "b", "d"]
+
+
+def test_what_was_interrupted_goes_behind_its_equals(queue):
+    interrupted, _ = (queue.jobs.submit(queue.song(name, "held")) for name in "ab")
+    queue.library.db.execute("UPDATE jobs SET attempts = 1 WHERE id = ?", (interrupted["id"],))
+    queue.until(lambda: queue.jobs.counts()["active"])
+    assert [(job["file"], job["state"]) for job in queue.jobs.list()] == [("b", "processing"), ("a", "queued")]
 
 
 def told(queue) -> dict[str, tuple]:
@@ -348,6 +377,14 @@ def test_a_waiting_and_a_running_job_can_be_cancelled_and_tried_again(queue):
             call(waiting["id"])
     with pytest.raises(LibraryError, match="JOB_NOT_FOUND"):
         queue.jobs.get("job-0")
+
+
+def test_a_song_that_failed_and_is_imported_again_is_processing_and_its_old_job_queues_it_no_second_time(queue):
+    failed = queue.jobs.submit(queue.song("song"))
+    queue.jobs.cancel(failed["id"])
+    again = queue.jobs.submit("song")
+    assert queue.library.get(again["track_id"])["status"] == "processing"
+    assert queue.jobs.retry(failed["id"])["id"] == again["id"] and queue.jobs.counts()["queued"] == 1
 
 
 def test_a_song_deleted_or_replaced_while_it_waits_fails_by_name(queue):

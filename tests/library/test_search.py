@@ -70,6 +70,18 @@ def test_filters_combine(filled):
     assert titles(filled, preset="default", source="file", pinned=False, text="lane") == ["Night Drive"]
 
 
+@pytest.mark.parametrize(("order", "column", "ranked"), [
+    ("title", "title", ["ant", "Bee", "cat"]), ("artist", "artist", ["ant", "Bee", "cat"]), ("bpm", "bpm", [80.0, 90.0, 100.0]),
+    ("updated", "filename", ["3.wav", "2.wav", "1.wav"]),
+])  # fmt: skip
+def test_tracks_come_in_the_order_that_is_asked_for_whatever_the_case(library, clock, order, column, ranked):
+    for n, (name, bpm) in enumerate((("cat", 90.0), ("ant", 100.0), ("Bee", 80.0)), 1):
+        clock.now_s += 1
+        track = library.register(TrackFacts(f"{n:016x}" + "0" * 48, f"{n}.wav", title=name, artist=name))
+        library.db.execute("UPDATE tracks SET bpm = ? WHERE id = ?", (bpm, track["id"]))
+    assert [track[column] for track in library.search(Query(order=order)).tracks] == ranked
+
+
 def test_pages_follow_each_other_without_gap_or_repeat(filled):
     pages = [filled.search(Query(limit=2, offset=offset)) for offset in (0, 2, 4)]
     assert [page.total for page in pages] == [5, 5, 5]

@@ -224,6 +224,14 @@ def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock, st
     assert library.read(track_id) == song()
 
 
+def test_a_deleted_track_that_is_imported_again_is_there_and_stays(library, steady):
+    track_id = stored(library)
+    delete(library, track_id, by="ana")
+    assert library.register(facts())["deleted_ms"] is None
+    steady.now_s += 30.5
+    assert sweep(library) == [] and library.read(track_id) == song()
+
+
 def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
     track_id = stored(library)
     delete(library, track_id, by="ana")
@@ -284,7 +292,10 @@ def test_the_oldest_unpinned_go_first_when_space_runs_out(library, clock):
     library.limit_bytes = 3 * size
     assert prune(library) == [f"{ids[4]} v1", ids[1], ids[2]]
     assert usage(library)["used_bytes"] == 3 * size
-    assert usage(library)["warning"]
+    library.limit_bytes = 4 * size
+    assert (usage(library)["used_pct"], usage(library)["warning"]) == (75.0, False)
+    library.limit_bytes = round(3 * size / 0.81)
+    assert (usage(library)["used_pct"], usage(library)["warning"]) == (81.0, True)
     assert {track["id"] for track in library.search(Query()).tracks} == {ids[0], ids[3], ids[4]}
 
 
@@ -333,10 +344,11 @@ def test_of_songs_of_the_line_that_could_not_be_analysed_the_newest_stay_to_say_
 
 def test_pruning_stops_at_what_is_pinned(library):
     track_id = stored(library)
+    library.add_version(track_id, song(), "analysis")
     library.pin(track_id, True, by="ana")
     library.limit_bytes = 1
     assert prune(library) == []
-    assert library.read(track_id) == song()
+    assert library.read(track_id, 1) == library.read(track_id, 2) == song()
 
 
 def test_a_damaged_index_is_built_anew_from_the_maps(tmp_path):

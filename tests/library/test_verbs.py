@@ -47,6 +47,8 @@ def test_tracks_are_listed_searched_and_paged(verbs):
     found = verbs.answer("track.list", {"text": "nig", "status": "ready", "limit": 10})
     assert (found["total"], found["returned"], found["tracks"][0]["title"]) == (1, 1, "Night")
     assert verbs.answer("track.list", {"text": "day"})["total"] == 0
+    beyond = verbs.answer("track.list", {"offset": 1})
+    assert (beyond["total"], beyond["offset"], beyond["returned"]) == (1, 1, 0)
 
 
 def test_a_track_comes_with_the_layers_that_are_asked_for(verbs):
@@ -120,6 +122,7 @@ def test_a_set_with_too_many_beats_for_its_accents_is_played_by_without_them(ver
         verbs.library.add_version(TRACK, song(beats), "analysis")
         score = verbs.answer("deploy", {"track": TRACK})["score"]
         assert (len(score["beats_ms"]), len(score["accents"])) == (beats, accents)
+    assert {entry["action"] for entry in verbs.answer("log.tail", {})["entries"]} == {"deploy"}
 
 
 def test_an_import_returns_track_and_job(verbs):
@@ -127,6 +130,8 @@ def test_an_import_returns_track_and_job(verbs):
     assert (found["state"], found["position"]) == ("queued", 1)
     assert verbs.answer("track.get", {"track": found["track"]})["layers"] == {}
     assert verbs.answer("job.list", {})["jobs"][0]["id"] == found["job"]
+    (noted,) = verbs.answer("log.tail", {"track": found["track"]})["entries"]
+    assert (noted["by"], noted["action"], noted["note"]) == ("ana", "track.import", "a.flac")
     assert verbs.answer("job.cancel", {"job": found["job"]})["code"] == Code.CANCELLED
     assert verbs.answer("job.retry", {"job": found["job"]})["state"] == "queued"
     assert verbs.answer("log.tail", {"job": found["job"]})["lines"] == []
