@@ -49,7 +49,7 @@ def test_the_committed_asyncapi_document_is_what_the_classes_say():
 
 
 def test_each_verb_and_no_other_says_what_it_does():
-    assert contract.PURPOSES.keys() == contract.VERBS.keys()
+    assert contract.PURPOSES.keys() == contract.ANSWERS.keys() == contract.VERBS.keys()
     assert len(set(contract.PURPOSES.values())) == len(contract.VERBS)
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from k1edge.genesis.document import ENGINE, seal
+from k1edge.k1 import contract
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import Rules
@@ -58,6 +59,26 @@ def test_a_track_comes_with_the_layers_that_are_asked_for(verbs):
     bands = verbs.answer("track.get", {"track": TRACK, "layers": ["frequency"], "points": 50})["layers"]["frequency"]
     assert len(bands["bass"]) == 50
     assert max(point["intensity"] for point in bands["bass"]) == 0.96
+
+
+def test_an_answer_holds_what_the_contract_says(verbs):
+    job = verbs.answer("track.import", {"path": "a.flac"})["job"]
+    jobs = [("job.cancel", {"job": job}), ("job.retry", {"job": job}), ("log.tail", {"job": job})]
+    track = {"track": TRACK}
+    of_tracks = {
+        "beats.override": {"ops": [{"op": "delete", "at_ms": song().layers.rhythm.beat_grid_ms[4]}]},
+        "version.diff": {"old": 1, "new": 2},
+        "version.promote": {"version": 1},
+    }
+    plain = ["track.get", "version.list", "artefact.list", "bundle.get", "deploy", "track.pin", "track.delete", "track.restore"]
+    asked = [*jobs, *((verb, track | more) for verb, more in of_tracks.items()), *((verb, track) for verb in plain),
+             ("track.import", {"path": "a.flac"}), *((verb, {}) for verb in ("track.list", "job.list", "storage.usage"))]
+    assert {verb for verb, _ in asked} == contract.LIBRARY_VERBS.keys() - {"deploy.stop"}
+    for verb, args in asked:
+        told = verbs.answer(verb, args).keys() - {"score"}
+        beside = {"deploy": {"deployment", "devices", "start_at_ms"}, "log.tail": {"entries"}}.get(verb, set())
+        assert told | beside == set(contract.ANSWERS[verb]), verb
+    assert verbs.answer("log.tail", {}).keys() == {"entries"}
 
 
 def test_answers_are_kept_up_to_a_size_however_many_windows_are_asked_for(verbs):

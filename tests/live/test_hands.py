@@ -1,6 +1,7 @@
 """What people may ask of an edge, and what becomes of it."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -63,6 +64,15 @@ def test_a_manual_scene_wins_until_its_lease_ends(hands):
     assert hands.look(BRIGHT).pattern == "bloom"
     list(hands.process(when(400)))
     assert hands.look(BRIGHT) is BRIGHT
+
+
+def test_an_answer_holds_what_the_contract_says(hands):
+    needed = {"scene.apply": {"pattern": "bloom"}, "beat.nudge": {"ms": 5.0}}
+    now = replace(when(tracker=Tracker()), save_recording=lambda: "night.k1rec")
+    for verb in hands._verbs:
+        hands.override = None
+        said = answer(hands, verb, now=now, args=needed.get(verb, {}))
+        assert (said["result"], set(said["data"])) == ("ok", set(contract.ANSWERS[verb])), verb
 
 
 def scenes(hands, hop, shown=BRIGHT):

@@ -40,6 +40,7 @@ from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Pu
 from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, Gate, SceneWindow, TokenBucket
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 from k1edge.k1.contract.requests import (
+    ANSWERS,
     CODES,
     CORRECTED,
     LEASE_S,
@@ -53,7 +54,7 @@ from k1edge.k1.contract.requests import (
 from k1edge.k1.contract.wire import Scribe, Stamp, address, decode, encode, sender, topic
 
 __all__ = [
-    "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "PURPOSES", "REQUESTS", "ROOT",
+    "ANSWERS", "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "PURPOSES", "REQUESTS", "ROOT",
     "SCENE_WINDOW_MS", "STALE_MS", "VERBS", "VERSION", "Ack", "AnswerCache", "AudioState", "Beat", "BeatCommand",
     "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus",
     "Event", "Frame", "Gate", "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong",

@@ -1,8 +1,8 @@
 """Requests to an edge and its responses: the verbs, their arguments, the answers.
 
 Consumes `request/<verb>` with an id, a caller and an expiry; emits `response/<verb>` with `ok`, `rejected` (never
-begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS` and in
-`PURPOSES`.
+begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS`, in
+`PURPOSES` and in `ANSWERS`.
 """
 
 from __future__ import annotations
@@ -154,6 +154,51 @@ PURPOSES = {
 }
 """What each verb does, in a line: for the documents, and for `k1edge ask`."""
 
+_LEASE = ("expires_at_ms",)
+_JOB = (
+    "id", "track_id", "file", "state", "stage", "progress", "priority", "position", "eta_s", "attempts", "submitted_ms",
+    "started_ms", "finished_ms", "code", "reason", "log_tail",
+)  # fmt: skip
+ANSWERS = {
+    "scene.apply": (*_LEASE, "clamped"),
+    "scene.hold": _LEASE,
+    "scene.simulate": (
+        "frames", "luminance_mean", "luminance_max", "lit_share", "movement", "flashes_per_s", "colour", "clamped", "limited",
+        "changes", "frame_ms", "cpu_pct",
+    ),
+    "override.release": ("released",),
+    "tempo.double": _LEASE,
+    "tempo.halve": _LEASE,
+    "tempo.tap": _LEASE,
+    "beat.nudge": _LEASE,
+    "beat.this_is_one": _LEASE,
+    "recorder.save": ("file",),
+    "track.list": ("tracks", "total", "offset", "returned"),
+    "track.get": ("track", "version", "metadata", "global_metrics", "layers"),
+    "track.import": ("track", "job", "state", "position"),
+    "track.delete": ("track", "restorable_until_ms"),
+    "track.restore": ("track",),
+    "track.pin": ("track", "pinned"),
+    "version.list": ("track", "current", "versions"),
+    "version.diff": (
+        "track", "old", "new", "bpm", "duration_ms", "beats", "matched_beats", "moved_beats", "moved_by_ms", "beat_f_measure",
+        "downbeats", "matched_downbeats", "key", "sections", "section_starts_ms",
+        "drops_ms", "changed",
+    ),
+    "version.promote": ("track", "current"),
+    "beats.override": ("track", "version"),
+    "job.list": ("jobs", "offset", "active", "workers", "queued"),
+    "job.retry": _JOB,
+    "job.cancel": _JOB,
+    "artefact.list": ("track", "artefacts"),
+    "bundle.get": ("manifest", "map_bytes", "path", "runtime_estimate"),
+    "deploy": ("track", "version", "map_sha256", "bpm", "beats", "deployment", "devices", "start_at_ms"),
+    "deploy.stop": ("stopped",),
+    "log.tail": ("entries", "job", "lines"),
+    "storage.usage": ("used_bytes", "limit_bytes", "used_pct", "warning", "tracks", "pinned"),
+}  # fmt: skip
+"""What `data` holds when the answer is `ok`."""
+
 
 class Request(Message):
     """Something an edge is asked to do; the class of each verb says what its arguments are."""
@@ -190,9 +235,11 @@ class Response(Message):
     verb: Word
     caller: Word = ""
     result: Literal["ok", "rejected", "failed"]
-    code: Code = ""
+    """`rejected` was never begun; `failed` was, and was not done."""
+    code: Annotated[Code, Field(examples=list(CODES))] = ""
     reason: Text = ""
     data: dict[Word, JsonValue] = Field(default_factory=dict)
+    """Of each verb another: the class of its requests says what."""
 
 
 def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
@@ -201,7 +248,8 @@ def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
     # What a field is for was read from the source of `Request`; looking for more is most of the time of an import.
     plain = {"use_attribute_docstrings": False}
     args = (arguments, Field(default_factory=dict, validate_default=True))
-    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=PURPOSES[verb], verb=(Word, verb), args=args)
+    said = f"{PURPOSES[verb]}\n\nThe `data` of the answer: {', '.join(f'`{key}`' for key in ANSWERS[verb])}."
+    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=said, verb=(Word, verb), args=args)
     model.LEAF = f"request/{verb}"
     return model
 
