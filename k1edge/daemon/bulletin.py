@@ -133,8 +133,11 @@ class Bulletin:
             yield self._over(stamp, alarm.code)
         self._alarms = standing
 
-    def farewell(self, stamp: Stamp) -> Iterator[Publication]:
-        """Status `stopping`, and the end of all that was said to be wrong: the next life will not know that it was."""
+    def farewell(self, stamp: Stamp, stopped: dict[str, int]) -> Iterator[Publication]:
+        """Status `stopping`, what the limiter has `stopped`, and the end of all that was said to be wrong: the next life will
+        not know that it was."""
+        self._limits_due_ns = 0
+        yield from self.limits(stamp, stopped)
         doubt = {"CONFIDENCE_LOW"} if self._doubtful else set()
         for code in sorted({alarm.code for alarm in self._alarms} | self._lost | doubt):
             yield self._over(stamp, code, GONE)

@@ -185,7 +185,7 @@ class Edge:
         yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
         yield from self._publisher.lost(stamp)
         yield from self._hands.farewell(stamp, self._driver.shown)
-        yield from self._bulletin.farewell(stamp)
+        yield from self._bulletin.farewell(stamp, self._driver.stopped)
 
     @property
     def restart(self) -> str:
@@ -293,8 +293,8 @@ class Edge:
         if sound:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise.code else self._watch.health)
-            yield from self._bulletin.limits(stamp, stopped)
             yield from self._bulletin.audio(stamp, self._frame, self._input)
+        yield from self._bulletin.limits(stamp, stopped)
         yield from self._introduction(stamp)
 
     @property

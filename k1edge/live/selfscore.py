@@ -6,11 +6,13 @@ level, another kind of music. Cost: below 2 us a hop.
 
 from __future__ import annotations
 
-from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame
+from k1edge.frames import HOPS_PER_S, BeatEvent, GenesisFrame, Look
 from k1edge.genesis.structure import NOT_MUSIC
 
 BINS = 10
 HOUR_S = 3600
+LIT = 0.02
+"""Brightness from which a look is not dark."""
 
 
 class SelfScore:
@@ -21,6 +23,8 @@ class SelfScore:
         self._locked = False
         self._last: BeatEvent | None = None
         self._section = -1
+        self._look: Look | None = None
+        self._unlit = False
         self._ever = False
         """Whether there has been a lock before this report's time."""
         self._limited = 0
@@ -42,7 +46,7 @@ class SelfScore:
             self._sections += 1
         if music:
             self._music += 1
-            self._dark += frame.look.name == "silence"
+            self._dark += self._is_dark(frame.look)
             self._histogram[min(int(frame.beat.confidence * BINS), BINS - 1)] += 1
         if frame.beat.announced is not None:
             self._count(frame.beat.announced, frame.beat.beats_per_bar)
@@ -78,6 +82,12 @@ class SelfScore:
             self._longest_lock = max(self._longest_lock, self._unlocked)
         self._locked = frame.beat.lock
         self._unlocked = self._unlocked + 1 if music and not self._locked else 0
+
+    def _is_dark(self, look: Look) -> bool:
+        """Whether it shows nothing, by whatever name: after a silence the last scene stands, without light."""
+        if look is not self._look:
+            self._look, self._unlit = look, dict(look.parameters).get("brightness", 1.0) < LIT
+        return self._unlit
 
     def _count(self, event: BeatEvent, beats_per_bar: int) -> None:
         last, self._last = self._last, event

@@ -27,6 +27,7 @@ from k1edge.genesis.score import Score, plain_score, score_of
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
+from k1edge.live.driver import Driver
 from k1edge.live.guard import DriftGuard
 from tests.genesis.songs import song_v4
 from tests.k1.hostile import payloads
@@ -74,6 +75,28 @@ def test_an_edge_whose_link_has_died_wants_to_start_anew(edge, monkeypatch):
     monkeypatch.setattr(Link, "died", True)
     edge.attend()
     assert edge.restart == "because the link to the broker has died"
+
+
+def limited(link):
+    return [json.loads(sent.payload)["data"] for sent in link.sent if sent.topic.endswith("/event/limiter")]
+
+
+def test_what_the_limiter_has_stopped_is_told_every_ten_seconds_where_there_is_more(edge, link, monkeypatch):
+    begun = time.monotonic_ns()
+    for second in range(30):
+        monkeypatch.setattr(Driver, "stopped", {"beat": 1 + second} if second < 25 else {"beat": 25})
+        monkeypatch.setattr(time, "monotonic_ns", lambda second=second: begun + second * 1_000_000_000)
+        edge.attend()
+    assert limited(link) == [{"beat": 1.0}, {"beat": 11.0}, {"beat": 21.0}]
+    list(map(link.send, edge.farewell()))
+    assert limited(link)[3:] == [{"beat": 25.0}]
+
+
+def test_what_the_limiter_stops_while_there_is_no_sound_is_told_too(edge, link, monkeypatch):
+    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    monkeypatch.setattr(Driver, "stopped", {"saturation": 1})
+    edge.attend()
+    assert limited(link) == [{"saturation": 1.0}]
 
 
 def topics_of(pattern):

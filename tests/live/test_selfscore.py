@@ -50,10 +50,11 @@ def test_what_the_limiter_stopped_is_counted_by_the_hour():
     assert [score.report(limited)["limited"] for limited in (3, 3, 10)] == [3, 0, 7]
 
 
-def test_dark_seconds_are_those_with_music_and_no_light():
-    score = SelfScore()
+@pytest.mark.parametrize("name", ["silence", "verse"])
+def test_dark_seconds_are_those_with_music_and_no_light_whatever_the_look_is_called(name):
+    score, dark, lit = SelfScore(), replace(DARK, name=name), replace(BRIGHT, name=name)
     for hop in range(1, 301):
-        score.process(heard(hop, look=DARK if hop <= 150 else BRIGHT, silent=hop <= 100))
+        score.process(heard(hop, look=dark if hop <= 150 else lit, silent=hop <= 100))
     assert score.report()["dark_s"] == 0.5
 
 
