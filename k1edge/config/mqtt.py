@@ -134,6 +134,11 @@ class MqttSettings(BaseModel):
         return self._parts.scheme == "mqtts"
 
     @property
+    def insecure(self) -> bool:
+        """Neither loopback nor TLS: what `allow_insecure` allows."""
+        return not (self.embedded or self.tls or _is_loopback(self.host))
+
+    @property
     def host(self) -> str:
         return self._parts.hostname or ""
 

@@ -82,9 +82,8 @@ class Bulletin:
         """`init`, `ready`, `degraded` or `stopping`, when that is news."""
         if (state, code, reason) != self._status:
             self._status = (state, code, reason)
-            insecure = self._settings.mqtt.allow_insecure and not self._settings.mqtt.tls
             yield self._scribe.write(contract.Status, stamp, state=state, code=code, reason=reason[:TEXT_LIMIT],
-                                     boot_id=self._boot_id, insecure=insecure)
+                                     boot_id=self._boot_id, insecure=self._settings.mqtt.insecure)
 
     def discovery(self) -> Iterator[Publication]:
         """What Home Assistant is told of this edge, if it is to be told."""

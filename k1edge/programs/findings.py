@@ -161,7 +161,7 @@ def broker(settings: MqttSettings, connected: bool, reason: str) -> Finding:
         if remedy is LOGIN and settings.username and settings.password is None:
             remedy = NO_PASSWORD
         return Finding("broker", "fault", f"{settings.url} cannot be used: {reason or 'no answer'}", remedy)
-    if settings.allow_insecure and not settings.tls:
+    if settings.insecure:
         return Finding("broker", "warning", f"{settings.url} is reached without encryption, as allow_insecure says",
                        "use mqtts:// and the certificate of scripts/broker-setup")
     return Finding("broker", "ok", f"{settings.url} lets us in{', over TLS' if settings.tls else ''}")

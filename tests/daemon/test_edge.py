@@ -284,6 +284,17 @@ def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
     assert silence() == ["silent"]
 
 
+@pytest.mark.parametrize(("url", "insecure"), [
+    ("", False), ("mqtt://localhost", False), ("mqtts://10.0.0.2", False), ("mqtt://10.0.0.2", True),
+])  # fmt: skip
+@pytest.mark.usefixtures("edge")
+def test_status_says_that_the_broker_is_neither_on_this_machine_nor_behind_tls(link, url, insecure):
+    link.sent.clear()
+    settings = {"mqtt": {"url": url, "allow_insecure": True}, "library": {"enabled": False}}
+    Edge(Start(Settings.model_validate(settings)), link, Scribe(SITE, EDGE), "boot")
+    assert [status["insecure"] for status in sent(link, f"{EDGE}/status")] == [insecure]
+
+
 @pytest.mark.parametrize("rate_hz", [0.2, 1.0, 10.0])
 def test_health_is_told_as_often_as_is_configured(edge, link, monkeypatch, rate_hz):
     hop, began_ns = 0, time.monotonic_ns()

@@ -166,7 +166,9 @@ def test_who_is_refused_without_a_password_is_told_where_it_belongs():
 def test_a_broker_without_encryption_or_none_at_all_is_a_warning():
     insecure = MqttSettings(allow_insecure=True, url="mqtt://10.0.0.7:1883")
     assert levels(findings.broker(insecure, True, "")) == levels(findings.broker(MqttSettings(), False, "")) == ["warning"]
-    assert levels(findings.broker(MqttSettings(url="mqtt://127.0.0.1:1883"), True, "")) == ["ok"]
+    for allowed in (False, True):
+        on_this_machine = MqttSettings(allow_insecure=allowed, url="mqtt://127.0.0.1:1883")
+        assert levels(findings.broker(on_this_machine, True, "")) == ["ok"]
 
 
 def test_rights_too_few_are_a_fault_and_too_many_a_warning():
