@@ -14,6 +14,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from k1edge.device_facts import PALETTES
+from k1edge.frames import SECTION_LABELS
 from k1edge.genesis.decision import MOMENTS
 from k1edge.k1 import contract
 from k1edge.k1.contract import schema
@@ -134,6 +136,13 @@ def test_a_request_without_arguments_is_one_for_the_schema_where_it_is_one_for_t
 )
 def test_a_k1_is_told_what_it_must_keep_to(name, limit_ms, document):
     assert f" {limit_ms} ms" in document["$defs"][name]["description"]
+
+
+def test_receivers_are_told_how_sections_palettes_and_codes_are_called(document):
+    told = {name: its.get("properties") for name, its in document["$defs"].items()}
+    assert told["SectionState"]["label"]["examples"] == told["SegmentCommand"]["label"]["examples"] == list(SECTION_LABELS)
+    assert told["SceneCommand"]["palette_id"]["x-names"] == list(PALETTES)
+    assert told["Response"]["code"]["examples"] == list(contract.CODES)
 
 
 def test_receivers_are_told_the_ranges_of_all_parameters(document):

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
+from k1edge.frames import SECTION_LABELS
 from k1edge.k1.contract.message import (
     DEVICE_LIMIT_BYTES,
     Bpm,
@@ -34,7 +35,7 @@ LATE_MS = 50
 """A beat later than this is dropped: no light is better than light off the beat."""
 
 BeatNumber = Annotated[int, Field(ge=0, le=2**53 - 1, description="Rises with each beat; begins anew with the edge.")]
-Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$", examples=list(SECTION_LABELS))]
 """Canonical lower case: a K1 hashes it."""
 _RANGES = {
     name: {"minimum": limits.low, "maximum": limits.high, "default": limits.default}

@@ -31,7 +31,6 @@ from k1edge.k1.contract.message import (
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
 
 BeatInBar = Annotated[int, Field(ge=0, le=31)]
-"""1 is the downbeat; 0 = not known."""
 
 
 class Alternative(BaseModel):
@@ -259,6 +258,7 @@ class Event(Message):
     due_at_ms: EpochMs | None = None
     confidence: Unit | None = None
     data: Annotated[dict[Word, Scalar], Field(max_length=32)] = Field(default_factory=dict)
+    """Of a section `index`, `label`, `provisional`; of an override `verb`, `caller`, `id`; of a job `job`, `track`, `file`."""
 
 
 class Telemetry(Message):
