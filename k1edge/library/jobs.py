@@ -25,7 +25,7 @@ from k1edge.library.files import file_sha256, has_room, locked, remove_tree
 from k1edge.library.rules import HEARD_SUFFIX, Rules
 from k1edge.library.schedule import eta_s, position
 from k1edge.library.store import Library, TrackFacts
-from k1edge.library.worker import Failure, Worker
+from k1edge.library.worker import BEGUN, Failure, Worker
 
 DEFAULT_PRIORITY = 5
 """1..10; the highest goes first, of equals the oldest, and what was interrupted before waits behind them."""
@@ -284,7 +284,7 @@ class Jobs:
 
     def _described(self, row: sqlite3.Row) -> dict[str, Any]:
         running = self._worker if row["id"] == self._job and row["state"] == "processing" else None
-        other = {"queued": self._held or "waiting", "processing": "starting"}.get(row["state"], row["state"])
+        other = {"queued": self._held or "waiting", "processing": BEGUN}.get(row["state"], row["state"])
         place, ends = position(self._db, row), row["state"] == "processing" or (row["state"] == "queued" and not self._held)
         return {
             "id": row["id"],

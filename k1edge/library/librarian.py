@@ -32,7 +32,7 @@ from k1edge.library.inbox import Inbox
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import Rules
 from k1edge.library.verbs import Verbs
-from k1edge.library.worker import Limits
+from k1edge.library.worker import BEGUN, Limits
 
 NICE = 10
 STEP_S = 0.1
@@ -103,7 +103,8 @@ class Librarian:
             outcome |= {"result": "rejected", "code": refused.code, "reason": refused.reason[:512]}
         except (OSError, sqlite3.OperationalError) as fault:
             outcome |= {"result": "failed", "code": Code.INTERNAL_ERROR, "reason": _explained(fault, self._settings)[:512]}
-        self._tell_track((outcome.get("data") or {}).get("track"))
+        data = outcome.get("data") or {}
+        self._tell_track(data.get("track", data.get("track_id")))
         return outcome
 
     def _keep_house(self) -> None:
@@ -134,7 +135,7 @@ class Librarian:
 
     def _tell_job(self, job: Document) -> None:
         self._tell({"job": job})
-        if job["state"] in ("completed", "failed"):
+        if job["state"] in ("completed", "failed") or job["stage"] == BEGUN:
             self._tell_track(job["track_id"])
 
     def _tell_past(self) -> None:

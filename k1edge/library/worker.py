@@ -22,6 +22,8 @@ from typing import IO, Any
 from k1edge.library.errors import Code
 
 NICE = 19
+BEGUN = "starting"
+"""The stage of an analysis that has said nothing yet."""
 LOG_LINES = 20
 LINE_LIMIT = 300
 READ_BYTES = 1 << 16
@@ -55,7 +57,7 @@ class Worker:
 
     def __init__(self, command: list[str], song: Path, output: Path, limits: Limits) -> None:
         self.output = output
-        self.stage, self.progress = "starting", 0.0
+        self.stage, self.progress = BEGUN, 0.0
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._failure: Failure | None = None
         self._limits, self._started, self._time_s = limits, time.monotonic(), limits.time_s

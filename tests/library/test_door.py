@@ -67,6 +67,23 @@ def test_a_song_in_the_inbox_is_analysed_and_told_of(visitor, tmp_path):
     assert {track["title"]: track["status"] for track in listed["tracks"]} == {"夜": "ready", "bad": "failed"}
 
 
+def test_a_track_is_told_as_being_analysed_when_that_begins_and_when_it_is_tried_again(visitor, tmp_path):
+    def told() -> list[str]:
+        states = [news["track"]["status"] for news in visitor.said if "track" in news]
+        return [state for n, state in enumerate(states) if states[n - 1 : n] != [state]]
+
+    visitor.until(lambda: visitor.door.ready)
+    (tmp_path / "music" / "inbox" / "bad.flac").write_bytes(b"fLaC silence")
+    visitor.until(lambda: "failed" in told())
+    assert told() == ["processing", "failed"]
+    job = next(news["job"]["id"] for news in visitor.said if "job" in news)
+    visitor.said.clear()
+    visitor.door.rest(True)
+    assert visitor.ask("job.retry", job=job)["result"] == "ok"
+    visitor.until(told)
+    assert told() == ["processing"]
+
+
 def test_to_listen_where_nothing_is_said_takes_no_memory(visitor):
     visitor.ask("storage.usage")
     list(visitor.door.heard())
