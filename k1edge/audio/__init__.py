@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from k1edge.frames import AudioBlock, StreamFormat
+
 RATES_HZ = (44_100, 48_000)
 """Of every source; what has another is resampled, or refused."""
 LOST, ABSENT, STALLED = "AUDIO_LOST", "AUDIO_ABSENT", "AUDIO_STALLED"
@@ -21,6 +27,16 @@ class AudioError(Exception):
         self.reason = reason
         self.remedy = remedy
         self.code = code
+
+
+class Source(Protocol):
+    """Blocks of one format; None when none came for a while. Raises AudioError when the sound is gone."""
+
+    fmt: StreamFormat
+
+    def __iter__(self) -> Iterator[AudioBlock | None]: ...
+
+    def close(self) -> None: ...
 
 
 class StuckError(AudioError):

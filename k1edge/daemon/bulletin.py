@@ -13,6 +13,7 @@ from k1edge import __version__
 from k1edge.audio import STALLED, AudioError
 from k1edge.box import BoxAlarm
 from k1edge.config import Settings
+from k1edge.daemon.sources import Input
 from k1edge.daemon.telemetry import Telemetry
 from k1edge.dsp.health import LineAlarm
 from k1edge.frames import HOP_NS, GenesisFrame
@@ -36,17 +37,6 @@ DRIFT_STANDS_NS = 5_000_000_000
 GONE = "k1edge has stopped, and nobody listens"
 REFUSED = "mend what sends this; `k1edge contract` says what a message may hold"
 DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
-
-
-class Input(NamedTuple):
-    """What is listened to."""
-
-    device: str
-    rate_hz: int
-    lost_samples: int
-    """Since the daemon began, as the next."""
-    overflows: int = 0
-    skipped_samples: int = 0
 
 
 class Health(NamedTuple):

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, Source
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.daemon.blackbox import BlackBox
-from k1edge.daemon.bulletin import Bulletin, Input, heard
+from k1edge.daemon.bulletin import Bulletin, heard
 from k1edge.daemon.catcher import SongCatcher
 from k1edge.daemon.deployment import Deployment
 from k1edge.daemon.lending import VERBS as LENT
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.metrics import Metrics
-from k1edge.daemon.sources import Source, losses
+from k1edge.daemon.sources import Listening
 from k1edge.daemon.startup import SAFE_MODE, Start
 from k1edge.daemon.telemetry import Telemetry
 from k1edge.daemon.transaction import Transaction
@@ -97,10 +97,7 @@ class Edge:
         self._pipeline: Pipeline | None = None
         self._timeline: Timeline | None = None
         self._guard: DriftGuard | None = None
-        self._source: Source | None = None
-        self._device, self._opened = "", 0
-        self._lost_before = losses(None)
-        """Of the sources before this one."""
+        self._listening = Listening()
         self._frame: GenesisFrame | None = None
         self._end = 0
         self._seconds = self._next_second_ns = self._next_telemetry_ns = 0
@@ -110,7 +107,7 @@ class Edge:
 
     def listen(self, source: Source, name: str) -> None:
         """A source was opened: a new stream begins, with the tempo prior of the last one."""
-        self._source, self._device, self._opened = source, name, self._opened + 1
+        self._listening.begin(source, name)
         self._begin_stream(source.fmt)
         self._watch.begin(source.fmt)
         self._send(self._introduction(self._now()))
@@ -143,7 +140,7 @@ class Edge:
         """What is not audio: messages received, leases that end, telemetry that is due."""
         stamp = self._now()
         saving = self.blackbox.save if self.blackbox.is_on else None
-        now = Situation(stamp, self._pipeline if self._source is not None else None, self._timeline, saving)
+        now = Situation(stamp, self._pipeline if self._listening.source is not None else None, self._timeline, saving)
         self._send(self._hands.scene(stamp, self._driver.shown))  # before anything is asked that the K1s have not heard of
         for received in islice(self._link.receive(), MESSAGES_PER_HOP):
             self._send(self._received(received, now))
@@ -167,11 +164,11 @@ class Edge:
     def lose_audio(self, error: AudioError) -> None:
         """No more sound: the K1s go back to their own microphones, and everyone is told why."""
         stamp = self._now()
-        if self._source is not None:
-            self._lost_before = self._input[2:]
+        if self._listening.source is not None:
+            self._listening.end()
             self._send(self._driver.release(stamp))
         self._send(self._publisher.lost(stamp))
-        self._source = self._frame = None
+        self._frame = None
         self._send(self._bulletin.audio_lost(stamp, error))
 
     def farewell(self) -> Iterator[Publication]:
@@ -188,6 +185,16 @@ class Edge:
         yield from self._bulletin.farewell(stamp, self._driver.stopped)
 
     @property
+    def shown(self) -> Look | None:
+        """What the K1s were last asked for."""
+        return self._driver.shown
+
+    def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
+        ready = {device.id: device.ready for device in self._driver.devices.values()}
+        return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), ready)
+
+    @property
     def restart(self) -> str:
         """Why the daemon must start anew; '' while it need not."""
         return "because the link to the broker has died" if self._link.died else self._configuration.restart
@@ -200,7 +207,8 @@ class Edge:
             return f"no audio; {broker}"
         beat = self._frame.beat
         tempo = f"{beat.tempo_bpm:.0f} BPM" if beat.lock else "no beat"
-        return f"following {self._device}: {tempo}, {self._frame.section.label}; {broker}; {self._driver.ready} K1 ready"
+        following = f"following {self._listening.input.device}: {tempo}, {self._frame.section.label}"
+        return f"{following}; {broker}; {self._driver.ready} K1 ready"
 
     def _begin_stream(self, fmt: StreamFormat) -> None:
         if self._catcher is not None:
@@ -220,16 +228,6 @@ class Edge:
             stamp = self._now()
             self._send(self._driver.release(stamp))
             self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
-
-    @property
-    def shown(self) -> Look | None:
-        """What the K1s were last asked for."""
-        return self._driver.shown
-
-    def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
-        ready = {device.id: device.ready for device in self._driver.devices.values()}
-        return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), ready)
 
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
         if received.topic == BROKER_CLIENTS:
@@ -288,28 +286,23 @@ class Edge:
         yield from self._configuration.process(vitals, stamp)
         if sound:
             self._venue.process(self._pipeline.tracker.tempo_prior, stamp.monotonic_ns / SECOND_NS)
-            self._watch.listen(self._source, self._timeline.stream, self._input)
+            self._watch.listen(self._listening.source, self._timeline.stream, self._listening.input)
         yield from self._watch.process(stamp, step_s)
         if sound:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise.code else self._watch.health)
-            yield from self._bulletin.audio(stamp, self._frame, self._input)
+            yield from self._bulletin.audio(stamp, self._frame, self._listening.input)
         yield from self._bulletin.limits(stamp, stopped)
         yield from self._introduction(stamp)
 
-    @property
-    def _input(self) -> Input:
-        lost = (before + now for before, now in zip(self._lost_before, losses(self._source), strict=True))
-        return Input(self._device, self._pipeline.fmt.rate_hz if self._pipeline else 0, *lost)
-
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
-        return self._bulletin.introduction(stamp, self._input, self._configuration.hash, tuple(self._driver.devices))
+        return self._bulletin.introduction(stamp, self._listening.input, self._configuration.hash, tuple(self._driver.devices))
 
     def _heard(self) -> dict[str, object]:
         """What is heard, for telemetry; only what was counted without audio."""
         counted = {"beats_announced": self._publisher.beats, "announce_lead_ms_p50": self._publisher.lead_ms,
-                   "audio_reopened": max(self._opened - 1, 0)}
-        return counted if self._frame is None else counted | heard(self._frame, self._input, self._guard)
+                   "audio_reopened": max(self._listening.opened - 1, 0)}
+        return counted if self._frame is None else counted | heard(self._frame, self._listening.input, self._guard)
 
     def _now(self) -> Stamp:
         now_ns = time.monotonic_ns()

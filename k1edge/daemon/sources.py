@@ -1,4 +1,4 @@
-"""Which sound is followed: the line input, a file, or the demo song.
+"""Which sound is followed: the line input, a file, or the demo song; and what is lost of it, source after source.
 
 Consumes a word from the command line, emits a function that opens the source; only what is asked for is imported.
 """
@@ -6,11 +6,11 @@ Consumes a word from the command line, emits a function that opens the source; o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, Source
 from k1edge.config import AudioSettings
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.frames import AudioBlock
 
 if TYPE_CHECKING:
     from k1edge.audio.lineout import Playback
@@ -20,27 +20,51 @@ SOURCES = """`line` (the configured input), `demo` (the demo song, over and over
 (default: line)"""
 
 
-class Source(Protocol):
-    """Blocks of one format; None when none came for a while. Raises AudioError when the sound is gone."""
-
-    fmt: StreamFormat
-
-    def __iter__(self) -> Iterator[AudioBlock | None]: ...
-
-    def close(self) -> None: ...
-
-
-def losses(source: Source | None) -> tuple[int, int, int]:
-    """Samples that the card lost, overflows, and samples that this process came too late for: only a line has any."""
-    lost = getattr(source, "lost_samples", 0)
-    return lost, getattr(source, "overflows", 0), getattr(source, "skipped_samples", 0)
-
-
 class Opened(NamedTuple):
     """A source, and what to call it."""
 
     source: Source
     name: str
+
+
+class Input(NamedTuple):
+    """What is listened to, or was last; what was lost is counted since the daemon began."""
+
+    device: str = ""
+    rate_hz: int = 0
+    lost_samples: int = 0
+    """By the card."""
+    overflows: int = 0
+    skipped_samples: int = 0
+    """That this process came too late for."""
+
+
+class Listening:
+    """The source that is followed."""
+
+    def __init__(self) -> None:
+        self.source: Source | None = None
+        """None while there is no sound."""
+        self.opened = 0
+        """Sources so far."""
+        self._before = Input()
+        """What the sources before this one have lost."""
+
+    def begin(self, source: Source, name: str) -> None:
+        """It was opened."""
+        self.source, self.opened = source, self.opened + 1
+        self._before = self._before._replace(device=name, rate_hz=source.fmt.rate_hz)
+
+    def end(self) -> None:
+        """Its sound is gone."""
+        self._before, self.source = self.input, None
+
+    @property
+    def input(self) -> Input:
+        """As of now; only a line loses anything."""
+        device, rate_hz, *before = self._before
+        now = (getattr(self.source, name, 0) for name in Input._fields[2:])
+        return Input(device, rate_hz, *map(sum, zip(before, now, strict=True)))
 
 
 def opener(origin: str, settings: AudioSettings, audible: bool = False) -> Callable[[], Opened]:

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from k1edge.audio import Source
 from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.daemon.bulletin import Bulletin, Health, Input
+from k1edge.daemon.bulletin import Bulletin, Health
 from k1edge.daemon.lending import Lending
-from k1edge.daemon.sources import Source
+from k1edge.daemon.sources import Input
 from k1edge.dsp.health import LineAlarm, LineHealth
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.k1.contract import Publication, Stamp, printable

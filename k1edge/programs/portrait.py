@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, Source
 from k1edge.audio.demo import demo_song
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import BUILT_IN, ConfigError, DeviceSettings, Settings, find, load
-from k1edge.daemon.sources import Source
 from k1edge.frames import HOPS_PER_S, GenesisFrame
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.picture import save_gif

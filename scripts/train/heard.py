@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from k1edge.audio import Source
 from k1edge.audio.arrangement import arrangement
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.daemon.recorder import FEATURES, as_features, feature_row
-from k1edge.daemon.sources import Source
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, BeatEvent, BeatState, FeatureFrame, StreamFormat
 
