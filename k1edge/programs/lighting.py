@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from k1edge.config import Settings
+from k1edge.device_facts import PALETTES, PARAMETERS
 from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, clock_offset_ms
@@ -27,6 +28,9 @@ BEAT_EVERY_S, AHEAD_MS = 0.6, 300.0
 MACRO_EVERY_S = 0.1
 POLL_S = 0.002
 BPM = 60 / BEAT_EVERY_S
+SEEN = {"pattern": "pulse", "palette_id": PALETTES.index("Blue Magenta White"), "transition_ms": 0,
+        "parameters": {name: PARAMETERS[name].default for name in ("brightness", "saturation", "warmth")}}
+"""The scene in which beats are sent: in the one that stands they may not be seen, or be flashes of red."""
 
 
 @dataclass(slots=True)
@@ -79,6 +83,8 @@ class Lighting:
         for light in self._lights.values():
             light.problem = "it does not say when a beat was shown; set its latency_ms by eye"
         self._to_all(contract.SyncCommand, action="start", bpm=BPM)
+        expires_at_ms = _now_ms() + 1000 * BEAT_EVERY_S * (beats + 1)
+        self._to_all(contract.SceneCommand, sender=self._scribe.node, expires_at_ms=expires_at_ms, **SEEN)
         for number in range(1, beats + 1):
             self._beat(number)
             for _ in range(round(BEAT_EVERY_S / MACRO_EVERY_S)):
