@@ -18,11 +18,14 @@ from k1edge.config.source import KeyPath
 from k1edge.config.strict import REFUSED, did_you_mean
 
 BELONGS_ELSEWHERE = {
+    "pass": "write the password into a file of its own, and name that in `password_file`",
     "palette_id": "choose the palette with `palette` of the look itself",
     "host": 'write host and port as one address: url = "mqtt://host:1883"',
     "port": 'write host and port as one address: url = "mqtt://host:1883"',
 }
 """Keys that people try, and what to write instead."""
+NO_KEY = "password"
+"""Of the settings, and never of the file."""
 
 _KINDS = ((int, "a number of more than 19 digits"), (list, "a list"), (dict, "a table"))
 _SCHEMA_KINDS = {"boolean": "true or false, without quotes", "string": "text in quotes", "object": "a table"}
@@ -103,7 +106,7 @@ def explain(error: ErrorDetails, path: KeyPath, schema: dict[str, Any]) -> tuple
 def _unknown(path: KeyPath, schema: dict[str, Any]) -> tuple[str, str]:
     """Of a key that has its place one table further in, that table is told."""
     *table, key = path
-    known = list(_at(schema, table).get("properties", ()))
+    known = [name for name in _at(schema, table).get("properties", ()) if name != NO_KEY]
     within = [f"`{name}`" for name in known if key in _at(schema, (*table, name)).get("properties", ())]
     if within:
         hint, remedy = "", f"write it in {' or '.join(within)}"
@@ -147,7 +150,9 @@ def _at(schema: dict[str, Any], path: Iterable[str | int]) -> dict[str, Any]:
 
 
 def _step(node: dict[str, Any], part: str | int) -> dict[str, Any]:
-    return node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+    if isinstance(part, int):
+        return node.get("items", {})
+    return node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
 
 
 def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
