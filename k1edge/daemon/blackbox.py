@@ -20,6 +20,7 @@ from k1edge.daemon.recorder import Recorder
 from k1edge.errand import Errand
 from k1edge.frames import GenesisFrame
 from k1edge.live import checkpoint
+from k1edge.live.desk import RefusedError
 from k1edge.pipeline import Pipeline
 from k1edge.system.state import state_folder
 
@@ -35,6 +36,7 @@ class BlackBox:
         self._pipeline: Pipeline | None = None
         """That of the present stretch."""
         self._numbers = count(1)
+        self._writer: Errand | None = None
         with suppress(OSError):
             for draft in _folder().glob(".*"):  # of a life that was cut short
                 draft.unlink()
@@ -60,9 +62,15 @@ class BlackBox:
             self._recorder.add(frame)
 
     def save(self, wait: bool = False) -> str:
-        """Writes all there is, beside the loop unless `wait`; returns the file, '' if off. Raises OSError."""
+        """Writes all there is, beside the loop unless `wait`; returns the file, '' if off.
+
+        Raises OSError, and RefusedError while another is being written: of ninety that are asked for at once each would take a
+        thread, and room on the card.
+        """
         if self._recorder is None:
             return ""
+        if not (wait or self._writer is None or self._writer.wait(0)):
+            raise RefusedError("NOT_READY", "another recording is being written; try again in a moment")
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(folder).free < self._recorder.nbytes:  # said now: who asked is not told how the writing went
@@ -72,7 +80,7 @@ class BlackBox:
         if wait:
             write()
         else:
-            Errand(write)
+            self._writer = Errand(write)
         return str(folder / f"{name}.k1rec")
 
 

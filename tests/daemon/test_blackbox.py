@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,8 +24,10 @@ from k1edge.genesis.score import Score, plain_score
 from k1edge.k1.contract import Scribe
 from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.live import checkpoint
+from k1edge.live.desk import RefusedError
 from k1edge.pipeline import Pipeline
 from k1edge.programs.replay import decided_anew
+from tests.brokers import PATIENCE_S, eventually
 
 RATE_HZ = 48_000
 SONG = four_on_the_floor(126.0, 20.0, RATE_HZ)
@@ -142,6 +145,39 @@ def test_what_was_done_before_the_first_hop_of_a_stream_is_in_the_checkpoint_and
     recording = box.save(wait=True)
     assert [(stretch.used, stretch.acts) for stretch in read(Path(recording))] == [(5, {}), (5, {})]
     assert main(["replay", recording]) == 0
+
+
+def test_one_recording_is_written_at_a_time_and_the_next_when_it_is_there(tmp_path, monkeypatch):
+    written, slow_card = [], Event()
+
+    def write(contents, folder, name):
+        slow_card.wait(PATIENCE_S)
+        written.append(str(folder / f"{name}.k1rec"))
+
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("k1edge.daemon.recorder.save", write)
+    box = BlackBox(Settings(), "boot")
+    first = box.save()
+    for _ in range(90):
+        with pytest.raises(RefusedError, match="is being written") as refused:
+            box.save()
+        assert refused.value.code == "NOT_READY"
+    slow_card.set()
+    eventually(lambda: written == [first] and box._writer.wait(0))
+    second = box.save()
+    eventually(lambda: written == [first, second])
+
+
+def test_a_recording_of_the_end_does_not_wait_for_one_that_was_asked_for(tmp_path, monkeypatch):
+    written, slow_card = [], Event()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    box = BlackBox(Settings(), "boot")
+    monkeypatch.setattr("k1edge.daemon.recorder.save", lambda *_: slow_card.wait(PATIENCE_S))
+    box.save()
+    monkeypatch.setattr("k1edge.daemon.recorder.save", lambda *_: written.append("the end"))
+    box.save(wait=True)
+    slow_card.set()
+    assert written == ["the end"]
 
 
 def test_a_state_folder_that_cannot_be_looked_at_keeps_no_edge_from_its_light(monkeypatch):
