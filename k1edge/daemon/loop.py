@@ -24,7 +24,7 @@ BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
 """Between attempts to open the audio; never so long that the light is not back within ten seconds of the plug. An attempt costs
 50 ms of a machine that has nothing else to do."""
 SWOLLEN_MB = 100.0
-"""What a search for audio may cost: with some plug-ins ALSA keeps 13 kB of each attempt, and 250 where it cannot be started."""
+"""What looking for audio may cost: with some plug-ins ALSA keeps 13 kB of each attempt, and 250 where it cannot be started."""
 STEADY_HOPS = 10 * HOPS_PER_S
 """Audio that flowed for so long was a success: the next loss starts the back-off anew."""
 WAIT_STEP_S = 0.02
@@ -47,6 +47,8 @@ class Loop:
         self._ready = False
         self._next_sign_s = 0.0
         self._lean_mb = 0.0
+        """What this process took when the audio was lost first, and first after it had flowed."""
+        self._flowed = False
         self._swollen = ""
         self._told: AudioError | None = None
         self._complaint = ""
@@ -73,11 +75,12 @@ class Loop:
                     self._lost(error)
                 raise
             except AudioError as error:
-                if self._edge.telemetry.hops - hops > STEADY_HOPS:
+                flowed = self._edge.telemetry.hops - hops > STEADY_HOPS
+                if flowed:
                     failures = 0
                 if error is not self._told:
                     self._lost(error)
-                self._weigh(failures)
+                self._weigh(flowed)
                 self._rest(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
@@ -134,11 +137,12 @@ class Loop:
         if not self._ready:
             self._say_ready()  # the loop is alive and says what is missing; being killed for it would help nobody
 
-    def _weigh(self, failures: int) -> None:
-        """A search that has used up too much memory goes on in a new process."""
-        if not failures:
-            self._lean_mb = rss_mb() or 0.0
-        elif (rss_mb() or 0.0) - self._lean_mb > SWOLLEN_MB:
+    def _weigh(self, flowed: bool) -> None:
+        """A search that has used up too much memory goes on in a new process; so do many short ones, as of a loose plug."""
+        used_mb = rss_mb() or 0.0
+        if not self._lean_mb or (flowed and not self._flowed):
+            self._lean_mb, self._flowed = used_mb, flowed
+        elif used_mb - self._lean_mb > SWOLLEN_MB:
             self._swollen = "because the search for audio has used up memory"
             self._stopping = True
 

@@ -7,7 +7,7 @@ import pytest
 
 import k1edge.daemon.loop
 from k1edge.audio import AudioError, StuckError
-from k1edge.daemon.loop import BACKOFF_S, Loop
+from k1edge.daemon.loop import BACKOFF_S, STEADY_HOPS, Loop
 from k1edge.daemon.sources import Opened
 from k1edge.frames import StreamFormat
 from k1edge.system.systemd import Notifier
@@ -124,6 +124,21 @@ def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, m
     running = Loop(edge, absent, Notifier({}), lambda: None)
     running.follow_line()
     assert weights_mb == []
+    assert running.restart == "because the search for audio has used up memory"
+
+
+def test_a_loose_plug_that_uses_up_memory_little_by_little_goes_on_in_a_new_process(edge, monkeypatch):
+    weights_mb = [60.0, 96.0, 130.0, 160.0, 195.0, 197.0]
+
+    def flows_and_is_lost():
+        edge.telemetry.hops += (len(weights_mb) < 6) * 2 * STEADY_HOPS
+        raise AudioError("CODEC", "was disconnected", "check the cable")
+
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: weights_mb.pop(0))
+    running = Loop(edge, flows_and_is_lost, Notifier({}), lambda: None)
+    running.follow_line()
+    assert weights_mb == [], "counted from when all that is needed was there, and over all losses"
     assert running.restart == "because the search for audio has used up memory"
 
 
