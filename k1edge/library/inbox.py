@@ -53,9 +53,10 @@ class Inbox:
         if gone:
             self._db.executemany("DELETE FROM inbox WHERE name = ?", [(os.fsencode(name),) for name in gone])
         self._seen = stamps
+        known = dict(self._db.execute("SELECT name, stamp FROM inbox").fetchall())  # at once: asked for each, half of a look
         over_s = time.monotonic() + LOOK_S
         for name in settled:
-            if not self._is_known(name, stamps[name]):
+            if known.get(os.fsencode(name)) != stamps[name]:
                 self._take(name, stamps[name])
                 if time.monotonic() >= over_s:
                     return
@@ -69,10 +70,6 @@ class Inbox:
             reason = f"{self._folder} cannot be used: {fault.strerror}; it is looked for again"
             self._refused({"file": shown(self._folder), "code": Code.FILE_NOT_FOUND, "reason": reason})
         self._away = True
-
-    def _is_known(self, name: str, stamp: str) -> bool:
-        known = self._db.execute("SELECT stamp FROM inbox WHERE name = ?", (os.fsencode(name),)).fetchone()
-        return known is not None and known["stamp"] == stamp
 
     def _take(self, name: str, stamp: str) -> None:
         problem = None

@@ -588,6 +588,19 @@ def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeyp
     assert queued == [0, 1, 2, 3, 3]
 
 
+def test_a_look_into_a_full_inbox_asks_the_index_no_oftener_than_one_into_an_inbox_with_a_song(queue):
+    inbox, asked = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None), []
+    for n in range(30):
+        queue.song(f"inbox/{n:02}", f"ok {n}")
+        inbox.look()
+        inbox.look()
+        asked.append([])
+        queue.library.db.set_trace_callback(asked[-1].append)
+        inbox.look()
+        queue.library.db.set_trace_callback(None)
+    assert len(asked[0]) == len(asked[-1]) > 0
+
+
 def test_the_inbox_takes_a_file_once_it_may_be_read(request):
     # pytest's own folders can be entered by their owner alone.
     with tempfile.TemporaryDirectory() as name:
