@@ -15,7 +15,8 @@ from k1edge.k1.contract import Publication
 LIVE_LIMIT = 256
 """Most of a second of beats, macros and frames for sixteen K1s: more would only be late."""
 RETAINED_LIMIT = 4096
-"""Topics whose last truth is sent again after each connection; of those that are many the oldest is forgotten first."""
+"""Topics whose last truth is sent again after each connection; of those that are many the oldest is forgotten first. As many
+may wait to be cleared."""
 RETURNS_LIMIT = 5
 """Connections in which a message was the first that was not confirmed; then it is why they ended."""
 NEVER = float("inf")
@@ -125,6 +126,9 @@ class Outbox:
             oldest = self._oldest_of_many()
             del self._truths[oldest]
             self.counters.dropped_durable += self._states.pop(oldest, None) is not None
+        if len(self._states) > 2 * RETAINED_LIMIT:  # without a broker for weeks: jobs that are over pile up
+            del self._states[next(topic for topic, each in self._states.items() if not each.publication.payload)]
+            self.counters.dropped_durable += 1
 
     def _oldest_of_many(self) -> str:
         """Of songs and jobs there may be any number: `status` and `info`, older than all of them, are not to make room."""

@@ -209,3 +209,19 @@ def test_nothing_gets_lost_uncounted(steps, limit):
             waiting_states.discard(waiting.publication.topic)
     counted = outbox.counters.dropped_live + outbox.counters.dropped_durable
     assert taken + counted + replaced + len(outbox) == len(steps)
+
+
+def test_jobs_that_came_and_went_while_there_was_no_broker_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr("k1edge.k1.outbox.RETAINED_LIMIT", 10)
+    outbox = Outbox(10)
+    outbox.put(state("status"), 0.0, online=False)
+    for number in range(1000):
+        outbox.put(state(f"job/{number}"), 0.0, online=False)
+        outbox.put(state(f"job/{number}", b""), 0.0, online=False)
+    waiting = len(outbox)
+    assert waiting == 20
+    assert outbox.counters.dropped_durable == 1001 - waiting
+    outbox.reconnected("status")
+    taken = drain(outbox)
+    assert taken[0] == state("status")
+    assert taken[-1] == state("job/999", b"")
