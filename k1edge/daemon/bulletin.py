@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from k1edge import __version__
 from k1edge.audio import STALLED, AudioError
 from k1edge.box import BoxAlarm
 from k1edge.config import Settings
+from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
 from k1edge.daemon.telemetry import Telemetry
 from k1edge.dsp.health import LineAlarm
@@ -37,14 +37,6 @@ DRIFT_STANDS_NS = 5_000_000_000
 GONE = "k1edge has stopped, and nobody listens"
 REFUSED = "mend what sends this; `k1edge contract` says what a message may hold"
 DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
-
-
-class Health(NamedTuple):
-    """As `status` has it."""
-
-    state: str = "ready"
-    code: str = ""
-    reason: str = ""
 
 
 class Bulletin:

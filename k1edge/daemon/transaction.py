@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from k1edge.config import ConfigError
-from k1edge.daemon.bulletin import Health
 from k1edge.daemon.configuration import file_now, hash_of, identity, loaded, origin_of
+from k1edge.daemon.health import Health
 from k1edge.daemon.startup import INVALID, ROLLED_BACK, Start
 from k1edge.errand import GOODBYE_S, Errand
 from k1edge.k1 import contract

@@ -15,7 +15,8 @@ from k1edge.box import Box, BoxAlarm, Rung
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.daemon.bulletin import Bulletin, Health
+from k1edge.daemon.bulletin import Bulletin
+from k1edge.daemon.health import Health
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.sources import Input
 from k1edge.dsp.health import LineAlarm, LineHealth

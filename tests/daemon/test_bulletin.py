@@ -4,7 +4,8 @@ import json
 from types import SimpleNamespace
 
 from k1edge.config import Settings
-from k1edge.daemon.bulletin import Bulletin, Health
+from k1edge.daemon.bulletin import Bulletin
+from k1edge.daemon.health import Health
 from k1edge.k1.contract import Scribe, Stamp
 
 

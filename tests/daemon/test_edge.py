@@ -15,8 +15,8 @@ from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.box import RUNGS
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.daemon.bulletin import Health
 from k1edge.daemon.edge import MESSAGES_PER_HOP, PING_EVERY_S, Edge, subscriptions
+from k1edge.daemon.health import Health
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.startup import Start
 from k1edge.daemon.watch import Watch

@@ -10,7 +10,8 @@ import pytest
 from k1edge.box import BoxAlarm, Reading
 from k1edge.config import Settings
 from k1edge.daemon import watch
-from k1edge.daemon.bulletin import Bulletin, Health
+from k1edge.daemon.bulletin import Bulletin
+from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
 from k1edge.daemon.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Shedding, Watch
 from k1edge.frames import AudioBlock, Channel
