@@ -155,7 +155,7 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
     link.start()
     try:
         _until(lambda: link.connected or link.counters.failures > 1, CONNECT_S)
-        yield findings.broker(settings.mqtt, link.connected, link.last_reason)
+        yield findings.broker(settings.mqtt, link.connected, link.last_reason or link.parting)
         if not link.connected:
             return Heard()
         heard = _hear(link, settings)

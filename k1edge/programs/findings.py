@@ -30,6 +30,8 @@ SERVICE = "journalctl -u k1edge -b"
 LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
 NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
 NAMES = "write in `url` a name that the certificate holds, or add this one: `sudo scripts/broker-setup --host NAME SITE`"
+ENCRYPTED = ("begin `url` with mqtts:// if that port is an encrypted one, else with mqtt://; give `client_cert` and `client_key` "
+             "if it wants a certificate, as port 8884 of `scripts/broker-setup` does")
 REFUSALS = (
     ("not authori", LOGIN),
     ("bad user name", LOGIN),
@@ -37,11 +39,14 @@ REFUSALS = (
     ("expired", "renew the broker's certificate, or set the clock (`timedatectl`)"),
     ("hostname mismatch", NAMES),
     ("ip address mismatch", NAMES),
+    ("key values mismatch", "give the `client_key` that was made with `client_cert`"),
     ("certificate", "set `ca_file` to the authority that signed the broker's certificate"),
     ("refused", "start the broker (`systemctl start mosquitto`), and check the port in `url`"),
     ("name", "check the host in `url`, and that this machine has a network"),
     ("timed out", "check the host in `url`, the cable or WiFi, and that no firewall is in between"),
     ("does not answer", "check that a broker, not another program, listens at `url`"),
+    ("closed before it was accepted", ENCRYPTED),
+    ("reset by peer", ENCRYPTED),
 )
 """What a failed connection says, in part, and what to do; the first that fits."""
 

@@ -69,7 +69,8 @@ class Lighting:
     def fault(self) -> str:
         """Why nothing can be measured; '' when it can."""
         if not self._until(lambda: self._link.connected, CONNECT_S):
-            return f"{self._settings.mqtt.url} cannot be used: {self._link.last_reason or 'no answer'}; see k1edge doctor"
+            why = self._link.last_reason or self._link.parting or "no answer"
+            return f"{self._settings.mqtt.url} cannot be used: {why}; see k1edge doctor"
         self._until(lambda: False, LOOK_S)  # what is retained comes at once, but nobody says when it is over
         if self._edge_state in ("ready", "degraded", "init"):
             return "k1edge runs and drives the K1s itself; first: systemctl stop k1edge"

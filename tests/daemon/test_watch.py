@@ -13,7 +13,7 @@ from k1edge.daemon import watch
 from k1edge.daemon.bulletin import Bulletin
 from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
-from k1edge.daemon.watch import CALM_S, PATIENCE_S, TOLD_FOR_S, Shedding, Watch
+from k1edge.daemon.watch import CALM_S, PATIENCE_S, Shedding, Watch
 from k1edge.frames import AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from tests.music import FMT
@@ -144,7 +144,9 @@ def test_a_broker_that_was_away_is_logged_at_once_and_told_with_its_reason_when_
     assert "Not authorized" in event["reason"] and event["data"]["away_s"] == 12
     assert room.watch.health == Health("ready", "BROKER_BACK",
                                         "the broker was away for 12 s: refused by the broker: Not authorized")
-    room.seconds(round(TOLD_FOR_S) + 1)
+    room.seconds(590)
+    assert room.watch.health.code == "BROKER_BACK", "for ten minutes, should nobody look at once"
+    room.seconds(11)
     assert room.watch.health == Health()
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -399,6 +400,25 @@ def test_a_wrong_password_a_wrong_role_and_a_deaf_port_are_told_apart(tmp_path, 
     assert "publish below its own level nor command the K1s" in viewer["sentence"]
     config.write_text(config.read_text().replace(str(venue.ports[1]), str(free_port())))
     assert "refused" in examined(config)["broker"][0]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "port", "remedy"), [("mqtt", 1, "mqtts://"), ("mqtts", 0, "mqtt://"), ("mqtts", 2, "client_cert")]
+)
+def test_a_port_that_is_spoken_to_in_another_way_than_it_speaks_is_told(tmp_path, venue, scheme, port, remedy):
+    config = configured(tmp_path, venue)
+    text = re.sub(r'url = ".*"', f'url = "{scheme}://localhost:{venue.ports[port]}"', config.read_text())
+    config.write_text(text if scheme == "mqtts" else re.sub(r"ca_file = .*", "", text))
+    (finding,) = examined(config)["broker"]
+    assert finding["level"] == "fault" and remedy in finding["remedy"], finding
+
+
+def test_what_a_broker_did_at_the_last_attempt_is_known_during_the_next(monkeypatch):
+    deaf = SimpleNamespace(start=lambda: None, close=lambda: None, connected=False, last_reason="",
+                           parting="the broker does not answer CONNECT", counters=SimpleNamespace(failures=2))
+    monkeypatch.setattr(doctor, "Link", lambda *_: deaf)
+    (finding,) = doctor._ask_broker(Settings(mqtt=MqttSettings(url="mqtt://127.0.0.1:1883")))
+    assert "another program" in finding.remedy
 
 
 def test_a_broker_that_lets_everyone_write_everything_is_noticed(tmp_path, mosquitto):
