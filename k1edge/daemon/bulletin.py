@@ -36,7 +36,8 @@ DRIFT_STANDS_NS = 5_000_000_000
 """So long a level of drift stands before it is told: eight beats of syncopated music are 20 ms off at times, for a moment."""
 GONE = "k1edge has stopped, and nobody listens"
 REFUSED = "mend what sends this; `k1edge contract` says what a message may hold"
-DOUBT = "there is sound, and its beat has been uncertain for ten seconds"
+DOUBT = ("there is sound, and its beat has been uncertain for ten seconds",
+         "if it is music with a beat, check that the line carries that alone; `k1edge ask tempo.tap` says where a beat is")
 
 
 class Bulletin:
@@ -144,9 +145,9 @@ class Bulletin:
                                      data={"drift_ms": round(guard.drift_ms or 0.0, 1), "level": guard.level})
         if guard.is_doubtful != self._doubtful:
             self._doubtful = guard.is_doubtful
-            severity, reason = ("warning", DOUBT) if guard.is_doubtful else ("info", "is over")
+            severity, (reason, remedy) = ("warning", DOUBT) if guard.is_doubtful else ("info", ("is over", ""))
             yield self._scribe.write(contract.Event, stamp, kind="alarm", severity=severity, code="CONFIDENCE_LOW",
-                                     reason=reason)
+                                     reason=reason, remedy=remedy)
 
     def rolled_back(self, stamp: Stamp, devices: list[str], guard: DriftGuard) -> Iterator[Publication]:
         """Every K1 was given back to its own microphone because the light was off the beat."""

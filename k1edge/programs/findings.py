@@ -30,8 +30,8 @@ SERVICE = "journalctl -u k1edge -b"
 LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
 NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
 NAMES = "write in `url` a name that the certificate holds, or add this one: `sudo scripts/broker-setup --host NAME SITE`"
-ENCRYPTED = ("begin `url` with mqtts:// if that port is an encrypted one, else with mqtt://; give `client_cert` and `client_key` "
-             "if it wants a certificate, as port 8884 of `scripts/broker-setup` does")
+ENCRYPTED = ("begin `url` with mqtts:// if that port is an encrypted one, else with mqtt://; give `client_cert` and "
+             "`client_key` if it wants a certificate, as port 8884 of `scripts/broker-setup` does")
 REFUSALS = (
     ("not authori", LOGIN),
     ("bad user name", LOGIN),

@@ -376,7 +376,9 @@ def test_an_alarm_ends_with_the_life_that_told_it(edge, link, monkeypatch):
     edge._next_second_ns = 0
     edge.attend()
     edge.lose_audio(AudioError("card", "is gone", "plug it in", ABSENT))
-    began = {alarm["code"] for alarm in sent(link, "event/alarm") if alarm["severity"] != "info"}
+    told = [alarm for alarm in sent(link, "event/alarm") if alarm["severity"] != "info"]
+    assert all(alarm["reason"] and alarm["remedy"] for alarm in told)
+    began = {alarm["code"] for alarm in told}
     assert began == {"TWO_EDGES", "CONFIDENCE_LOW", ABSENT}
     alarms = [json.loads(p.payload) for p in edge.farewell() if p.topic.endswith("event/alarm")]
     assert sorted((alarm["code"], alarm["severity"]) for alarm in alarms) == [(code, "info") for code in sorted(began)]
