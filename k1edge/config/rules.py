@@ -24,8 +24,8 @@ class MotionSettings(BaseModel):
     kind: Literal["hold", "ramp", "breathe", "fade"] = "hold"
     """hold: nothing; ramp: speed, palette spread and brightness rise towards the section's end; breathe: brightness sinks and
     returns; fade: brightness falls towards the end."""
-    amount: float = Field(0.0, ge=0, le=1)
-    """How far: 0 = not at all, 1 = all the way (to full, or to dark)."""
+    amount: float = Field(0.5, ge=0, le=1)
+    """How far: 0 = not at all, 1 = all the way (to full, or to dark). Who changes the kind alone sees something."""
     bars: int = Field(8, ge=1, le=32)
     """breathe: one breath; ramp and fade: their length where the section's end is not known."""
 

@@ -10,8 +10,10 @@ from k1edge.device_facts import PALETTES
 
 MAX_SATURATION = 0.85
 """Red of this saturation is (1, .15, .15): 0.77 of its light is red."""
-SATURATION_PER_WARMTH = 0.3
-"""Warmth of 1 leaves .45 of the green and .16 of the blue (the firmware's incandescent filter): .55 is as red then."""
+BESIDE_RED = 0.3
+"""What such a red has of green and blue together; less is taken for a saturated one."""
+LOST_TO_WARMTH = 1.4
+"""Of 2, green and blue, at warmth 1: the firmware's incandescent filter leaves .45 and .16 of them."""
 NEVER = 2.0
 """More than a warmth can be."""
 _NAMED = {
@@ -31,4 +33,4 @@ RED_PALETTES = frozenset(palette for palette, warmth in _FROM_WARMTH.items() if 
 def may_be_red(palette: int, warmth: float, saturation: float) -> bool:
     """Whether a colour of the palette, or a hue of this saturation, is a saturated red at this warmth."""
     by_palette = warmth >= _FROM_WARMTH.get(palette, NEVER)
-    return by_palette or saturation > MAX_SATURATION - SATURATION_PER_WARMTH * warmth
+    return by_palette or (1 - saturation) * (2 - LOST_TO_WARMTH * warmth) < BESIDE_RED - 1e-9

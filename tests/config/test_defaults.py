@@ -101,3 +101,8 @@ def test_nothing_changes_once_it_is_loaded():
         Settings().audio.rate_hz = 44100
     with pytest.raises(ValueError, match="rate_hz"):
         AudioSettings(rate_hz=22050)
+
+
+def test_who_changes_the_kind_of_a_motion_alone_sees_it_move():
+    rules = Settings.model_validate({"rules": {"motion": {label: {"kind": "breathe"} for label in SECTION_LABELS}}}).rules
+    assert all(motion.amount > 0.1 for motion in rules.motion.values())
