@@ -62,6 +62,8 @@ def test_every_fault_is_named_with_its_path():
     [
         (("layers", "rhythm", "beat_grid_ms"), [], "at least 1 item"),
         (("layers", "rhythm", "beat_grid_ms"), [500.0, 500.0], "times must rise"),
+        (("layers", "rhythm", "downbeat_ms"), [1000.0, 500.0], "times must rise"),
+        (("layers", "frequency", "bass"), [{"time_ms": 9.0, "intensity": 0.5}] * 2, "times must rise"),
         (("layers", "rhythm", "beat_grid_ms"), [0.5 * n for n in range(1, 33)], "looks like seconds"),
         (("layers", "rhythm", "beat_strength"), [0.5], "has 1 values for 32 beats"),
         (("layers", "rhythm", "downbeat_ms"), [90_000.0], "past the end"),
@@ -160,6 +162,14 @@ def test_a_long_song_is_thinned_to_the_limit_and_keeps_its_peaks():
     assert kept == {20.0 * n for n in range(0, 20_000, 997)}
 
 
+def test_a_map_takes_two_megabytes_at_most():
+    document = song_v4()
+    document["global_metrics"]["duration_ms"] = 500_000.0
+    points = [{"time_ms": 20.0 * n, "intensity": 0.3} for n in range(25_000)]
+    document["layers"]["frequency"] = dict.fromkeys(("bass", "mids", "highs"), points)
+    assert 1_000_000 < len(encode(seal(document))) <= 2_000_000
+
+
 @pytest.mark.parametrize(("max_bytes", "whole"), [(1_000_000, True), (100_000, False)])
 def test_the_curve_of_loudness_of_a_long_song_is_thinned_as_soon_as_it_is_denser_than_the_bands(max_bytes, whole):
     document = song_v4()
@@ -203,6 +213,7 @@ def obeys_every_rule(document: dict) -> None:
         points = layers["frequency"][band]
         assert points and all(set(p) == {"time_ms", "intensity"} for p in points)
         assert all(0 <= p["time_ms"] <= end_ms and 0 <= p["intensity"] <= 1 for p in points)
+        assert all(a["time_ms"] < b["time_ms"] for a, b in pairwise(points))
     for name in ("audio_sha256", "map_sha256"):
         assert re.fullmatch("[0-9a-f]{64}", document["metadata"]["hashes"][name])
     assert document["metadata"]["version"] == "4.0.0"

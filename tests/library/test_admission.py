@@ -40,6 +40,12 @@ def test_no_link_leads_out_of_the_folder(music, tmp_path):
     assert code_of("loop", music) is Code.FILE_NOT_FOUND
 
 
+def test_a_link_that_took_the_place_of_a_file_that_was_looked_at_is_not_followed(music, tmp_path, monkeypatch):
+    (music / "link.flac").symlink_to(tmp_path / "secret.flac")
+    monkeypatch.setattr("k1edge.library.admission._inside", lambda path, folder: folder / path)
+    assert code_of("link.flac", music) is Code.FILE_NOT_FOUND
+
+
 def test_a_link_within_the_folder_is_followed(music):
     (music / "same.flac").symlink_to(music / "song.flac")
     assert admit("same.flac", music) == music / "song.flac"
