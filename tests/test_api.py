@@ -36,7 +36,7 @@ def test_a_file_has_its_beats_with_the_keys_of_the_older_detector(tmp_path, soun
     assert set(found["downbeats"]) <= set(found["beats"])
     assert len(found["downbeats"]) == pytest.approx(len(found["beats"]) / 4, abs=1)
     assert 0 < found["confidence"] <= 1
-    assert len(found["onsets"]) >= len(sound.truth.beats_s)
+    assert right_share(sound.truth.beats_s, found["onsets"]) > 0.9
 
 
 def test_an_array_at_any_rate_has_the_same_beats_as_its_file(sound):

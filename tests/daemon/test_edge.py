@@ -295,6 +295,15 @@ def test_status_says_that_the_broker_is_neither_on_this_machine_nor_behind_tls(l
     assert [status["insecure"] for status in sent(link, f"{EDGE}/status")] == [insecure]
 
 
+@pytest.mark.parametrize(("settings", "caught"), [
+    ({}, True), ({"library": {"capture_live": False}}, False), ({"library": {"enabled": False}}, False),
+])  # fmt: skip
+def test_songs_of_the_line_are_caught_unless_one_key_says_no(link, monkeypatch, tmp_path, settings, caught):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    edge = Edge(Start(Settings.model_validate(settings)), link, Scribe(SITE, EDGE), "boot")
+    assert (edge._catcher is not None) is caught
+
+
 @pytest.mark.parametrize("rate_hz", [0.2, 1.0, 10.0])
 def test_health_is_told_as_often_as_is_configured(edge, link, monkeypatch, rate_hz):
     hop, began_ns = 0, time.monotonic_ns()

@@ -154,6 +154,8 @@ def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(li
     assert set(revised["annotations"]["tempo_curve"]["bpm"]) == {120.0}
     assert library.get(track_id)["override"]["by"] == "ana"
     assert library.read(track_id, 1) == song()
+    override(library, track_id, by="ana", note="every second one", beats_ms=late[::2])
+    assert (library.read(track_id).global_metrics.bpm, library.get(track_id)["bpm"]) == (60.0, 60.0)
 
 
 def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(library):

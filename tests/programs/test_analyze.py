@@ -19,9 +19,10 @@ from k1edge.audio.synth import four_on_the_floor
 from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
-from k1edge.library.errors import LibraryError
+from k1edge.library.errors import Code, LibraryError
+from k1edge.library.worker import Failure
 from k1edge.programs import job
-from k1edge.programs.analyze import _work_off
+from k1edge.programs.analyze import _is_done, _work_off
 from k1edge.programs.songs import every_song
 from tests.brokers import PATIENCE_S, eventually
 
@@ -96,6 +97,13 @@ def test_an_interrupted_run_is_resumed_where_it_stopped(first_run, music):
     rerun = analyze(music / "deep", "--output", maps / "deep", "--json")
     assert {r["state"] for r in reports(rerun).values()} == {"skipped"}
     assert rerun.returncode == 0
+
+
+def test_a_song_that_another_has_taken_the_place_of_is_not_done(first_run, music, tmp_path):
+    _, maps = first_run
+    song, other = (next(every_song([path], maps, print)) for path in (music / "песня один.wav", music / "blink.wav"))
+    other.output = song.output
+    assert (_is_done(song), _is_done(other)) == (True, False)
 
 
 def test_a_person_gets_lines_and_a_picture(music, tmp_path):
@@ -328,3 +336,34 @@ def test_it_is_ended_early_and_shown_between_songs_that_have_their_maps(first_ru
 
     _work_off(songs, argparse.Namespace(again=False, jobs=1, json=False), Show(), signals)
     assert told == [("a", "skipped"), "drawn", ("b", "skipped"), "drawn"]
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 9])
+def test_so_many_songs_as_are_asked_for_are_analysed_at_a_time(tmp_path, monkeypatch, jobs):
+    class Hopeless:
+        failure, polls = Failure(Code.NO_MUSIC, "there is only silence"), 0
+
+        def __init__(self, *_):
+            pass
+
+        def poll(self) -> bool:
+            self.polls += 1
+            return self.polls == 9
+
+        def close(self):
+            pass
+
+    class Show:
+        def ended(self, name, song):
+            pass
+
+        def update(self, songs):
+            busy.append(sum(song.worker is not None for song in songs))
+
+    for n in range(5):
+        (tmp_path / f"{n}.wav").touch()
+    monkeypatch.setattr("k1edge.programs.analyze.Worker", Hopeless)
+    monkeypatch.setattr("k1edge.programs.analyze.POLL_S", 0.0)
+    songs, busy = list(every_song([tmp_path], None, pytest.fail)), []
+    _work_off(songs, argparse.Namespace(again=False, jobs=jobs, json=False, config=None), Show(), [])
+    assert max(busy) == min(jobs, 5) and {song.state for song in songs} == {"failed"}
