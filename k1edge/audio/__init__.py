@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 RATES_HZ = (44_100, 48_000)
 """Of every source; what has another is resampled, or refused."""
 LOST, ABSENT, STALLED = "AUDIO_LOST", "AUDIO_ABSENT", "AUDIO_STALLED"
-RATE, BUSY, CHOICE = "AUDIO_RATE", "AUDIO_BUSY", "AUDIO_CHOICE"
-"""Pulled, not there, silent as a stopped clock, at another rate, in use, or not clear which is meant."""
+RATE, BUSY, CHOICE, CHANNEL = "AUDIO_RATE", "AUDIO_BUSY", "AUDIO_CHOICE", "AUDIO_CHANNEL"
+"""Pulled, not there, silent as a stopped clock, at another rate, in use, not clear which is meant, or with fewer channels."""
 
 
 class AudioError(Exception):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from k1edge.audio import ABSENT, BUSY, LOST, RATE, RATES_HZ, STALLED, AudioError, StuckError
+from k1edge.audio import ABSENT, BUSY, CHANNEL, LOST, RATE, RATES_HZ, STALLED, AudioError, StuckError
 from k1edge.audio.cards import CARDS, Device, card_ids, choose, described, with_closed
 from k1edge.audio.channels import Channels
 from k1edge.audio.holes import HoleFinder
@@ -174,7 +174,7 @@ def _mixing(device: Device, channel: str | int) -> np.ndarray:
     number = int(channel)
     if number > device.channels:
         remedy = f"set channel to 1..{device.channels} or 'mix'"
-        raise AudioError(device.name, f"has no channel {number}", remedy)
+        raise AudioError(device.name, f"has no channel {number}", remedy, CHANNEL)
     weights = np.zeros(number, np.float32)
     weights[-1] = 1.0
     return weights
@@ -198,7 +198,7 @@ def sound_library() -> ModuleType:
         with quiet():
             import sounddevice
     except OSError as error:
-        raise AudioError("PortAudio", "the library is missing", "apt install libportaudio2") from error
+        raise AudioError("PortAudio", "the library is missing", "apt install libportaudio2", ABSENT) from error
     except Exception as error:  # its PortAudioError, which has no name before it is imported
         raise _refused(error) from error
     return sounddevice
@@ -224,7 +224,7 @@ def _initialised() -> ModuleType:
 
 def _refused(error: Exception) -> AudioError:
     reason = error.args[0] if error.args else repr(error)
-    return AudioError("PortAudio", f"does not start ({reason})", "check the sound configuration")
+    return AudioError("PortAudio", f"does not start ({reason})", "check the sound configuration", ABSENT)
 
 
 def within(limit_s: float, action: Callable[[], Any], device: str) -> Any:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from k1edge.audio import BUSY, AudioError, StuckError, linein
+from k1edge.audio import ABSENT, BUSY, CHANNEL, AudioError, StuckError, linein
 from tests.brokers import PATIENCE_S
 
 SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
@@ -46,6 +46,12 @@ def portaudio(monkeypatch, tmp_path):
     monkeypatch.setattr(linein, "CLOSE_LIMIT_S", 0.1)
     library.cards = tmp_path / "cards"
     return library
+
+
+def test_a_card_without_the_channel_that_is_wanted_was_not_pulled_out(portaudio):
+    with pytest.raises(AudioError, match="has no channel 9") as raised:
+        linein.LineIn(SimpleNamespace(device="CODEC", rate_hz=48_000, channel=9), portaudio.cards)
+    assert raised.value.code == CHANNEL
 
 
 def test_a_close_that_hangs_is_given_up_and_said(portaudio):
@@ -129,8 +135,9 @@ def test_a_library_that_cannot_be_imported_says_what_to_do(monkeypatch, fault, t
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(AudioError, match=told):
+    with pytest.raises(AudioError, match=told) as raised:
         linein.list_devices()
+    assert raised.value.code == ABSENT
 
 
 @pytest.mark.parametrize(("channel", "opened", "heard"), [("mix", 2, 1.5 / 8), (1, 1, 1 / 8), (5, 5, 5 / 8)])
