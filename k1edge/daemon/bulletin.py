@@ -208,8 +208,8 @@ class Bulletin:
             mqtt_reconnects=link.counters.reconnects, mqtt_dropped_live=link.dropped_live,
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
             requests_ok=desk.ok, requests_rejected=desk.rejected.total(), errors=dict(desk.rejected),
-            clamped_parameters=driver.clamped, devices_ready=driver.ready,
-            device_round_trip_ms_max=driver.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
+            clamped_parameters=driver.clamped, devices_ready=driver.k1s.ready,
+            device_round_trip_ms_max=driver.k1s.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
             **heard,
         )  # fmt: skip
 

@@ -78,6 +78,7 @@ class Edge:
         self._wall = WallClock(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self.telemetry = Telemetry()
         self._driver = Driver(settings.k1, scribe)
+        self._k1s = self._driver.k1s
         self._publisher = Publisher(settings.telemetry, scribe, boot_id)
         self._desk = Desk(scribe, lambda: link.largest_bytes)
         self._hands = Hands(scribe, self._desk, scenes=start.code != SAFE_MODE)
@@ -179,10 +180,10 @@ class Edge:
             part.close()
         yield from self._lending.farewell(stamp) if self._lending is not None else ()
         yield from self._deployment.farewell()
-        yield self._bulletin.score(stamp, self._score, sum(self._driver.stopped.values()))
+        yield self._bulletin.score(stamp, self._score, sum(self._k1s.stopped.values()))
         yield from self._publisher.lost(stamp)
         yield from self._hands.farewell(stamp, self._driver.shown)
-        yield from self._bulletin.farewell(stamp, self._driver.stopped)
+        yield from self._bulletin.farewell(stamp, self._k1s.stopped)
 
     @property
     def shown(self) -> Look | None:
@@ -191,7 +192,7 @@ class Edge:
 
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
-        ready = {device.id: device.ready for device in self._driver.devices.values()}
+        ready = {device.id: device.ready for device in self._k1s.devices.values()}
         return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), ready)
 
     @property
@@ -208,7 +209,7 @@ class Edge:
         beat = self._frame.beat
         tempo = f"{beat.tempo_bpm:.0f} BPM" if beat.lock else "no beat"
         following = f"following {self._listening.input.device}: {tempo}, {self._frame.section.label}"
-        return f"{following}; {broker}; {self._driver.ready} K1 ready"
+        return f"{following}; {broker}; {self._k1s.ready} K1 ready"
 
     def _begin_stream(self, fmt: StreamFormat) -> None:
         if self._catcher is not None:
@@ -227,7 +228,7 @@ class Edge:
         if followed and self._guard.off_beat:
             stamp = self._now()
             self._send(self._driver.release(stamp))
-            self._send(self._bulletin.rolled_back(stamp, list(self._driver.devices), self._guard))
+            self._send(self._bulletin.rolled_back(stamp, list(self._k1s.devices), self._guard))
 
     def _received(self, received: Received, now: Situation) -> Iterator[Publication]:
         if received.topic == BROKER_CLIENTS:
@@ -265,9 +266,9 @@ class Edge:
             return
         message = contract.decode(received.topic, received.payload) if received.payload else None
         if isinstance(message, contract.Pong):
-            self._driver.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
+            self._k1s.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
         elif where.model is contract.DeviceStatus:
-            self._driver.heard(where.node, message is not None and message.state == "ready", message.boot_id if message else "")
+            self._k1s.heard(where.node, message is not None and message.state == "ready", message.boot_id if message else "")
         elif where.model is contract.Status:
             self._watch.met(where.node, message.state if message else "")
         elif isinstance(message, contract.ConfigDesired) and not received.arrival.retained:
@@ -276,7 +277,7 @@ class Edge:
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
         step_s = self._wall.update(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self._seconds += 1
-        stopped = self._driver.stopped
+        stopped = self._k1s.stopped
         if self._seconds % HOUR_S == 0:
             yield self._bulletin.score(stamp, self._score, sum(stopped.values()))
         if self._seconds % PING_EVERY_S == 0 and self._link.heard:
@@ -296,7 +297,7 @@ class Edge:
         yield from self._introduction(stamp)
 
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:
-        return self._bulletin.introduction(stamp, self._listening.input, self._configuration.hash, tuple(self._driver.devices))
+        return self._bulletin.introduction(stamp, self._listening.input, self._configuration.hash, tuple(self._k1s.devices))
 
     def _heard(self) -> dict[str, object]:
         """What is heard, for telemetry; only what was counted without audio."""

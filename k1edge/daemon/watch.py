@@ -109,7 +109,7 @@ class Watch:
 
     @property
     def _alarms(self) -> tuple[BoxAlarm, ...]:
-        own = (self._slow and SLOW, self._shedding.driver.waiting and CROWDED, self._ahead and _ahead(self._ahead),
+        own = (self._slow and SLOW, self._shedding.driver.k1s.waiting and CROWDED, self._ahead and _ahead(self._ahead),
                self._flood and _flood(self._flood), self._others and _two_edges(sorted(self._others)))
         library = self._shedding.lending.alarms if self._shedding.lending else ()
         return (*self._box.alarms, *filter(None, own), *library)
@@ -148,9 +148,9 @@ class Watch:
         self._seconds += 1
         if not self._link.heard:
             self._others.clear()  # the next connection tells again who is there
-            self._shedding.driver.forget_waiting()
+            self._shedding.driver.k1s.forget_waiting()
         ahead_ms = self._settings.beat.lead_ms - self._settings.audio.input_latency_ms
-        self._slow = self._shedding.driver.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
+        self._slow = self._shedding.driver.k1s.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
         self._ahead = self._shedding.driver.ahead if stamp.clock_synced else []  # else no K1 goes by our clock
         self._count_lost()
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)

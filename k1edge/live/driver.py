@@ -1,6 +1,6 @@
 """Drives one to sixteen K1s: from what is known of the music to the commands each of them gets.
 
-Consumes `GenesisFrame`s with the time line, and what devices say of themselves; emits `Publication`s. No I/O: the daemon
+Consumes `GenesisFrame`s with the time line, and scenes that others have set; emits `Publication`s. No I/O: the daemon
 brings the time and carries the messages. A beat is sent as soon as it is announced, to each device earlier by its latency;
 macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no faster than the window a K1 accepts.
 """
@@ -8,7 +8,6 @@ macros at `macro_rate_hz`, which also tells a K1 that someone leads; scenes no f
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from k1edge.clock import Timeline
@@ -20,6 +19,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 from k1edge.live.follower import Follower
+from k1edge.live.roster import Roster
 
 BPM_RANGE = (30.0, 300.0)
 LAST_PLACE = 3
@@ -32,22 +32,13 @@ AHEAD_MS = SCENE_LIFE_MS - SCENE_RENEWED_MS
 
 
 class Driver:
-    """The K1s of this edge."""
+    """The commands of one edge to its K1s, `k1s`."""
 
     def __init__(self, settings: K1Settings, scribe: Scribe) -> None:
         self._scribe = scribe
-        self._auto = settings.devices == "auto"
-        self._auto_latency_ms = settings.auto_latency_ms
-        listed = () if self._auto else settings.devices
-        self.devices = {d.id: Follower(d.id, d.latency_ms, listed=True) for d in listed if d.enabled}
-        self._waiting: dict[str, str] = {}
-        """Boot ids of K1s beyond the sixteen, by name, longest first."""
-        self._parted: set[str] = set()
-        """K1s that have made room for others, and for which the broker may still keep something."""
+        self.k1s = Roster(settings)
         self._left: dict[str, Collection[str]] = {}
         """By K1, there or not yet: parameters that a life of the edge before this one has set on it."""
-        self._stopped_before: Counter[str] = Counter()
-        """By the limiters of K1s that have made room for others."""
         self._macro_every = math.ceil(HOPS_PER_S / settings.macro_rate_hz)
         self.macro_at_least = 1
         """Hops from one macro to the next while the edge must spare itself."""
@@ -65,52 +56,10 @@ class Driver:
         self.clamped = 0
         """Parameters beyond a K1's range, sent at its limit instead."""
 
-    def heard(self, device: str, ready: bool, boot_id: str = "") -> None:
-        """A K1 reported itself ready, or lost. One for which there is no place waits for the next that leaves."""
-        known = self.devices.get(device)
-        if known is None and self._auto:
-            known = self._new(device, ready, boot_id)
-        if known is None:
-            return
-        known.heard(ready, boot_id)
-        if not ready and self._waiting:
-            following = next(iter(self._waiting))
-            self.heard(following, ready=True, boot_id=self._waiting.pop(following))
-
-    @property
-    def waiting(self) -> int:
-        """K1s that are there and have no place."""
-        return len(self._waiting)
-
-    def forget_waiting(self) -> None:
-        """The broker that told of those that wait has gone; the next connection tells again who is there."""
-        self._waiting.clear()
-
-    def _new(self, device: str, ready: bool, boot_id: str) -> Follower | None:
-        """One that is not known yet, if it is there and there is a place."""
-        if not ready:
-            self._waiting.pop(device, None)
-        elif self._has_room():
-            self.devices[device] = Follower(device, self._auto_latency_ms.get(device, 0.0), listed=False)
-        elif device in self._waiting or len(self._waiting) < MAX_DEVICES:
-            self._waiting[device] = boot_id  # one that says it again keeps its turn
-        return self.devices.get(device)
-
-    def _has_room(self) -> bool:
-        """One that is gone makes room for one that is there: in years a venue sees more than sixteen."""
-        if len(self.devices) < MAX_DEVICES:
-            return True
-        gone = next((each for each in self.devices.values() if not each.ready), None)
-        if gone is None:
-            return False
-        self._stopped_before += self.devices.pop(gone.id).limiter.stopped
-        self._parted.add(gone.id)
-        return True
-
     def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
         """Whether a scene seen on a device's topic was set by someone else, and so is what its limiter goes by; an empty one
         only clears the topic."""
-        known = self.devices.get(contract.address(topic).node)
+        known = self.k1s.devices.get(contract.address(topic).node)
         if known is None or not scene or contract.sender(scene) == self._scribe.node:
             return False
         known.ours = False
@@ -125,7 +74,7 @@ class Driver:
         """A scene that the broker has kept: what it has set on a K1, if it is of a life of this edge before, is said with its
         default, once. Raises ContractError."""
         device = contract.address(topic).node
-        has_room = device in self.devices or len(self._left) < MAX_DEVICES
+        has_room = device in self.k1s.devices or len(self._left) < MAX_DEVICES
         if has_room and contract.sender(scene) == self._scribe.node:
             self._left[device] = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
 
@@ -136,7 +85,7 @@ class Driver:
         self._hops += 1
         if look is None:
             self._hands_off()
-        driven = self._driven()
+        driven = self.k1s.driven
         fresh = [device for device in driven if not device.led]
         for device in fresh:
             device.led = True
@@ -158,22 +107,22 @@ class Driver:
 
     def release(self, stamp: Stamp) -> Iterator[Publication]:
         """Gives every K1 back to its own microphone."""
-        for device in self._driven():
+        for device in self.k1s.driven:
             device.led = False
             yield from self._command(device, contract.SyncCommand, stamp, action="stop")
 
     def clock_stepped(self, step_s: float, stamp: Stamp) -> Iterator[Publication]:
         """The wall clock is another: every K1 is told at once how far it is from its own; what has an expiry is sent again."""
         self._renew_ms = 0
-        for device in self.devices.values():
+        for device in self.k1s.devices.values():
             device.clock_stepped(step_s * 1000)
         yield from self.ping(stamp)
 
     def ping(self, stamp: Stamp) -> Iterator[Publication]:
         """Asks every K1 for its clock, and so whether it is there."""
-        for device in list(self.devices.values()):
+        for device in list(self.k1s.devices.values()):
             if device.silent:
-                self.heard(device.id, ready=False, boot_id=device.boot_id)
+                self.k1s.heard(device.id, ready=False, boot_id=device.boot_id)
             device.unanswered, device.early = device.unanswered + 1, 0
             yield from self._ask(device, stamp)
 
@@ -182,44 +131,14 @@ class Driver:
         return self._command(device, contract.PingCommand, stamp, sent_ms=stamp.ts_ms, offset_ms=device.offset_ms,
                              round_trip_ms=device.round_trip_ms)
 
-    def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
-        """A K1 answered. One that was silent for so long that another has its place is there, and says so in no other way."""
-        known = self.devices.get(device)
-        if known is not None:
-            known.ponged(pong, heard_ms)
-        elif device not in self._waiting:
-            self.heard(device, ready=True)
-
-    @property
-    def ready(self) -> int:
-        """K1s that are there."""
-        return sum(device.ready for device in self.devices.values())
-
-    @property
-    def stopped(self) -> dict[str, int]:
-        """How often the limiter changed or held back what, over all K1s."""
-        return dict(sum((device.limiter.stopped for device in self.devices.values()), self._stopped_before))
-
-    @property
-    def round_trip_ms_max(self) -> float | None:
-        """Of the slowest K1; None before the first answer."""
-        return max((d.round_trip_ms for d in self.devices.values() if d.round_trip_ms is not None), default=None)
-
-    def is_late(self, ahead_ms: float, share: float) -> bool:
-        """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
-        return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
-
     @property
     def ahead(self) -> list[str]:
         """K1s that say that their clock is set, and to which our scenes are of another evening."""
-        return sorted(d.id for d in self.devices.values() if d.ready and d.ahead_ms > AHEAD_MS)
-
-    def _driven(self) -> list[Follower]:
-        return [device for device in self.devices.values() if device.driven]
+        return sorted(d.id for d in self.k1s.devices.values() if d.ready and d.ahead_ms > AHEAD_MS)
 
     def _beat(self, frame: GenesisFrame, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Iterator[Publication]:
         bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
-        for device in self._driven():
+        for device in self.k1s.driven:
             due_in_ms = round(ahead_ms - device.latency_ms, 1)
             yield from self._command(
                 device, contract.BeatCommand, stamp,
@@ -231,7 +150,7 @@ class Driver:
 
     def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
         levels = {name: round(getattr(frame.macros, name), 3) for name in MACROS}
-        for device in self._driven():
+        for device in self.k1s.driven:
             yield from self._command(device, contract.MacroCommand, stamp, **levels)
 
     def _segment(
@@ -247,13 +166,13 @@ class Driver:
     def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
         """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
         stands there is kept alive where it is ours, and shown by those that have appeared."""
-        while self._parted:
-            yield from self._scribe.parted(self._parted.pop())
+        while self.k1s.parted:
+            yield from self._scribe.parted(self.k1s.parted.pop())
         if look is None:
             self._hands_off()
         to_all = self._is_due(look, stamp.monotonic_ns // 1_000_000)  # a wall clock may step back by years
         if self.shown is not None:
-            devices = [each for each in self._driven() if (to_all or not each.told) and (look is not None or each.ours)]
+            devices = [each for each in self.k1s.driven if (to_all or not each.told) and (look is not None or each.ours)]
             yield from self._show(self.shown, devices, stamp)
 
     def _is_due(self, look: Look | None, now_ms: int) -> bool:
@@ -276,7 +195,7 @@ class Driver:
         """The last look is wanted no more, nor is it to go out when the limiter would let it."""
         if self._wanted is not None:
             self._wanted = None
-            waited = [device.limiter.call_off() for device in self.devices.values()]
+            waited = [device.limiter.call_off() for device in self.k1s.devices.values()]
             if any(waited):
                 self.shown = self._before
 

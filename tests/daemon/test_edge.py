@@ -27,8 +27,8 @@ from k1edge.genesis.score import Score, plain_score, score_of
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Arrival, Identity, Link, Received
-from k1edge.live.driver import Driver
 from k1edge.live.guard import DriftGuard
+from k1edge.live.roster import Roster
 from tests.genesis.songs import song_v4
 from tests.k1.hostile import payloads
 
@@ -84,7 +84,7 @@ def limited(link):
 def test_what_the_limiter_has_stopped_is_told_every_ten_seconds_where_there_is_more(edge, link, monkeypatch):
     begun = time.monotonic_ns()
     for second in range(30):
-        monkeypatch.setattr(Driver, "stopped", {"beat": 1 + second} if second < 25 else {"beat": 25})
+        monkeypatch.setattr(Roster, "stopped", {"beat": 1 + second} if second < 25 else {"beat": 25})
         monkeypatch.setattr(time, "monotonic_ns", lambda second=second: begun + second * 1_000_000_000)
         edge.attend()
     assert limited(link) == [{"beat": 1.0}, {"beat": 11.0}, {"beat": 21.0}]
@@ -94,7 +94,7 @@ def test_what_the_limiter_has_stopped_is_told_every_ten_seconds_where_there_is_m
 
 def test_what_the_limiter_stops_while_there_is_no_sound_is_told_too(edge, link, monkeypatch):
     edge.lose_audio(AudioError("card", "is gone", "plug it in"))
-    monkeypatch.setattr(Driver, "stopped", {"saturation": 1})
+    monkeypatch.setattr(Roster, "stopped", {"saturation": 1})
     edge.attend()
     assert limited(link) == [{"saturation": 1.0}]
 
@@ -146,7 +146,7 @@ def test_ten_thousand_hostile_messages_are_answered_or_counted_and_cost_a_share_
         assert not responses
     if "/request/" not in pattern and pattern != home_assistant.BIRTH_TOPIC:
         assert edge.telemetry.rejected_messages == sum(is_refused(*message) for message in hostile)
-    assert len(edge._driver.devices) <= MAX_DEVICES
+    assert len(edge._k1s.devices) <= MAX_DEVICES
     edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
     assert edge.telemetry.hops == 1, "the music goes on"
 
@@ -175,7 +175,7 @@ def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_bo
         deliver(edge, link, "device/bar/status", STATUS | {"boot_id": boot_id})
         link.sent.clear()
         edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
-        bar = edge._driver.devices["bar"]
+        bar = edge._k1s.devices["bar"]
         told.append((len(sent(link, "cmd/sync")), bar.offset_ms))
         bar.offset_ms = 5.0
     assert told == [(1, None), (1, 5.0), (1, None)], "to follow it is told again, which no broker keeps"

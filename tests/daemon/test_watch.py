@@ -39,6 +39,7 @@ class FakeLink:
 class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
+        self.k1s = self
         self.steps, self.resting, self.way_ms, self.waiting = 0, False, 0.0, 0
         self.figures, self.alarms, self.ahead = {"jobs_completed": 2.0}, (), []
 

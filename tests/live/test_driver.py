@@ -106,7 +106,7 @@ def test_what_a_life_before_has_set_is_taken_back_from_a_k1_that_only_comes_late
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     driver.recall(PORCH, json.dumps({"sender": "pi", "pattern": "pulse", "palette_id": 2, "parameters": {"warmth": 0.9},
                                      "expires_at_ms": EPOCH_MS}).encode())
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     assert messages(run(driver, 1), "cmd/scene")["porch"]["parameters"]["warmth"] == 0.0
 
 
@@ -147,10 +147,10 @@ def test_a_scene_that_waits_for_the_limiter_is_called_off_when_somebody_takes_th
 
 def test_a_k1_that_appears_while_the_scene_is_held_shows_what_the_others_show():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    driver.heard("bar", ready=True)
+    driver.k1s.heard("bar", ready=True)
     run(driver, 1)
     assert run(driver, 3, look=None) == []
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     scenes = [messages(run(driver, hop, look=None), "cmd/scene") for hop in (51, 53, 1001)]
     assert [list(each) for each in scenes] == [["porch"], [], []]
     assert scenes[0]["porch"]["pattern"] == "pulse"
@@ -158,43 +158,43 @@ def test_a_k1_that_appears_while_the_scene_is_held_shows_what_the_others_show():
 
 def test_what_the_limiter_never_let_through_is_not_what_is_shown():
     driver, red = driver_of(), replace(BRIGHT, palette=min(RED_PALETTES))
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     run(driver, 1)
     run(driver, 50, announced=announcement(1, due_s=0.65))
     run(driver, 60, look=red)
     run(driver, 61, look=None)
     assert driver.shown == BRIGHT
-    driver.heard("porch", ready=True, boot_id="another")
+    driver.k1s.heard("porch", ready=True, boot_id="another")
     assert messages(run(driver, 200, look=None), "cmd/scene")["porch"]["palette_id"] == BRIGHT.palette
 
 
 def test_a_scene_that_is_offered_again_while_it_waits_is_counted_once():
     driver, red = driver_of(), replace(BRIGHT, palette=min(RED_PALETTES))
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     run(driver, 1)
     run(driver, 50, announced=announcement(1, due_s=0.65))
-    driver.heard("porch", ready=True, boot_id="another")
+    driver.k1s.heard("porch", ready=True, boot_id="another")
     for hop in range(51, 70):
         assert not messages(run(driver, hop, look=red), "cmd/scene")
-    assert driver.stopped["scene"] == 1
+    assert driver.k1s.stopped["scene"] == 1
 
 
 def porch_gone_while_a_scene_waits():
     """The driver of two K1s whose limiters both hold a red scene back, and that scene; one of them has just gone."""
     driver, red = Driver(K1Settings(devices="auto"), Scribe("hall", "pi")), replace(BRIGHT, palette=min(RED_PALETTES))
     for name in ("bar", "porch"):
-        driver.heard(name, ready=True)
+        driver.k1s.heard(name, ready=True)
     run(driver, 1)
     run(driver, 50, announced=announcement(1, due_s=0.65))
     run(driver, 60, look=red)
-    driver.heard("porch", ready=False)
+    driver.k1s.heard("porch", ready=False)
     return driver, red
 
 
 def test_a_k1_that_comes_back_shows_what_is_wanted_now_and_not_what_waited_when_it_left():
     driver, _ = porch_gone_while_a_scene_waits()
     run(driver, 200, look=DARK)
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     scenes = [body["pattern"] for hop in (400, 401, 440) for topic, body in run(driver, hop, look=DARK)
               if topic == "porch/cmd/scene"]
     assert scenes == ["twilight"]
@@ -209,10 +209,10 @@ def test_a_scene_that_waits_for_a_k1_that_has_gone_is_not_why_the_others_show_no
 
 def test_a_k1_that_comes_back_keeps_the_scene_that_somebody_has_set_on_it():
     driver = driver_of()
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     run(driver, 1)
     driver.is_foreign(PORCH, b'{"pattern":"lava"}', at(1))
-    driver.heard("porch", ready=True, boot_id="another")
+    driver.k1s.heard("porch", ready=True, boot_id="another")
     assert not messages(run(driver, 51, look=None), "cmd/scene")
 
 
@@ -303,126 +303,126 @@ def test_a_new_section_is_told_once():
 def test_auto_drives_whoever_reports_and_stops_with_whoever_is_lost():
     driver = Driver(K1Settings(devices="auto", auto_latency_ms={"bar": 30.0}), Scribe("hall", "pi"))
     assert run(driver, 1) == []
-    driver.heard("bar", ready=True)
+    driver.k1s.heard("bar", ready=True)
     sent = run(driver, 60, announced=announcement(1, 0.75))
     assert messages(sent, "cmd/sync")["bar"]["action"] == "start"
     assert messages(sent, "cmd/beat")["bar"]["due_in_ms"] == pytest.approx(120.0)
-    driver.heard("bar", ready=False)
+    driver.k1s.heard("bar", ready=False)
     assert run(driver, 62, announced=announcement(2, 1.25)) == []
 
 
 def test_auto_takes_sixteen_and_no_more():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(40):
-        driver.heard(f"k1-{i}", ready=True)
-    assert len(driver.devices) == MAX_DEVICES
+        driver.k1s.heard(f"k1-{i}", ready=True)
+    assert len(driver.k1s.devices) == MAX_DEVICES
 
 
 def test_auto_gives_the_place_of_a_lost_k1_to_a_new_one():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES):
-        driver.heard(f"k1-{i}", ready=True)
-    driver.heard("k1-3", ready=False)
-    driver.heard("new", ready=True)
-    assert len(driver.devices) == MAX_DEVICES
-    assert "new" in driver.devices and "k1-3" not in driver.devices
+        driver.k1s.heard(f"k1-{i}", ready=True)
+    driver.k1s.heard("k1-3", ready=False)
+    driver.k1s.heard("new", ready=True)
+    assert len(driver.k1s.devices) == MAX_DEVICES
+    assert "new" in driver.k1s.devices and "k1-3" not in driver.k1s.devices
 
 
 @pytest.mark.parametrize("leaves", ["told", "silent"])
 def test_a_seventeenth_k1_has_the_place_of_the_first_that_leaves(leaves):
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 2):
-        driver.heard(f"k1-{i}", ready=True, boot_id=f"b{i}")
-    assert driver.waiting == 2
+        driver.k1s.heard(f"k1-{i}", ready=True, boot_id=f"b{i}")
+    assert driver.k1s.waiting == 2
     if leaves == "told":
-        driver.heard("k1-3", ready=False)
+        driver.k1s.heard("k1-3", ready=False)
     else:
         pong = contract.Pong(sent_ms=EPOCH_MS, received_ms=EPOCH_MS, answered_ms=EPOCH_MS)
-        driver.ponged("k1-3", pong, EPOCH_MS)
+        driver.k1s.ponged("k1-3", pong, EPOCH_MS)
         for i in range(SILENT_PINGS + 1):
             list(driver.ping(at(500 * i)))
-    assert (len(driver.devices), driver.ready, driver.waiting) == (MAX_DEVICES, MAX_DEVICES, 1)
+    assert (len(driver.k1s.devices), driver.k1s.ready, driver.k1s.waiting) == (MAX_DEVICES, MAX_DEVICES, 1)
     sent = run(driver, 1)
     assert messages(sent, "cmd/sync")["k1-16"]["action"] == "start"
-    assert "k1-3" not in driver.devices
+    assert "k1-3" not in driver.k1s.devices
 
 
 def test_one_that_lost_its_place_in_silence_and_answers_again_waits_for_another():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 1):
-        driver.heard(f"k1-{i}", ready=True)
+        driver.k1s.heard(f"k1-{i}", ready=True)
     pong = contract.Pong(sent_ms=EPOCH_MS, received_ms=EPOCH_MS, answered_ms=EPOCH_MS)
-    driver.ponged("k1-3", pong, EPOCH_MS)
+    driver.k1s.ponged("k1-3", pong, EPOCH_MS)
     for i in range(SILENT_PINGS + 1):
         list(driver.ping(at(500 * i)))
-    assert "k1-3" not in driver.devices
+    assert "k1-3" not in driver.k1s.devices
     for _ in range(2):
-        driver.ponged("k1-3", pong, EPOCH_MS)
-    assert driver.waiting == 1
-    driver.heard("k1-5", ready=False)
-    assert driver.devices["k1-3"].ready
+        driver.k1s.ponged("k1-3", pong, EPOCH_MS)
+    assert driver.k1s.waiting == 1
+    driver.k1s.heard("k1-5", ready=False)
+    assert driver.k1s.devices["k1-3"].ready
 
 
 def test_one_that_waits_and_goes_waits_no_longer():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 1):
-        driver.heard(f"k1-{i}", ready=True)
-    driver.heard("k1-16", ready=False)
-    driver.heard("k1-3", ready=False)
-    assert (driver.ready, driver.waiting) == (MAX_DEVICES - 1, 0)
-    driver.heard("k1-3", ready=True)
-    assert driver.devices["k1-3"].ready, "its own place is free"
+        driver.k1s.heard(f"k1-{i}", ready=True)
+    driver.k1s.heard("k1-16", ready=False)
+    driver.k1s.heard("k1-3", ready=False)
+    assert (driver.k1s.ready, driver.k1s.waiting) == (MAX_DEVICES - 1, 0)
+    driver.k1s.heard("k1-3", ready=True)
+    assert driver.k1s.devices["k1-3"].ready, "its own place is free"
 
 
 @pytest.mark.parametrize(("hours", "synced"), [(1, True), (24, True), (0.5, True), (-5, True), (24, False)])
 def test_a_k1_to_which_scenes_have_expired_is_known_by_its_clock(hours, synced):
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     there_ms = round(EPOCH_MS + hours * 3_600_000)
     times = {"ts_ms": there_ms, "sent_ms": EPOCH_MS, "received_ms": there_ms, "answered_ms": there_ms}
     answered = contract.Pong(clock_synced=synced, **times)
-    driver.ponged("porch", answered, EPOCH_MS + 20.0)
+    driver.k1s.ponged("porch", answered, EPOCH_MS + 20.0)
     assert driver.ahead == ["porch"] * (synced and hours >= 1)
     list(driver.clock_stepped(hours * 3600, at(1)))
     assert not driver.ahead, "it was ours that was wrong"
-    driver.ponged("porch", answered, EPOCH_MS + 20.0)
-    driver.heard("porch", ready=False)
+    driver.k1s.ponged("porch", answered, EPOCH_MS + 20.0)
+    driver.k1s.heard("porch", ready=False)
     assert not driver.ahead
 
 
 def test_one_that_a_broker_which_has_gone_told_of_waits_when_it_is_told_again():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES + 1):
-        driver.heard(f"k1-{i}", ready=True)
-    driver.forget_waiting()
-    assert driver.waiting == 0
-    driver.heard("k1-16", ready=True)
-    assert driver.waiting == 1
+        driver.k1s.heard(f"k1-{i}", ready=True)
+    driver.k1s.forget_waiting()
+    assert driver.k1s.waiting == 0
+    driver.k1s.heard("k1-16", ready=True)
+    assert driver.k1s.waiting == 1
 
 
 def test_one_that_waits_and_says_it_again_keeps_its_turn():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for name in (*range(MAX_DEVICES + 2), MAX_DEVICES):
-        driver.heard(f"k1-{name}", ready=True)
-    driver.heard("k1-3", ready=False)
-    assert f"k1-{MAX_DEVICES}" in driver.devices
+        driver.k1s.heard(f"k1-{name}", ready=True)
+    driver.k1s.heard("k1-3", ready=False)
+    assert f"k1-{MAX_DEVICES}" in driver.k1s.devices
 
 
 def test_however_many_wait_few_are_remembered():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(1000):
-        driver.heard(f"k1-{i}", ready=True)
-    assert driver.waiting <= MAX_DEVICES
+        driver.k1s.heard(f"k1-{i}", ready=True)
+    assert driver.k1s.waiting <= MAX_DEVICES
 
 
 def test_however_many_k1s_come_and_go_nothing_of_them_stays_here_or_at_the_broker():
     scribe, outbox = Scribe("hall", "pi"), Outbox(100)
     driver = Driver(K1Settings(devices="auto"), scribe)
     for n in range(10 * MAX_DEVICES):
-        driver.heard(f"k1-{n}", ready=True)
+        driver.k1s.heard(f"k1-{n}", ready=True)
         for publication in driver.process(frame(5 * n), BRIGHT, timeline(), at(5 * n)):
             outbox.put(publication, 0.0, online=True)
-        driver.heard(f"k1-{n}", ready=False)
+        driver.k1s.heard(f"k1-{n}", ready=False)
     outbox.reconnected("")
     kept = [outbox.take(0.0).publication for _ in range(len(outbox))]
     assert len([p for p in kept if p.payload and p.retain]) <= MAX_DEVICES
@@ -432,12 +432,12 @@ def test_however_many_k1s_come_and_go_nothing_of_them_stays_here_or_at_the_broke
 def test_a_k1_that_comes_back_in_the_hop_in_which_it_lost_its_place_keeps_its_scene():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES):
-        driver.heard(f"k1-{i}", ready=True)
+        driver.k1s.heard(f"k1-{i}", ready=True)
     run(driver, 1)
-    driver.heard("k1-3", ready=False)
-    driver.heard("k1-4", ready=False)
+    driver.k1s.heard("k1-3", ready=False)
+    driver.k1s.heard("k1-4", ready=False)
     for name in ("new", "k1-3"):
-        driver.heard(name, ready=True)
+        driver.k1s.heard(name, ready=True)
     told = [p.payload for p in driver.process(frame(50), BRIGHT, timeline(), at(50)) if p.topic.endswith("k1-3/cmd/scene")]
     assert [bool(payload) for payload in told] == [False, True]
 
@@ -445,24 +445,24 @@ def test_a_k1_that_comes_back_in_the_hop_in_which_it_lost_its_place_keeps_its_sc
 def test_what_was_stopped_on_a_k1_stays_counted_when_another_has_its_place():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for i in range(MAX_DEVICES):
-        driver.heard(f"k1-{i}", ready=True)
+        driver.k1s.heard(f"k1-{i}", ready=True)
     run(driver, 1, look=BRIGHT.__class__("x", "pulse", 1, (("saturation", 1.0),)))
-    assert driver.stopped == {"saturation": MAX_DEVICES}
-    driver.heard("k1-3", ready=False)
-    driver.heard("new", ready=True)
-    assert driver.stopped == {"saturation": MAX_DEVICES}
+    assert driver.k1s.stopped == {"saturation": MAX_DEVICES}
+    driver.k1s.heard("k1-3", ready=False)
+    driver.k1s.heard("new", ready=True)
+    assert driver.k1s.stopped == {"saturation": MAX_DEVICES}
 
 
 def test_strangers_are_ignored_when_the_k1s_are_listed():
     driver = driver_of()
-    driver.heard("stranger", ready=True)
-    assert list(driver.devices) == ["porch"]
+    driver.k1s.heard("stranger", ready=True)
+    assert list(driver.k1s.devices) == ["porch"]
 
 
 def test_a_k1_that_comes_back_is_told_everything_again():
     driver = driver_of()
     run(driver, 1)
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     sent = run(driver, 50)
     assert {topic.partition("/cmd/")[2] for topic, _ in sent} >= {"sync", "segment", "scene"}
 
@@ -470,26 +470,26 @@ def test_a_k1_that_comes_back_is_told_everything_again():
 @pytest.mark.parametrize("boot_id", ["", "b7"])
 def test_a_k1_that_only_says_again_that_it_is_ready_has_not_begun_anew(boot_id):
     driver = driver_of()
-    driver.heard("porch", ready=True, boot_id=boot_id)
+    driver.k1s.heard("porch", ready=True, boot_id=boot_id)
     answer_pings(driver, 10.0, 10.0)
     assert run(driver, 1)
-    driver.heard("porch", ready=True, boot_id=boot_id)
+    driver.k1s.heard("porch", ready=True, boot_id=boot_id)
     assert [topic.partition("/cmd/")[2] for topic, _ in run(driver, 3)] == ["sync", "segment"], "which it may have missed"
-    assert driver.round_trip_ms_max == pytest.approx(10.0)
+    assert driver.k1s.round_trip_ms_max == pytest.approx(10.0)
 
 
 def test_a_k1_with_another_boot_id_has_begun_anew():
     driver = driver_of()
-    driver.heard("porch", ready=True, boot_id="b7")
+    driver.k1s.heard("porch", ready=True, boot_id="b7")
     run(driver, 1)
-    driver.heard("porch", ready=True, boot_id="b8")
+    driver.k1s.heard("porch", ready=True, boot_id="b8")
     assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 50)} >= {"sync", "segment", "scene"}
 
 
 def test_one_that_begins_anew_is_told_the_section_and_the_others_know_it():
     driver = driver_of(DeviceSettings(id="bar"), DeviceSettings(id="porch"))
     run(driver, 1)
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     assert list(messages(run(driver, 3), "cmd/segment")) == ["porch"]
     assert list(messages(run(driver, 5, section=Section("drop", 480, 0.8, True, 300)), "cmd/segment")) == ["bar", "porch"]
 
@@ -508,30 +508,30 @@ def test_nothing_reaches_a_k1_past_the_limiter():
              run(driver, hop, announced=announcement(hop, (hop + 15) / 100) if hop % 20 == 0 else None)
              if topic.endswith("cmd/beat")]
     assert 8 <= sum(ticks) <= 15, "five beats a second for five seconds: three a second may flash"
-    assert driver.stopped["beat"] == len(ticks) - sum(ticks)
+    assert driver.k1s.stopped["beat"] == len(ticks) - sum(ticks)
 
 
 def answer_pings(driver, *trips_ms):
     for sent_ms, trip_ms in enumerate(trips_ms):
         answered = contract.Pong(sent_ms=sent_ms, received_ms=sent_ms + trip_ms / 2, answered_ms=sent_ms + trip_ms / 2)
-        driver.ponged("porch", answered, sent_ms + trip_ms)
+        driver.k1s.ponged("porch", answered, sent_ms + trip_ms)
 
 
 def test_the_way_to_a_k1_is_that_of_the_last_pings():
     driver = driver_of()
-    driver.heard("porch", ready=True)
-    assert driver.devices["porch"].way_ms == 0.0
+    driver.k1s.heard("porch", ready=True)
+    assert driver.k1s.devices["porch"].way_ms == 0.0
     answer_pings(driver, 10.0, 500.0, 400.0)
-    assert driver.devices["porch"].way_ms == pytest.approx(200.0)
+    assert driver.k1s.devices["porch"].way_ms == pytest.approx(200.0)
 
 
 def test_a_congestion_while_a_k1_comes_is_no_slow_way():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     for hop in (1, 50):
         assert messages(run(driver, hop), "cmd/ping")
         answer_pings(driver, 900.0)
-    assert not driver.is_late(150.0, 1.0)
+    assert not driver.k1s.is_late(150.0, 1.0)
 
 
 @pytest.mark.parametrize(("latency_ms", "share", "late"), [
@@ -539,26 +539,26 @@ def test_a_congestion_while_a_k1_comes_is_no_slow_way():
 ])  # fmt: skip
 def test_beats_of_a_k1_with_a_latency_have_less_time_for_the_way(latency_ms, share, late):
     driver = driver_of(DeviceSettings(id="porch", latency_ms=latency_ms))
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     answer_pings(driver, 240.0, 240.0)
-    assert driver.is_late(150.0, share) is late
-    driver.heard("porch", ready=False)
-    assert not driver.is_late(150.0, share)
+    assert driver.k1s.is_late(150.0, share) is late
+    driver.k1s.heard("porch", ready=False)
+    assert not driver.k1s.is_late(150.0, share)
 
 
 @pytest.mark.parametrize("sent_ms", [0.0, 1_000_000.0, 1_030_000.0])
 def test_an_answer_to_no_ping_of_ours_says_nothing_of_the_way(sent_ms):
     driver = driver_of()
     pong = contract.Pong(sent_ms=sent_ms, received_ms=1_020_000.0, answered_ms=1_020_000.0)
-    driver.ponged("porch", pong, heard_ms=1_020_000.0)
-    assert driver.round_trip_ms_max is None
+    driver.k1s.ponged("porch", pong, heard_ms=1_020_000.0)
+    assert driver.k1s.round_trip_ms_max is None
     (ping,) = driver.ping(at(1))
     assert "offset_ms" not in json.loads(ping.payload)
 
 
 def auto_with_porch(*trips_ms):
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    driver.heard("porch", ready=True, boot_id="b7")
+    driver.k1s.heard("porch", ready=True, boot_id="b7")
     answer_pings(driver, *trips_ms)
     return driver
 
@@ -570,18 +570,18 @@ def pinged(driver, times):
 def test_a_k1_that_answers_no_more_is_gone_though_nobody_has_told_its_will():
     driver = auto_with_porch(400.0, 400.0)
     pinged(driver, SILENT_PINGS)
-    assert (driver.ready, driver.is_late(150.0, 1.0)) == (1, True)
+    assert (driver.k1s.ready, driver.k1s.is_late(150.0, 1.0)) == (1, True)
     pinged(driver, 1)
-    assert (driver.ready, driver.is_late(150.0, 1.0), driver.round_trip_ms_max) == (0, False, None)
+    assert (driver.k1s.ready, driver.k1s.is_late(150.0, 1.0), driver.k1s.round_trip_ms_max) == (0, False, None)
     assert run(driver, 1, announced=announcement(1, due_s=0.15)) == []
 
 
 def test_a_ready_that_the_broker_has_kept_brings_no_k1_back_that_answers_no_more():
     driver = auto_with_porch(10.0, 10.0)
     pinged(driver, SILENT_PINGS + 1)
-    driver.heard("porch", ready=True, boot_id="b7")
+    driver.k1s.heard("porch", ready=True, boot_id="b7")
     pinged(driver, SILENT_PINGS + 1)
-    assert driver.ready == 0
+    assert driver.k1s.ready == 0
 
 
 def test_a_k1_that_has_been_silent_and_answers_again_is_told_everything():
@@ -589,7 +589,7 @@ def test_a_k1_that_has_been_silent_and_answers_again_is_told_everything():
     run(driver, 1)
     assert len(pinged(driver, SILENT_PINGS + 3)) == SILENT_PINGS + 3, "it is asked on"
     answer_pings(driver, 10.0)
-    assert driver.ready == 1
+    assert driver.k1s.ready == 1
     assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 50)} >= {"sync", "segment", "scene"}
 
 
@@ -599,14 +599,14 @@ def test_a_k1_that_answers_now_and_then_or_never_did_is_there():
     for _ in range(3):
         pinged(at_times, SILENT_PINGS)
         answer_pings(at_times, 10.0)
-    assert (never.ready, at_times.ready) == (1, 1)
+    assert (never.k1s.ready, at_times.k1s.ready) == (1, 1)
 
 
 def told_early(driver, hop, offset_ms, trip_ms=10.0):
     """Whether the answer to a ping has porch told of its clock in the next hop: the offset then told, else None."""
     sent_ms = EPOCH_MS + 10 * hop
     there_ms = sent_ms + trip_ms / 2 + offset_ms
-    driver.ponged("porch", contract.Pong(sent_ms=sent_ms, received_ms=there_ms, answered_ms=there_ms), sent_ms + trip_ms)
+    driver.k1s.ponged("porch", contract.Pong(sent_ms=sent_ms, received_ms=there_ms, answered_ms=there_ms), sent_ms + trip_ms)
     ping = messages(run(driver, hop + 1), "cmd/ping")
     return ping["porch"]["offset_ms"] if ping else None
 
@@ -614,7 +614,7 @@ def told_early(driver, hop, offset_ms, trip_ms=10.0):
 def test_a_k1_that_comes_is_asked_for_its_clock_and_told_of_it_at_once():
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
     for boot_id in ("b1", "b2"):
-        driver.heard("porch", ready=True, boot_id=boot_id)
+        driver.k1s.heard("porch", ready=True, boot_id=boot_id)
         assert "offset_ms" not in messages(run(driver, 1), "cmd/ping")["porch"]
         assert told_early(driver, 3, 7000.0) == pytest.approx(7000.0)
         assert told_early(driver, 5, 7001.0) is None, "that is no news"
@@ -637,10 +637,10 @@ def test_a_k1_whose_clock_jumps_at_each_answer_is_not_flooded():
 
 def test_a_step_of_the_wall_clock_is_told_to_each_k1_at_once():
     driver = driver_of()
-    driver.heard("porch", ready=True)
+    driver.k1s.heard("porch", ready=True)
     answered = contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0)
-    driver.ponged("porch", answered, 1010.0)
-    assert driver.devices["porch"].offset_ms == pytest.approx(7000.0)
+    driver.k1s.ponged("porch", answered, 1010.0)
+    assert driver.k1s.devices["porch"].offset_ms == pytest.approx(7000.0)
     (ping,) = driver.clock_stepped(0.6, at(1))
     assert json.loads(ping.payload)["offset_ms"] == pytest.approx(6400.0)
 
@@ -650,8 +650,8 @@ def test_answers_of_before_the_clock_was_put_right_are_forgotten():
     for trip_ms, offset_ms in ((2, 300), (30, 290), (20, 500), (16, 505)):
         there_ms = 1000 + trip_ms // 2 + offset_ms
         pong = contract.Pong(sent_ms=1000, received_ms=there_ms, answered_ms=there_ms)
-        driver.ponged("porch", pong, heard_ms=1000.0 + trip_ms)
-    porch = driver.devices["porch"]
+        driver.k1s.ponged("porch", pong, heard_ms=1000.0 + trip_ms)
+    porch = driver.k1s.devices["porch"]
     assert (porch.round_trip_ms, porch.offset_ms) == pytest.approx((16, 505))
     assert len(porch.pongs) == 2
 
@@ -659,10 +659,10 @@ def test_answers_of_before_the_clock_was_put_right_are_forgotten():
 def test_nothing_is_known_of_the_clock_of_a_k1_that_has_gone_or_has_begun_anew():
     driver = driver_of()
     for ready in (True, False):
-        driver.ponged("porch", contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0), 1010.0)
-        assert driver.round_trip_ms_max == pytest.approx(10.0)
-        driver.heard("porch", ready=ready, boot_id="another")
-        assert (driver.round_trip_ms_max, driver.devices["porch"].way_ms) == (None, 0.0)
+        driver.k1s.ponged("porch", contract.Pong(sent_ms=1000.0, received_ms=8005.0, answered_ms=8005.0), 1010.0)
+        assert driver.k1s.round_trip_ms_max == pytest.approx(10.0)
+        driver.k1s.heard("porch", ready=ready, boot_id="another")
+        assert (driver.k1s.round_trip_ms_max, driver.k1s.devices["porch"].way_ms) == (None, 0.0)
         (ping,) = driver.ping(at(3))
         assert "offset_ms" not in json.loads(ping.payload)
 
@@ -671,9 +671,9 @@ def test_the_quickest_ping_tells_the_clock():
     driver = driver_of()
     for there_ms, back_ms in ((40, 10), (5, 5), (30, 60)):
         pong = contract.Pong(sent_ms=1000, received_ms=1000 + there_ms + 300, answered_ms=1000 + there_ms + 300)
-        driver.ponged("porch", pong, heard_ms=1000.0 + there_ms + back_ms)
-    assert driver.devices["porch"].offset_ms == pytest.approx(300)
-    assert driver.round_trip_ms_max == pytest.approx(10)
+        driver.k1s.ponged("porch", pong, heard_ms=1000.0 + there_ms + back_ms)
+    assert driver.k1s.devices["porch"].offset_ms == pytest.approx(300)
+    assert driver.k1s.round_trip_ms_max == pytest.approx(10)
     (ping,) = driver.ping(at(3))
     assert json.loads(ping.payload)["offset_ms"] == pytest.approx(300)
-    driver.ponged("stranger", pong, 1.0)
+    driver.k1s.ponged("stranger", pong, 1.0)
