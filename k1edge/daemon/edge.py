@@ -243,7 +243,7 @@ class Edge:
                 yield from self._lending.request(received.topic, received.payload, reply_to, now.stamp)
             else:
                 yield from self._hands.request(received.topic, received.payload, reply_to, now)
-            self.telemetry.request_done(time.monotonic_ns() - received.arrival.heard_ns)
+                self.telemetry.request_done(time.monotonic_ns() - received.arrival.heard_ns)
             return
         try:
             yield from self._heed(received, now)

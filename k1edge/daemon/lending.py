@@ -14,6 +14,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from k1edge.box import BoxAlarm
+from k1edge.daemon.telemetry import Telemetry
 from k1edge.frames import Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Request, Scribe, Stamp, printable
@@ -59,6 +60,8 @@ class LightHands(Protocol):
 
     @property
     def shown(self) -> Look | None: ...
+    @property
+    def telemetry(self) -> Telemetry: ...
 
 
 @dataclass(slots=True)
@@ -195,6 +198,7 @@ class Lending:
             return
         request = waiting.request
         self._asked.pop(request.repeats, None)
+        self._hands.telemetry.request_done(stamp.monotonic_ns - waiting.asked_ns, lent=True)
         if request.verb in EDGE_VERBS and news["result"] == "ok":
             news = self._carried_out(request, news)
         yield from _with_copies(self._desk.answer(request, stamp, news), waiting.reply_to)

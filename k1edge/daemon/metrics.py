@@ -150,10 +150,12 @@ def families(told: dict[str, Any]) -> Iterator[Metric]:
 def _latencies(extra: dict[str, float]) -> Iterator[Metric]:
     from prometheus_client.core import HistogramMetricFamily
 
-    if "requests_timed" not in extra:
-        return
-    found = ((re.fullmatch(r"requests_within_(\d+)_ms", key), count) for key, count in extra.items())
-    buckets = [(f"{int(limit[1]) * MS:g}", count) for limit, count in found if limit]
-    family = HistogramMetricFamily(PREFIX + "request_seconds", "From a request's arrival to its answer")
-    family.add_metric([], [*buckets, ("+Inf", extra["requests_timed"])], extra["request_ms_sum"] * MS)
+    family = HistogramMetricFamily(PREFIX + "request_seconds", "From a request to its answer", labels=["by"])
+    for by, prefix in (("light", ""), ("library", "library_")):
+        if prefix + "requests_timed" not in extra:
+            return
+        found = ((re.fullmatch(prefix + r"requests_within_(\d+)_ms", key), count) for key, count in extra.items())
+        buckets = [(f"{int(limit[1]) * MS:g}", count) for limit, count in found if limit]
+        buckets.append(("+Inf", extra[prefix + "requests_timed"]))
+        family.add_metric([by], buckets, extra[prefix + "request_ms_sum"] * MS)
     yield family

@@ -18,6 +18,29 @@ REQUEST_BUCKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """A request waits for a hop to end, at most 10 ms where nothing is wrong; the rest shows how wrong."""
 
 
+class Latencies:
+    """How long requests took."""
+
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix`: of the figures' names."""
+        self._prefix = prefix
+        self._within = [0] * len(REQUEST_BUCKETS_MS)
+        self._count, self._sum_ms = 0, 0.0
+
+    def add(self, took_ms: float) -> None:
+        """One request."""
+        self._count += 1
+        self._sum_ms += took_ms
+        for i, limit_ms in enumerate(REQUEST_BUCKETS_MS):
+            self._within[i] += took_ms <= limit_ms
+
+    def figures(self) -> dict[str, float]:
+        """How many in all and within each limit, and the sum of them."""
+        told = {"requests_timed": float(self._count), "request_ms_sum": round(self._sum_ms, 3)}
+        told |= {f"requests_within_{ms}_ms": float(count) for ms, count in zip(REQUEST_BUCKETS_MS, self._within, strict=True)}
+        return {self._prefix + name: value for name, value in told.items()}
+
+
 class Telemetry:
     """Ring of the last ten seconds of hops, and counters since the start."""
 
@@ -32,9 +55,7 @@ class Telemetry:
         """Connected to the broker, where it tells."""
         self.beside: dict[str, float] = {}
         """Figures of others, told with ours."""
-        self._requests = [0] * len(REQUEST_BUCKETS_MS)
-        self._requests_timed = 0
-        self._request_ms_sum = 0.0
+        self._requests, self._lent = Latencies(), Latencies("library_")
         self._cpu = (time.process_time(), time.monotonic())
 
     def hop_done(self, busy_ns: int, late_ns: int, waited_ns: int = 0) -> None:
@@ -47,22 +68,14 @@ class Telemetry:
         if busy_ns > HOP_NS:
             self.deadline_misses += 1
 
-    def request_done(self, took_ns: int) -> None:
-        """A request was answered `took_ns` after it had arrived."""
-        took_ms = took_ns / 1e6
-        self._requests_timed += 1
-        self._request_ms_sum += took_ms
-        for i, limit_ms in enumerate(REQUEST_BUCKETS_MS):
-            self._requests[i] += took_ms <= limit_ms
+    def request_done(self, took_ns: int, *, lent: bool = False) -> None:
+        """A request was answered `took_ns` after it had arrived; `lent`: by the library, after it was asked."""
+        (self._lent if lent else self._requests).add(took_ns / 1e6)
 
     def extra(self) -> dict[str, float]:
         """Figures without a field of their own: how long requests took, cumulative by limit; clients of the broker."""
         told = self.beside | ({} if self.broker_clients is None else {"broker_clients": float(self.broker_clients)})
-        within = zip(REQUEST_BUCKETS_MS, self._requests, strict=True)
-        return told | {
-            "requests_timed": float(self._requests_timed), "request_ms_sum": round(self._request_ms_sum, 3),
-            **{f"requests_within_{limit_ms}_ms": float(count) for limit_ms, count in within},
-        }  # fmt: skip
+        return told | self._requests.figures() | self._lent.figures()
 
     def snapshot(self) -> dict[str, float | int | None]:
         """Figures of the last ten seconds; `None` where the machine does not tell."""

@@ -4,6 +4,7 @@ from collections import deque
 import pytest
 
 from k1edge.daemon.lending import JOB_TTL_S, PATIENCE_NS, Lending
+from k1edge.daemon.telemetry import Telemetry
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.library.errors import Code
@@ -51,7 +52,7 @@ class FakeHands:
     shown = None
 
     def __init__(self, refusal: RefusedError | None = None) -> None:
-        self._refusal = refusal
+        self._refusal, self.telemetry = refusal, Telemetry()
 
     def deploy(self, asked: dict) -> dict:
         if self._refusal:
@@ -98,6 +99,15 @@ def test_a_request_is_passed_on_and_answered_when_the_library_answers(lending):
     assert topic == "k1/v1/bar/edge/edge-1/response/track.get"
     assert (answer.id, answer.result, answer.data) == ("q1", "ok", {"layers": {}})
     assert (copy_topic, copy.correlation) == ("app/inbox", b"7")
+
+
+def test_how_long_the_library_took_is_counted_and_not_how_long_it_took_to_ask(lending):
+    ask(lending, "track.get", track="x", second=1.0)
+    assert lending._hands.telemetry.extra()["library_requests_timed"] == 0
+    said(lending, {"answer": 1, "result": "ok", "data": {}}, second=1.3)
+    told = lending._hands.telemetry.extra()
+    assert (told["library_requests_timed"], told["library_request_ms_sum"]) == (1, 300)
+    assert (told["library_requests_within_200_ms"], told["library_requests_within_500_ms"], told["requests_timed"]) == (0, 1, 0)
 
 
 def test_an_id_that_came_before_is_answered_and_not_asked_again(lending):

@@ -28,6 +28,7 @@ def telemetry(**figures: object) -> bytes:
     measured = Telemetry()
     for took_ms in (0.5, 3, 3, 700, 5000):
         measured.request_done(int(took_ms * 1e6))
+    measured.request_done(9_000_000_000, lent=True)
     measured.broker_clients = 7
     measured.beside = dict.fromkeys(("rung", "card_clock_ppm", "jobs_completed", "jobs_failed", "job_s_sum"), 1.0)
     said = measured.snapshot() | {"temp_c": 51.0, "extra": measured.extra(), "section": "drop", "errors": {"EXPIRED": 2}}
@@ -79,10 +80,12 @@ def test_request_latency_is_a_histogram(serving):
     metrics, port = serving
     metrics.take(telemetry())
     found = scraped(port)
-    buckets = {dict(labels)["le"]: count for labels, count in found["k1edge_request_seconds_bucket"].items()}
+    buckets = {dict(labels)["le"]: count for labels, count in found["k1edge_request_seconds_bucket"].items()
+               if ("by", "light") in labels}
     assert (buckets["0.001"], buckets["0.005"], buckets["0.5"], buckets["1"], buckets["+Inf"]) == (1, 3, 3, 4, 5)
-    assert found["k1edge_request_seconds_count"][()] == 5
-    assert found["k1edge_request_seconds_sum"][()] == pytest.approx(5.7065)
+    counted, took_s = found["k1edge_request_seconds_count"], found["k1edge_request_seconds_sum"]
+    assert counted == {(("by", "light"),): 5, (("by", "library"),): 1}
+    assert list(took_s.values()) == [pytest.approx(5.7065), pytest.approx(9.0)]
 
 
 def test_every_figure_of_the_telemetry_has_its_metric():
@@ -119,7 +122,7 @@ def test_the_running_daemon_is_scraped_on_loopback_alone(tmp_path, mosquitto):
         request = b'{"id":"1","caller":"test"}'
         ear.send(contract.Publication("k1/v1/hall/edge/pi/request/override.release", request, 1))
         eventually(lambda: scraped(port).get("k1edge_requests_ok_total", {}).get(()) == 1, "the request is counted")
-        assert scraped(port)["k1edge_request_seconds_count"][()] == 1
+        assert scraped(port)["k1edge_request_seconds_count"][("by", "light"),] == 1
         eventually(lambda: "k1edge_broker_clients" in scraped(port), "mosquitto tells its clients")
         for address in {each[4][0] for each in socket.getaddrinfo(socket.gethostname(), port)} - {"127.0.0.1"}:
             with pytest.raises(OSError):
