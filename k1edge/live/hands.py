@@ -186,7 +186,7 @@ class Hands:
 
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
-            raise RefusedError("NOT_READY", "nothing is recorded; set [recorder] minutes")
+            raise RefusedError("NOT_READY", "nothing is recorded: [recorder] minutes is 0, or [beat] engine is \"aubio\"")
         try:
             return {"file": now.save_recording()}
         except OSError as error:

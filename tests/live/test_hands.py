@@ -257,6 +257,12 @@ def test_without_audio_there_is_nothing_to_correct(hands):
     assert (said["result"], said["code"]) == ("rejected", "NOT_READY")
 
 
+def test_who_asks_for_a_recording_where_there_is_none_is_told_both_reasons(hands):
+    said = answer(hands, "recorder.save")
+    assert (said["result"], said["code"]) == ("rejected", "NOT_READY")
+    assert "minutes" in said["reason"] and "aubio" in said["reason"]
+
+
 def test_the_same_request_twice_is_done_once_and_answered_twice(hands):
     tracker = Tracker()
     first = ask(hands, "tempo.double", now=when(100, tracker))
