@@ -141,7 +141,7 @@ class FeatureExtractor:
         self._gain_decay = 0.5 ** (1 / (GAIN_HALF_LIFE_S * HOPS_PER_S))
         self._floor_dbfs = gate_dbfs
         self._end = None
-        self._deaf_hops = round(WINDOW_S * HOPS_PER_S) + NOVELTY_LAG
+        self._deaf_hops = 0  # a stream that begins with a sound is one that was silent before
 
     def process(self, block: AudioBlock) -> FeatureFrame:
         """One frame for one block of `hop` samples; a jump of `block.start` is survived without a false onset."""

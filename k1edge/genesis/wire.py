@@ -37,6 +37,8 @@ SILENT_HOPS = 100
 """Longer than the pauses of a speaker."""
 ROWS_NEEDED = 38
 """A second and a half, before the first answer."""
+BEGINNING = 3
+"""Rows: that something begins after a silence is no onset in it, or all that hums and hisses would have had one."""
 TEMPER = 0.35
 """Windows overlap 15 times: each is so much less news."""
 SWITCH = np.array([0.004, 0.02, 0.02])
@@ -138,7 +140,8 @@ class WireWatch:
         row[0] = max(hearing.level_dbfs, LOWEST_DBFS)
         row[1 : 1 + N_GROUPS] = 10 * np.log10(np.maximum(hearing.groups, LOWEST_POWER))
         row[1 + N_GROUPS : 13 + N_GROUPS] = features.chroma
-        row[-3:] = hearing.percussive, max(hearing.voiced_dbfs, LOWEST_DBFS), self._novelty
+        novelty = self._novelty if self.known >= BEGINNING else 0.0
+        row[-3:] = hearing.percussive, max(hearing.voiced_dbfs, LOWEST_DBFS), novelty
         self._novelty = 0.0
         self.known = min(self.known + 1, ROWS)
         return True
