@@ -71,10 +71,14 @@ class Reader:
         self._tempi = tempi = pointer.tempo_masses()
         if pointer.none > 1 - 1e-6:
             return None
-        self._near = near = self._level(tempi)
+        self._near, goes_on = self._level(tempi)
+        near = self._near
         masses, left = pointer.recent()[:, near], self._left[:, near]
         smooth = np.convolve(np.bincount(self._bin[:, near].ravel(), masses.ravel(), self._bins), SMOOTHING, "same")
-        centre = float(smooth.argmax()) if expected is None else self._peak(smooth, expected, pointer.periods[self._tempo])
+        if expected is None or not goes_on:  # the beats of another level are none of this one's
+            self._rival, self._read_at, centre = 0.0, pointer.steps, float(smooth.argmax())
+        else:
+            centre = self._peak(smooth, expected, pointer.periods[self._tempo])
         # A beat that some states have just passed and others have not yet is one beat.
         off = left - centre
         off -= pointer.periods[near] * np.round(off / pointer.periods[near])
@@ -103,7 +107,8 @@ class Reader:
             left[near] = 0.0
         return tuple(sorted(found, key=lambda other: -other[1]))
 
-    def _level(self, tempi: np.ndarray) -> slice:
+    def _level(self, tempi: np.ndarray) -> tuple[slice, bool]:
+        """Of the tempi that are followed, and whether they are those of the last reading."""
         clustered = np.convolve(tempi, self._cluster, "same")
         best, held = int(clustered.argmax()), self._tempo
         if held is not None:
@@ -112,7 +117,8 @@ class Reader:
             if clustered[best] < LEVEL_MARGIN * clustered[held]:
                 best = held
         self._tempo = best
-        return slice(max(best - NEIGHBOURS, 0), min(best + NEIGHBOURS + 1, TEMPI))
+        goes_on = held is not None and abs(best - held) <= NEIGHBOURS
+        return slice(max(best - NEIGHBOURS, 0), min(best + NEIGHBOURS + 1, TEMPI)), goes_on
 
     def _peak(self, smooth: np.ndarray, expected: float, period: float) -> float:
         held = min(max(round(expected), 0), self._bins - 1)
