@@ -145,7 +145,7 @@ class Librarian:
             self._tell_track(job["track_id"])
 
     def _tell_tracks(self) -> None:
-        """What there is: the broker may be another, or have kept nothing."""
+        """What there is, and what went last: the broker may be another, or have lost what it was told before a power cut."""
         for track in islice(self._untold, TOLD_A_STEP):
             self._tell_track(track)
 

@@ -34,6 +34,8 @@ from k1edge.whole import write_whole
 
 INDEX, MAP_NAME = "library.db", "track.genesis.json"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
+GONE_TOLD = 100
+"""More than go in the hours that a power cut takes from a broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,12 @@ class Library:
         return track_of(row)
 
     def ids(self) -> list[str]:
-        """Of all tracks that are not deleted; what changed last is last, since of too many a link forgets the first."""
-        return [row[0] for row in self.db.execute("SELECT id FROM tracks WHERE deleted_ms IS NULL ORDER BY updated_ms")]
+        """Of the tracks that went last, and of all there are; what changed last is last, since of too many a link forgets the
+        first."""
+        went = "SELECT track_id FROM audit WHERE action IN ('track.delete', 'track.purge', 'track.prune')"
+        gone = self.db.execute(f"{went} ORDER BY rowid DESC LIMIT ?", (GONE_TOLD,))
+        there = self.db.execute("SELECT id FROM tracks WHERE deleted_ms IS NULL ORDER BY updated_ms")
+        return list(dict.fromkeys(row[0] for row in (*gone, *there)))
 
     def search(self, query: Query) -> Page:
         """One page of the tracks that match."""
