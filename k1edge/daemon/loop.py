@@ -27,6 +27,8 @@ SWOLLEN_MB = 100.0
 """What looking for audio may cost: with some plug-ins ALSA keeps 13 kB of each attempt, and 250 where it cannot be started."""
 STEADY_HOPS = 10 * HOPS_PER_S
 """Audio that flowed for so long was a success: the next loss starts the back-off anew."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long another thread may keep the interpreter while a hop waits; the default, 5 ms, is half a hop."""
 WAIT_STEP_S = 0.02
 SETTLED_HOPS = 5 * HOPS_PER_S
 

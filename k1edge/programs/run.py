@@ -20,7 +20,7 @@ from k1edge.audio import AudioError, StuckError
 from k1edge.config import BUILT_IN, ConfigError, find
 from k1edge.daemon.broker import NoBrokerError, broker_for
 from k1edge.daemon.edge import BROKER_CLIENTS, Edge, subscriptions
-from k1edge.daemon.loop import Loop
+from k1edge.daemon.loop import SWITCH_INTERVAL_S, Loop
 from k1edge.daemon.sources import SOURCES, Opened, opener
 from k1edge.daemon.startup import Start, begin, counted
 from k1edge.genesis.codec import read_json
@@ -35,8 +35,6 @@ from k1edge.system.memory import give_back_large_blocks
 from k1edge.system.priority import LINK, LOOP, real_time, take
 from k1edge.system.systemd import Notifier, fields, start_logging
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long another thread may keep the interpreter while a hop waits; the default, 5 ms, is half a hop."""
 LEAVE_S = 1.0
 """For the last words to reach the broker."""
 

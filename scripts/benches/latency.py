@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT))
 from k1edge.audio.synth import SynthSource, four_on_the_floor  # noqa: E402
 from k1edge.config import Settings  # noqa: E402
 from k1edge.daemon.edge import Edge, subscriptions  # noqa: E402
+from k1edge.daemon.loop import SWITCH_INTERVAL_S  # noqa: E402
 from k1edge.daemon.startup import Start  # noqa: E402
 from k1edge.k1 import contract  # noqa: E402
 from k1edge.k1.link import Identity, Link  # noqa: E402
-from k1edge.programs.run import SWITCH_INTERVAL_S  # noqa: E402
 from tests.brokers import Mosquitto, eventually  # noqa: E402
 
 

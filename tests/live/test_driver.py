@@ -311,23 +311,6 @@ def test_auto_drives_whoever_reports_and_stops_with_whoever_is_lost():
     assert run(driver, 62, announced=announcement(2, 1.25)) == []
 
 
-def test_auto_takes_sixteen_and_no_more():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for i in range(40):
-        driver.k1s.heard(f"k1-{i}", ready=True)
-    assert len(driver.k1s.devices) == MAX_DEVICES
-
-
-def test_auto_gives_the_place_of_a_lost_k1_to_a_new_one():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for i in range(MAX_DEVICES):
-        driver.k1s.heard(f"k1-{i}", ready=True)
-    driver.k1s.heard("k1-3", ready=False)
-    driver.k1s.heard("new", ready=True)
-    assert len(driver.k1s.devices) == MAX_DEVICES
-    assert "new" in driver.k1s.devices and "k1-3" not in driver.k1s.devices
-
-
 @pytest.mark.parametrize("leaves", ["told", "silent"])
 def test_a_seventeenth_k1_has_the_place_of_the_first_that_leaves(leaves):
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
@@ -363,17 +346,6 @@ def test_one_that_lost_its_place_in_silence_and_answers_again_waits_for_another(
     assert driver.k1s.devices["k1-3"].ready
 
 
-def test_one_that_waits_and_goes_waits_no_longer():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for i in range(MAX_DEVICES + 1):
-        driver.k1s.heard(f"k1-{i}", ready=True)
-    driver.k1s.heard("k1-16", ready=False)
-    driver.k1s.heard("k1-3", ready=False)
-    assert (driver.k1s.ready, driver.k1s.waiting) == (MAX_DEVICES - 1, 0)
-    driver.k1s.heard("k1-3", ready=True)
-    assert driver.k1s.devices["k1-3"].ready, "its own place is free"
-
-
 @pytest.mark.parametrize(("hours", "synced"), [(1, True), (24, True), (0.5, True), (-5, True), (24, False)])
 def test_a_k1_to_which_scenes_have_expired_is_known_by_its_clock(hours, synced):
     driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
@@ -388,31 +360,6 @@ def test_a_k1_to_which_scenes_have_expired_is_known_by_its_clock(hours, synced):
     driver.k1s.ponged("porch", answered, EPOCH_MS + 20.0)
     driver.k1s.heard("porch", ready=False)
     assert not driver.ahead
-
-
-def test_one_that_a_broker_which_has_gone_told_of_waits_when_it_is_told_again():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for i in range(MAX_DEVICES + 1):
-        driver.k1s.heard(f"k1-{i}", ready=True)
-    driver.k1s.forget_waiting()
-    assert driver.k1s.waiting == 0
-    driver.k1s.heard("k1-16", ready=True)
-    assert driver.k1s.waiting == 1
-
-
-def test_one_that_waits_and_says_it_again_keeps_its_turn():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for name in (*range(MAX_DEVICES + 2), MAX_DEVICES):
-        driver.k1s.heard(f"k1-{name}", ready=True)
-    driver.k1s.heard("k1-3", ready=False)
-    assert f"k1-{MAX_DEVICES}" in driver.k1s.devices
-
-
-def test_however_many_wait_few_are_remembered():
-    driver = Driver(K1Settings(devices="auto"), Scribe("hall", "pi"))
-    for i in range(1000):
-        driver.k1s.heard(f"k1-{i}", ready=True)
-    assert driver.k1s.waiting <= MAX_DEVICES
 
 
 def test_however_many_k1s_come_and_go_nothing_of_them_stays_here_or_at_the_broker():
@@ -451,12 +398,6 @@ def test_what_was_stopped_on_a_k1_stays_counted_when_another_has_its_place():
     driver.k1s.heard("k1-3", ready=False)
     driver.k1s.heard("new", ready=True)
     assert driver.k1s.stopped == {"saturation": MAX_DEVICES}
-
-
-def test_strangers_are_ignored_when_the_k1s_are_listed():
-    driver = driver_of()
-    driver.k1s.heard("stranger", ready=True)
-    assert list(driver.k1s.devices) == ["porch"]
 
 
 def test_a_k1_that_comes_back_is_told_everything_again():
