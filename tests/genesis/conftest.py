@@ -48,13 +48,13 @@ def fmt():
     return FMT
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frames():
     """frames(samples) -> every `FeatureFrame` of them."""
     return _frames
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def metronome():
     """metronome(beats_s, downbeats_s) -> .state(end): the `BeatState` of a tracker that is never wrong."""
     return _Metronome

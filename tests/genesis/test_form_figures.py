@@ -1,0 +1,55 @@
+"""What the engine is to find in songs that are known: drops, builds, boundaries, by the figures of `scripts/bench structure`.
+
+Eight of its arrangements, with the beats of a tracker that is never wrong: what this loses, no better tracker gives back.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from k1edge.audio.arrangement import arrangement
+from k1edge.config import GenesisSettings
+from k1edge.frames import StreamFormat
+from k1edge.genesis.structure import Structure
+from k1edge.programs.events import decisions
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("structure_bench", ROOT / "scripts/benches/structure.py")
+bench = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = bench  # where its dataclasses look for themselves
+spec.loader.exec_module(bench)
+
+SEEDS = range(100, 108)
+"""26 drops, some of them after a silent bar, some false ones, and sections in half time."""
+
+
+@pytest.fixture(scope="module")
+def songs(metronome, frames):
+    """What was decided about each, and its truth."""
+    songs = []
+    for seed in SEEDS:
+        song = arrangement(seed)
+        fmt, truth = StreamFormat(song.rate_hz), song.truth
+        tracker, structure = metronome(truth.beats_s, truth.downbeats_s, truth.bpm, fmt), Structure(GenesisSettings(), fmt)
+        forms = ((frame.end, structure.process(frame, tracker.state(frame.end))) for frame in frames(song.samples, fmt))
+        songs.append((bench.Heard(len(song.samples) / song.rate_hz, list(decisions(forms, fmt))), truth))
+    return songs
+
+
+def test_drops_are_called_on_their_first_beat_and_nothing_else_is_one(songs):
+    figures = bench.drops(songs)
+    assert figures["true"] > 20
+    assert figures["precision"] >= 0.95
+    assert figures["recall"] >= 0.95
+    assert figures["delay_p95"] <= 0.25
+
+
+def test_builds_are_known_two_bars_before_their_drop(songs):
+    assert bench.builds(songs) >= 0.95
+
+
+def test_sections_begin_where_they_do_and_are_decided_within_a_bar_or_two(songs):
+    assert bench.boundaries(songs, decided=False) >= 0.95
+    assert bench.boundaries(songs, decided=True) >= 0.9
