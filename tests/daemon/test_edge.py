@@ -26,7 +26,7 @@ from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.score import Score, plain_score, score_of
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, home_assistant
-from k1edge.k1.link import Arrival, Identity, Link, Received
+from k1edge.k1.link import Arrival, Identity, Link, LinkCounters, Received
 from k1edge.live.guard import DriftGuard
 from k1edge.live.roster import Roster
 from tests.genesis.songs import song_v4
@@ -448,6 +448,35 @@ def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
         edge.listen(source, "card")
         edge.hear(next(iter(source)))
     assert telemetry() == (1440, 3, 2)
+
+
+def test_telemetry_says_what_each_part_has_counted(edge, link, monkeypatch):
+    link.counters = LinkCounters(sent=11, received=12, dropped_inbox=13, connects=15)
+    link._dropped_live, link._dropped_durable = 16, 17
+    link._posted.extend(["k1/forgotten"] * 18)
+    monkeypatch.setattr(Link, "connected", True)
+    deliver(edge, link, "device/porch/status", STATUS)
+    edge._driver.clamped = 21
+    edge._publisher.beats = 24
+    for block in SynthSource(four_on_the_floor(125.0, 4.0, 44_100).samples, 44_100):
+        edge.hear(block)
+    edge._k1s.devices["porch"].round_trip_ms, edge._guard.drift_ms = 22.0, -23.0
+    link.sent.clear()
+    edge._next_telemetry_ns = 0
+    edge.attend()
+    (told,) = sent(link, "/telemetry")
+    heard = edge._frame
+    counted = {
+        "mqtt_sent": 11, "mqtt_received": 12, "mqtt_dropped_inbox": 13, "mqtt_reconnects": 14, "mqtt_dropped_live": 16,
+        "mqtt_dropped_durable": 17, "unsent": 18, "mqtt_connected": True, "devices_ready": 1, "clamped_parameters": 21,
+        "device_round_trip_ms_max": 22.0, "drift_ms": -23.0, "hops": 400, "section": heard.section.label,
+        "input_level_dbfs": round(heard.features.level_dbfs, 1), "beat_confidence": round(heard.beat.confidence, 3),
+        "noise_floor_dbfs": round(heard.features.noise_floor_dbfs, 1), "bpm": round(heard.beat.tempo_bpm, 2),
+    }  # fmt: skip
+    assert told | counted == told
+    assert heard.beat.confidence > 0.5 and -40 < heard.features.level_dbfs < 0
+    assert told["beats_announced"] > 24 and told["announce_lead_ms_p50"] == edge._publisher.lead_ms
+    assert set(contract.Telemetry.model_fields) - set(told) <= {"temp_c"}, "each has a source, but where a machine has none"
 
 
 def test_requests_to_the_library_are_among_those_counted(edge, link):
