@@ -15,6 +15,8 @@ from tests.end_to_end.daemon import write_config
 from tests.sound import PCM, WireLine, as_pcm16
 
 DETECT_S, LIGHT_S = 60.0, 60.0
+FREE_S, REPLUGGED_S = 0.25, 10.0
+"""What is promised: the K1s have their own microphones, and after a plug the light is on the beat again."""
 HALT_S = 4.0
 """How long most faults last."""
 
@@ -103,12 +105,14 @@ class Table:
         venue: Venue | None = None,
         *,
         free_s: float | None = None,
+        within_s: float = LIGHT_S,
         note: str = "",
     ) -> None:
-        """`code` "": nothing is the worse for it, so there is nothing to say."""
+        """`code` "": nothing is the worse for it, so there is nothing to say. `within_s`: the light is to be back."""
         missing, twice = venue.witness.durable() if venue else (0, 0)
         restarts = f"  {venue.edge.starts - 1} restarts" if venue and venue.edge.starts > 1 else ""
-        self.bad += (bool(code) and said_s is None) or light_s is None or missing > 0
+        dark = light_s is None or light_s > within_s or (free_s or 0.0) > FREE_S
+        self.bad += (bool(code) and said_s is None) or dark or missing + twice > 0
         said = _s(said_s) if code else "-"
         free = "" if free_s is None else f"{free_s * 1000:.0f} ms"
         print(

@@ -49,7 +49,7 @@ def main() -> int:
     if table.missing:
         print(f"{table.missing} rows could not be run here")
     print(
-        f"{table.bad} faults were not told, left the venue dark, or lost something"
+        f"{table.bad} faults were not told, left the venue dark for longer than promised, or lost or doubled something"
         if table.bad
         else "all told, all mended, nothing lost"
     )
