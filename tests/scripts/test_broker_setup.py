@@ -293,6 +293,23 @@ def test_what_the_broker_saves_of_a_full_library_is_little_for_an_sd_card(tmp_pa
     assert saved_bytes * 86_400 / int(every_s) < 4e6, "a day; the edge itself writes 45 MB, and 50 is the limit"
 
 
+@pytest.mark.parametrize("before", [("--ports", "2001,2002,2003", "hall"), ()])
+def test_a_broker_that_does_not_start_with_it_has_back_what_it_had(tmp_path, monkeypatch, before):
+    """It may serve others, with a port or a password file of theirs, and stayed dead."""
+    assert not before or setup(tmp_path, *before).returncode == 0
+    conf, ports, calls = tmp_path / "conf.d/k1edge.conf", tmp_path / "k1edge/ports", tmp_path / "calls"
+    had = [each.read_text() if before else None for each in (conf, ports)]
+    broker = tmp_path / "systemctl"
+    broker.write_text(f'#!/bin/sh\necho "$1" >>{calls}\n[ "$1" != restart ] || ! grep -qs 3001 {conf}\n')
+    broker.chmod(0o755)
+    monkeypatch.setenv("K1EDGE_SYSTEMCTL", str(broker))
+    done = setup(tmp_path, "--ports", "3001,3002,3003", "hall")
+    assert done.returncode == 1
+    assert "--broker mqtt://127.0.0.1:1883" in done.stderr
+    assert [each.read_text() if each.exists() else None for each in (conf, ports)] == had
+    assert calls.read_text().split() == ["is-active", "restart", "reset-failed", "restart"]
+
+
 def test_rules_of_ones_own_survive(tmp_path):
     assert setup(tmp_path, "hall", "viewer/wall").returncode == 0
     (tmp_path / "k1edge" / "local.acl").write_text("user viewer/wall\ntopic read other/#\n")
