@@ -30,10 +30,10 @@ def announcement(number: int, due_s: float, in_bar: int = 1) -> BeatEvent:
 
 
 def frame(hop: int, *, announced=None, section=INTRO, moments=(), look=BRIGHT, bpm=120.0, energy=0.5,
-          lock=True) -> GenesisFrame:
+          lock=True, **form) -> GenesisFrame:
     """What was known at the end of hop number `hop`."""
     end = hop * FMT.hop
     features = FeatureFrame(end, np.ones(40, np.float32), np.full(4, 0.25, np.float32), -20.0, -80.0, 1_500.0,
                             np.zeros(12, np.float32), False)
     beat = BeatState(end, bpm, 0.25, 0.9, lock, ((bpm / 2, 0.1),), announced, 4)
-    return GenesisFrame(features, beat, Macros(energy=energy), section, moments, look)
+    return GenesisFrame(features, beat, Macros(energy=energy), section, moments, look, **form)

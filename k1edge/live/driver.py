@@ -51,6 +51,7 @@ class Driver:
         """The one before it, which stands where the limiter has not let the last one through yet."""
         self._renew_ms = 0
         self._section: Section | None = None
+        self._bars_left = 0
         self._defaults: dict[str, float] = {}
         """Those of each parameter that a scene has set: said in one that does not, since a K1 keeps what is left out."""
         self.clamped = 0
@@ -100,9 +101,9 @@ class Driver:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
         if self._hops % max(self._macro_every, self.macro_at_least) == 0:
             yield from self._macro(frame, stamp)
-        untold = fresh if frame.section is self._section else driven
-        self._section = frame.section
-        yield from self._segment(untold, frame.section, timeline, stamp)
+        is_told = frame.section is self._section and frame.bars_left == self._bars_left
+        self._section, self._bars_left = frame.section, frame.bars_left
+        yield from self._segment(fresh if is_told else driven, frame, timeline, stamp)
         yield from self.scene(look, stamp)
 
     def release(self, stamp: Stamp) -> Iterator[Publication]:
@@ -154,13 +155,15 @@ class Driver:
             yield from self._command(device, contract.MacroCommand, stamp, **levels)
 
     def _segment(
-        self, devices: list[Follower], section: Section, timeline: Timeline, stamp: Stamp
+        self, devices: list[Follower], frame: GenesisFrame, timeline: Timeline, stamp: Stamp
     ) -> Iterator[Publication]:
+        section = frame.section
         for device in devices:
             yield from self._command(
                 device, contract.SegmentCommand, stamp,
                 index=section.index % 256, label=section.label, start_at_ms=timeline.utc_ms(section.since),
                 confidence=round(section.confidence, 3), provisional=section.provisional,
+                bars_left=frame.bars_left, bars_left_probability=round(frame.bars_left_probability, 3),
             )  # fmt: skip
 
     def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:

@@ -169,12 +169,13 @@ class Publisher:
                 contract.TempoState, stamp, bpm=round(beat.tempo_bpm, 2), confidence=round(beat.confidence, 3),
                 lock=beat.lock, beats_per_bar=beat.beats_per_bar, alternatives=_alternatives(beat),
             )  # fmt: skip
-        form = section.index, section.label, round(section.confidence, 1), section.provisional
+        form = section.index, section.label, round(section.confidence, 1), section.provisional, frame.bars_left
         if self._section.passes(form, self._hops):
             yield self._scribe.write(
                 contract.SectionState, stamp, index=section.index, label=section.label,
                 since_ms=timeline.utc_ms(section.since), confidence=round(section.confidence, 3),
-                provisional=section.provisional,
+                provisional=section.provisional, bars_left=frame.bars_left,
+                bars_left_probability=round(frame.bars_left_probability, 3),
             )  # fmt: skip
 
 

@@ -108,6 +108,9 @@ def test_a_map_is_deployed_over_mqtt_and_leads_from_the_next_beginning_of_its_so
 def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosquitto, song):
     document = song_v4(100, 480.0)
     document["layers"]["annotations"]["drops"] = [{"at_ms": 11_520.0, "confidence": 0.9}]
+    document["layers"]["annotations"]["sections"] = [
+        {"label": "intro", "start_ms": 0.0, "end_ms": 11_520.0}, {"label": "drop", "start_ms": 11_520.0, "end_ms": 48_000.0},
+    ]  # fmt: skip
     (tmp_path / "song.wav.genesis.json").write_bytes(encode(seal(document)))
     config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
     with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", str(song), "--map") as daemon:
@@ -115,6 +118,7 @@ def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosqu
         assert drop["due_in_ms"] > 6_000
         beat = ear.await_said("/beat", number=3)
         assert beat["bpm"] == pytest.approx(125.0, abs=0.1) and beat["confidence"] > 0.9
+        assert ear.await_said("/state/section", label="intro", bars_left=5)["bars_left_probability"] > 0.9
         daemon.stop()
         assert daemon.process.returncode == 0, daemon.stderr
 

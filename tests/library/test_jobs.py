@@ -489,6 +489,14 @@ def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
     queue.close()
 
 
+def test_a_job_is_completed_with_its_map_or_not_at_all(queue, monkeypatch):
+    job = queue.jobs.submit(queue.song("ok"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(queue.jobs, "_ended", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        queue.run(job)
+    assert queue.library.versions(job["track_id"]) == []
+
+
 def waiting(queue):
     """Stage, and whether a time is told, of those that wait, as they were told last."""
     told = {job["id"]: job for job in queue.reports}
@@ -560,6 +568,10 @@ def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
     kept = queue.song("inbox/heard-2.flac", words)
     inbox.look()
     assert not heard.exists() and kept.exists()
+    if words == "ok":
+        (live,) = queue.library.search(Query(source="live")).tracks
+        (version,) = queue.library.versions(live["id"])
+        assert (live["filename"], version["reason"]) == ("heard-1.k1heard", "live")
 
 
 def test_a_song_in_the_inbox_is_told_of_only_when_it_is_written_down(queue):

@@ -581,6 +581,10 @@ def test_a_transaction_that_cannot_be_committed_is_over(library):
     assert not library.db.execute("SELECT count(*) FROM jobs").fetchone()[0]
 
 
+def test_what_a_transaction_has_said_outlives_a_power_cut(library):
+    assert [library.db.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in ("journal_mode", "synchronous")] == ["wal", 2]
+
+
 def test_few_transactions_reach_the_card(library):
     """One for the track, one for its map: progress and reads write nothing."""
     before = library.db.total_changes

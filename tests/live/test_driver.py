@@ -427,6 +427,14 @@ def test_a_k1_with_another_boot_id_has_begun_anew():
     assert {topic.partition("/cmd/")[2] for topic, _ in run(driver, 50)} >= {"sync", "segment", "scene"}
 
 
+def test_a_section_is_counted_down():
+    driver, drop = driver_of(), Section("drop", 480, 0.8, False, 1)
+    told = [messages(run(driver, hop, section=drop, bars_left=16 - hop // 20, bars_left_probability=0.98), "cmd/segment")
+            for hop in range(1, 81)]  # fmt: skip
+    assert [(each["porch"]["index"], each["porch"]["bars_left"], each["porch"]["bars_left_probability"])
+            for each in told if each] == [(1, left, 0.98) for left in (16, 15, 14, 13, 12)]  # fmt: skip
+
+
 def test_one_that_begins_anew_is_told_the_section_and_the_others_know_it():
     driver = driver_of(DeviceSettings(id="bar"), DeviceSettings(id="porch"))
     run(driver, 1)

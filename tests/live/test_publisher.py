@@ -54,6 +54,13 @@ def test_a_beat_is_told_when_it_is_announced_with_the_time_left(publisher):
     assert publisher.last_number == 3
 
 
+def test_how_many_bars_of_a_section_are_left_is_told_as_they_pass(publisher):
+    told = through(publisher, range(1, 101), bars_left=3, bars_left_probability=0.72)
+    told += through(publisher, range(101, 201), bars_left=2, bars_left_probability=0.72)
+    states = [(each["bars_left"], each["bars_left_probability"]) for each in of(told, "state/section")]
+    assert states == [(3, 0.72), (2, 0.72)]
+
+
 def test_what_was_told_of_the_beat_is_taken_back_with_the_sound_and_told_again_with_it(publisher):
     assert of(through(publisher, range(1, 101)), "state/tempo")[-1]["lock"]
     taken = {p.topic.partition("/pi/")[2]: json.loads(p.payload) for p in publisher.lost(at(101))}

@@ -35,6 +35,7 @@ LATE_MS = 50
 """A beat later than this is dropped: no light is better than light off the beat."""
 
 BeatNumber = Annotated[int, Field(ge=0, le=2**53 - 1, description="Rises with each beat; begins anew with the edge.")]
+BarsLeft = Annotated[Count, Field(description="Bars until it ends, most likely, with this one; 0 = not known.")]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$", examples=list(SECTION_LABELS))]
 """Canonical lower case: a K1 hashes it."""
 _RANGES = {
@@ -103,7 +104,7 @@ class MacroCommand(Command):
 
 
 class SegmentCommand(Command):
-    """The part of the music that has begun."""
+    """The part of the music that has begun; told again as its bars are counted down, and where its label is put right."""
 
     LEAF: ClassVar[str] = "cmd/segment"
     QOS: ClassVar[Literal[0, 1]] = 1
@@ -116,6 +117,9 @@ class SegmentCommand(Command):
     """On the edge's clock; most parts are known for what they are only after they have begun."""
     confidence: Unit
     provisional: bool = False
+    bars_left: BarsLeft = 0
+    bars_left_probability: Unit = 0.0
+    """Near 1 where a stored map leads."""
 
 
 class SceneCommand(Command):

@@ -1,8 +1,7 @@
 """The messages at an edge's own level: its status, the truth as it knows it, beats, features, events, telemetry.
-What it keeps is in `records.py`.
 
 Consumes nothing but what the pipeline and the counters know; emits JSON at `k1/v1/<site>/edge/<edge>/...`. A field
-that has no source on this machine is left out, never invented.
+that has no source on this machine is left out, never invented. What an edge keeps is in `records.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from k1edge.k1.contract.device import BeatNumber, Label, Parameters
+from k1edge.k1.contract.device import BarsLeft, BeatNumber, Label, Parameters
 from k1edge.k1.contract.message import (
     Bpm,
     Code,
@@ -124,6 +123,8 @@ class SectionState(Message):
     since_ms: EpochMs
     confidence: Unit
     provisional: bool
+    bars_left: BarsLeft = 0
+    bars_left_probability: Unit = 0.0
 
 
 class SceneState(Message):
@@ -315,6 +316,5 @@ class Telemetry(Message):
 
 STATES: tuple[type[Message], ...] = (AudioState, TempoState, SectionState, SceneState, OverrideState)
 EDGE_MESSAGES: tuple[type[Message], ...] = (
-    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, Deployment,
-    ConfigReported, ConfigDesired,
+    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, Deployment, ConfigReported, ConfigDesired,
 )
