@@ -130,8 +130,11 @@ class Librarian:
             inbox.look()
 
     def _tidy(self) -> None:
-        for track in (*upkeep.sweep(self._library), *upkeep.prune(self._library)):
+        gone = [*upkeep.sweep(self._library), *upkeep.prune(self._library)]
+        for track in gone:
             self._tell_track(track.partition(" ")[0])  # of some only an old version went
+        if gone:
+            self._due_s[self._tidy] = 0.0  # there may be more, and somebody who asks meanwhile
 
     def _tell_job(self, job: Document) -> None:
         self._tell({"job": job})

@@ -215,8 +215,7 @@ def test_every_open_question_is_answered_and_the_loss_told_however_little_is_hea
 
 
 def test_a_librarian_goes_on_where_what_is_asked_cannot_be_written(tmp_path, monkeypatch):
-    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
-                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+    settings = told_to_a_librarian(tmp_path)
     librarian = Librarian(None, settings)
     with monkeypatch.context() as patch:
         # A full disk cannot be had without a mount.
@@ -233,15 +232,13 @@ def test_a_librarian_goes_on_where_what_is_asked_cannot_be_written(tmp_path, mon
 
 
 def test_every_track_is_told_at_the_start_a_few_at_a_time_since_the_broker_may_know_none(tmp_path, monkeypatch):
-    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
-                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
     library = upkeep.open_library(tmp_path / "library", 1_000_000_000)
     tracks = [library.register(TrackFacts(f"{n:064x}"[::-1], f"{n}.flac"))["id"] for n in range(TOLD_A_STEP + 3)]
     upkeep.delete(library, deleted := tracks.pop(), "ana")
     library.close()
     told = []
     monkeypatch.setattr("k1edge.library.librarian.Librarian._tell", lambda librarian, news: told.append(news))
-    librarian = Librarian(None, settings)
+    librarian = Librarian(None, told_to_a_librarian(tmp_path))
     for step, most in enumerate((TOLD_A_STEP, TOLD_A_STEP + 3, TOLD_A_STEP + 3)):
         librarian._due_s = dict.fromkeys(librarian._due_s, 0.0)
         librarian._keep_house()
@@ -252,10 +249,31 @@ def test_every_track_is_told_at_the_start_a_few_at_a_time_since_the_broker_may_k
     librarian._library.close()
 
 
+def told_to_a_librarian(folder):
+    return {"root": str(folder / "library"), "music": str(folder), "heard": str(folder / "inbox"), "command": [],
+            **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+
+
+def test_a_library_that_is_made_much_smaller_goes_on_with_it_at_once_but_listens_between(tmp_path, monkeypatch):
+    clock, told, left = SimpleNamespace(now_s=100.0), [], ["aa v1", "bb", "cc"]
+    monkeypatch.setattr("k1edge.library.librarian.time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    librarian = Librarian(None, told_to_a_librarian(tmp_path))
+    monkeypatch.setattr(librarian, "_tell", told.append)
+    monkeypatch.setattr("k1edge.library.librarian.upkeep.prune", lambda _: [left.pop(0)] if left else [])
+    for looks in range(1, 4):
+        librarian._keep_house()
+        assert told == [{"gone": name} for name in ("aa", "bb", "cc")[:looks]]
+    librarian._keep_house()
+    left.append("dd")
+    librarian._keep_house()
+    assert left == ["dd"], "with nothing to remove it waits for its turn"
+    librarian._jobs.close()
+    librarian._library.close()
+
+
 @pytest.mark.parametrize("full", [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("full")])
 def test_what_a_full_disk_stands_in_the_way_of_is_told_once_and_done_when_there_is_room(tmp_path, monkeypatch, full):
-    settings = {"root": str(tmp_path / "library"), "music": str(tmp_path), "heard": str(tmp_path / "inbox"), "command": [],
-                **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
+    settings = told_to_a_librarian(tmp_path)
     clock, told, looks, steps = SimpleNamespace(now_s=0.0), [], [], []
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     monkeypatch.setattr("k1edge.library.librarian.time", SimpleNamespace(monotonic=lambda: clock.now_s))

@@ -2,6 +2,7 @@ import json
 import shutil
 import sqlite3
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -342,6 +343,17 @@ def test_of_songs_of_the_line_that_could_not_be_analysed_the_newest_stay_to_say_
     library.set_status(heard[4], "failed")
     assert prune(library) == [heard[2]]
     assert {track["id"] for track in library.search(Query()).tracks} == {heard[1], *heard[3:], mapped, file}
+
+
+def test_pruning_stops_when_its_time_is_over_and_goes_on_the_next_time(library, monkeypatch):
+    failed = [library.register(facts(n, source="live"))["id"] for n in range(upkeep.FAILED_KEPT + 1)]
+    for track_id in failed:
+        library.set_status(track_id, "failed")
+    ids = [stored(library, n) for n in range(20, 24)]
+    library.limit_bytes = 1
+    monkeypatch.setattr(upkeep, "PRUNE_S", 2)
+    monkeypatch.setattr(library, "steady_s", count().__next__)
+    assert [prune(library) for _ in range(6)] == [[failed[0]], *([track_id] for track_id in ids), []]
 
 
 def test_pruning_stops_at_what_is_pinned(library):
