@@ -53,6 +53,8 @@ class Outbox:
     _states: dict[str, Waiting] = field(default_factory=dict)
     _durable: deque[Waiting] = field(default_factory=deque)
     _truths: dict[str, Waiting] = field(default_factory=dict)
+    _kinds: Counter[str] = field(default_factory=Counter)
+    """How many of the truths there are of each kind."""
 
     def put(self, publication: Publication, now_s: float, online: bool) -> None:
         """Take one in. Live messages are dropped at once while offline."""
@@ -96,7 +98,7 @@ class Outbox:
 
     def forget(self, topic: str) -> None:
         """Its state is no longer what was said of it."""
-        self._truths.pop(topic, None)
+        self._drop(topic)
         self._states.pop(topic, None)
 
     def disconnected(self) -> None:
@@ -119,12 +121,13 @@ class Outbox:
     def _remember(self, waiting: Waiting) -> None:
         topic = waiting.publication.topic
         self._states[topic] = waiting
-        self._truths.pop(topic, None)
+        self._drop(topic)
         if waiting.publication.payload:
             self._truths[topic] = waiting
+            self._kinds[_kind(topic)] += 1
         if len(self._truths) > RETAINED_LIMIT:
             oldest = self._oldest_of_many()
-            del self._truths[oldest]
+            self._drop(oldest)
             self.counters.dropped_durable += self._states.pop(oldest, None) is not None
         if len(self._states) > 2 * RETAINED_LIMIT:  # without a broker for weeks: jobs that are over pile up
             del self._states[next(topic for topic, each in self._states.items() if not each.publication.payload)]
@@ -132,9 +135,14 @@ class Outbox:
 
     def _oldest_of_many(self) -> str:
         """Of songs and jobs there may be any number: `status` and `info`, older than all of them, are not to make room."""
-        kinds = Counter(map(_kind, self._truths))
-        crowd = max(kinds, key=kinds.__getitem__)
+        crowd = max(self._kinds, key=self._kinds.__getitem__)
         return next(topic for topic in self._truths if _kind(topic) == crowd)
+
+    def _drop(self, topic: str) -> None:
+        if self._truths.pop(topic, None) is not None:
+            self._kinds[kind := _kind(topic)] -= 1
+            if not self._kinds[kind]:
+                del self._kinds[kind]
 
     def _suspect_first(self) -> None:
         first = self._durable.popleft()

@@ -225,3 +225,27 @@ def test_jobs_that_came_and_went_while_there_was_no_broker_do_not_pile_up(monkey
     taken = drain(outbox)
     assert taken[0] == state("status")
     assert taken[-1] == state("job/999", b"")
+
+
+def test_a_song_beyond_the_number_costs_as_little_as_one_below_it(monkeypatch):
+    looked_at, outbox = [], Outbox(10)
+
+    def kind(topic):
+        looked_at.append(topic)
+        return topic.rpartition("/")[0]
+
+    monkeypatch.setattr("k1edge.k1.outbox._kind", kind)
+    outbox.put(state("edge/status"), 0.0, online=True)
+    for number in range(2 * RETAINED_LIMIT):
+        outbox.put(state(f"edge/track/{number}"), 0.0, online=True)
+    assert len(looked_at) <= 6 * 2 * RETAINED_LIMIT, "of a library of 20,000 each start tells 16,000 beyond it"
+
+
+def test_kinds_that_are_no_more_are_not_remembered():
+    outbox = Outbox(10)
+    for number in range(100):
+        outbox.put(state(f"device/k1-{number}/cmd/scene"), 0.0, online=True)
+        outbox.put(state(f"device/k1-{number}/cmd/scene", b""), 0.0, online=True)
+        outbox.put(state(f"device/k2-{number}/cmd/scene"), 0.0, online=True)
+        outbox.forget(f"device/k2-{number}/cmd/scene")
+    assert not outbox._kinds
