@@ -25,6 +25,8 @@ RATE_LIMITS_HZ = (4_000, 768_000)
 FORMATS = "wav, flac, ogg, mp3 or m4a"
 LEAST_BYTES_A_S, MANY_BYTES_A_S = 100, 100_000
 """No sound takes less, and little takes more: for files that do not know how long they are, or are wrong about it."""
+UNRECOGNISED, SAID_OF_BROKEN_MP3 = "Format not recognised", "File does not exist"
+"""What libsndfile says of other files that are none, and of one that ends in .mp3, whose decoder found nothing in it."""
 HEAD_BYTES, UNKNOWN = 4_096, b"\xff" * 4
 
 
@@ -152,7 +154,8 @@ def encoded(name: str | Path, samples: np.ndarray, rate_hz: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(getattr(error, "error_string", error)).strip().rstrip(".")
+    reason = getattr(error, "strerror", None) or str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return UNRECOGNISED if reason.startswith(SAID_OF_BROKEN_MP3) else reason
 
 
 def _nearest_rate(native_hz: int) -> int:

@@ -196,6 +196,14 @@ def test_a_file_that_is_no_audio_is_named_with_reason_and_remedy(tmp_path, name)
     assert raised.value.remedy
 
 
+@pytest.mark.parametrize("content", [b"ID3" + bytes(200), b"<html>not found</html>" * 50], ids=["no sound", "a web page"])
+def test_an_mp3_that_is_none_is_not_said_to_be_missing(tmp_path, content):
+    (tmp_path / "song.mp3").write_bytes(content)
+    with pytest.raises(AudioError, match="cannot be read as audio") as raised:
+        FileSource(tmp_path / "song.mp3")
+    assert "exist" not in raised.value.reason
+
+
 def test_damage_in_the_middle_ends_in_an_audio_error_or_in_less_sound(tmp_path, music):
     soundfile.write(tmp_path / "a.flac", music, RATE_HZ)
     data = bytearray((tmp_path / "a.flac").read_bytes())
