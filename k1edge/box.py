@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from k1edge.frames import HOPS_PER_S
+from k1edge.frames import HOPS_PER_S, Alarm
 
 
 class Reading(NamedTuple):
@@ -55,15 +55,6 @@ DISK_FULL_MB, DISK_EASY_MB = 20.0, 40.0
 DISK_FULL_FILES, DISK_EASY_FILES = 200, 400
 MEMORY_HIGH, MEMORY_EASY = 0.85, 0.75
 
-
-class BoxAlarm(NamedTuple):
-    """One thing that is wrong with the box."""
-
-    code: str
-    reason: str
-    remedy: str
-
-
 REMEDIES = {
     "DISK_READ_ONLY": ("the state folder is read-only", "a card that failed turns read-only: replace it"),
     "DISK_FULL": ("less than 20 MB are free for state", "delete old recordings in it, or `journalctl --vacuum-size=50M`"),
@@ -90,10 +81,10 @@ class Box:
         return RUNGS[self.rung]
 
     @property
-    def alarms(self) -> tuple[BoxAlarm, ...]:
+    def alarms(self) -> tuple[Alarm, ...]:
         """Those that stand, the worst first."""
-        standing = tuple(BoxAlarm(code, *words) for code, words in REMEDIES.items() if code in self._standing)
-        return standing + ((BoxAlarm("HOT", f"too hot: {self.mode.sheds}", COOL),) if self.rung else ())
+        standing = tuple(Alarm(code, *words) for code, words in REMEDIES.items() if code in self._standing)
+        return standing + ((Alarm("HOT", f"too hot: {self.mode.sheds}", COOL),) if self.rung else ())
 
     def process(self, reading: Reading, now_s: float) -> None:
         """One reading."""

@@ -62,6 +62,14 @@ class AudioBlock:
         return self.start + len(self.samples)
 
 
+class Alarm(NamedTuple):
+    """One thing that is wrong with the line, the box or what is around them."""
+
+    code: str
+    reason: str
+    remedy: str
+
+
 class Channel(NamedTuple):
     """What one channel of a line was like for a while, which the mix hides."""
 

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 
 from k1edge import __version__
 from k1edge.audio import STALLED, AudioError
-from k1edge.box import BoxAlarm
 from k1edge.config import Settings
 from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
 from k1edge.daemon.telemetry import Telemetry
-from k1edge.dsp.health import LineAlarm
-from k1edge.frames import HOP_NS, GenesisFrame
+from k1edge.frames import HOP_NS, Alarm, GenesisFrame
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Gate, Publication, Scribe, Stamp, home_assistant, printable
 from k1edge.k1.contract.message import TEXT_LIMIT
@@ -53,8 +51,8 @@ class Bulletin:
         self._audio = Gate()
         self._limited: dict[str, int] = {}
         self._limits_due_ns = self._refused_due_ns = 0
-        self._line: tuple[LineAlarm, ...] = ()
-        self._alarms: tuple[LineAlarm | BoxAlarm, ...] = ()
+        self._line: tuple[Alarm, ...] = ()
+        self._alarms: tuple[Alarm, ...] = ()
         self._lost: set[str] = set()
         """Codes of what has been said of audio that is gone."""
         self._drift, self._level, self._level_ns = "ok", "ok", 0
@@ -96,7 +94,7 @@ class Bulletin:
         features, lost = frame.features, source.lost_samples
         state = "silent" if features.silent else "ok"
         alarm = self._line[0] if self._line else None
-        said = {} if alarm is None else {"code": alarm.code, "reason": alarm.reason, "remedy": alarm.remedy}
+        said = {} if alarm is None else alarm._asdict()
         news = (state, round(features.level_dbfs / LEVEL_STEP_DB), lost, alarm)
         if self._audio.passes(news, stamp.monotonic_ns // HOP_NS):
             yield self._scribe.write(
@@ -105,12 +103,11 @@ class Bulletin:
                 lost_samples=lost, **said,
             )  # fmt: skip
 
-    def alarms(self, stamp: Stamp, line: tuple[LineAlarm, ...], box: tuple[BoxAlarm, ...]) -> Iterator[Publication]:
+    def alarms(self, stamp: Stamp, line: tuple[Alarm, ...], box: tuple[Alarm, ...]) -> Iterator[Publication]:
         """What is wrong with the line and the box: an event when it begins or gets worse, and one when it is over."""
         self._line, standing = line, (*line, *box)
         for alarm in (a for a in standing if a not in self._alarms):
-            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", code=alarm.code,
-                                     reason=alarm.reason, remedy=alarm.remedy)
+            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", **alarm._asdict())
         for alarm in (a for a in self._alarms if a.code not in {each.code for each in standing}):
             yield self._over(stamp, alarm.code)
         self._alarms = standing

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from k1edge.box import BoxAlarm
 from k1edge.daemon.telemetry import Telemetry
-from k1edge.frames import Look
+from k1edge.frames import Alarm, Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Request, Scribe, Stamp, printable
 from k1edge.live.desk import Desk, RefusedError, ReplyTo
@@ -88,7 +87,7 @@ class Lending:
         self._ended_jobs: dict[str, int] = {}
         self.figures = {"jobs_completed": 0.0, "jobs_failed": 0.0, "job_s_sum": 0.0}
         """Of the analyses since the start; the seconds are those of the completed."""
-        self.alarms: tuple[BoxAlarm, ...] = ()
+        self.alarms: tuple[Alarm, ...] = ()
         """That there is no library, from its loss until it is open again."""
 
     def request(self, topic: str, payload: bytes, reply_to: ReplyTo, stamp: Stamp) -> Iterator[Publication]:
@@ -181,13 +180,13 @@ class Lending:
             case {"refused": refused}:
                 yield self._event(stamp, "job_failed", refused, {"file": printable(refused["file"])})
             case {"lost": str(reason)}:
-                self._lost(BoxAlarm(LOST, printable(reason), AGAIN))
+                self._lost(Alarm(LOST, printable(reason), AGAIN))
                 yield from self._waiting(stamp)
             case {"ready": _} if self.alarms:
                 self.alarms = ()
                 log.info("the library is open again")
 
-    def _lost(self, alarm: BoxAlarm) -> None:
+    def _lost(self, alarm: Alarm) -> None:
         if alarm not in self.alarms:
             log.error("no library: %s; %s", alarm.reason, alarm.remedy, extra=fields(code=alarm.code, reason=alarm.reason))
         self.alarms = (alarm,)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from k1edge.audio import Source
-from k1edge.box import Box, BoxAlarm, Rung
+from k1edge.box import Box, Rung
 from k1edge.clock import StreamClock
 from k1edge.config import Settings
 from k1edge.config.settings import MAX_DEVICES
@@ -19,8 +19,8 @@ from k1edge.daemon.bulletin import Bulletin
 from k1edge.daemon.health import Health
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.sources import Input
-from k1edge.dsp.health import LineAlarm, LineHealth
-from k1edge.frames import AudioBlock, StreamFormat
+from k1edge.dsp.health import LineHealth
+from k1edge.frames import Alarm, AudioBlock, StreamFormat
 from k1edge.k1.contract import Publication, Stamp, printable
 from k1edge.k1.link import Link
 from k1edge.live.driver import Driver
@@ -39,10 +39,10 @@ PATIENCE_S = 3.0
 TOLD_FOR_S = 600.0
 """How long `status` says that the broker was away."""
 
-SLOW = BoxAlarm("NETWORK_SLOW", "messages take longer to reach a K1 than beats are sent ahead",
-                "better WiFi or a cable, or a larger [beat] lead_ms")
-CROWDED = BoxAlarm("TOO_MANY_K1S", f"an edge drives {MAX_DEVICES} K1s, and there are more: the rest use their own microphones",
-                   "add an edge, and list the K1s of each in its [[k1.devices]]")
+SLOW = Alarm("NETWORK_SLOW", "messages take longer to reach a K1 than beats are sent ahead",
+             "better WiFi or a cable, or a larger [beat] lead_ms")
+CROWDED = Alarm("TOO_MANY_K1S", f"an edge drives {MAX_DEVICES} K1s, and there are more: the rest use their own microphones",
+                "add an edge, and list the K1s of each in its [[k1.devices]]")
 TOPIC_SHOWN = 128
 CALM_S = 60
 """Without a message lost, until a flood is over."""
@@ -108,14 +108,14 @@ class Watch:
         return self._broker.health if worst is None else Health("degraded", worst.code, worst.reason)
 
     @property
-    def _alarms(self) -> tuple[BoxAlarm, ...]:
+    def _alarms(self) -> tuple[Alarm, ...]:
         own = (self._slow and SLOW, self._shedding.driver.k1s.waiting and CROWDED, self._ahead and _ahead(self._ahead),
                self._flood and _flood(self._flood), self._others and _two_edges(sorted(self._others)))
         library = self._shedding.lending.alarms if self._shedding.lending else ()
         return (*self._box.alarms, *filter(None, own), *library)
 
     @property
-    def _line_alarms(self) -> tuple[LineAlarm, ...]:
+    def _line_alarms(self) -> tuple[Alarm, ...]:
         return self._line.alarms if self._line is not None else ()
 
     def begin(self, fmt: StreamFormat) -> None:
@@ -173,21 +173,21 @@ class Watch:
             self._flood = ""
 
 
-def _ahead(names: list[str]) -> BoxAlarm:
+def _ahead(names: list[str]) -> Alarm:
     others = " and others" * (len(names) > 1)  # who they are changes with each that comes and goes
-    return BoxAlarm("K1_CLOCK", f"{names[0]}{others}: the clock is said to be set and is far ahead of this one, so that "
-                    "scenes are expired when they come", "mend that clock, which tells UTC, or let it say clock_synced = false")
+    return Alarm("K1_CLOCK", f"{names[0]}{others}: the clock is said to be set and is far ahead of this one, so that "
+                 "scenes are expired when they come", "mend that clock, which tells UTC, or let it say clock_synced = false")
 
 
-def _flood(topic: str) -> BoxAlarm:
+def _flood(topic: str) -> Alarm:
     one = printable(topic)[:TOPIC_SHOWN]
-    return BoxAlarm("FLOODED", f"messages come faster than they are read, so that some are lost, also requests: {one} for one",
-                    "end what sends so many: mosquitto_sub -v -t 'k1/#' shows it")
+    return Alarm("FLOODED", f"messages come faster than they are read, so that some are lost, also requests: {one} for one",
+                 "end what sends so many: mosquitto_sub -v -t 'k1/#' shows it")
 
 
-def _two_edges(names: list[str]) -> BoxAlarm:
-    return BoxAlarm("TWO_EDGES", f"{', '.join(names[:3])} of this site may drive the same K1s, which show the beats of both",
-                    "list the K1s of each edge in its [[k1.devices]]; clear the status that an edge which is gone has left")
+def _two_edges(names: list[str]) -> Alarm:
+    return Alarm("TWO_EDGES", f"{', '.join(names[:3])} of this site may drive the same K1s, which show the beats of both",
+                 "list the K1s of each edge in its [[k1.devices]]; clear the status that an edge which is gone has left")
 
 
 class BrokerWatch:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from k1edge.dsp.features import level_of
-from k1edge.frames import FULL_SCALE, HOPS_PER_S, AudioBlock, Channel, StreamFormat
+from k1edge.frames import FULL_SCALE, HOPS_PER_S, Alarm, AudioBlock, Channel, StreamFormat
 
 CLIPPED_PER_S = 20
 """Samples at full scale, on the worst channel: mastered music touches it now and then, an overdriven input lives there."""
@@ -61,21 +60,6 @@ REMEDIES = {
 """What is said of each; first what is told before the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineAlarm:
-    """One thing that is wrong, by its code."""
-
-    code: str
-
-    @property
-    def reason(self) -> str:
-        return REMEDIES[self.code][0]
-
-    @property
-    def remedy(self) -> str:
-        return REMEDIES[self.code][1]
-
-
 def is_dead(channels: tuple[Channel, ...]) -> bool:
     """Whether one is silent while another plays."""
     peaks = [each.peak for each in channels]
@@ -91,7 +75,7 @@ def are_opposite(channels: tuple[Channel, ...], mixed_peak: float) -> bool:
 class LineHealth:
     """Listens to the line itself, not to the music on it; one per opening of it."""
 
-    def __init__(self, fmt: StreamFormat, alarms: tuple[LineAlarm, ...] = ()) -> None:
+    def __init__(self, fmt: StreamFormat, alarms: tuple[Alarm, ...] = ()) -> None:
         """`alarms`: what stood when the line was lost; it stands until it is found mended."""
         self._fmt = fmt
         self._second = np.zeros(fmt.rate_hz, np.float32)
@@ -142,7 +126,7 @@ class LineHealth:
         for code, found in verdicts.items():
             self._found[code] = self._found[code] + 1 if found else 0
             self._missed[code] = 0 if found else self._missed[code] + 1
-        self.alarms = tuple(LineAlarm(code) for code in REMEDIES if self._stands(code))
+        self.alarms = tuple(Alarm(code, *words) for code, words in REMEDIES.items() if self._stands(code))
 
     def _stands(self, code: str) -> bool:
         standing = any(alarm.code == code for alarm in self.alarms)

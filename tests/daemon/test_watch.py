@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from k1edge.box import BoxAlarm, Reading
+from k1edge.box import Reading
 from k1edge.config import Settings
 from k1edge.daemon import watch
 from k1edge.daemon.bulletin import Bulletin
 from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
 from k1edge.daemon.watch import CALM_S, PATIENCE_S, Shedding, Watch
-from k1edge.frames import AudioBlock, Channel
+from k1edge.frames import Alarm, AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from tests.music import FMT
 
@@ -110,7 +110,7 @@ def test_a_full_disk_is_told_once(room):
 
 
 def test_a_library_that_is_lost_is_told_once_stands_in_the_status_and_is_over(room):
-    room.parts.lending.alarms = (BoxAlarm("LIBRARY_LOST", "ended with -9", "wait"),)
+    room.parts.lending.alarms = (Alarm("LIBRARY_LOST", "ended with -9", "wait"),)
     (alarm,) = room.seconds(90)
     assert (alarm["code"], alarm["reason"], alarm["severity"]) == ("LIBRARY_LOST", "ended with -9", "warning")
     assert room.watch.health == Health("degraded", "LIBRARY_LOST", "ended with -9")

@@ -6,8 +6,8 @@ import pytest
 from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
 from k1edge.dsp.features import GATE_DBFS, FeatureExtractor
-from k1edge.dsp.health import PATIENCE, REMEDIES, LineAlarm, LineHealth
-from k1edge.frames import AudioBlock, Channel, StreamFormat
+from k1edge.dsp.health import PATIENCE, REMEDIES, LineHealth
+from k1edge.frames import Alarm, AudioBlock, Channel, StreamFormat
 
 
 def alarms(samples, rate_hz=44_100, gate_dbfs=GATE_DBFS):
@@ -155,7 +155,7 @@ def test_what_another_stream_has_lost_is_no_alarm_of_this_one():
 
 
 def test_what_was_wrong_before_stands_until_it_is_found_mended():
-    before = (LineAlarm("NO_SIGNAL"), LineAlarm("SAMPLES_LOST"))
+    before = tuple(Alarm(code, *REMEDIES[code]) for code in ("NO_SIGNAL", "SAMPLES_LOST"))
     health, seen = LineHealth(StreamFormat(44_100), alarms=before), []
     for block in SynthSource(noise(61.0, -20.0).samples.astype(np.float32), 44_100):
         health.process(block, silent=False)
@@ -174,4 +174,4 @@ def test_a_clock_of_ours_that_is_put_right_is_not_the_cards_fault():
 
 def test_every_alarm_says_what_to_do():
     assert set(PATIENCE) == set(REMEDIES)
-    assert all(LineAlarm(code).reason and LineAlarm(code).remedy for code in REMEDIES)
+    assert all(reason and remedy for reason, remedy in REMEDIES.values())
