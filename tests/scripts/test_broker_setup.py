@@ -293,6 +293,21 @@ def test_what_the_broker_saves_of_a_full_library_is_little_for_an_sd_card(tmp_pa
     assert saved_bytes * 86_400 / int(every_s) < 4e6, "a day; the edge itself writes 45 MB, and 50 is the limit"
 
 
+def test_a_broker_that_serves_others_is_left_to_them_until_it_is_the_venues(tmp_path):
+    """Home Assistant's devices, say, which all come in without a name."""
+    house = tmp_path / "conf.d/house.conf"
+    house.parent.mkdir()
+    house.write_text("listener 1883\nallow_anonymous true\n")
+    done = setup(tmp_path, "hall", "device/porch")
+    assert done.returncode == 1
+    assert f"{house} is there" in done.stderr and "--broker mqtt://127.0.0.1:1883" in done.stderr
+    assert contents(tmp_path) == {"conf.d/house.conf": house.read_bytes()}
+    house.unlink()
+    assert setup(tmp_path, "hall", "device/porch").returncode == 0
+    house.write_text("log_type all\n")
+    assert setup(tmp_path, "hall", "device/bar").returncode == 0
+
+
 @pytest.mark.parametrize("before", [("--ports", "2001,2002,2003", "hall"), ()])
 def test_a_broker_that_does_not_start_with_it_has_back_what_it_had(tmp_path, monkeypatch, before):
     """It may serve others, with a port or a password file of theirs, and stayed dead."""
