@@ -82,7 +82,7 @@ class Message(BaseModel):
     """Worthless after this long: dropped from every queue, ours and the broker's."""
 
     seq: Count = 0
-    """Rises by one per topic and boot: a gap is a loss."""
+    """Rises by one per topic and boot: a gap is a loss; of what is retained, a state that was over before it could be sent."""
     ts_ms: Annotated[int, Field(ge=0, le=LATEST_MS)] = 0
     """UTC epoch when it was made."""
     clock_synced: bool = False
