@@ -118,3 +118,12 @@ def test_an_answer_is_given_again_for_half_a_minute():
     cache = AnswerCache()
     cache.put("a", "done", 100.0)
     assert (cache.get("a", 129.9), cache.get("a", 130.0), cache.get("b", 100.0)) == ("done", None, None)
+
+
+def test_answers_that_are_given_no_more_are_not_kept():
+    cache = AnswerCache()
+    for second in range(200):
+        cache.put(("screen", second), "a page of songs", float(second))
+    assert len(cache) == 30
+    cache.put(("screen", 0), "another day", 86_400.0)
+    assert len(cache) == 1
