@@ -53,6 +53,12 @@ def test_v4_survives_the_way_through_its_camel_case_twin():
     assert losses(song, Dialect.CAMEL) == []
 
 
+def test_v3_cuts_its_tempo_off_as_its_engine_did():
+    song = read(changed(song_v4(), ("global_metrics", "bpm"), 123.989)).song
+    assert convert(song, Dialect.V3)["global_metrics"]["bpm"] == 123
+    assert convert(song, Dialect.V3_ADVANCED)["global_metrics"]["bpm"] == 123.989
+
+
 def test_what_v3_cannot_say_is_listed():
     lost = losses(seal(song_v4()), Dialect.V3)
     assert {"$.layers.annotations.sections", "$.layers.rhythm.downbeat_ms", "$.metadata.hashes.audio_sha256"} <= set(lost)

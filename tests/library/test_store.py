@@ -356,6 +356,14 @@ def test_pruning_stops_when_its_time_is_over_and_goes_on_the_next_time(library, 
     assert [prune(library) for _ in range(6)] == [[failed[0]], *([track_id] for track_id in ids), []]
 
 
+def test_of_what_was_done_the_latest_stays_written_down(library, monkeypatch):
+    monkeypatch.setattr("k1edge.library.upkeep.AUDIT_ROWS", 3)
+    for n in range(9):
+        library.audit("ana", f"{n}", None, "")
+    prune(library)
+    assert [entry["action"] for entry in library.history()] == ["8", "7", "6"]
+
+
 def test_pruning_stops_at_what_is_pinned(library):
     track_id = stored(library)
     library.add_version(track_id, song(), "analysis")

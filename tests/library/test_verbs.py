@@ -190,6 +190,9 @@ def test_a_track_is_deleted_and_restored(verbs, clock):
     verbs.answer("track.restore", {"track": TRACK})
     assert verbs.answer("track.pin", {"track": TRACK})["pinned"]
     assert verbs.answer("storage.usage", {})["pinned"] == 1
+    assert not verbs.answer("track.pin", {"track": TRACK, "pinned": False}, "ana")["pinned"]
+    done = [(entry["by"], entry["action"]) for entry in verbs.answer("log.tail", {"track": TRACK})["entries"]]
+    assert done == [("ana", "track.unpin"), *(("anonymous", f"track.{verb}") for verb in ("pin", "restore", "delete"))]
 
 
 def test_artefacts_and_bundles_carry_their_hash(verbs):
