@@ -67,7 +67,7 @@ class M4aFile:
         try:
             self._container = self._av.open(str(self._path))
         except (self._av.FFmpegError, ValueError) as error:
-            raise M4aError(str(error)) from error
+            raise M4aError(getattr(error, "strerror", None) or str(error)) from error
         if not self._container.streams.audio:
             raise M4aError("holds no audio")
         self._pieces, self._ready = self._decoded(), np.zeros((0, 1), np.float32)
@@ -79,4 +79,4 @@ class M4aFile:
                 for piece in plain.resample(frame):
                     yield np.ascontiguousarray(piece.to_ndarray().T)
         except self._av.FFmpegError as error:
-            raise M4aError(str(error)) from error
+            raise M4aError(error.strerror) from error

@@ -60,7 +60,7 @@ def test_every_fault_is_named_with_its_path():
 @pytest.mark.parametrize(
     ("path", "value", "complaint"),
     [
-        (("layers", "rhythm", "beat_grid_ms"), [], "at least 1 item"),
+        (("layers", "rhythm", "beat_grid_ms"), [], "1 or more items, not 0"),
         (("layers", "rhythm", "beat_grid_ms"), [500.0, 500.0], "times must rise"),
         (("layers", "rhythm", "downbeat_ms"), [1000.0, 500.0], "times must rise"),
         (("layers", "frequency", "bass"), [{"time_ms": 9.0, "intensity": 0.5}] * 2, "times must rise"),
