@@ -6,7 +6,7 @@ ticked at both edges) or an animated GIF of the plate, where light rises from th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,13 @@ PLATE_LINES = 28
 FADE = 0.955
 """Light kept per line of the plate."""
 
+Framing = Callable[[Image.Image, float], Image.Image]
+"""(an image, its time in s) -> what is shown of it."""
+
+
+def _bare(image: Image.Image, at_s: float) -> Image.Image:
+    return image
+
 
 def save_png(path: Path, frames: np.ndarray, beats: Sequence[int] = ()) -> None:
     """Space-time picture; `beats` are the indices of frames with a beat. Raises ValueError without frames, or OSError."""
@@ -31,11 +38,12 @@ def save_png(path: Path, frames: np.ndarray, beats: Sequence[int] = ()) -> None:
     Image.fromarray(np.concatenate([edge, lines, edge], axis=1)).save(path, "PNG", optimize=True)
 
 
-def save_gif(path: Path, frames: np.ndarray, rate_hz: float) -> None:
-    """The plate, moving at its true speed. Raises ValueError without frames, or OSError."""
+def save_gif(path: Path, frames: np.ndarray, rate_hz: float, framed: Framing = _bare) -> None:
+    """The plate, moving at its true speed; `framed` adds what there is to say. Raises ValueError without frames, or OSError."""
     frames = _some(frames)
     step = max(1, round(rate_hz / GIF_HZ))
-    images = [Image.fromarray(_enlarged(plate(frames[: at + 1], step))) for at in range(0, len(frames), step)]
+    plates = ((at / rate_hz, plate(frames[: at + 1], step)) for at in range(0, len(frames), step))
+    images = [framed(Image.fromarray(_enlarged(picture)), at_s) for at_s, picture in plates]
     duration_ms = round(1000 * step / rate_hz / 10) * 10
     images[0].save(path, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +36,7 @@ EPOCH_MS = 1_700_000_000_000
 MOST_WIDTH = 2400
 PX_PER_S = 20
 LED_PX = 2
+BEAT_LIT_S = 0.1
 BAND_PX, RULER_PX, MARGIN_PX = 26, 30, 8
 INK, FAINT, PAPER = (235, 235, 240), (120, 120, 130), (14, 14, 18)
 TINTS = {
@@ -71,7 +73,7 @@ def portray(song: str, config: Path | None, png: Path | None, gif: Path | None) 
         if png:
             draw(shown, png)
         if gif:
-            save_gif(gif, np.array(shown.frames), FRAMES_PER_S)
+            save_gif(gif, np.array(shown.frames), FRAMES_PER_S, partial(_captioned, shown))
     except AudioError as error:
         print(f"k1edge simulate: {error}", file=sys.stderr)
         return os.EX_NOINPUT
@@ -147,6 +149,20 @@ def _strip(frames: np.ndarray, width: int) -> np.ndarray:
     edges = np.linspace(0, len(frames), max(width, 1) + 1).astype(int)
     columns = [frames[a : max(b, a + 1)].max(axis=0) for a, b in pairwise(edges)]
     return np.repeat(np.stack(columns, axis=1), LED_PX, axis=0)
+
+
+def _captioned(shown: Performance, image: Image.Image, at_s: float) -> Image.Image:
+    """An image of the moving picture, below the section that plays and a line that is lit on each beat, thick on a downbeat."""
+    picture = Image.new("RGB", (image.width, BAND_PX + image.height), PAPER)
+    picture.paste(image, (0, BAND_PX))
+    pen = ImageDraw.Draw(picture)
+    label = next((label for start_s, label in reversed(shown.sections) if start_s <= at_s), "")
+    pen.rectangle((0, 0, image.width, BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
+    pen.text((MARGIN_PX, 3), label, fill=INK, font=ImageFont.load_default(13))
+    lit = [downbeat for due_s, downbeat in shown.beats.values() if due_s <= at_s < due_s + BEAT_LIT_S]
+    if lit:
+        pen.rectangle((0, BAND_PX - 5, image.width, BAND_PX - (1 if any(lit) else 3)), fill=INK)
+    return picture
 
 
 def _sections(pen: ImageDraw.ImageDraw, shown: Performance, seconds: float, x) -> None:

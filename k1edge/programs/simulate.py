@@ -65,7 +65,7 @@ configuration has faults"""
                         help="with --file: the configuration to light it by (default: as `k1edge run`)")
     parser.add_argument("--png", type=Path, metavar="FILE",
                         help="write space and time as a picture, at most the last two minutes")
-    parser.add_argument("--gif", type=Path, metavar="FILE", help="write a moving picture")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="write a moving picture; with --file, of its form, too")
     parser.add_argument("--view", choices=("auto", "lines", "off"), default="auto", help="what this terminal shows")
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from k1edge.__main__ import main
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
-from k1edge.programs.portrait import FRAMES_PER_S, perform
+from k1edge.programs.portrait import BAND_PX, FRAMES_PER_S, MARGIN_PX, TINTS, perform
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,22 @@ def test_a_file_becomes_a_picture_and_a_film(song, tmp_path, capsys):
         assert picture.width > picture.height / 5
     with Image.open(gif) as film:
         assert film.n_frames > 50
+
+
+def test_a_film_names_the_section_that_plays_and_blinks_on_each_beat(song, tmp_path):
+    wav, gif = tmp_path / "song.wav", tmp_path / "strip.gif"
+    soundfile.write(wav, song.samples, song.rate_hz)
+    assert main(["simulate", "--file", str(wav), "--gif", str(gif)]) == 0
+    with Image.open(gif) as film:
+        heads = []
+        for number in range(film.n_frames // 2, film.n_frames):
+            film.seek(number)
+            heads.append(np.asarray(film.convert("RGB"), int)[:BAND_PX])
+    lit = np.array([head[BAND_PX - 4, ::40].min() > 150 for head in heads])
+    assert 8 <= np.count_nonzero(np.diff(lit.astype(int)) == 1) <= 14, "120 bpm for six seconds"
+    tint = np.median(heads[-1][1, 200:400], axis=0)
+    assert min(np.abs(tint - colour).max() for colour in TINTS.values()) < 30
+    assert np.ptp(heads[-1][4:18, MARGIN_PX:60, 0]) > 80, "its name"
 
 
 @pytest.fixture
