@@ -78,7 +78,7 @@ class Jobs:
         given_up = Failure(Code.ANALYSIS_FAILED, f"was being analysed {MOST_ATTEMPTS} times when everything stopped")
         interrupted = "SELECT id FROM jobs WHERE state = 'processing' AND attempts >= ?"
         for row in self._db.execute(interrupted, (MOST_ATTEMPTS,)).fetchall():
-            self._fail(row["id"], given_up, "")
+            self._fail(row["id"], given_up)
         cut_short = [row["id"] for row in self._db.execute("SELECT id FROM jobs WHERE state = 'processing'")]
         self._db.execute("UPDATE jobs SET state = 'queued', started_ms = NULL WHERE state = 'processing'")
         for job in dict.fromkeys([*cut_short, *(near["id"] for near in self.list("queued", TOLD_JOBS))]):
@@ -165,7 +165,7 @@ class Jobs:
         """Ends a job that waits or runs: it has then failed, `CANCELLED`."""
         if self.get(job)["state"] not in ("queued", "processing"):
             raise LibraryError(Code.INVALID_REQUEST, f"{job} has ended already")
-        self._fail(job, Failure(Code.CANCELLED, "was cancelled"), "")
+        self._fail(job, Failure(Code.CANCELLED, "was cancelled"))
         if job == self._job and self._worker:
             self._stop()
         return self.get(job)
@@ -208,7 +208,7 @@ class Jobs:
             # Once more: it may have been replaced while it waited.
             real = self._rules.admit(path)
         except LibraryError as fault:
-            self._fail(job, Failure(fault.code, fault.reason), "")
+            self._fail(job, Failure(fault.code, fault.reason))
             return
         self._job = job
         self._worker = Worker(self._rules.command, real, self._work / f"{job}.json", self._rules.limits)
@@ -243,7 +243,7 @@ class Jobs:
             self._ended(job, "completed", (None, None, log))
         self._tell(job)
 
-    def _fail(self, job: str, failure: Failure, log: str) -> None:
+    def _fail(self, job: str, failure: Failure, log: str = "") -> None:
         row = self._row(job)
         if row is None:
             return
