@@ -1,13 +1,20 @@
 """What the macros say, on sounds that are known."""
 
+from itertools import islice
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from k1edge.audio.files import FileSource
 from k1edge.audio.instruments import Kit, hat, kick, snare
+from k1edge.dsp.features import FeatureExtractor
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.macros import MacroMeter
 
 RATE_HZ = 44_100
+EXCERPTS = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
+"""Recordings and renderings beside the project, where they are there."""
 
 
 def _tone(freqs_hz, seconds, gain=0.1):
@@ -116,3 +123,22 @@ def test_a_voice_is_vocal_and_a_drum_kit_is_not_alone_or_together(measure):
     assert kit_struck > sung_struck + 0.3
     assert both > kit
     assert both_struck > sung_struck
+
+
+DRUMS = ("groove/groove_drummer1_session2_111_rock", "groove/groove_drummer7_session3_133_soul",
+         "groove/groove_drummer8_session2_31_afrobeat", "loops/sp_amen_140", "loops/h2_gm_kit_jazzy")  # fmt: skip
+HELD = ("studio/choir_hymn_66", "studio/strings_80", "pop909/pop909_190", "pop909/pop909_391", "pop909/pop909_502")
+"""Without drums: voices, strings, and a voice's part among keyboards."""
+
+
+@pytest.mark.skipif(not EXCERPTS.exists(), reason="the excerpts are not beside the project")
+def test_real_excerpts_of_drums_and_of_voices_lie_far_apart():
+    def mean(name):
+        source = FileSource(EXCERPTS / f"{name}.ogg")
+        features, ear, meter = FeatureExtractor(source.fmt), Ear(), MacroMeter()
+        heard = [meter.process(ear.process(features.process(block))) for block in islice(source, 1200)][200:]
+        return np.mean([(m.vocal_presence, m.percussiveness) for m in heard], axis=0)
+
+    drums, held = (np.array([mean(name) for name in names]) for names in (DRUMS, HELD))
+    assert held[:, 0].min() > drums[:, 0].max() + 0.2
+    assert drums[:, 1].min() > held[:, 1].max() + 0.4
