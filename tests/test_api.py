@@ -46,6 +46,13 @@ def test_an_array_at_any_rate_has_the_same_beats_as_its_file(sound):
     assert halved["tempo"] == pytest.approx(as_it_is["tempo"], abs=1.0)
 
 
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_an_array_of_the_engine_s_own_kind_is_heard_without_a_copy(rate_hz):
+    samples = silence(2.0, rate_hz).samples.astype(np.float32)
+    heard, fmt = k1edge.BeatDetector(sr=rate_hz)._source(samples)
+    assert fmt.rate_hz == rate_hz and all(np.shares_memory(block.samples, samples) for block in heard)
+
+
 def test_stereo_arrays_are_mixed(sound):
     stereo = np.column_stack([sound.samples, sound.samples])
     found = k1edge.BeatDetector(sr=44_100).detect_beats(stereo)
