@@ -62,6 +62,8 @@ class Librarian:
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
         self._untold = iter(self._library.ids())
+        self._told: dict[str, int] = {}
+        """What was told last of each track, hashed."""
         self._chores = {self._jobs.step: 0.0, self._tell_tracks: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
         self._due_s = dict.fromkeys(self._chores, 0.0)
         self._undone: set[Callable[[], None]] = set()
@@ -101,6 +103,8 @@ class Librarian:
             outcome |= {"result": "ok", "data": data}
         except LibraryError as refused:
             outcome |= {"result": "rejected", "code": refused.code, "reason": refused.reason[:512]}
+            if refused.code in (Code.ARTIFACT_DAMAGED, Code.ARTIFACT_NOT_FOUND):
+                self._tell_track(question["args"]["track"])
         except (OSError, sqlite3.OperationalError) as fault:
             outcome |= {"result": "failed", "code": Code.INTERNAL_ERROR, "reason": _explained(fault, self._settings)[:512]}
         data = outcome.get("data") or {}
@@ -153,11 +157,19 @@ class Librarian:
             self._tell_track(track)
 
     def _tell_track(self, track: Any) -> None:
-        if isinstance(track, str):
-            try:
-                self._tell({"track": self._library.get(track)})
-            except LibraryError:
-                self._tell({"gone": track})
+        """What a broker is to keep of it; where that is what it was, nothing."""
+        if not isinstance(track, str):
+            return
+        try:
+            known = self._library.get(track)
+        except LibraryError:
+            self._told.pop(track, None)
+            self._tell({"gone": track})
+            return
+        mark = hash(json.dumps(known))
+        if self._told.get(track) != mark:
+            self._told[track] = mark
+            self._tell({"track": known})
 
     def _tell_refused(self, refused: Document) -> None:
         self._tell({"refused": refused})

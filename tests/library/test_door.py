@@ -84,6 +84,23 @@ def test_a_track_is_told_as_being_analysed_when_that_begins_and_when_it_is_tried
     assert told() == ["processing"]
 
 
+def test_a_track_is_told_when_it_changes_and_not_for_every_question(visitor, tmp_path):
+    visitor.until(lambda: visitor.door.ready)
+    (tmp_path / "music" / "song.flac").write_bytes(b"fLaC ok")
+    track = visitor.ask("track.import", path="song.flac")["data"]["track"]
+    visitor.until(lambda: any(news.get("track", {}).get("status") == "ready" for news in visitor.said))
+    visitor.said.clear()
+    for verb in ("version.list", "artefact.list", "bundle.get"):
+        assert visitor.ask(verb, track=track)["result"] == "ok"
+    assert [news for news in visitor.said if "track" in news] == []
+    next(tmp_path.rglob("track.genesis.json")).write_text("{")
+    assert visitor.ask("track.get", track=track)["code"] == "ARTIFACT_DAMAGED"
+    visitor.until(lambda: any("track" in news for news in visitor.said))
+    assert [news["track"]["status"] for news in visitor.said if "track" in news] == ["warning"]
+    assert visitor.ask("track.get", track="5e5e")["code"] == "TRACK_NOT_FOUND"
+    assert not any("gone" in news for news in visitor.said)
+
+
 def test_to_listen_where_nothing_is_said_takes_no_memory(visitor):
     visitor.ask("storage.usage")
     list(visitor.door.heard())
