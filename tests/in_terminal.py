@@ -1,4 +1,4 @@
-"""A program of k1edge in a terminal of its own, which is read as fast as it writes, or before a reader that has left."""
+"""A program of k1edge run here, in a terminal of its own that is read as fast as it writes, or for a reader that has left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from k1edge.__main__ import main
 from tests.brokers import PATIENCE_S
 
 CTRL_C = b"\x03"
@@ -24,6 +25,15 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """Takes the terminal as its own, as a shell's child has it: only then are the keys Ctrl-C a signal."""
+
+
+def told(capsys, *words):
+    """Run here: (exit code, stdout, stderr)."""
+    try:
+        code = main(list(words))
+    except SystemExit as end:
+        code = end.code
+    return code, *capsys.readouterr()
 
 
 @contextlib.contextmanager

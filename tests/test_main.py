@@ -18,21 +18,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from k1edge.__main__ import PROGRAMS, main
+from k1edge.__main__ import PROGRAMS
 from tests.brokers import PATIENCE_S
-from tests.in_terminal import InTerminal
+from tests.in_terminal import InTerminal, told
 
 NOWHERE = "mqtt://127.0.0.1:1"
 """Where no broker is, whatever else runs on this machine."""
-
-
-def told(capsys, *words):
-    """(exit code, stdout, stderr)"""
-    try:
-        code = main(list(words))
-    except SystemExit as end:
-        code = end.code
-    return code, *capsys.readouterr()
 
 
 def test_without_a_program_all_are_shown_and_where_to_begin(capsys):

@@ -15,9 +15,9 @@ from k1edge.programs import monitor as monitor_program
 from k1edge.programs.panel import GONE_S, STALE_S, SiteView
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
+from tests.in_terminal import told as run
 from tests.k1.examples import EXAMPLES
 from tests.k1.fake_edge import SITE, FakeEdge, now
-from tests.test_main import told as run
 
 STAMP = Stamp(1_700_000_000_000, True)
 

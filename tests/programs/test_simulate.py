@@ -16,8 +16,8 @@ from k1edge.k1.simulator import VirtualK1
 from k1edge.programs.simulate import STEP_S, _draw
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
+from tests.in_terminal import told as run
 from tests.k1.fake_edge import DEVICE, SITE, FakeEdge
-from tests.test_main import told as run
 
 BEAT = re.compile(r"beat (\d+)(?: \|)? ([\d.]+) bpm (\w+) brightness ([\d.]+) ([+-][\d.]+) ms")
 
