@@ -13,9 +13,9 @@ beat at all: state N.
     S[b, b']    the next beat of the same metre; rarely a bar that slips, or another metre
     J_i         the entry is spread over three steps, whose mean makes P_i exact though steps are whole, and whose
                 variance lets a beat come a little early or late without a change of tempo
-    rebirth     RESTART of all mass starts anew each step, as "a beat, now" at a tempo drawn from the prior; N is left at
-                LEAVE and entered at ENTER a step. So no tempo and no phase is ever ruled out, and overwhelming
-                evidence wins within a beat or two.
+    rebirth     RESTART of all mass starts anew each step, as "a beat, now" at a tempo drawn from the prior times the evidence
+                of tempo (below); so does what leaves N, LEAVE of it a step, and ENTER of the rest goes there. So no tempo and
+                no phase is ever ruled out, and overwhelming evidence wins within a beat or two.
 
 **Evidence of onsets, of beats and half way** weighs every state by how well it foresees what is heard: see `gains`.
 
@@ -58,7 +58,7 @@ PENDING = 2
 RESTART = 1e-5
 ENTER, LEAVE = 2e-4, 2e-3
 TEMPO_RATE, TEMPO_DOUBT = 0.024, 2.0
-"""Share of the opinion on tempo that counts anew each step, in full every 0.7 s, and how much less probable than the best, as a
+"""Share of the opinion on tempo that counts anew each step, in full every 0.8 s, and how much less probable than the best, as a
 log-ratio, a tempo may be before anything does: where the opinion is in doubt, as with bare clicks, the onsets decide."""
 ONSET_SHARE = 0.10
 SLIP, NEW_METRE = 0.001, 0.0005

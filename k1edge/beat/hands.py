@@ -21,7 +21,7 @@ CERTAINTY = 1 - 1e-6
 """Share of the belief that a correction takes: evidence for the old grid must be a million times as good to win it back, which
 bare clicks are after two beats (one is worth e ** 8) and music after some bars."""
 REFUSED = 20.0
-"""Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.6 a step, more than beats argue."""
+"""Log-weight against the tempi of a level that was left, as `BarPointer.step` takes it: 0.4 a step, more than beats argue."""
 SAME_TEMPO_OCTAVES, REFUSED_OCTAVES = 0.13, 0.25
 """+-9 % is the same tempo; what is refused is wider, or else a tempo beside the one that was left would come in its place, but
 no nearer to what is held than to what was left. An octave beyond it is refused, too: who left 94 for 63 does not want 189."""

@@ -176,7 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, metavar="NPZ", help="instead of the shipped beat network's, for ours")
     parser.add_argument("--md", action="store_true", help="tables as markdown")
     parser.add_argument("--plot", type=Path, metavar="FILE",
-                        help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats")
+                        help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats (needs `bench`)")
     parser.add_argument("--item", help="only this item, as set/id")
     return parser.parse_args()
 
@@ -204,4 +204,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ModuleNotFoundError as error:
+        sys.exit(f"scripts/bench beats: {error}; pictures and madmom need the extra `bench`")
