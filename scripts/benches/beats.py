@@ -176,7 +176,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, metavar="NPZ", help="instead of the shipped beat network's, for ours")
     parser.add_argument("--md", action="store_true", help="tables as markdown")
     parser.add_argument("--plot", type=Path, metavar="FILE",
-                        help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats (needs `bench`)")
+                        help="picture (PNG) of the first chosen item: activation, posterior, announced and true beats")
     parser.add_argument("--item", help="only this item, as set/id")
     return parser.parse_args()
 

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.beat.announcer import LEAST_SPAN, MIN_INTERVAL, MIN_LEAD, MOST_CORRECTIONS, Announcer
+from k1edge.beat.announcer import Announcer
+
+TWICE, LEAST_LEAD, TOO_NEAR = 2, 10.0, 0.6
+"""Corrections of a beat, hops ahead, and of a period between two: the promise, which no constant moves."""
 
 BELIEFS = st.lists(
     st.tuples(st.integers(1, 60), st.floats(-60, 60), st.floats(27, 110)), min_size=1, max_size=40
@@ -25,12 +28,12 @@ def test_numbers_rise_corrections_are_few_and_leads_long_enough(beliefs, lead_ms
     numbers = [number for _, number, *_ in lines]
     assert numbers == sorted(numbers)
     assert set(numbers) == set(range(1, len(set(numbers)) + 1))
-    assert all(count <= 1 + MOST_CORRECTIONS for count in Counter(numbers).values())
+    assert all(count <= 1 + TWICE for count in Counter(numbers).values())
     firsts = {}
     for at, number, due, _, _ in lines:
         firsts.setdefault(number, due - at)
         assert due > at
-    least = min(MIN_LEAD, lead_ms / 10 - LEAST_SPAN)
+    least = min(LEAST_LEAD, lead_ms / 10 - 2.0)
     assert all(least - 1e-6 <= lead <= lead_ms / 10 + 1e-6 for lead in firsts.values())
 
 
@@ -45,7 +48,7 @@ def test_no_beat_follows_another_too_closely(beliefs):
             if made and not made.corrections:
                 before, last = last, None
             if made:
-                assert before is None or made.due - before >= MIN_INTERVAL * period - 1e-6
+                assert before is None or made.due - before >= TOO_NEAR * period - 1e-6
                 last = made.due
 
 

@@ -151,6 +151,15 @@ def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain():
     assert space.none > 0.02
 
 
+@pytest.mark.parametrize("bpm", [75, 150])
+def test_where_nothing_is_heard_tempi_are_as_probable_as_the_room_has_taught(bpm):
+    space = pointer()
+    space.believe(TempoPrior().taught(bpm).taught(bpm))
+    for _ in range(1_000):
+        space.age()
+    assert space.tempi_bpm[space.tempo_masses().argmax()] == pytest.approx(bpm, rel=0.02)
+
+
 def test_random_onsets_are_explained_by_no_beat():
     rng, space = np.random.default_rng(3), pointer()
     from k1edge.beat.observation import Activation, evidence

@@ -28,6 +28,7 @@ def test_double_doubles_and_teaches_the_prior():
     heard = cut_at(player, sound.samples, lambda t: t.double())
     assert heard.at(12.5).tempo_bpm == pytest.approx(160, rel=0.02)
     assert player.tracker.tempo_prior.density(160) > before
+    assert player.tracker._pointer._density == pytest.approx(player.tracker.tempo_prior.density(player.tracker.tempi_bpm))
     truth = np.r_[sound.truth.beats_s, sound.truth.beats_s + 0.375]
     assert hit_share(heard.due_between(12.3, 14), truth[(truth > 12.4) & (truth < 13.8)]) == 1.0
 
@@ -209,6 +210,18 @@ def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at, ago_s)
     for event in events[:12]:
         beat = round((event.due / RATE_HZ - one_s) / 0.5)
         assert event.in_bar == beat % 4 + 1
+
+
+def test_this_is_one_is_believed_and_not_only_told():
+    """So that the bar goes on from there when the count is begun anew."""
+    player = Player()
+    beats = np.arange(0.5, 10, 0.5)
+    player.play(kit_at(8.1, (kick(), beats, 0.7)))
+    assert player.tracker.this_is_one(8 * RATE_HZ)
+    tracker = player.tracker
+    tracker._look(tracker._now)
+    believed = tracker._reader.beats()
+    assert believed[tracker._pointer.position == 0].sum() > 0.99 * believed.sum()
 
 
 @pytest.mark.parametrize("moment_s", np.arange(0, 0.6, 0.1))

@@ -3,10 +3,14 @@
 import pytest
 
 from k1edge.beat.belief import Belief
-from k1edge.beat.lock import COAST_BEATS, HELD_HOPS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
+from k1edge.beat.lock import HELD_HOPS, LOCK_AT, RESTS_UP_TO, UNLOCK_AT, Lock
 from k1edge.beat.observation import Activation
 
 BEATS, PAD, TALK = Activation(0.9, 0.2, 0.95), Activation(0.03, 0.01, 0.9), Activation(0.05, 0.01, 0.05)
+
+
+BARS_OF_A_BREAKDOWN = 64
+"""Sixteen were too few for the sets of DJs."""
 
 
 def believed(mass, none=0.0):
@@ -103,7 +107,7 @@ def test_a_breakdown_is_coasted_through_but_not_for_ever():
         lock.hear(False, PAD)
         lock.judge(believed(0.8 if hop < 300 else 0.01, none=0.0 if hop < 300 else 0.95), 0.8, 0.1)
     assert lock.coasting and lock.locked
-    for _ in range(COAST_BEATS):
+    for _ in range(4 * BARS_OF_A_BREAKDOWN):
         assert lock.locked
         lock.announced()
     assert not lock.locked

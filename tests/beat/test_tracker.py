@@ -7,6 +7,7 @@ import pytest
 
 from k1edge.audio import synth
 from k1edge.beat.bars import VOTES
+from k1edge.live import checkpoint
 from tests.beat.streams import RATE_HZ, Player, babble, errors_s, hat, hit_share, kick, kit_at, play, snare
 
 LOCKED_WITHIN_S = 6.0
@@ -171,6 +172,17 @@ def test_confidence_fades_in_silence():
     assert fading[0] > 0.6 and fading[-1] < 0.15
 
 
+@pytest.mark.parametrize("lost", [61, 113, 137])
+def test_lost_audio_is_counted_as_time_so_that_the_next_beat_is_right(lost):
+    sound, hop = synth.clicks(120, 14), RATE_HZ // 100
+    player = Player()
+    player.play(sound.samples[: 1_000 * hop])
+    player.lose(lost)
+    heard = player.play(sound.samples[(1_000 + lost) * hop :])
+    after = heard.due_between(10 + lost / 100 + 0.1, 10 + lost / 100 + 1.2)
+    assert len(after) >= 2 and np.abs(errors_s(after, sound.truth.beats_s)).max() < 0.04
+
+
 def test_lost_audio_is_coasted_over():
     sound = synth.clicks(120, 20)
     hop = RATE_HZ // 100
@@ -201,6 +213,23 @@ def test_the_bar_is_counted_on_through_a_break(gap, beats):
     before = {(place - at) % 4 for at, place in counted if begins / 50 - 8 <= at < begins / 50}
     after = [(place - at) % 4 for at, place in counted if at > begins / 50 + beats]
     assert before == set(after[:VOTES]) and len(before) == 1
+
+
+def test_what_is_over_is_not_kept():
+    """All that features and tracker hold is as large after more of a song, and of songs, gaps and hands, to less than a
+    number a beat."""
+    player, steady_s = Player(), 32 * 60 / 128
+    song = synth.four_on_the_floor(128, steady_s + 1).samples[round(synth.LEAD_IN_S * RATE_HZ) :][: round(steady_s * RATE_HZ)]
+    change = np.r_[synth.silence(2).samples, synth.clicks(90, 6).samples]
+    sizes = []
+    for samples in (song, change, song, change, song, change, song, song, song, song):
+        player.play(samples)
+        if samples is change:
+            player.tracker.halve()
+            player.tracker.tap(player.at)
+        sizes.append(len(bytes(checkpoint.dumps((player._features, player.tracker)))))
+    assert abs(sizes[5] - sizes[3]) < 10 and abs(sizes[-1] - sizes[-3]) < 64
+    assert max(event.number for _, event in player.heard.lines) > 200
 
 
 def test_phase_runs_from_beat_to_beat():

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from k1edge.audio import synth
+from tests.beat.streams import RATE_HZ, play
 from tests.brokers import PATIENCE_S
 
 HEADER = ["announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence"]
@@ -22,7 +23,7 @@ def beats(*args):
 def test_every_announcement_is_a_line(tmp_path, engine):
     sound = synth.four_on_the_floor(126, 14)
     path = tmp_path / "dance.wav"
-    soundfile.write(path, sound.samples, sound.rate_hz)
+    soundfile.write(path, sound.samples, sound.rate_hz, subtype="FLOAT")
     done = beats(path, "--engine", engine)
     assert done.returncode == 0, done.stderr
     head, *rows = (line.split("\t") for line in done.stdout.splitlines())
@@ -31,6 +32,9 @@ def test_every_announcement_is_a_line(tmp_path, engine):
     assert len(rows) > 8
     assert (due - announced >= 0.099).all() and (np.diff(announced) >= 0).all() and (np.diff(number) >= 0).all()
     assert ((bpm > 54) & (bpm < 216)).all() and ((confidence >= 0) & (confidence <= 1)).all() and (in_bar >= 0).all()
+    told = [state for state in play(sound.samples, engine=engine).states if state.announced]
+    assert rows == [[f"{state.end / RATE_HZ:.3f}", f"{event.due / RATE_HZ:.4f}", str(event.number), str(event.in_bar),
+                     f"{state.tempo_bpm:.2f}", f"{event.confidence:.3f}"] for state in told for event in [state.announced]]
 
 
 def test_a_file_that_is_no_audio_is_named(tmp_path):
