@@ -123,8 +123,9 @@ def test_a_first_installation_puts_everything_in_its_place(machine):
         assert os.access(machine.release / "share/k1edge/scripts" / script, os.X_OK)
     assert "k1/v1/hall/edge/pi/#" in done.stdout
     assert "mosquitto_sub" in done.stdout
-    assert (machine.state / "calls").read_text().splitlines()[-4:] == [
-        "restart k1edge", "show -p MainPID --value k1edge", "is-active --quiet k1edge", "show -p MainPID --value k1edge"]
+    assert (machine.state / "calls").read_text().splitlines()[-5:] == [
+        "enable --quiet k1edge", "restart k1edge",
+        "show -p MainPID --value k1edge", "is-active --quiet k1edge", "show -p MainPID --value k1edge"]
 
 
 def test_what_is_installed_keeps_its_python_through_an_upgrade_of_debian(machine):
@@ -311,6 +312,7 @@ def test_an_upgrade_wants_the_packages_of_the_broker_only_where_there_is_one_her
 def test_uninstalling_keeps_what_is_the_owners_unless_purged(machine):
     assert machine.install().returncode == 0
     assert machine.run("uninstall").returncode == 0
+    assert "disable --now --quiet k1edge" in (machine.state / "calls").read_text().splitlines()
     assert not (machine.root / "opt/k1edge").exists()
     assert not list((machine.root / "etc/systemd/system").iterdir())
     assert machine.config.exists()
