@@ -210,6 +210,20 @@ def test_a_mood_dwells_and_its_palette_waits_for_the_scene():
     assert palettes[-1][1] == palette_of(PRESETS["edm"], "dark calm", "chorus")
 
 
+def test_a_mood_that_is_over_before_it_has_dwelt_is_not_shown():
+    bright, dark = Mood(valence=0.5, arousal=0.8), Mood(valence=-0.5, arousal=0.2)
+    song = [("verse", 10, {"mood": bright}), ("verse", 15, {"mood": dark}), ("chorus", 3, {"mood": dark})]
+    wanted = {mood_dwell_s: _show(song, mood_dwell_s=mood_dwell_s)[-1][1].palette for mood_dwell_s in (10, 45)}
+    assert wanted == {10: palette_of(PRESETS["edm"], "dark calm", "chorus"),
+                      45: palette_of(PRESETS["edm"], "bright excited", "chorus")}
+
+
+def test_a_lounge_is_slower_and_softer_than_a_club():
+    looks = {preset: _show([("verse", 10)], preset=preset)[-1][1] for preset in ("edm", "lounge")}
+    assert _value(looks["lounge"], "speed") <= 0.5 * _value(looks["edm"], "speed")
+    assert _value(looks["lounge"], "softness") > _value(looks["edm"], "softness") + 0.1
+
+
 def test_a_palette_that_somebody_has_chosen_is_kept_whatever_the_mood():
     dragon = PALETTES.index("Emerald Dragon")
     shown = _show([("verse", 30), ("chorus", 10)], looks={"verse": {"palette": dragon}})

@@ -41,6 +41,11 @@ def test_a_cool_down_is_broken_once_only(wishes):
     assert not any(a and b for a, b in pairwise(gaps))
 
 
+def test_a_cool_down_that_is_longer_than_a_minute_is_broken_once_too():
+    drops = [(100, "verse"), (35, "drop"), (35, "drop"), (99, "drop"), (2, "chorus"), (100, "verse")]
+    assert _spent(drops, cool_down_s=100) == [(100.0, "verse"), (135.0, "drop"), (269.0, "drop"), (371.0, "verse")]
+
+
 def test_a_drop_breaks_the_cool_down_of_the_breakdown_before_it():
     assert _spent([(100, "breakdown"), (12, "verse"), (1, "drop")]) == [(100.0, "breakdown"), (113.0, "drop")]
 
