@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares this program's arguments."""
     parser.epilog = """\
 One line for each decision, tab-separated: time_s (where in the song), kind, label, probability, decided_at_s (the end of the
-audio heard by then). No configuration is read: the defaults apply.
+audio heard by then). A section has one line, with the label it was entered by; one that turns out to be a build has a line of
+that kind later. No configuration is read: the defaults apply.
 
 example:
   k1edge events song.mp3 | grep drop
