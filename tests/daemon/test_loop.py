@@ -114,6 +114,28 @@ def test_a_card_is_looked_for_often_enough_for_light_within_ten_seconds():
     assert list(BACKOFF_S) == sorted(BACKOFF_S)
 
 
+def test_systemd_hears_that_a_loop_without_a_card_is_ready_once_and_that_it_lives(edge, monkeypatch):
+    """Else it would be killed at the end of the time for a start, and again."""
+    heard = []
+
+    class Heard(Notifier):
+        def ready(self, status):
+            heard.append("ready")
+
+        def alive(self):
+            heard.append("alive")
+
+    def absent():
+        if "alive" in heard:
+            running.stop()
+        raise AudioError("CODEC", "is not here", "connect it")
+
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.05,))
+    running = Loop(edge, absent, Heard({}), lambda: None)
+    running.follow_line()
+    assert heard[0] == "ready" and set(heard[1:]) == {"alive"}
+
+
 def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, monkeypatch):
     def absent():
         raise AudioError("CODEC", "is not here", "connect it")

@@ -166,6 +166,7 @@ def test_without_tls_only_this_machine_can_knock(venue):
     listeners = [i for i, line in enumerate(lines) if line.startswith("listener ")]
     blocks = ["\n".join(lines[a:b]) for a, b in zip(listeners, [*listeners[1:], len(lines)], strict=True)]
     assert [re.split(r"\s+", block)[2] for block in blocks if "keyfile" not in block] == ["127.0.0.1"]
+    assert [block.count("\ntls_version tlsv1.2\n") for block in blocks] == [0, 1, 1]
     with socket.create_connection(("127.0.0.1", venue.ports[0]), 5):
         pass
 
