@@ -137,7 +137,7 @@ def _disk() -> Finding:
 def _service() -> dict[str, str]:
     if not SYSTEMD.exists():
         return {}
-    command = ["systemctl", "show", "k1edge", "-p", "LoadState,ActiveState,StatusText,NRestarts"]
+    command = ["systemctl", "show", "k1edge", "-p", "LoadState,ActiveState,StatusText,NRestarts,MemoryCurrent"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):

@@ -27,6 +27,8 @@ BUSY_PCT = 70.0
 QUIET = dict.fromkeys(("LEVEL_LOW", "NO_SIGNAL"), "; nothing may be playing just now")
 RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
+LIMIT_MEMORY = "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt and restart the machine"
+"""The firmware of a Raspberry Pi has it off by default; `MemoryMax=` of the unit says nothing then."""
 LOGIN = "check `username` and the password: `scripts/broker-setup` made one for edge/<id>"
 NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
 NAMES = "write in `url` a name that the certificate holds, or add this one: `sudo scripts/broker-setup --host NAME SITE`"
@@ -207,6 +209,8 @@ def service(properties: Mapping[str, str]) -> Finding:
     restarts = int(properties.get("NRestarts", "0") or 0)
     if restarts > RESTARTS:
         return Finding("service", "warning", f"the service was restarted {restarts} times", SERVICE)
+    if properties.get("MemoryCurrent") == "[not set]":
+        return Finding("service", "warning", "the kernel limits no service's memory", LIMIT_MEMORY)
     return Finding("service", "ok", f"the service runs: {text or 'no status'}")
 
 

@@ -252,6 +252,8 @@ def test_the_service_is_judged_by_systemds_word():
     running = {"LoadState": "loaded", "ActiveState": "active", "NRestarts": "0", "StatusText": "following CODEC"}
     assert levels(findings.service(running)) == ["ok"]
     assert levels(findings.service(running | {"NRestarts": "9"})) == ["warning"]
+    assert levels(findings.service(running | {"MemoryCurrent": "81264640"})) == ["ok"]
+    assert "cgroup_enable=memory" in findings.service(running | {"MemoryCurrent": "[not set]"}).remedy
     assert levels(findings.service(running | {"ActiveState": "failed"})) == ["fault"]
     assert levels(findings.service({})) == levels(findings.service({"LoadState": "not-found"})) == ["warning"]
 
