@@ -323,6 +323,7 @@ def test_a_broker_that_does_not_start_with_it_has_back_what_it_had(tmp_path, mon
     assert done.returncode == 1
     assert "--broker mqtt://127.0.0.1:1883" in done.stderr
     assert [each.read_text() if each.exists() else None for each in (conf, ports)] == had
+    assert not before or conf.stat().st_mode & 0o777 == 0o644, "a reload reads it without root's rights"
     assert calls.read_text().split() == ["is-active", "restart", "reset-failed", "restart"]
 
 
