@@ -83,16 +83,25 @@ def test_an_answer_is_an_outline_in_which_nothing_is_said_as_nothing():
     ]  # fmt: skip
 
 
-def test_moments_are_dates_and_times_and_what_has_no_end_is_begun(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def time_zone(monkeypatch):
+    """In which dates are told; that of this machine again afterwards."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "<+0545>-05:45")
+        time.tzset()
+        yield
     time.tzset()
+
+
+@pytest.mark.usefixtures("time_zone")
+def test_moments_are_dates_and_times_where_they_are_read_and_what_has_no_end_is_begun():
     track = {"submitted_ms": 1_796_075_225_394, "duration_ms": 90_790.0, "pinned": False, "audio_sha256": "1f" * 32,
              "override": {"at_ms": 1_796_075_225_394}}  # fmt: skip
     assert outline({"tracks": [track], "expires_at_ms": 1_796_075_294_912.0}) == [
         "tracks:",
-        '  - submitted 2026-11-30 21:47:05 +0000  duration_ms 90790  pinned false  audio_sha256 1f1f1f1f1f1f...  '
-        'override {"at": "2026-11-30 21:47:05 +0000"}',
-        "expires_at: 2026-11-30 21:48:14 +0000",
+        '  - submitted 2026-12-01 03:32:05 +0545  duration_ms 90790  pinned false  audio_sha256 1f1f1f1f1f1f...  '
+        'override {"at": "2026-12-01 03:32:05 +0545"}',
+        "expires_at: 2026-12-01 03:33:14 +0545",
     ]
     assert outline(track)[3] == f"audio_sha256: {'1f' * 32}"
 
