@@ -136,6 +136,11 @@ class Jobs:
         ).fetchall()
         return [self._described(row) for row in rows]
 
+    def ended(self) -> list[str]:
+        """The names of those that have ended, newest first."""
+        ended = "SELECT id FROM jobs WHERE state IN ('completed', 'failed') ORDER BY key DESC"
+        return [row["id"] for row in self._db.execute(ended)]
+
     def counts(self) -> dict[str, int]:
         """For the edge's health: how many run, may run, and wait."""
         queued = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]

@@ -42,7 +42,7 @@ AGAIN_S = 5.0
 MEANWHILE = 16
 """Questions answered between two looks at the queue."""
 TOLD_A_STEP = 8
-"""Tracks from before: a library of thousands is told within a minute, and keeps nobody waiting."""
+"""Jobs and tracks from before: a library of thousands is told within a minute, and keeps nobody waiting."""
 
 
 class Librarian:
@@ -61,10 +61,11 @@ class Librarian:
         folders = dict.fromkeys((music / INBOX, heard))
         self._inboxes = [Inbox(self._library, self._jobs, folder, self._tell_refused) for folder in folders]
         self._verbs = Verbs(self._library, self._jobs)
-        self._untold = iter(self._library.ids())
+        before = {self._tell_past: self._jobs.ended(), self._tell_track: self._library.ids()}
+        self._untold = ((tell, name) for tell, names in before.items() for name in names)
         self._told: dict[str, int] = {}
         """What was told last of each track, hashed."""
-        self._chores = {self._jobs.step: 0.0, self._tell_tracks: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
+        self._chores = {self._jobs.step: 0.0, self._tell_before: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
         self._due_s = dict.fromkeys(self._chores, 0.0)
         self._undone: set[Callable[[], None]] = set()
         """What the disk has no room for."""
@@ -73,7 +74,6 @@ class Librarian:
         """Until the other side is gone."""
         try:
             self._tell({"ready": True})
-            self._tell_past()
             while self._listen():
                 self._keep_house()
         finally:
@@ -145,16 +145,16 @@ class Librarian:
         if job["state"] in ("completed", "failed") or job["stage"] == BEGUN:
             self._tell_track(job["track_id"])
 
-    def _tell_past(self) -> None:
-        """What ended last may not have been told: the life before ended, too."""
-        for job in (*self._jobs.list("completed", 1), *self._jobs.list("failed", 1)):
-            self._tell({"past": job})
-            self._tell_track(job["track_id"])
+    def _tell_before(self) -> None:
+        """What ended, what there is, and what went last: the broker may be another, or have lost what it was told before a
+        power cut; and the life before this one may not have told an end."""
+        for tell, name in islice(self._untold, TOLD_A_STEP):
+            tell(name)
 
-    def _tell_tracks(self) -> None:
-        """What there is, and what went last: the broker may be another, or have lost what it was told before a power cut."""
-        for track in islice(self._untold, TOLD_A_STEP):
-            self._tell_track(track)
+    def _tell_past(self, job: str) -> None:
+        with contextlib.suppress(LibraryError):  # its track may have been purged since the start
+            if (ended := self._jobs.get(job))["state"] in ("completed", "failed"):
+                self._tell({"past": ended})
 
     def _tell_track(self, track: Any) -> None:
         """What a broker is to keep of it; where that is what it was, nothing."""

@@ -266,6 +266,29 @@ def test_every_track_is_told_at_the_start_a_few_at_a_time_since_the_broker_may_k
     librarian._library.close()
 
 
+def test_every_job_that_has_ended_is_told_at_the_start_newest_first_since_the_broker_may_list_it_yet(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("k1edge.library.librarian.Librarian._tell", lambda librarian, news: told.append(news))
+    before = Librarian(None, told_to_a_librarian(tmp_path))
+    names = [f"{n}.flac" for n in range(TOLD_A_STEP + 2)]
+    for name in names:
+        (tmp_path / name).write_bytes(f"fLaC{name}".encode())
+    ended = [before._jobs.cancel(before._jobs.submit(name)["id"])["id"] for name in names]
+    before._jobs.close()
+    before._library.close()
+    librarian = Librarian(None, told_to_a_librarian(tmp_path))
+    librarian._jobs.rest(True)
+    librarian._jobs.retry(ended[0])
+    told.clear()
+    for _ in range(4):
+        librarian._due_s = dict.fromkeys(librarian._due_s, 0.0)
+        librarian._keep_house()
+    assert [news["past"]["id"] for news in told if "past" in news] == ended[:0:-1], "but one that waits again has not ended"
+    assert len([news for news in told if "track" in news]) == len(names)
+    librarian._jobs.close()
+    librarian._library.close()
+
+
 def told_to_a_librarian(folder):
     return {"root": str(folder / "library"), "music": str(folder), "heard": str(folder / "inbox"), "command": [],
             **LibrarySettings().model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})}  # fmt: skip
