@@ -46,6 +46,11 @@ class BlackBox:
         """Whether anything is recorded."""
         return self._recorder is not None
 
+    @property
+    def nbytes(self) -> int:
+        """What has been recorded takes."""
+        return 0 if self._recorder is None else self._recorder.nbytes
+
     def before(self, pipeline: Pipeline) -> None:
         """The pipeline, which may be a new one, is about to process a hop."""
         if self._recorder is None:

@@ -49,7 +49,7 @@ class Loop:
         self._ready = False
         self._next_sign_s = 0.0
         self._lean_mb = 0.0
-        """What this process took when the audio was lost first, and first after it had flowed."""
+        """What this process took, but for the recording, when the audio was lost first, and first after it had flowed."""
         self._flowed = False
         self._swollen = ""
         self._told: AudioError | None = None
@@ -141,7 +141,7 @@ class Loop:
 
     def _weigh(self, flowed: bool) -> None:
         """A search that has used up too much memory goes on in a new process; so do many short ones, as of a loose plug."""
-        used_mb = rss_mb() or 0.0
+        used_mb = (rss_mb() or 0.0) - self._edge.blackbox.nbytes / 1e6  # an hour of recording grows to 170 MB, and is meant to
         if not self._lean_mb or (flowed and not self._flowed):
             self._lean_mb, self._flowed = used_mb, flowed
         elif used_mb - self._lean_mb > SWOLLEN_MB:

@@ -39,6 +39,7 @@ class FakeEdge:
         self.told = []
         self.telemetry = SimpleNamespace(hops=0)
         self.restart, self.headline = "", "x"
+        self.blackbox = SimpleNamespace(nbytes=0)
 
     def listen(self, source, name):
         self.told.append("listens")
@@ -162,6 +163,23 @@ def test_a_loose_plug_that_uses_up_memory_little_by_little_goes_on_in_a_new_proc
     running.follow_line()
     assert weights_mb == [], "counted from when all that is needed was there, and over all losses"
     assert running.restart == "because the search for audio has used up memory"
+
+
+def test_a_recording_that_grows_is_no_memory_that_looking_for_audio_has_used_up(edge, monkeypatch):
+    minutes = [1, 20, 60, 61]
+
+    def flows_and_is_lost():
+        edge.telemetry.hops += 2 * STEADY_HOPS
+        edge.blackbox.nbytes = minutes.pop(0) * 2_820_000
+        if not minutes:
+            running.stop()
+        raise GONE
+
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: 90.0 + edge.blackbox.nbytes / 1e6)
+    running = Loop(edge, flows_and_is_lost, Notifier({}), lambda: None)
+    running.follow_line()
+    assert minutes == []
 
 
 def test_what_the_loop_died_of_is_known_although_the_card_does_not_close_either(edge):
