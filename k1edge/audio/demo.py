@@ -25,7 +25,7 @@ _HOOK = (
 
 STYLE = Style(bpm=124.0, chords=(_AM7, _FMAJ7, _CADD9, _G6, _AM7, _FMAJ7, _CADD9, _EM7), melody=_HOOK)
 
-_INTRO = Passage("intro", 8, kick="four", hats=1, chords="pad", arp=True, cutoff_hz=(450, 1_800))
+_INTRO = Passage("intro", 8, kick="four", hats=1, bass="offbeat", chords="pad", arp=True, cutoff_hz=(450, 1_800))
 _BUILD = Passage("build", 8, chords="pad", arp=True, cutoff_hz=(700, 12_000), roll=True, riser=True, rest_beats=1)
 _DROP = Passage("drop", 8, kick="four", clap=True, hats=3, bass="rolling", chords="pad", lead=True, impact=True)
 _BREAKDOWN = Passage("breakdown", 4, chords="pad", arp=True, lead=True, cutoff_hz=(6_000, 900), gain=0.9)
@@ -33,7 +33,7 @@ _OUTRO = Passage("outro", 6, kick="four", hats=2, bass="offbeat", chords="pad", 
 
 FORM = (
     _INTRO,
-    replace(_BUILD, kick="four", clap=True, hats=2),
+    replace(_BUILD, clap=True, hats=2),
     _DROP,
     _BREAKDOWN,
     replace(_BUILD, bars=4, hats=1, chords="stabs"),
