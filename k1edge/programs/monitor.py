@@ -1,6 +1,6 @@
 """`k1edge monitor`: a live view of any edge's telemetry, as an ordinary MQTT subscriber.
 
-Consumes everything an edge publishes (`k1/v1/<site>/edge/<edge>/#`) and the status of K1s; emits a screen of any size
+Consumes everything an edge publishes (below `k1/v1/<site>/edge/<edge>/`) and the status of K1s; emits a screen of any size
 at 15 Hz, or lines where there is no terminal. It knows no more than any other subscriber could.
 """
 
@@ -31,6 +31,8 @@ from k1edge.programs.panel import BAD, STALE_S, SiteView
 
 VIEW_S = 1 / 15
 POLL_S = 0.01
+MANY = contract.Job, contract.Track
+"""Retained, of any number: asked for last, since the embedded broker keeps the first hundred for who comes, and no more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +60,7 @@ def main(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"k1edge monitor: {error}", file=sys.stderr)
         return EXIT_USAGE
-    everything = contract.topic(contract.Status, args.site, args.edge).rpartition("/")[0] + "/#"
-    filters = (everything, contract.topic(contract.DeviceStatus, args.site, "+"))
+    filters = everything(args.site, args.edge)
     link = Link(settings, Identity(visitor("monitor"), filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
     view, stop = SiteView(args.edge, args.site), Stop(args.seconds)
@@ -75,6 +76,12 @@ def main(args: argparse.Namespace) -> int:
         return 0
     print(f"k1edge monitor: {args.url}: {link.last_reason or 'no answer'}; {ANOTHER_WAY}", file=sys.stderr)
     return EXIT_FAILED
+
+
+def everything(site: str, edge: str) -> list[str]:
+    """The topics of all that an edge says and is asked, and of what K1s say of themselves."""
+    said = sorted((*contract.EDGE_MESSAGES, contract.Request, contract.Response), key=lambda model: model in MANY)
+    return [contract.topic(contract.DeviceStatus, site, "+"), *(contract.topic(model, site, edge, "+") for model in said)]
 
 
 def _keep_screen(link: Link, view: SiteView, stop: Stop, colours: Depth) -> None:

@@ -9,10 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from k1edge.config import MqttSettings
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
+from k1edge.k1.link import Identity, Link
 from k1edge.programs import monitor as monitor_program
 from k1edge.programs.panel import GONE_S, STALE_S, SiteView
+from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 from tests.in_terminal import told as run
@@ -188,6 +191,25 @@ def test_a_pipe_gets_a_line_for_each_message(mosquitto, edge):
     process.stdout.close()
     assert lines[0].startswith("edge/edge-a/status {") and '"ready"' in lines[0]
     assert sorted(line.split()[0] for line in lines[1:]) == ["edge/edge-a/event/drop", "edge/edge-a/telemetry"]
+
+
+def test_what_there_is_a_lot_of_keeps_nothing_else_from_who_comes_to_the_embedded_broker():
+    with EmbeddedBroker() as broker:
+        settings = MqttSettings(url=broker.url)
+        edge = FakeEdge(settings)
+        eventually(lambda: edge.link.connected)
+        models = [model for model in contract.EDGE_MESSAGES if model.RETAIN and not model.LEAF.endswith("}")]
+        tracks = [EXAMPLES[contract.Track] | {"id": f"{number:016x}"} for number in range(300)]
+        for model, said in [*((model, EXAMPLES[model]) for model in models), *((contract.Track, track) for track in tracks)]:
+            edge.link.send(edge.scribe.write(model, now(), **said))
+        eventually(lambda: not edge.link.queued)
+        told = set()
+        view = Link(settings, Identity("view", monitor_program.everything(SITE, "+")))
+        view.start()
+        eventually(lambda: told.update(each.topic for each in view.receive()) or len(told) >= 100)
+        for link in (view, edge.link):
+            link.close()
+    assert told >= {contract.topic(model, SITE, "edge-a") for model in models}
 
 
 def test_monitors_leave_each_other_at_the_broker_though_each_is_the_first_process_of_its_container(mosquitto, edge):
