@@ -5,6 +5,7 @@ The real thing, in a fresh Debian under a booted systemd, is `scripts/rehearse-i
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -33,6 +34,7 @@ esac
 K1EDGE = """#!/bin/bash
 case $1 in
     devices) cat {state}/devices.json ;;
+    --version) grep SigIgn /proc/$$/status >{state}/ignored; echo k1edge 1 ;;
     *) exec {real} -m k1edge "$@" ;;
 esac
 """
@@ -264,6 +266,8 @@ def test_a_connection_that_is_lost_at_the_end_leaves_no_version_that_nobody_has_
     done = machine.install()
     assert done.returncode == bool(fault), done.stderr
     assert (machine.release == before) == bool(fault)
+    ignored = int((machine.state / "ignored").read_text().split()[1], 16)
+    assert not ignored & 1 << signal.SIGHUP - 1, "once it is judged, whoever waits for the doctor may leave"
 
 
 def test_what_fails_before_the_switch_touches_nothing_that_runs(machine):
