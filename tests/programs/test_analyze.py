@@ -22,7 +22,7 @@ from k1edge.genesis.document import validate
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.worker import Failure
 from k1edge.programs import job
-from k1edge.programs.analyze import _is_done, _work_off
+from k1edge.programs.analyze import _choose_pictures, _is_done, _work_off
 from k1edge.programs.songs import every_song
 from tests.brokers import PATIENCE_S, eventually
 
@@ -154,6 +154,21 @@ def test_songs_of_one_name_keep_their_pictures_and_maps_apart_or_are_refused(fir
         done = analyze(tmp_path / "a", tmp_path / "b", option, tmp_path / "one")
         assert done.returncode == 2 and f"would both become {tmp_path / 'one' / target}" in done.stderr
         assert not (tmp_path / "one").exists()
+
+
+def test_one_song_is_drawn_into_the_file_or_the_folder_that_is_given_and_several_into_a_folder(tmp_path):
+    for name in ("music/a.wav", "music/deep/b.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def pictures(given, plot):
+        songs = list(every_song([tmp_path / given], None, pytest.fail))
+        _choose_pictures(songs, tmp_path / plot)
+        return [song.picture.relative_to(tmp_path).as_posix() for song in songs]
+
+    assert pictures("music/a.wav", "new.png") == ["new.png"]
+    assert pictures("music/a.wav", "music") == ["music/a.wav.png"]
+    assert pictures("music", "new") == ["new/a.wav.png", "new/deep/b.wav.png"]
 
 
 def test_a_name_that_is_not_utf_8_is_analysed_drawn_and_told_in_utf_8(music, tmp_path):
