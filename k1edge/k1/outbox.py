@@ -62,7 +62,7 @@ class Outbox:
         if publication.retain:
             self._remember(waiting)
         elif publication.qos:
-            self._append(waiting)
+            self._append(waiting, now_s)
         elif not online:
             self.counters.dropped_live += 1
         else:
@@ -151,7 +151,11 @@ class Outbox:
         else:
             self.counters.dropped_durable += 1
 
-    def _append(self, waiting: Waiting) -> None:
+    def _append(self, waiting: Waiting, now_s: float) -> None:
+        if len(self._durable) >= self.durable_limit:  # sixteen K1s are told of every bar: what is worth nothing goes first
+            worth = deque(each for each in self._durable if each.dies_at_s > now_s)
+            self.counters.expired += len(self._durable) - len(worth)
+            self._durable = worth
         self._durable.append(waiting)
         self._shrink()
 

@@ -76,6 +76,18 @@ def test_what_has_expired_is_not_sent():
     assert outbox.counters.expired == 2
 
 
+def test_what_has_expired_costs_nothing_that_has_not():
+    """A broker is away for minutes; sections of sixteen K1s go on, and are worth five seconds."""
+    outbox = Outbox(100)
+    outbox.put(durable(), 0.0, online=False)
+    for second in range(600):
+        for number in range(1, 9):
+            outbox.put(durable(number, expiry_s=5.0), float(second), online=False)
+    assert len(outbox) <= 100
+    assert drain(outbox, 599.0)[0] == durable()
+    assert (outbox.counters.dropped_durable, outbox.counters.expired) == (0, 595 * 8)
+
+
 def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
     outbox = Outbox(10)
     for number in range(3):
