@@ -7,7 +7,7 @@ without one.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,6 @@ from k1edge.k1.contract.message import (
     Code,
     CommandId,
     Count,
-    Direction,
     EpochMs,
     Message,
     Text,
@@ -51,24 +50,17 @@ Transition = Annotated[Word, Field(examples=list(TRANSITIONS))]
 TransitionMs = Annotated[int, Field(ge=0, le=60_000)]
 
 
-class Command(Message):
+class Command(Message, direction="to-device", limit_bytes=DEVICE_LIMIT_BYTES):
     """Something a K1 is asked to do. With an `id` it is acknowledged."""
-
-    DIRECTION: ClassVar[Direction] = "to-device"
-    LIMIT_BYTES: ClassVar[int] = DEVICE_LIMIT_BYTES
 
     id: CommandId = ""
 
 
-class BeatCommand(Command):
+class BeatCommand(Command, leaf="cmd/beat", qos=0, expiry_s=1.0):
     """A beat that is about to happen. A repeated `number` corrects the earlier announcement.
 
     A K1 shows it when it is due, earlier by what its own light takes where the edge is not told of that (`latency_ms` of the
     K1 in its configuration), and drops it when it is more than 50 ms late."""
-
-    LEAF: ClassVar[str] = "cmd/beat"
-    QOS: ClassVar[Literal[0, 1]] = 0
-    EXPIRY_S: ClassVar[float | None] = 1.0
 
     number: BeatNumber
     bpm: Annotated[float, Field(ge=30, le=300)]
@@ -87,14 +79,10 @@ class BeatCommand(Command):
     confidence: Unit
 
 
-class MacroCommand(Command):
+class MacroCommand(Command, leaf="cmd/macro", qos=0, expiry_s=1.0):
     """The five slow controls, 10-30 times a second.
 
     With every macro and every beat the edge leads; after 250 ms without either a K1 is back on its own microphone."""
-
-    LEAF: ClassVar[str] = "cmd/macro"
-    QOS: ClassVar[Literal[0, 1]] = 0
-    EXPIRY_S: ClassVar[float | None] = 1.0
 
     energy: Unit = 0.0
     vocal_presence: Unit = 0.0
@@ -103,12 +91,8 @@ class MacroCommand(Command):
     brightness: Unit = 0.0
 
 
-class SegmentCommand(Command):
+class SegmentCommand(Command, leaf="cmd/segment", expiry_s=5.0):
     """The part of the music that has begun; told again as its bars are counted down, and where its label is put right."""
-
-    LEAF: ClassVar[str] = "cmd/segment"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    EXPIRY_S: ClassVar[float | None] = 5.0
 
     index: Annotated[int, Field(ge=0, le=255)]
     """That of `state/section`, modulo 256."""
@@ -122,17 +106,12 @@ class SegmentCommand(Command):
     """Near 1 where a stored map leads."""
 
 
-class SceneCommand(Command):
+class SceneCommand(Command, leaf="cmd/scene", retain=True, expiry_s=3600.0):
     """A pattern in a palette with parameters; retained, so that a K1 that restarts finds it, until it expires.
 
     A K1 keeps parameters that are left out: of those that its scenes have set, an edge says the default where one does not.
     It takes one scene in 300 ms, of those that come meanwhile the newest. A ramp is many scenes, each with a transition that
     lasts until the next."""
-
-    LEAF: ClassVar[str] = "cmd/scene"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
-    EXPIRY_S: ClassVar[float | None] = 3600.0
 
     sender: Word = ""
     """The node that asks: an edge knows its own scenes from those of a hand on the controls."""
@@ -145,27 +124,19 @@ class SceneCommand(Command):
     """On the sender's clock. A K1 refuses a scene that has expired where both clocks are set (`clock_synced`)."""
 
 
-class SyncCommand(Command):
+class SyncCommand(Command, leaf="cmd/sync", expiry_s=5.0):
     """Transport. `stop` gives the K1 back to its own microphone at once.
 
     So does `pause`; beats and macros that were on their way, for 250 ms at most, change nothing about it. An edge says
     `start`, with the tempo, 0 where there is none, to a K1 that has come, and `stop` when it has no sound, or ends."""
-
-    LEAF: ClassVar[str] = "cmd/sync"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    EXPIRY_S: ClassVar[float | None] = 5.0
 
     action: Literal["start", "stop", "pause", "resume", "seek"]
     position_ms: Annotated[float, Field(ge=0, le=86_400_000)] = 0.0
     bpm: Bpm = 0.0
 
 
-class PingCommand(Command):
+class PingCommand(Command, leaf="cmd/ping", qos=0, expiry_s=1.0):
     """Asks for a `pong`, and tells the K1 what earlier ones have shown: how far its clock is from the edge's."""
-
-    LEAF: ClassVar[str] = "cmd/ping"
-    QOS: ClassVar[Literal[0, 1]] = 0
-    EXPIRY_S: ClassVar[float | None] = 1.0
 
     sent_ms: EpochMs
     """On the edge's clock."""
@@ -174,20 +145,15 @@ class PingCommand(Command):
     round_trip_ms: Annotated[float, Field(ge=0)] | None = None
 
 
-class Report(Message):
+class Report(Message, direction="from-device", limit_bytes=8192):
     """Something a K1 says about itself."""
 
-    DIRECTION: ClassVar[Direction] = "from-device"
-    LIMIT_BYTES: ClassVar[int] = 8192
 
 
-class Pong(Report):
+class Pong(Report, leaf="pong", qos=0):
     """The answer to a ping: its `sent_ms`, and the device's own clock at receipt and at answer.
 
     Best a clock that is never set while it runs: by one that is, beats are wrong until the next answer."""
-
-    LEAF: ClassVar[str] = "pong"
-    QOS: ClassVar[Literal[0, 1]] = 0
 
     id: CommandId = ""
     sent_ms: EpochMs
@@ -195,14 +161,10 @@ class Pong(Report):
     answered_ms: EpochMs
 
 
-class DeviceStatus(Report):
+class DeviceStatus(Report, leaf="status", retain=True):
     """Whether a K1 is there; `lost` is its will.
 
     To be said at each connection: an edge then sends again what no broker keeps, the section for instance."""
-
-    LEAF: ClassVar[str] = "status"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     state: Literal["ready", "lost"]
     firmware: Word = ""
@@ -210,12 +172,8 @@ class DeviceStatus(Report):
     """Another one at each start: the scene is sent again, too."""
 
 
-class DeviceState(Report):
+class DeviceState(Report, leaf="state", retain=True):
     """What a K1 shows and how it fares: when it has changed, at most twice a second."""
-
-    LEAF: ClassVar[str] = "state"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     firmware: Word = ""
     source: Literal["edge", "own"] = "own"
@@ -234,11 +192,8 @@ class DeviceState(Report):
     rejected: Count = 0
 
 
-class Ack(Report):
+class Ack(Report, leaf="ack"):
     """The answer to a command that had an `id`; to a beat, once it was shown."""
-
-    LEAF: ClassVar[str] = "ack"
-    QOS: ClassVar[Literal[0, 1]] = 1
 
     id: CommandId
     result: Literal["ok", "rejected"]

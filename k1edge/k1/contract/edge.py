@@ -6,7 +6,7 @@ that has no source on this machine is left out, never invented. What an edge kee
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,12 +44,8 @@ class Alternative(BaseModel):
 Alternatives = Annotated[tuple[Alternative, ...], Field(max_length=8)]
 
 
-class Status(Message):
+class Status(Message, leaf="status", retain=True):
     """The state of the edge; `lost` is its will. Once it is `stopping` or `lost`, all else that it retains is of the past."""
-
-    LEAF: ClassVar[str] = "status"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     state: Literal["init", "ready", "degraded", "stopping", "lost"]
     code: Code = ""
@@ -59,12 +55,8 @@ class Status(Message):
     """The broker is neither loopback nor TLS, and that was allowed."""
 
 
-class Info(Message):
+class Info(Message, leaf="info", retain=True):
     """What this edge is: sent at each start and each connection."""
-
-    LEAF: ClassVar[str] = "info"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     version: Word
     contract: Word
@@ -78,12 +70,8 @@ class Info(Message):
     capabilities: Annotated[tuple[Word, ...], Field(max_length=64)] = ()
 
 
-class AudioState(Message):
+class AudioState(Message, leaf="state/audio", retain=True):
     """What the input is like."""
-
-    LEAF: ClassVar[str] = "state/audio"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     state: Literal["ok", "silent", "absent", "stalled", "opening"]
     device: Text = ""
@@ -96,12 +84,8 @@ class AudioState(Message):
     remedy: Text = ""
 
 
-class TempoState(Message):
+class TempoState(Message, leaf="state/tempo", retain=True):
     """The tempo as it stands."""
-
-    LEAF: ClassVar[str] = "state/tempo"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     bpm: Bpm
     confidence: Unit
@@ -110,12 +94,8 @@ class TempoState(Message):
     alternatives: Alternatives = ()
 
 
-class SectionState(Message):
+class SectionState(Message, leaf="state/section", retain=True):
     """The part of the music that is playing."""
-
-    LEAF: ClassVar[str] = "state/section"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     index: Count
     """Rises with each section; the same index again puts its label right."""
@@ -127,12 +107,8 @@ class SectionState(Message):
     bars_left_probability: Unit = 0.0
 
 
-class SceneState(Message):
+class SceneState(Message, leaf="state/scene", retain=True):
     """The scene the K1s were last asked for, and why."""
-
-    LEAF: ClassVar[str] = "state/scene"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     look: Word
     pattern: Word
@@ -144,12 +120,8 @@ class SceneState(Message):
     """Until then the choreography leaves it alone."""
 
 
-class OverrideState(Message):
+class OverrideState(Message, leaf="state/override", retain=True):
     """Who holds the edge off, over what and until when."""
-
-    LEAF: ClassVar[str] = "state/override"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     active: bool
     owner: Word = ""
@@ -159,12 +131,8 @@ class OverrideState(Message):
     expires_at_ms: EpochMs | None = None
 
 
-class TempoMap(Message):
+class TempoMap(Message, leaf="tempo-map", retain=True):
     """All a subscriber needs to compute every coming beat by itself: beat n is at anchor + (n - number) x period."""
-
-    LEAF: ClassVar[str] = "tempo-map"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     anchor_ms: EpochMs
     """UTC epoch of beat `number` at the line input, ms."""
@@ -183,12 +151,8 @@ class TempoMap(Message):
     """Told anew long before; brought forward to now when the beat, or the sound, is lost."""
 
 
-class Beat(Message):
+class Beat(Message, leaf="beat", qos=0, expiry_s=1.0):
     """One beat, announced before it is due. A repeated `number` corrects the earlier announcement."""
-
-    LEAF: ClassVar[str] = "beat"
-    QOS: ClassVar[Literal[0, 1]] = 0
-    EXPIRY_S: ClassVar[float | None] = 1.0
 
     number: BeatNumber
     due_in_ms: Annotated[float, Field(ge=-10_000, le=10_000)]
@@ -203,12 +167,8 @@ class Beat(Message):
     confidence: Unit
 
 
-class Frame(Message):
+class Frame(Message, leaf="frame", qos=0, expiry_s=1.0):
     """The live features and macros."""
-
-    LEAF: ClassVar[str] = "frame"
-    QOS: ClassVar[Literal[0, 1]] = 0
-    EXPIRY_S: ClassVar[float | None] = 1.0
 
     index: Count
     """Sample index at the end of the hop it describes."""
@@ -241,11 +201,8 @@ EVENT_KINDS = (
 """Of the music; of what is wrong; of what was done."""
 
 
-class Event(Message):
+class Event(Message, leaf="event/{kind}"):
     """Something that happened once."""
-
-    LEAF: ClassVar[str] = "event/{kind}"
-    QOS: ClassVar[Literal[0, 1]] = 1
 
     kind: Annotated[Word, Field(examples=list(EVENT_KINDS))]
     """The last level of the topic. An `alarm` that is over is told again, with its `code` and severity `info`."""
@@ -262,11 +219,8 @@ class Event(Message):
     """Of a section `index`, `label`, `provisional`; of an override `verb`, `caller`, `id`; of a job `job`, `track`, `file`."""
 
 
-class Telemetry(Message):
+class Telemetry(Message, leaf="telemetry", qos=0):
     """How the edge fares, once a second unless configured otherwise."""
-
-    LEAF: ClassVar[str] = "telemetry"
-    QOS: ClassVar[Literal[0, 1]] = 0
 
     uptime_s: NonNegative = 0.0
     drift_ms: Signed | None = None

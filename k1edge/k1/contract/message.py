@@ -74,12 +74,17 @@ class Message(BaseModel):
 
     LEAF: ClassVar[str]
     """Topic below the node; a last level in braces is filled by the sender."""
-    QOS: ClassVar[Literal[0, 1]]
+    QOS: ClassVar[Literal[0, 1]] = 1
     RETAIN: ClassVar[bool] = False
     DIRECTION: ClassVar[Direction] = "edge-out"
     LIMIT_BYTES: ClassVar[int] = EDGE_LIMIT_BYTES
     EXPIRY_S: ClassVar[float | None] = None
     """Worthless after this long: dropped from every queue, ours and the broker's."""
+
+    def __init_subclass__(cls, **facts: object) -> None:
+        """What differs from above is said beside the name: `class Beat(Message, leaf="beat", qos=0)`."""
+        for name, fact in facts.items():
+            setattr(cls, name.upper(), fact)
 
     seq: Count = 0
     """Rises by one per topic and boot: a gap is a loss; of what is retained, a state that was over before it could be sent."""

@@ -6,7 +6,7 @@ Consumes nothing but what the library and the start-up know; emits JSON at `k1/v
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,6 @@ from k1edge.k1.contract.message import (
     Code,
     CommandId,
     Count,
-    Direction,
     EpochMs,
     Id,
     Message,
@@ -28,12 +27,8 @@ from k1edge.k1.contract.message import (
 )
 
 
-class Job(Message):
+class Job(Message, leaf="job/{id}", retain=True):
     """One analysis job."""
-
-    LEAF: ClassVar[str] = "job/{id}"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     id: Id
     track: Id | None = None
@@ -51,12 +46,8 @@ class Job(Message):
     log_tail: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
 
 
-class Track(Message):
+class Track(Message, leaf="track/{id}", retain=True):
     """The summary of one track in the library."""
-
-    LEAF: ClassVar[str] = "track/{id}"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     id: Id
     title: Text = ""
@@ -69,12 +60,8 @@ class Track(Message):
     detail: Annotated[dict[Word, Scalar], Field(max_length=64)] = Field(default_factory=dict)
 
 
-class Deployment(Message):
+class Deployment(Message, leaf="deploy/{id}", retain=True):
     """One stored map that leads, or is to lead, the light."""
-
-    LEAF: ClassVar[str] = "deploy/{id}"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     id: Id
     track: Id
@@ -85,12 +72,8 @@ class Deployment(Message):
     drift_ms: Signed | None = None
 
 
-class ConfigReported(Message):
+class ConfigReported(Message, leaf="config/reported", retain=True):
     """Which configuration is running, and where it came from."""
-
-    LEAF: ClassVar[str] = "config/reported"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    RETAIN: ClassVar[bool] = True
 
     hash: Word
     """The first 16 digits of the SHA-256 of the TOML; the parent that a `config/desired` names."""
@@ -106,15 +89,10 @@ class ConfigReported(Message):
     faults: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
 
 
-class ConfigDesired(Message):
+class ConfigDesired(Message, leaf="config/desired", direction="edge-in", limit_bytes=65_536):
     """A whole configuration to run from now on. Accepted only where the edge's own file allows it; not retained, so that an
     edge that was away is not surprised by an old wish. The edge starts anew to try it: `config/reported` and `event/config` say
     what became of it."""
-
-    LEAF: ClassVar[str] = "config/desired"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    DIRECTION: ClassVar[Direction] = "edge-in"
-    LIMIT_BYTES: ClassVar[int] = 65_536
 
     id: CommandId = ""
     caller: Word = ""

@@ -7,7 +7,7 @@ begun) or `failed` (begun, not done), a code and a reason. A new verb is a class
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
@@ -17,7 +17,6 @@ from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
 from k1edge.k1.contract.message import (
     REQUEST_LIMIT_BYTES,
     Code,
-    Direction,
     EpochMs,
     Message,
     Text,
@@ -200,14 +199,8 @@ ANSWERS = {
 """What `data` holds when the answer is `ok`."""
 
 
-class Request(Message):
+class Request(Message, leaf="request/+", direction="edge-in", limit_bytes=REQUEST_LIMIT_BYTES, expiry_s=10.0):
     """Something an edge is asked to do; the class of each verb says what its arguments are."""
-
-    LEAF: ClassVar[str] = "request/+"
-    QOS: ClassVar[Literal[0, 1]] = 1
-    DIRECTION: ClassVar[Direction] = "edge-in"
-    LIMIT_BYTES: ClassVar[int] = REQUEST_LIMIT_BYTES
-    EXPIRY_S: ClassVar[float | None] = 10.0
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
     """Chosen by the caller; the same request with the same id, again within half a minute, gets the same answer, and nothing is
@@ -224,11 +217,8 @@ class Request(Message):
         return self.verb, self.caller, self.id, self.args.model_dump_json()
 
 
-class Response(Message):
+class Response(Message, leaf="response/{verb}"):
     """What became of a request."""
-
-    LEAF: ClassVar[str] = "response/{verb}"
-    QOS: ClassVar[Literal[0, 1]] = 1
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")]
     """Empty when the request was too broken to have one."""
@@ -246,12 +236,10 @@ def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
     """The class of one verb's requests: `RequestBeatNudge` for `beat.nudge`."""
     name = "Request" + verb.replace(".", "_").title().replace("_", "")
     # What a field is for was read from the source of `Request`; looking for more is most of the time of an import.
-    plain = {"use_attribute_docstrings": False}
+    facts = {"use_attribute_docstrings": False, "leaf": f"request/{verb}"}
     args = (arguments, Field(default_factory=dict, validate_default=True))
     said = f"{PURPOSES[verb]}\n\nThe `data` of the answer: {', '.join(f'`{key}`' for key in ANSWERS[verb])}."
-    model = create_model(name, __base__=Request, __cls_kwargs__=plain, __doc__=said, verb=(Word, verb), args=args)
-    model.LEAF = f"request/{verb}"
-    return model
+    return create_model(name, __base__=Request, __cls_kwargs__=facts, __doc__=said, verb=(Word, verb), args=args)
 
 
 REQUESTS: dict[str, type[Message]] = {verb: _request(verb, arguments) for verb, arguments in VERBS.items()}
