@@ -53,7 +53,7 @@ examples:
   k1edge ask job.list --url mqtts://broker.local:8883 --ca-file ca.crt --username operator/ann --password-file ann.password
 
 verbs (what may be left out stands in brackets):
-""" + "".join(f"  {_usage(verb)}\n      {purpose}\n" for verb, purpose in contract.PURPOSES.items()) + """
+""" + "".join(f"  {_usage(name)}\n      {verb.purpose}\n" for name, verb in contract.VERBS.items()) + """
 exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
     parser.add_argument("verb", help="one of those below")
     parser.add_argument("args", nargs="*", metavar="key=value",
@@ -101,11 +101,11 @@ def _takes(verb: str) -> str:
     """What a verb is and takes, those it can do without in brackets; '' when there is no such verb."""
     if verb not in contract.VERBS:
         return ""
-    return f"\n{contract.PURPOSES[verb]}\nusage: k1edge ask {_usage(verb)}"
+    return f"\n{contract.VERBS[verb].purpose}\nusage: k1edge ask {_usage(verb)}"
 
 
 def _usage(verb: str) -> str:
-    fields = contract.VERBS[verb].model_fields
+    fields = contract.VERBS[verb].arguments.model_fields
     return " ".join([verb, *(f"{key}=" if field.is_required() else f"[{key}=]" for key, field in fields.items())])
 
 
@@ -126,7 +126,7 @@ def _arguments(verb: str, given: list[str]) -> dict[str, Any]:
 
 def _texts(verb: str) -> dict[str, set[str]]:
     """What a verb takes as text, or null, and nothing else."""
-    fields = contract.VERBS[verb].model_json_schema()["properties"] if verb in contract.VERBS else {}
+    fields = contract.VERBS[verb].arguments.model_json_schema()["properties"] if verb in contract.VERBS else {}
     kinds = {key: {one.get("type") for one in field.get("anyOf", [field])} for key, field in fields.items()}
     return {key: kind for key, kind in kinds.items() if kind <= {"string", "null"}}
 

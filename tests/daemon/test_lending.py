@@ -326,7 +326,7 @@ def test_a_scene_is_tried_out_a_little_each_hop_and_its_like_is_told(lending):
         answers, hops = list(lending.process(at(hops / 100))), hops + 1
     seen = contract.decode(answers[0].topic, answers[0].payload).data
     assert 20 < hops < 200 and lending.door.asked == []
-    assert set(seen) == set(contract.ANSWERS["scene.simulate"])
+    assert set(seen) == set(contract.VERBS["scene.simulate"].answer)
     assert seen["frames"] == 100 and 0 < seen["luminance_mean"] < seen["luminance_max"] <= 1.3
     assert seen["clamped"] == 1 and seen["flashes_per_s"] <= 3 and seen["limited"]["beat"] > 0
     assert {"name": "pattern", "from": None, "to": "pulse"} in seen["changes"]

@@ -72,7 +72,7 @@ def test_an_answer_holds_what_the_contract_says(hands):
     for verb in hands._verbs:
         hands.override = None
         said = answer(hands, verb, now=now, args=needed.get(verb, {}))
-        assert (said["result"], set(said["data"])) == ("ok", set(contract.ANSWERS[verb])), verb
+        assert (said["result"], set(said["data"])) == ("ok", set(contract.VERBS[verb].answer)), verb
 
 
 def scenes(hands, hop, shown=BRIGHT):

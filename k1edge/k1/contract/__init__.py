@@ -39,22 +39,11 @@ from k1edge.k1.contract.library import LIBRARY_VERBS
 from k1edge.k1.contract.message import ROOT, VERSION, ContractError, Message, Publication, printable
 from k1edge.k1.contract.pacing import AnswerCache, CallerLimits, Gate, SceneWindow, TokenBucket
 from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment, Job, Track
-from k1edge.k1.contract.requests import (
-    ANSWERS,
-    CODES,
-    CORRECTED,
-    LEASE_S,
-    PURPOSES,
-    REQUESTS,
-    VERBS,
-    Request,
-    Response,
-    SimulateArguments,
-)
+from k1edge.k1.contract.requests import CODES, CORRECTED, LEASE_S, REQUESTS, VERBS, Request, Response, SimulateArguments
 from k1edge.k1.contract.wire import Scribe, Stamp, address, decode, encode, sender, topic
 
 __all__ = [
-    "ANSWERS", "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "PURPOSES", "REQUESTS", "ROOT",
+    "CODES", "CORRECTED", "EDGE_MESSAGES", "LATE_MS", "LEASE_S", "LIBRARY_VERBS", "REQUESTS", "ROOT",
     "SCENE_WINDOW_MS", "STALE_MS", "VERBS", "VERSION", "Ack", "AnswerCache", "AudioState", "Beat", "BeatCommand",
     "CallerLimits", "ConfigDesired", "ConfigReported", "ContractError", "Deployment", "DeviceState", "DeviceStatus",
     "Event", "Frame", "Gate", "Info", "Job", "MacroCommand", "Message", "OverrideState", "PingCommand", "Pong",

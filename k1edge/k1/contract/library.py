@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from k1edge.k1.contract.message import EpochMs, Text, Word
+from k1edge.k1.contract.message import EpochMs, Text, Verb, Word
 
 Status = Literal["processing", "ready", "warning", "failed"]
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -148,24 +148,46 @@ class LogTailArguments(LibraryArguments):
     limit: Limit = 50
 
 
-LIBRARY_VERBS: dict[str, type[BaseModel]] = {
-    "track.list": TrackListArguments,
-    "track.get": TrackGetArguments,
-    "track.import": TrackImportArguments,
-    "track.delete": TrackArguments,
-    "track.restore": TrackArguments,
-    "track.pin": TrackPinArguments,
-    "version.list": TrackArguments,
-    "version.diff": VersionDiffArguments,
-    "version.promote": VersionPromoteArguments,
-    "beats.override": BeatsOverrideArguments,
-    "job.list": JobListArguments,
-    "job.retry": JobArguments,
-    "job.cancel": JobArguments,
-    "artefact.list": VersionArguments,
-    "bundle.get": VersionArguments,
-    "deploy": DeployArguments,
-    "deploy.stop": LibraryArguments,
-    "log.tail": LogTailArguments,
-    "storage.usage": LibraryArguments,
-}
+_JOB = (
+    "id", "track_id", "file", "state", "stage", "progress", "priority", "position", "eta_s", "attempts", "submitted_ms",
+    "started_ms", "finished_ms", "code", "reason", "log_tail",
+)  # fmt: skip
+LIBRARY_VERBS = {
+    "track.list": Verb(TrackListArguments, "Lists tracks, by words from title, artist, tags and file name, and by filters.",
+                       ("tracks", "total", "offset", "returned")),
+    "track.get": Verb(TrackGetArguments, "Tells of a track, with some layers of its map, whole or between two times.",
+                      ("track", "version", "metadata", "global_metrics", "layers")),
+    "track.import": Verb(
+        TrackImportArguments, "Analyses a file that lies in the edge's music folder: path=inbox/night.wav, say.",
+        ("track", "job", "state", "position")),
+    "track.delete": Verb(TrackArguments, "Deletes a track; `track.restore` brings it back for half a minute.",
+                         ("track", "restorable_until_ms")),
+    "track.restore": Verb(TrackArguments, "Brings back a track that has just been deleted.", ("track",)),
+    "track.pin": Verb(TrackPinArguments, "Keeps a track when space for maps runs out; pinned=false lets it go again.",
+                      ("track", "pinned")),
+    "version.list": Verb(TrackArguments, "Lists the versions of a track's map.", ("track", "current", "versions")),
+    "version.diff": Verb(VersionDiffArguments, "Says what changed between two versions.",
+                         ("track", "old", "new", "bpm", "duration_ms", "beats", "matched_beats", "moved_beats", "moved_by_ms",
+                          "beat_f_measure", "downbeats", "matched_downbeats", "key", "sections", "section_starts_ms",
+                          "drops_ms", "changed")),
+    "version.promote": Verb(VersionPromoteArguments, "Makes a version the current one.", ("track", "current")),
+    "beats.override": Verb(
+        BeatsOverrideArguments, "Corrects the beats of a map: all of them in seconds, or single ones by operations in ms.",
+        ("track", "version")),
+    "job.list": Verb(JobListArguments, "Lists analyses that are under way, waiting or ended.",
+                     ("jobs", "offset", "active", "workers", "queued")),
+    "job.retry": Verb(JobArguments, "Tries an analysis that failed again.", _JOB),
+    "job.cancel": Verb(JobArguments, "Cancels an analysis.", _JOB),
+    "artefact.list": Verb(VersionArguments, "Lists the files of a track's map.", ("track", "artefacts")),
+    "bundle.get": Verb(VersionArguments, "Says what deploying a track's map would send, and in which file it is.",
+                       ("manifest", "map_bytes", "path", "runtime_estimate")),
+    "deploy": Verb(
+        DeployArguments,
+        "Lets a track's map lead the light: from the song's start, or from the next song that begins after a pause.",
+        ("track", "version", "map_sha256", "bpm", "beats", "deployment", "devices", "start_at_ms")),
+    "deploy.stop": Verb(LibraryArguments, "Ends what `deploy` began: the live engine leads again at once.", ("stopped",)),
+    "log.tail": Verb(LogTailArguments, "Shows the last lines of a job's log, or who did what to the tracks.",
+                     ("entries", "job", "lines")),
+    "storage.usage": Verb(LibraryArguments, "Says how much of the space for maps is used.",
+                          ("used_bytes", "limit_bytes", "used_pct", "warning", "tracks", "pinned")),
+}  # fmt: skip

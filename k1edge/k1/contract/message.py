@@ -7,7 +7,7 @@ printable (a label can reach a terminal); numbers are finite; ids are `a-z 0-9 -
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -47,6 +47,16 @@ NonNegative = Annotated[float, Field(ge=0, le=1e12)]
 Scalar = Number | bool | Text
 
 Direction = Literal["edge-out", "edge-in", "to-device", "from-device"]
+
+
+class Verb(NamedTuple):
+    """What a request can ask for."""
+
+    arguments: type[BaseModel]
+    purpose: str
+    """What it does, in a line: for the documents, and for `k1edge ask`."""
+    answer: tuple[str, ...]
+    """What `data` holds when the answer is `ok`."""
 
 
 def printable(text: str) -> str:

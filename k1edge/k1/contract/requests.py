@@ -1,8 +1,7 @@
 """Requests to an edge and its responses: the verbs, their arguments, the answers.
 
 Consumes `request/<verb>` with an id, a caller and an expiry; emits `response/<verb>` with `ok`, `rejected` (never
-begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a line in `VERBS`, in
-`PURPOSES` and in `ANSWERS`.
+begun) or `failed` (begun, not done), a code and a reason. A new verb is a class of arguments and a row in `VERBS`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, fiel
 from k1edge.device_facts import PALETTES, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
 from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
-from k1edge.k1.contract.message import (
-    REQUEST_LIMIT_BYTES,
-    Code,
-    EpochMs,
-    Message,
-    Text,
-    Word,
-)
+from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES, Code, EpochMs, Message, Text, Verb, Word
 from k1edge.k1.contract.parameters import known, palette_id
 
 LEASE_S = 8.0
@@ -107,96 +99,25 @@ class MomentArguments(NoArguments):
     """UTC epoch, ms; when left out, the moment of receipt."""
 
 
-VERBS: dict[str, type[BaseModel]] = {
-    "scene.apply": SceneArguments,
-    "scene.hold": HoldArguments,
-    "scene.simulate": SimulateArguments,
-    "override.release": NoArguments,
-    "tempo.double": NoArguments,
-    "tempo.halve": NoArguments,
-    "tempo.tap": MomentArguments,
-    "beat.nudge": NudgeArguments,
-    "beat.this_is_one": MomentArguments,
-    "recorder.save": NoArguments,
-    **LIBRARY_VERBS,
-}
-PURPOSES = {
-    "scene.apply": "Shows a scene on every K1 until the lease ends, in place of the edge's own.",
-    "scene.hold": "Keeps what is shown until the lease ends.",
-    "scene.simulate": "Tries a scene on a virtual K1 that nobody sees, and says what it would look like.",
-    "override.release": "Ends the lease of a scene or a correction early: the edge takes over again.",
-    "tempo.double": "Doubles the tempo that is followed, for as long as the music keeps it.",
-    "tempo.halve": "Halves the tempo that is followed, for as long as the music keeps it.",
-    "tempo.tap": "Says that a beat falls now; a few taps in a row also give the tempo.",
-    "beat.nudge": "Moves the beats a little: positive is later.",
-    "beat.this_is_one": "Says that the beat nearest to now begins a bar.",
-    "recorder.save": "Saves the last minutes to a file for `k1edge replay`.",
-    "track.list": "Lists tracks, by words from title, artist, tags and file name, and by filters.",
-    "track.get": "Tells of a track, with some layers of its map, whole or between two times.",
-    "track.import": "Analyses a file that lies in the edge's music folder: path=inbox/night.wav, say.",
-    "track.delete": "Deletes a track; `track.restore` brings it back for half a minute.",
-    "track.restore": "Brings back a track that has just been deleted.",
-    "track.pin": "Keeps a track when space for maps runs out; pinned=false lets it go again.",
-    "version.list": "Lists the versions of a track's map.",
-    "version.diff": "Says what changed between two versions.",
-    "version.promote": "Makes a version the current one.",
-    "beats.override": "Corrects the beats of a map: all of them in seconds, or single ones by operations in ms.",
-    "job.list": "Lists analyses that are under way, waiting or ended.",
-    "job.retry": "Tries an analysis that failed again.",
-    "job.cancel": "Cancels an analysis.",
-    "artefact.list": "Lists the files of a track's map.",
-    "bundle.get": "Says what deploying a track's map would send, and in which file it is.",
-    "deploy": "Lets a track's map lead the light: from the song's start, or from the next song that begins after a pause.",
-    "deploy.stop": "Ends what `deploy` began: the live engine leads again at once.",
-    "log.tail": "Shows the last lines of a job's log, or who did what to the tracks.",
-    "storage.usage": "Says how much of the space for maps is used.",
-}
-"""What each verb does, in a line: for the documents, and for `k1edge ask`."""
-
 _LEASE = ("expires_at_ms",)
-_JOB = (
-    "id", "track_id", "file", "state", "stage", "progress", "priority", "position", "eta_s", "attempts", "submitted_ms",
-    "started_ms", "finished_ms", "code", "reason", "log_tail",
-)  # fmt: skip
-ANSWERS = {
-    "scene.apply": (*_LEASE, "clamped"),
-    "scene.hold": _LEASE,
-    "scene.simulate": (
-        "frames", "luminance_mean", "luminance_max", "lit_share", "movement", "flashes_per_s", "colour", "clamped", "limited",
-        "changes", "frame_ms", "cpu_pct",
-    ),
-    "override.release": ("released",),
-    "tempo.double": _LEASE,
-    "tempo.halve": _LEASE,
-    "tempo.tap": _LEASE,
-    "beat.nudge": _LEASE,
-    "beat.this_is_one": _LEASE,
-    "recorder.save": ("file",),
-    "track.list": ("tracks", "total", "offset", "returned"),
-    "track.get": ("track", "version", "metadata", "global_metrics", "layers"),
-    "track.import": ("track", "job", "state", "position"),
-    "track.delete": ("track", "restorable_until_ms"),
-    "track.restore": ("track",),
-    "track.pin": ("track", "pinned"),
-    "version.list": ("track", "current", "versions"),
-    "version.diff": (
-        "track", "old", "new", "bpm", "duration_ms", "beats", "matched_beats", "moved_beats", "moved_by_ms", "beat_f_measure",
-        "downbeats", "matched_downbeats", "key", "sections", "section_starts_ms",
-        "drops_ms", "changed",
-    ),
-    "version.promote": ("track", "current"),
-    "beats.override": ("track", "version"),
-    "job.list": ("jobs", "offset", "active", "workers", "queued"),
-    "job.retry": _JOB,
-    "job.cancel": _JOB,
-    "artefact.list": ("track", "artefacts"),
-    "bundle.get": ("manifest", "map_bytes", "path", "runtime_estimate"),
-    "deploy": ("track", "version", "map_sha256", "bpm", "beats", "deployment", "devices", "start_at_ms"),
-    "deploy.stop": ("stopped",),
-    "log.tail": ("entries", "job", "lines"),
-    "storage.usage": ("used_bytes", "limit_bytes", "used_pct", "warning", "tracks", "pinned"),
+VERBS = {
+    "scene.apply": Verb(SceneArguments, "Shows a scene on every K1 until the lease ends, in place of the edge's own.",
+                        (*_LEASE, "clamped")),
+    "scene.hold": Verb(HoldArguments, "Keeps what is shown until the lease ends.", _LEASE),
+    "scene.simulate": Verb(
+        SimulateArguments, "Tries a scene on a virtual K1 that nobody sees, and says what it would look like.",
+        ("frames", "luminance_mean", "luminance_max", "lit_share", "movement", "flashes_per_s", "colour", "clamped", "limited",
+         "changes", "frame_ms", "cpu_pct")),
+    "override.release": Verb(NoArguments, "Ends the lease of a scene or a correction early: the edge takes over again.",
+                             ("released",)),
+    "tempo.double": Verb(NoArguments, "Doubles the tempo that is followed, for as long as the music keeps it.", _LEASE),
+    "tempo.halve": Verb(NoArguments, "Halves the tempo that is followed, for as long as the music keeps it.", _LEASE),
+    "tempo.tap": Verb(MomentArguments, "Says that a beat falls now; a few taps in a row also give the tempo.", _LEASE),
+    "beat.nudge": Verb(NudgeArguments, "Moves the beats a little: positive is later.", _LEASE),
+    "beat.this_is_one": Verb(MomentArguments, "Says that the beat nearest to now begins a bar.", _LEASE),
+    "recorder.save": Verb(NoArguments, "Saves the last minutes to a file for `k1edge replay`.", ("file",)),
+    **LIBRARY_VERBS,
 }  # fmt: skip
-"""What `data` holds when the answer is `ok`."""
 
 
 class Request(Message, leaf="request/+", direction="edge-in", limit_bytes=REQUEST_LIMIT_BYTES, expiry_s=10.0):
@@ -232,14 +153,14 @@ class Response(Message, leaf="response/{verb}"):
     """Of each verb another: the class of its requests says what."""
 
 
-def _request(verb: str, arguments: type[BaseModel]) -> type[Message]:
+def _request(name: str, verb: Verb) -> type[Message]:
     """The class of one verb's requests: `RequestBeatNudge` for `beat.nudge`."""
-    name = "Request" + verb.replace(".", "_").title().replace("_", "")
     # What a field is for was read from the source of `Request`; looking for more is most of the time of an import.
-    facts = {"use_attribute_docstrings": False, "leaf": f"request/{verb}"}
-    args = (arguments, Field(default_factory=dict, validate_default=True))
-    said = f"{PURPOSES[verb]}\n\nThe `data` of the answer: {', '.join(f'`{key}`' for key in ANSWERS[verb])}."
-    return create_model(name, __base__=Request, __cls_kwargs__=facts, __doc__=said, verb=(Word, verb), args=args)
+    facts = {"use_attribute_docstrings": False, "leaf": f"request/{name}"}
+    args = (verb.arguments, Field(default_factory=dict, validate_default=True))
+    said = f"{verb.purpose}\n\nThe `data` of the answer: {', '.join(f'`{key}`' for key in verb.answer)}."
+    model = "Request" + name.replace(".", "_").title().replace("_", "")
+    return create_model(model, __base__=Request, __cls_kwargs__=facts, __doc__=said, verb=(Word, name), args=args)
 
 
-REQUESTS: dict[str, type[Message]] = {verb: _request(verb, arguments) for verb, arguments in VERBS.items()}
+REQUESTS = {name: _request(name, verb) for name, verb in VERBS.items()}
