@@ -21,7 +21,7 @@ from k1edge.library.admission import shown
 from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256
 from k1edge.library.worker import Failure, Limits, Worker
-from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, when_ended
+from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, fail, when_ended
 from k1edge.programs.pictures import kind_fault, pillow_fault
 from k1edge.programs.progress import Lines, ProgressBars
 from k1edge.programs.songs import Song, clash, every_song, missing, text
@@ -65,37 +65,31 @@ def main(args: argparse.Namespace) -> int:
         return run(args.songs[0], args.job, settings)
     problem = next(filter(None, map(missing, args.songs)), "")
     if problem or args.jobs < 1:
-        print(f"k1edge analyze: {problem or f'--jobs {args.jobs} is less than 1'}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("analyze", problem or f"--jobs {args.jobs} is less than 1", EXIT_USAGE)
     closed: list[OSError] = []
     songs = list(every_song(args.songs, args.output, closed.append))
     for fault in closed:
         print(f"k1edge analyze: {text(fault.filename)}: {fault.strerror}", file=sys.stderr)
     if not songs:
-        print("k1edge analyze: there is no sound file in there", file=sys.stderr)
-        return EXIT_FAILED
+        return fail("analyze", "there is no sound file in there", EXIT_FAILED)
     if args.plot:
         _choose_pictures(songs, args.plot)
     if problem := (args.plot and _plot_fault(args.plot, len(songs) > 1)) or clash(songs):
-        print(f"k1edge analyze: {problem}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("analyze", problem, EXIT_USAGE)
     show = ProgressBars(sys.stderr) if sys.stderr.isatty() and not args.json else Lines(sys.stderr)
     # Asked for between songs: an exception that comes anywhere is lost where Python can only ignore it.
     signals: list[int] = []
     when_ended(lambda number, _: signals.append(number))
-    fault = None
     try:
-        _work_off(songs, args, show, signals)
-    except OSError as unwritten:
-        fault = unwritten
-    finally:
-        for song in songs:
-            if song.worker:
-                song.worker.close()
-        show.end(songs)
-    if fault:
-        print(f"k1edge analyze: {fault.filename}: {fault.strerror}", file=sys.stderr)
-        return EXIT_FAILED
+        try:
+            _work_off(songs, args, show, signals)
+        finally:
+            for song in songs:
+                if song.worker:
+                    song.worker.close()
+            show.end(songs)
+    except OSError as fault:
+        return fail("analyze", f"{fault.filename}: {fault.strerror}", EXIT_FAILED)
     if signals:
         return 128 + signals[0]
     return EXIT_FAILED if closed or any(song.state == "failed" for song in songs) else 0

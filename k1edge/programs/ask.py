@@ -29,6 +29,7 @@ from k1edge.programs.options import (
     add_broker_arguments,
     broker_settings,
     check_name,
+    fail,
     some_seconds,
     this_machine,
 )
@@ -77,16 +78,13 @@ def main(args: argparse.Namespace) -> int:
         text = json.dumps(payload).encode()
         contract.decode(asked, text)
     except ContractError as error:
-        print(f"k1edge ask: {error.reason.replace('args.', '')}{_takes(args.verb)}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("ask", f"{error.reason.replace('args.', '')}{_takes(args.verb)}", EXIT_USAGE)
     except ValueError as error:
-        print(f"k1edge ask: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("ask", error, EXIT_USAGE)
     try:
         answer = _exchange(broker, asked, text, args.wait)
     except TimeoutError as silence:
-        print(f"k1edge ask: {silence}", file=sys.stderr)
-        return EXIT_SILENT
+        return fail("ask", silence, EXIT_SILENT)
     if args.json:
         print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
     elif answer.result == "ok":

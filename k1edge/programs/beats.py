@@ -8,7 +8,6 @@ engine does before it tells of a beat.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import BeatState
-from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE
+from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, fail
 
 COLUMNS = ("announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence")
 
@@ -53,8 +52,7 @@ def announcements(source: FileSource, settings: BeatSettings) -> Iterator[BeatSt
 def main(args: argparse.Namespace) -> int:
     """Prints the table; 1 when the file cannot be read."""
     if not 100 <= args.lead_ms <= 400:
-        print(f"k1edge beats: --lead-ms {args.lead_ms} is outside 100..400", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("beats", f"--lead-ms {args.lead_ms} is outside 100..400", EXIT_USAGE)
     settings = BeatSettings(engine=args.engine, lead_ms=args.lead_ms)
     try:
         source = FileSource(args.file)
@@ -64,6 +62,5 @@ def main(args: argparse.Namespace) -> int:
             print(f"{seconds(state.end):.3f}\t{seconds(event.due):.4f}\t{event.number}\t{event.in_bar}"
                   f"\t{state.tempo_bpm:.2f}\t{event.confidence:.3f}")
     except AudioError as error:
-        print(f"k1edge beats: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return fail("beats", error, EXIT_FAILED)
     return 0

@@ -23,7 +23,7 @@ from k1edge.audio import AudioError
 from k1edge.clock import StreamClock
 from k1edge.config import AudioSettings, ConfigError, Settings, find, load
 from k1edge.programs.lighting import Lighting
-from k1edge.programs.options import EXIT_USAGE
+from k1edge.programs.options import EXIT_USAGE, fail
 from k1edge.system.state import installed_state
 from k1edge.whole import write_whole
 
@@ -82,8 +82,7 @@ def main(args: argparse.Namespace) -> int:
     configuration."""
     for option, value, least, most in (("metres", args.metres, 0, FARTHEST_M), ("clicks", args.clicks, FEWEST, MOST)):
         if not least <= value <= most:
-            print(f"k1edge calibrate: --{option} {value:g} is outside {least}..{most}", file=sys.stderr)
-            return EXIT_USAGE
+            return fail("calibrate", f"--{option} {value:g} is outside {least}..{most}", EXIT_USAGE)
     try:
         settings = load(find(args.config))
     except ConfigError as error:
@@ -95,8 +94,7 @@ def main(args: argparse.Namespace) -> int:
         try:
             device, heard_ms = line_latencies(settings.audio, args.clicks, args.output, args.metres)
         except AudioError as error:
-            print(f"k1edge calibrate: {error}", file=sys.stderr)
-            return os.EX_NOINPUT
+            return fail("calibrate", error, os.EX_NOINPUT)
         if complaint := _doubt(heard_ms, args.clicks):
             complaints.append(f"{device}: {complaint}")
         else:

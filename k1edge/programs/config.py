@@ -16,6 +16,7 @@ from pathlib import Path
 from k1edge.config import SYSTEM_FILE, ConfigError, find
 from k1edge.daemon.configuration import loaded, local_file, name_of
 from k1edge.daemon.startup import Past, wished
+from k1edge.programs.options import fail
 from k1edge.system.generations import Generation, Generations
 from k1edge.system.state import INSTALLED, state_folder
 
@@ -64,19 +65,16 @@ def main(args: argparse.Namespace) -> int:
     78 it has faults."""
     archive = Archive(find(args.config) or SYSTEM_FILE, args.state)
     if archive.denied:
-        print(f"k1edge config: {archive.store.folder} may not be read by this user; try it with sudo", file=sys.stderr)
-        return os.EX_NOPERM
+        return fail("config", f"{archive.store.folder} may not be read by this user; try it with sudo", os.EX_NOPERM)
     try:
         return VERBS[args.verb](archive, args)
     except NothingError as error:
-        print(f"k1edge config: {error}", file=sys.stderr)
-        return os.EX_NOINPUT
+        return fail("config", error, os.EX_NOINPUT)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return os.EX_CONFIG
     except OSError as error:
-        print(f"k1edge config: {archive.store.folder} cannot be written: {error.strerror}; try it with sudo", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("config", f"{archive.store.folder} cannot be written: {error.strerror}; try it with sudo", os.EX_CANTCREAT)
 
 
 class Archive:

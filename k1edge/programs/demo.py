@@ -23,7 +23,7 @@ from k1edge.config.mqtt import MqttSettings
 from k1edge.daemon.sources import opener
 from k1edge.k1.simulator import VirtualK1
 from k1edge.programs.check import as_toml
-from k1edge.programs.options import EXIT_FAILED, Stop, add_seconds, this_machine
+from k1edge.programs.options import EXIT_FAILED, Stop, add_seconds, fail, this_machine
 from k1edge.programs.simulate import play
 from k1edge.programs.views import view_for
 from k1edge.system.broker import BrokerError, EmbeddedBroker
@@ -62,8 +62,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         source, name = chosen(args, audio)
     except AudioError as error:
-        print(f"k1edge demo: {error}", file=sys.stderr)
-        return os.EX_NOINPUT
+        return fail("demo", error, os.EX_NOINPUT)
     print(f"listening to {name}; Ctrl-C ends the demo", file=sys.stderr)
     stop = Stop(args.seconds)
     try:
@@ -74,8 +73,7 @@ def main(args: argparse.Namespace) -> int:
             if process.ended and not stop():
                 return process.explain()
     except BrokerError as error:
-        print(f"k1edge demo: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return fail("demo", error, EXIT_FAILED)
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
     return 0
 
@@ -89,11 +87,9 @@ def write_song(path: Path) -> int:
     try:
         write_asked_for(path, encoded(path, song.samples if song.stereo is None else song.stereo, song.rate_hz))
     except AudioError as error:
-        print(f"k1edge demo: {error}", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("demo", error, os.EX_CANTCREAT)
     except OSError as fault:
-        print(f"k1edge demo: {path}: {fault.strerror}", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("demo", f"{path}: {fault.strerror}", os.EX_CANTCREAT)
     print(f"{path}: {song.duration_s:.0f} s, {song.truth.bpm:g} BPM", file=sys.stderr)
     return 0
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from k1edge.audio import AudioError
 from k1edge.audio.linein import list_devices
+from k1edge.programs.options import fail
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         devices = list_devices()
     except AudioError as error:
-        print(f"k1edge devices: {error}", file=sys.stderr)
-        return os.EX_UNAVAILABLE
+        return fail("devices", error, os.EX_UNAVAILABLE)
     if args.json:
         print(json.dumps([asdict(device) | {"setting": device.setting} for device in devices], indent=2))
     elif devices:

@@ -8,7 +8,6 @@ it was decided: never before, since live nothing is called that has not been hea
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.genesis.decision import MOMENTS
 from k1edge.genesis.structure import Form, Structure
-from k1edge.programs.options import EXIT_FAILED
+from k1edge.programs.options import EXIT_FAILED, fail
 
 
 class Event(NamedTuple):
@@ -83,6 +82,5 @@ def main(args: argparse.Namespace) -> int:
         for event in decisions(forms(source, source.fmt, BeatSettings(engine=args.engine)), source.fmt):
             print(f"{event.time_s:.3f}\t{event.kind}\t{event.label}\t{event.probability:.3f}\t{event.decided_at_s:.3f}")
     except AudioError as error:
-        print(f"k1edge events: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return fail("events", error, EXIT_FAILED)
     return 0

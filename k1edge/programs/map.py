@@ -16,10 +16,10 @@ from k1edge.genesis.dialects import Dialect, Reading, convert, losses, read
 from k1edge.genesis.document import GenesisMap
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.genesis.revision import difference
+from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, fail
 from k1edge.programs.pictures import kind_fault, picture_fault
 from k1edge.whole import write_asked_for
 
-EXIT_INVALID, EXIT_USAGE = 1, 2
 FAULTS_SHOWN = 50
 
 
@@ -71,13 +71,12 @@ def main(args: argparse.Namespace) -> int:
         return verbs[args.verb](args)
     except FileError as error:
         _print_faults(error)
-        return EXIT_INVALID
+        return EXIT_FAILED
     except MapError as error:
         _print_faults(FileError("what came of it", error))
-        return EXIT_INVALID
+        return EXIT_FAILED
     except OSError as fault:
-        print(f"k1edge map: {fault.filename}: {fault.strerror}", file=sys.stderr)
-        return EXIT_INVALID
+        return fail("map", f"{fault.filename}: {fault.strerror}", EXIT_FAILED)
 
 
 def _read(name: str) -> Reading:
@@ -116,7 +115,7 @@ def _validate(args: argparse.Namespace) -> int:
             print(f"{name}: valid {reading.dialect}", *reading.notes, sep="; ")
         else:
             _print_faults(error)
-    return EXIT_INVALID if bad else 0
+    return EXIT_FAILED if bad else 0
 
 
 def _facts(song: GenesisMap) -> dict[str, Any]:
@@ -147,8 +146,7 @@ def _s(at_ms: float) -> float:
 
 def _show(args: argparse.Namespace) -> int:
     if args.plot and (fault := picture_fault(args.plot) or kind_fault(args.plot)):
-        print(f"k1edge map: {fault}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("map", fault, EXIT_USAGE)
     song = _read(args.map).song
     facts = _facts(song)
     if args.json:

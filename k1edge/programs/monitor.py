@@ -25,6 +25,7 @@ from k1edge.programs.options import (
     add_seconds,
     broker_settings,
     check_name,
+    fail,
     visitor,
 )
 from k1edge.programs.panel import BAD, STALE_S, SiteView
@@ -58,8 +59,7 @@ def main(args: argparse.Namespace) -> int:
         if args.edge != "+":
             check_name("edge", args.edge)
     except ValueError as error:
-        print(f"k1edge monitor: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("monitor", error, EXIT_USAGE)
     filters = everything(args.site, args.edge)
     link = Link(settings, Identity(visitor("monitor"), filters, payload_limit=EDGE_LIMIT_BYTES))
     link.start()
@@ -74,8 +74,7 @@ def main(args: argparse.Namespace) -> int:
         link.close()
     if link.counters.connects:
         return 0
-    print(f"k1edge monitor: {args.url}: {link.last_reason or 'no answer'}; {ANOTHER_WAY}", file=sys.stderr)
-    return EXIT_FAILED
+    return fail("monitor", f"{args.url}: {link.last_reason or 'no answer'}; {ANOTHER_WAY}", EXIT_FAILED)
 
 
 def everything(site: str, edge: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the programs that talk to a broker share: where it is, who asks, and when to stop.
+"""What the programs share: how they fail, where the broker is, who asks, and when to stop.
 
 Consumes the command line and signals; emits `MqttSettings`, or a ValueError that says what is wrong.
 """
@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,12 @@ DEFAULT_URL = "mqtt://127.0.0.1:1883"
 EXIT_FAILED, EXIT_USAGE = 1, 2
 ANOTHER_WAY = "--url, --username, --password-file and --ca-file say which broker, and as whom"
 """What to do about a broker that cannot be reached, or lets nobody in."""
+
+
+def fail(program: str, why: object, code: int) -> int:
+    """Says on standard error why a program ends; returns its exit code."""
+    print(f"k1edge {program}: {why}", file=sys.stderr)
+    return code
 
 
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ from k1edge.k1.render import frame as pixels_of
 from k1edge.k1.simulator import VirtualK1
 from k1edge.live.driver import Driver
 from k1edge.pipeline import Pipeline
+from k1edge.programs.options import fail
 
 SITE, EDGE, DEVICE = "studio", "edge", "k1"
 FRAMES_PER_S = 50
@@ -75,11 +76,9 @@ def portray(song: str, config: Path | None, png: Path | None, gif: Path | None) 
         if gif:
             save_gif(gif, np.array(shown.frames), FRAMES_PER_S, partial(_captioned, shown))
     except AudioError as error:
-        print(f"k1edge simulate: {error}", file=sys.stderr)
-        return os.EX_NOINPUT
+        return fail("simulate", error, os.EX_NOINPUT)
     except (OSError, ValueError) as error:
-        print(f"k1edge simulate: {error}", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("simulate", error, os.EX_CANTCREAT)
     print(f"{len(shown.beats)} beats, {len(shown.sections)} sections, {len(shown.drops)} drops", file=sys.stderr)
     return 0
 

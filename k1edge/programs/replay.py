@@ -20,6 +20,7 @@ from k1edge.frames import AudioBlock, GenesisFrame
 from k1edge.live import checkpoint
 from k1edge.live.checkpoint import CheckpointError
 from k1edge.pipeline import Act, Pipeline
+from k1edge.programs.options import fail
 
 DIFFERENT = 1
 BY_THE_CLOCK = "begin_at"
@@ -51,11 +52,9 @@ def main(args: argparse.Namespace) -> int:
                 print(line)
             differences += _compare(stretch.decisions, decisions)
     except OSError as fault:
-        print(f"k1edge replay: {args.file}: {fault.strerror or fault}", file=sys.stderr)
-        return os.EX_NOINPUT
+        return fail("replay", f"{args.file}: {fault.strerror or fault}", os.EX_NOINPUT)
     except ValueError as error:
-        print(f"k1edge replay: {error}", file=sys.stderr)
-        return os.EX_DATAERR
+        return fail("replay", error, os.EX_DATAERR)
     hops = sum(stretch.used for stretch in stretches)
     if args.recorded:
         return 0

@@ -31,6 +31,7 @@ from k1edge.programs.options import (
     add_seconds,
     broker_settings,
     check_name,
+    fail,
 )
 from k1edge.programs.pictures import picture_fault
 from k1edge.programs.views import View, view_for
@@ -72,18 +73,15 @@ configuration has faults"""
 def main(args: argparse.Namespace) -> int:
     """Be a K1 until interrupted or until the time is over; 1 when no broker was ever reached."""
     if fault := picture_fault(args.png, args.gif):
-        print(f"k1edge simulate: {fault}", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("simulate", fault, os.EX_CANTCREAT)
     if args.file and not (args.png or args.gif):
-        print("k1edge simulate: --file makes pictures; say where with --png or --gif", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("simulate", "--file makes pictures; say where with --png or --gif", EXIT_USAGE)
     if args.file:
         from k1edge.programs.portrait import portray  # the engines, which a K1 on a broker does not need
 
         return portray(args.file, args.config, args.png, args.gif)
     if args.config:
-        print("k1edge simulate: --config lights a --file; on a broker it is the edge that does", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("simulate", "--config lights a --file; on a broker it is the edge that does", EXIT_USAGE)
     try:
         settings = broker_settings(args)
         check_name("site", args.site)
@@ -91,8 +89,7 @@ def main(args: argparse.Namespace) -> int:
         if not abs(args.latency_ms) <= LATENCY_LIMIT_MS:
             raise ValueError(f"--latency-ms {args.latency_ms:g} is outside -{LATENCY_LIMIT_MS:g}..{LATENCY_LIMIT_MS:g}")
     except ValueError as error:
-        print(f"k1edge simulate: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return fail("simulate", error, EXIT_USAGE)
     k1 = VirtualK1(args.site, args.device, args.latency_ms)
     film = Film() if args.png or args.gif else None
     stop = Stop(args.seconds)
@@ -100,15 +97,13 @@ def main(args: argparse.Namespace) -> int:
         view = stack.enter_context(view_for(args.view))
         trouble = play(settings, k1, [v for v in (view, film) if v], stop)
     if trouble:
-        print(f"k1edge simulate: {args.url}: {trouble}; {ANOTHER_WAY}", file=sys.stderr)
-        return EXIT_FAILED
+        return fail("simulate", f"{args.url}: {trouble}; {ANOTHER_WAY}", EXIT_FAILED)
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
     try:
         if film:
             film.save(args.png, args.gif)
     except (OSError, ValueError) as error:
-        print(f"k1edge simulate: {error}", file=sys.stderr)
-        return os.EX_CANTCREAT
+        return fail("simulate", error, os.EX_CANTCREAT)
     return 0
 
 
