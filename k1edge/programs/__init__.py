@@ -1,1 +1,3 @@
-"""What the command line offers, a module for each program, and what the larger ones are made of."""
+"""Programs and their parts. A program has `add_arguments(parser)`, which declares its options and explains its exit codes, and
+`main(args)`, which runs it and returns one of these.
+"""

@@ -32,7 +32,6 @@ TIME_S = 3_600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge analyze night.flac                     writes night.flac.genesis.json beside it
@@ -52,7 +51,6 @@ exit code: 0 all done, 1 some failed, 2 wrong usage, 78 the configuration has fa
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 all done; 1 some failed; 2 wrong usage; 78 faulty configuration; 128 and the number of the signal that ended it."""
     try:
         # There is no broker, and not everyone may read its password.
         settings = load(args.config, instead={"mqtt": {}}) if args.config else Settings()

@@ -43,7 +43,6 @@ SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `k1edge ask`."""
     parser.epilog = """\
 examples:
   k1edge ask track.list text=night
@@ -67,7 +66,6 @@ exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 = done; 1 = refused or failed; 2 = wrong usage; 3 = no answer."""
     caller = f"ask-{secrets.token_hex(4)}"
     try:
         broker = broker_settings(args)

@@ -1,8 +1,6 @@
 """`k1edge beats FILE`: the live tracker over a file, one line for each announcement as it is made.
 
-Consumes an audio file, prints tab-separated lines with a header to stdout. `announced_s` is the end of the audio heard by
-then; `beat_in_bar` 1 is a downbeat, 0 unknown; a correction repeats its number. Nothing asks whether it is music, as the whole
-engine does before it tells of a beat.
+Consumes an audio file, prints a table. Nothing asks whether it is music, as the whole engine does before it tells of a beat.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ COLUMNS = ("announced_s", "due_s", "number", "beat_in_bar", "bpm", "confidence")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 One line for each announcement, tab-separated: announced_s (the end of the audio heard by then), due_s, number (a correction
 repeats it), beat_in_bar (1 = downbeat, 0 = unknown), bpm, confidence. Beats in speech or noise are included, though
@@ -50,7 +47,6 @@ def announcements(source: FileSource, settings: BeatSettings) -> Iterator[BeatSt
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the table; 1 when the file cannot be read."""
     if not 100 <= args.lead_ms <= 400:
         return fail("beats", f"--lead-ms {args.lead_ms} is outside 100..400", EXIT_USAGE)
     settings = BeatSettings(engine=args.engine, lead_ms=args.lead_ms)

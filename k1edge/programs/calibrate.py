@@ -60,7 +60,6 @@ class Measured(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge calibrate                              a cable from the output to the line input, the service stopped
@@ -78,8 +77,6 @@ exit code: 0 measured, 1 something was not, 2 wrong usage, 66 no sound, 78 the c
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 = all that was asked for was measured, 1 = something was not, 2 = wrong usage, 66 = no sound, 78 = faults in the
-    configuration."""
     for option, value, least, most in (("metres", args.metres, 0, FARTHEST_M), ("clicks", args.clicks, FEWEST, MOST)):
         if not least <= value <= most:
             return fail("calibrate", f"--{option} {value:g} is outside {least}..{most}", EXIT_USAGE)

@@ -31,7 +31,6 @@ class NothingError(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge config history                         what did well here, and what the next start will run
@@ -61,8 +60,6 @@ def _verb(verbs: argparse._SubParsersAction, name: str, purpose: str) -> argpars
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 done, 1 what was compared differs, 66 what was asked for is not there, 73 it cannot be written, 77 it may not be read,
-    78 it has faults."""
     archive = Archive(find(args.config) or SYSTEM_FILE, args.state)
     if archive.denied:
         return fail("config", f"{archive.store.folder} may not be read by this user; try it with sudo", os.EX_NOPERM)

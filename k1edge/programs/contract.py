@@ -11,7 +11,6 @@ from k1edge.k1.contract import schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `k1edge contract`."""
     parser.epilog = """\
 examples:
   k1edge contract --asyncapi > k1edge.asyncapi.json
@@ -25,7 +24,6 @@ exit code: 0 done"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print one document."""
     if args.generate:
         print(schema.text(schema.asyncapi() if args.asyncapi else schema.json_schema()), end="")
     else:

@@ -34,7 +34,6 @@ LEAVE_S = 3.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge demo                    the sound card, or the demo song where there is none
@@ -55,7 +54,6 @@ exit code: 0 watched to the end or left, 1 it could not start, 66 the sound cann
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when it was watched to the end or left with Ctrl-C."""
     if args.write:
         return write_song(args.write)
     audio = this_machine().audio

@@ -14,7 +14,6 @@ from k1edge.programs.options import fail
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
 A card that you may not open counts as "in use": your user must be in the group `audio`.
@@ -28,7 +27,6 @@ exit code: 0 there is a card with an input, 69 there is none"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when there is a device to listen to, 69 when there is none."""
     try:
         devices = list_devices()
     except AudioError as error:

@@ -48,7 +48,6 @@ MARKS = {"ok": "  ok   ", "warning": "WARNING", "fault": " FAULT "}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge doctor                                 this installation: what is wrong with it, and what to do
@@ -61,7 +60,6 @@ exit code: 0 nothing is at fault (there may be warnings), 1 something is"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when nothing is at fault (there may be warnings), 1 when something is."""
     found: list[Finding] = []
     for finding in examine(find(args.config), args.seconds, meter=sys.stderr.isatty() and not args.json):
         found.append(finding)

@@ -1,8 +1,6 @@
 """`k1edge events FILE`: the live engine over a file, one line for each decision as it is made.
 
-Consumes an audio file, prints tab-separated lines with a header to stdout: `time_s kind label probability decided_at_s`.
-`kind` is section, build, drop, breakdown or wire; `time_s` is when it happened, `decided_at_s` the end of the audio heard when
-it was decided: never before, since live nothing is called that has not been heard.
+Consumes an audio file, prints a table of `Event`s.
 """
 
 from __future__ import annotations
@@ -27,14 +25,16 @@ class Event(NamedTuple):
     """One decision."""
 
     time_s: float
+    """Where in the song."""
     kind: str
+    """section, build, drop, breakdown or wire."""
     label: str
     probability: float
     decided_at_s: float
+    """The end of the audio heard by then: never before it happened."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 One line for each decision, tab-separated: time_s (where in the song), kind, label, probability, decided_at_s (the end of the
 audio heard by then). A section has one line, with the label it was entered by; one that turns out to be a build has a line of
@@ -75,7 +75,6 @@ def decisions(stream: Iterable[tuple[int, Form]], fmt: StreamFormat) -> Iterator
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the table; 1 when the file cannot be read."""
     try:
         source = FileSource(args.file)
         print("\t".join(Event._fields))

@@ -32,7 +32,6 @@ class FileError(MapError):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge map show song.wav.genesis.json --plot song.png
@@ -65,7 +64,6 @@ def _verb(verbs: argparse._SubParsersAction, name: str, purpose: str) -> argpars
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 done; 1 a map is invalid or unreadable; 2 the picture cannot be written."""
     verbs = {"validate": _validate, "show": _show, "convert": _convert, "diff": _diff, "schema": _schema}
     try:
         return verbs[args.verb](args)

@@ -37,7 +37,6 @@ MANY = contract.Job, contract.Track
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `k1edge monitor`."""
     parser.epilog = """\
 examples:
   k1edge monitor --site blue-room
@@ -52,7 +51,6 @@ exit code: 0 done, 1 no broker was reached, 2 wrong usage"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """Watch until interrupted; 1 when no broker was ever reached."""
     try:
         settings = broker_settings(args)
         check_name("site", args.site)

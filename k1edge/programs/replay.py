@@ -28,7 +28,6 @@ BY_THE_CLOCK = "begin_at"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge replay flight.k1rec                    what happened, and whether it would be decided so again
@@ -41,7 +40,6 @@ exit code: 0 decided the same, 1 differently, 65 the file is no recording, 66 it
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when identical, 1 when not, 65 when the file is no recording, 66 when it cannot be read."""
     try:
         stretches = read(args.file)
         rate_hz = _rate_hz(stretches)

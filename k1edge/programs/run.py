@@ -42,7 +42,6 @@ log = logging.getLogger("k1edge")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares this program's arguments."""
     parser.epilog = """\
 examples:
   k1edge run                               as the service does: the line input, the configured broker
@@ -64,8 +63,6 @@ cannot start; 75 the sound library is stuck, which a restart mends; 78 the confi
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when stopped or at the end of a file, 66 when a file cannot be read, 69 without a broker of our own, 75 with a
-    sound library that is stuck, 78 when the configuration has faults and there is nothing to fall back upon but a person."""
     path = find(args.config)
     instead: dict[str, object] = {"site": args.site} if args.site else {}
     if args.broker:

@@ -45,7 +45,6 @@ LATENCY_LIMIT_MS = 500.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `k1edge simulate`."""
     parser.epilog = """\
 examples:
   k1edge simulate --site blue-room                 in this terminal, led by the edge of that site
@@ -71,7 +70,6 @@ configuration has faults"""
 
 
 def main(args: argparse.Namespace) -> int:
-    """Be a K1 until interrupted or until the time is over; 1 when no broker was ever reached."""
     if fault := picture_fault(args.png, args.gif):
         return fail("simulate", fault, os.EX_CANTCREAT)
     if args.file and not (args.png or args.gif):
