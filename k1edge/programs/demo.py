@@ -64,12 +64,15 @@ def main(args: argparse.Namespace) -> int:
     print(f"listening to {name}; Ctrl-C ends the demo", file=sys.stderr)
     stop = Stop(args.seconds)
     try:
-        with EmbeddedBroker() as broker, daemon(broker.url, source, audio, audible=args.play) as process:
+        with EmbeddedBroker() as broker, daemon(broker.url, source, audio, audible=args.play) as (process, log):
             k1 = VirtualK1(SITE, DEVICE)
             with view_for(args.view) as view:
-                play(MqttSettings(url=broker.url), k1, [view] if view else [], lambda: stop() or process.ended)
-            if process.ended and not stop():
-                return process.explain()
+                play(MqttSettings(url=broker.url), k1, [view] if view else [], lambda: stop() or process.poll() is not None)
+            if process.poll() is not None and not stop():  # by itself: at the end of a file, or by a fault
+                if process.returncode:
+                    log.seek(0)
+                    sys.stderr.write(log.read().decode(errors="replace"))
+                return process.returncode
     except BrokerError as error:
         return fail("demo", error, EXIT_FAILED)
     print(f"{k1.counters.shown} beats shown, {k1.counters.late} came too late", file=sys.stderr)
@@ -111,28 +114,11 @@ def chosen(args: argparse.Namespace, audio: AudioSettings) -> tuple[str, str]:
         return "demo", f"the demo song ({error})"
 
 
-class Following:
-    """The daemon, seen from outside."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        self._process = process
-        self._log = log
-
-    @property
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def explain(self) -> int:
-        """Says why it ended before it was asked to; 0 at the end of a file."""
-        if self._process.returncode:
-            self._log.seek(0)
-            sys.stderr.write(self._log.read().decode(errors="replace"))
-        return self._process.returncode
-
-
 @contextlib.contextmanager
-def daemon(url: str, source: str, audio: AudioSettings, *, audible: bool) -> Iterator[Following]:
-    """`k1edge run` on this broker until the context ends; its words are kept, not mixed into the picture."""
+def daemon(
+    url: str, source: str, audio: AudioSettings, *, audible: bool
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """`k1edge run` on this broker until the context ends; its words are kept in a file, not mixed into the picture."""
     command = [sys.executable, "-m", "k1edge", "run", "--broker", url, "--site", SITE, "--source", source]
     with tempfile.TemporaryDirectory(prefix="k1edge-demo-") as folder, tempfile.TemporaryFile() as log:
         config = Path(folder, "k1edge.toml")
@@ -142,7 +128,7 @@ def daemon(url: str, source: str, audio: AudioSettings, *, audible: bool) -> Ite
         # Ctrl-C is for us alone: the daemon is then stopped in order.
         process = subprocess.Popen(command, env=env, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            yield Following(process, log)
+            yield process, log
         finally:
             end(process)
 
