@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.programs import findings
 from k1edge.programs.findings import Finding, Heard, Rights, Sound
-from k1edge.programs.options import some_seconds, visitor
+from k1edge.programs.options import some_seconds, until, visitor
 from k1edge.system.machine import room, temperature_c
 from k1edge.system.state import INSTALLED, state_folder
 from k1edge.system.timesync import WRITTEN_S, is_synchronised
@@ -152,7 +152,7 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
     link = Link(settings.mqtt, Identity(visitor("k1edge-doctor"), filters, payload_limit=131_072))
     link.start()
     try:
-        _until(lambda: link.connected or link.counters.failures > 1, CONNECT_S)
+        until(lambda: link.connected or link.counters.failures > 1, CONNECT_S, POLL_S)
         yield findings.broker(settings.mqtt, link.connected, link.last_reason or link.parting)
         if not link.connected:
             return Heard()
@@ -197,7 +197,7 @@ def _hear(link: Link, settings: Settings) -> Heard:
                 last[type(message)] = message
         return contract.Telemetry in last
 
-    _until(collected, 1.0 + 1.5 / settings.telemetry.rate_hz)
+    until(collected, 1.0 + 1.5 / settings.telemetry.rate_hz, POLL_S)
     return Heard(last.get(contract.Status), last.get(contract.Info), last.get(contract.Telemetry), devices,
                  last.get(contract.AudioState), strangers)
 
@@ -227,7 +227,7 @@ def _may(link: Link, publication: Publication) -> bool:
         calm = 0 if link.queued else calm + 1  # between two queues it is in neither for a moment
         return calm > 1
 
-    return _until(answered, ANSWER_S) and link.counters.refused == refused
+    return until(answered, ANSWER_S, POLL_S) and link.counters.refused == refused
 
 
 def _listen(settings: Settings, service_runs: bool, seconds: float, meter: bool) -> Finding:
@@ -278,13 +278,3 @@ def _show(level_dbfs: float) -> None:
 
 def _dbfs(amplitude: float) -> float:
     return 20 * float(np.log10(amplitude)) if amplitude > 10 ** (SILENT_DBFS / 20) else SILENT_DBFS
-
-
-def _until(truth: Callable[[], bool], limit_s: float) -> bool:
-    """Waits until it is true; False when it does not become so in time."""
-    until_s = time.monotonic() + limit_s
-    while not truth():
-        if time.monotonic() > until_s:
-            return False
-        time.sleep(POLL_S)
-    return True

@@ -18,7 +18,7 @@ from k1edge.genesis.limiter import Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Scribe, Stamp, clock_offset_ms
 from k1edge.k1.link import Identity, Link
-from k1edge.programs.options import visitor
+from k1edge.programs.options import until, visitor
 from k1edge.system.timesync import is_synchronised
 
 CONNECT_S, LOOK_S, ANSWER_S = 10.0, 1.5, 1.0
@@ -116,15 +116,12 @@ class Lighting:
 
     def _until(self, truth: Callable[[], bool], limit_s: float) -> bool:
         """Hears what is said until it is true; False when it does not become so in time."""
-        until_s = time.monotonic() + limit_s
-        while True:
+        def heard() -> bool:
             for received in self._link.receive():
                 self._heard(received.topic, received.payload, received.arrival.heard_ns)
-            if truth():
-                return True
-            if time.monotonic() > until_s:
-                return False
-            time.sleep(POLL_S)
+            return truth()
+
+        return until(heard, limit_s, POLL_S)
 
     def _heard(self, topic: str, payload: bytes, heard_ns: int) -> None:
         try:

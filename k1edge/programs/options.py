@@ -100,6 +100,16 @@ def broker_settings(args: argparse.Namespace) -> MqttSettings:
         raise ValueError(f"{args.password_file}: {error.strerror}") from None
 
 
+def until(truth: Callable[[], bool], limit_s: float, every_s: float) -> bool:
+    """Waits until it is true; False when it does not become so in time."""
+    until_s = time.monotonic() + limit_s
+    while not truth():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(every_s)
+    return True
+
+
 def when_ended(tell: Callable[..., object]) -> None:
     """Has `tell` called in place of an end by Ctrl-C, `kill`, or a terminal that is closed, which `nohup` outlives."""
     hung_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
