@@ -38,27 +38,6 @@ SEGMENT_BYTES = 2**20
 """Of the broker's log per topic filter; two of them: memory stays flat where the default grows to 1 GB."""
 PAYLOAD_LIMIT_BYTES = 262_144
 
-_ROUTER = """\
-id = 0
-[router]
-id = 0
-max_connections = {connections}
-max_outgoing_packet_count = 1000
-max_segment_size = {segment}
-max_segment_count = 2
-"""
-_LISTENER = """\
-[{version}.1]
-name = "{version}"
-listen = "{host}:{port}"
-next_connection_delay_ms = 1
-[{version}.1.connections]
-connection_timeout_ms = 10000
-max_payload_size = {payload}
-max_inflight_count = 100
-dynamic_filters = true
-"""
-
 log = logging.getLogger(__name__)
 
 
@@ -204,11 +183,30 @@ def _listens(descriptor: Path) -> bool:
 
 def configuration(port: int, port_311: int) -> str:
     """The broker's own TOML: two listeners on loopback, bounded memory."""
-    listeners = (("v5", port), ("v4", port_311))
-    return _ROUTER.format(connections=CONNECTIONS, segment=SEGMENT_BYTES) + "".join(
-        _LISTENER.format(version=version, host=LOOPBACK, port=number, payload=PAYLOAD_LIMIT_BYTES)
-        for version, number in listeners
-    )
+    router = f"""\
+id = 0
+[router]
+id = 0
+max_connections = {CONNECTIONS}
+max_outgoing_packet_count = 1000
+max_segment_size = {SEGMENT_BYTES}
+max_segment_count = 2
+"""
+    return router + _listener("v5", port) + _listener("v4", port_311)
+
+
+def _listener(version: str, port: int) -> str:
+    return f"""\
+[{version}.1]
+name = "{version}"
+listen = "{LOOPBACK}:{port}"
+next_connection_delay_ms = 1
+[{version}.1.connections]
+connection_timeout_ms = 10000
+max_payload_size = {PAYLOAD_LIMIT_BYTES}
+max_inflight_count = 100
+dynamic_filters = true
+"""
 
 
 def _two_ports(*wanted: int) -> tuple[int, int]:

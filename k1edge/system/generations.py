@@ -171,7 +171,9 @@ class Generations:
         """Remembers what was given up. If it was staged, it is so no more."""
         record = self.record()
         self._note(replace(record, refused=(*record.without(refusal.hash), refusal)[-REFUSALS:]))
-        self._drop(refusal.hash)
+        staged = _read(self._candidate)
+        if staged and staged.hash == refusal.hash:
+            self._candidate.unlink()
 
     def retry(self) -> int:
         """Forgets all that was given up; returns how many that were."""
@@ -223,11 +225,6 @@ class Generations:
             return {int(name[1]): name[0] for name in names if name}
         except OSError:
             return {}
-
-    def _drop(self, name: str) -> None:
-        staged = _read(self._candidate)
-        if staged and staged.hash == name:
-            self._candidate.unlink()
 
     def _note(self, record: Record) -> None:
         write_whole(self._record, _noted(record))
