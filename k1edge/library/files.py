@@ -1,8 +1,7 @@
-"""Files of the library: verified when read, removed, locked."""
+"""Files of the library: verified when read, and locked."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -11,8 +10,6 @@ import sqlite3
 from pathlib import Path
 
 from k1edge.library.errors import Code, LibraryError
-
-CHUNK_BYTES = 1 << 20
 
 
 def has_room(folder: Path, some_bytes: int, files: int) -> bool:
@@ -41,24 +38,8 @@ def read_verified(path: Path, sha256: str) -> bytes:
 
 def file_sha256(path: Path) -> str:
     """64 hex digits, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def remove_tree(directory: Path) -> None:
-    """Removes a directory of plain files and directories, if it is there; never follows a link."""
-    for inside in directory.glob("*"):
-        if inside.is_dir() and not inside.is_symlink():
-            remove_tree(inside)
-        else:
-            inside.unlink(missing_ok=True)
-    for hidden in directory.glob(".*"):
-        hidden.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        directory.rmdir()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def locked(path: Path) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from k1edge.genesis.faults import MapError
 from k1edge.library.admission import shown
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import file_sha256, has_room, locked, remove_tree
+from k1edge.library.files import file_sha256, has_room, locked
 from k1edge.library.rules import HEARD_SUFFIX, Rules
 from k1edge.library.schedule import eta_s, position
 from k1edge.library.store import Library, TrackFacts
@@ -51,7 +52,8 @@ class Jobs:
         self._library, self._db, self._rules, self._report = library, library.db, rules, report
         self._lock = locked(library.root / "jobs.lock")
         self._work = rules.work or library.root / "work"
-        remove_tree(self._work)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._work)
         self._work.mkdir(parents=True)
         self._worker: Worker | None = None
         self._held = ""

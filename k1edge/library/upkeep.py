@@ -1,7 +1,8 @@
 """What goes and what comes back: deletion with a way back, the space limit, and an index built anew from the maps.
 
 Consumes a `Library`. A deleted track keeps its files for UNDO_S. What is oldest, the order of coming says and not the clock:
-that of a Pi may have been a year ahead. Files go before their row, so that what is cut short is done again.
+that of a Pi may have been a year ahead. Files go before their row, so that what is cut short is done again;
+what a dying card does not let go is no longer known, at least.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from k1edge.genesis.codec import read_json
@@ -20,7 +22,6 @@ from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import notes
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import remove_tree
 from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, Library, TrackFacts
 
 UNDO_S = 30.0
@@ -74,25 +75,20 @@ def usage(library: Library) -> dict[str, Any]:
 
 
 def _drop_version(library: Library, track_id: str, n: int) -> None:
-    _remove(library.path(track_id, n).parent)
+    rmtree(library.path(track_id, n).parent, ignore_errors=True)
     with transaction(library.db):
         library.db.execute("DELETE FROM versions WHERE track_id = ? AND n = ?", (track_id, n))
         library.audit("k1edge", "version.prune", track_id, f"v{n}")
 
 
 def _drop_track(library: Library, track_id: str, action: str) -> None:
-    _remove(library.root / "maps" / track_id)
+    rmtree(library.root / "maps" / track_id, ignore_errors=True)
     with transaction(library.db):
         key = library.db.execute("SELECT key FROM tracks WHERE id = ?", (track_id,)).fetchone()[0]
         library.db.execute("DELETE FROM words WHERE rowid = ?", (key,))
         library.db.execute("DELETE FROM tracks WHERE id = ?", (track_id,))
         library.audit("k1edge", action, track_id, "")
     library.hidden_s.pop(track_id, None)
-
-
-def _remove(directory: Path) -> None:
-    with contextlib.suppress(OSError):  # what a dying card does not let go is no longer known, at least
-        remove_tree(directory)
 
 
 def sweep(library: Library) -> list[str]:

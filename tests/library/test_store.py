@@ -11,7 +11,6 @@ from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import upkeep
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.files import remove_tree
 from k1edge.library.revisions import diff, override, promote
 from k1edge.library.search import Query
 from k1edge.library.store import Library, TrackFacts
@@ -246,9 +245,9 @@ def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
     assert code_of(restore, library, track_id, by="ana") is Code.TRACK_NOT_FOUND
 
 
-@pytest.mark.parametrize("cut_at", ["remove_tree", "transaction"])
+@pytest.mark.parametrize("cut_at", ["rmtree", "transaction"])
 def test_a_purge_that_a_power_cut_ended_is_done_again(library, steady, monkeypatch, cut_at):
-    def power_cut(*_):
+    def power_cut(*_, **__):
         raise KeyboardInterrupt
 
     track_id = stored(library)
@@ -411,7 +410,7 @@ def indexed(tmp_path):
         document["metadata"]["hashes"]["audio_sha256"] = facts(n).audio_sha256
         stored(library, n)
         library.add_version(facts(n).id, seal(document), "analysis")
-    remove_tree(library.path(facts(1).id, 1).parent)
+    shutil.rmtree(library.path(facts(1).id, 1).parent)
     library.close()
     return tmp_path
 
