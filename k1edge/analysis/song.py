@@ -41,15 +41,11 @@ class Origin:
     audio_sha256: str
     timestamp_utc: str
     rate_hz: int
-    title: str = ""
-    artist: str = ""
-    tags: tuple[str, ...] = ()
-    preset: str = "default"
     source: str = "file"
+    """Or `live`: what was heard on the line."""
 
     def metadata(self, version: str) -> dict[str, Any]:
-        """The map's metadata layer."""
-        told = {"title": self.title, "artist": self.artist, "tags": list(self.tags), "source": self.source}
+        """The map's metadata layer; `version`: that of k1edge."""
         return {
             "filename": self.filename,
             "analysis_engine": ENGINE,
@@ -59,10 +55,10 @@ class Origin:
             "analysis_config": {
                 "sr": self.rate_hz,
                 "hop_length": self.rate_hz // HOPS_PER_S,
-                "preset": self.preset,
+                "preset": "default",
                 "k1edge": version,
             },
-            **{key: value for key, value in told.items() if value},
+            "source": self.source,
         }
 
 

@@ -255,15 +255,8 @@ def _adopt(library: Library, path: Path) -> None:
     except OSError as fault:  # a card that is dying must not take the others with it
         library.audit("k1edge", "map.unreadable", path.parts[-3], f"{path}: {fault.strerror}")
         return
-    told = song.metadata.model_extra or {}
-    facts = TrackFacts(
-        audio_sha256=song.metadata.hashes.audio_sha256,
-        filename=song.metadata.filename,
-        title=str(told.get("title", "")),
-        artist=str(told.get("artist", "")),
-        tags=tuple(map(str, told.get("tags", ()))),
-        source=str(told.get("source", "file")),
-    )
+    source = str((song.metadata.model_extra or {}).get("source", "file"))
+    facts = TrackFacts(song.metadata.hashes.audio_sha256, song.metadata.filename, source=source)
     if path != library.path(facts.id, _version(path)):
         library.quarantine(path, [MapFault("$.metadata.hashes.audio_sha256", "is that of another track")])
         return

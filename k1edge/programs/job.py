@@ -37,7 +37,7 @@ and tempo. Four hours were measured to take 670."""
 
 
 def file_to_map(
-    path: Path, settings: Settings, progress: Progress, lasts: Callable[[float], None] = lambda s: None, **told: Any
+    path: Path, settings: Settings, progress: Progress, lasts: Callable[[float], None] = lambda s: None
 ) -> GenesisMap:
     """The map of a sound file; `lasts` hears how long that is, s. Raises `LibraryError`."""
     progress("opening", 0.0)
@@ -49,7 +49,7 @@ def file_to_map(
             if file_sha256(path) != audio_sha256:
                 raise LibraryError(Code.FILE_NOT_FOUND, f"{shown(path)} was replaced by another file while it was listened to")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        origin = Origin(shown(path), audio_sha256, now, rate_hz, source=kind, **told)
+        origin = Origin(shown(path), audio_sha256, now, rate_hz, kind)
         return analyse(recording, origin, settings.beat, version=__version__, progress=progress)
     except AudioError as fault:
         raise LibraryError(Code.INVALID_FILE_FORMAT, f"{shown(path)} {fault.reason}; {fault.remedy}") from None
