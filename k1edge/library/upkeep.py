@@ -8,10 +8,7 @@ what a dying card does not let go is no longer known, at least.
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -186,7 +183,7 @@ def _whole(root: Path, limit_bytes: int) -> Library | None:
 
 
 def _note_all(library: Library) -> None:
-    """What the index alone knows: told to a k1edge of before there were notes, or come from an old index."""
+    """What the index alone knows: told to a k1edge of before there were notes."""
     told = library.db.execute(
         "SELECT id FROM tracks WHERE deleted_ms IS NULL AND (pinned OR artist <> '' OR tags <> '[]' OR preset <> 'default'"
         " OR substr(filename, 1, length(title) + 1) <> title || '.')"
@@ -204,8 +201,7 @@ def _rebuild(root: Path) -> None:
     aside.mkdir(exist_ok=True)
     for path in _maps(root):
         _adopt(library, path)
-    _remember(library, _rows(root / INDEX))
-    _remember(library, map(notes.kept, (root / "maps").glob("*")))
+    _remember(library)
     library.audit("k1edge", "library.rebuild", None, f"what was left of the index is in {aside}")
     stamp = library.now_ms()
     library.close()
@@ -214,22 +210,12 @@ def _rebuild(root: Path) -> None:
     (root / REBUILT).rename(root / INDEX)
 
 
-def _rows(index: Path) -> Iterator[tuple[Any, ...]]:
-    """What was told of the tracks of the old index, as far as it can be read."""
-    read_only = f"{index.absolute().as_uri()}?mode=ro"
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(read_only, uri=True)) as old:
-        old.text_factory = partial(str, encoding="utf-8", errors="replace")
-        for *facts, tags, preset, source, pinned in old.execute(f"SELECT {', '.join(notes.TOLD)} FROM tracks"):
-            with contextlib.suppress(TypeError, ValueError):
-                yield *facts, json.loads(tags), preset, source, pinned
-
-
-def _remember(library: Library, told: Iterable[tuple[Any, ...]]) -> None:
+def _remember(library: Library) -> None:
     """What no map says: what tracks are called, and which are pinned."""
-    for row in told:
-        # Without a map, or damaged itself.
+    for folder in (library.root / "maps").glob("*"):
+        # Without a note or a map, or damaged itself.
         with contextlib.suppress(LibraryError, TypeError, ValueError, *UNFIT), transaction(library.db):
-            *facts, tags, preset, source, pinned = row
+            *facts, tags, preset, source, pinned = notes.kept(folder)
             known = TrackFacts(*facts, tuple(tags), preset, source)
             library.get(known.id)
             library.register(known)
