@@ -150,7 +150,7 @@ class Library:
         already made a version makes no second one.
         """
         track = self.get(track_id, deleted=True)
-        corrected = track["override"] and self._is_whole(track_id, track["version"])
+        corrected = track["override"] and self._status(track_id, track["version"]) == "ok"
         with transaction(self.db):
             made = self.db.execute("SELECT n FROM versions WHERE job_id = ?", (job_id,)).fetchone()
             if made:
@@ -188,9 +188,9 @@ class Library:
              json.dumps(override) if override else None, self.now_ms(), track_id),
         )  # fmt: skip
 
-    def path(self, track_id: str, n: int, name: str = MAP_NAME) -> Path:
-        """Where a version's file is."""
-        return self.root / "maps" / track_id / f"v{n}" / name
+    def path(self, track_id: str, n: int) -> Path:
+        """Where a version's map is."""
+        return self.root / "maps" / track_id / f"v{n}" / MAP_NAME
 
     def read(self, track_id: str, n: int | None = None) -> GenesisMap:
         """The map of a version (default: the current), verified and validated; a damaged one goes into quarantine."""
@@ -205,30 +205,28 @@ class Library:
         """The same as plain objects, its bytes verified: it was validated before it was stored."""
         n = self._version(track_id, n)
         try:
-            return read_json(self.artefact(track_id, n, MAP_NAME))
+            return read_json(self._content(track_id, n))
         except LibraryError as fault:
             if fault.code is Code.ARTIFACT_DAMAGED:
                 self.quarantine(self.path(track_id, n), [MapFault("$", fault.reason)])
             self.set_status(track_id, "warning")
             raise
 
-    def artefact(self, track_id: str, n: int, name: str) -> bytes:
-        """One file of a version, verified."""
-        sha256 = self.sha256(track_id, n, name)
-        if sha256 is None:
-            raise LibraryError(Code.ARTIFACT_NOT_FOUND, f"version {n} of {track_id} has no {name!r}")
-        return read_verified(self.path(track_id, n, name), sha256)
+    def _content(self, track_id: str, n: int) -> bytes:
+        return read_verified(self.path(track_id, n), self.sha256(track_id, n))
 
-    def _is_whole(self, track_id: str, n: int) -> bool:
+    def _status(self, track_id: str, n: int) -> str:
+        """Of a version's map: `ok`, `missing` or `damaged`."""
         try:
-            return bool(self.artefact(track_id, n, MAP_NAME))
-        except LibraryError:
-            return False
+            self._content(track_id, n)
+        except LibraryError as fault:
+            return "missing" if fault.code is Code.ARTIFACT_NOT_FOUND else "damaged"
+        return "ok"
 
-    def sha256(self, track_id: str, n: int, name: str = MAP_NAME) -> str | None:
-        """Of one file of a version, as it was written; None if there is none."""
+    def sha256(self, track_id: str, n: int) -> str | None:
+        """Of a version's map, as it was written; None where there is no such version."""
         sql = "SELECT sha256 FROM artefacts WHERE track_id = ? AND n = ? AND name = ?"
-        row = self.db.execute(sql, (track_id, n, name)).fetchone()
+        row = self.db.execute(sql, (track_id, n, MAP_NAME)).fetchone()
         return row and row["sha256"]
 
     def _version(self, track_id: str, n: int | None) -> int:
@@ -252,22 +250,14 @@ class Library:
         return [dict(row) for row in rows]
 
     def artefacts(self, track_id: str, n: int | None = None) -> list[dict[str, Any]]:
-        """The files of a version: name, bytes, sha256, age; `status` says `ok`, `missing` or `damaged`."""
+        """The files of a version, of which there is one, its map: name, bytes, sha256, age, place; see `_status`."""
         n = self._version(track_id, n)
         rows = self.db.execute(
-            "SELECT name, bytes, sha256, created_ms FROM artefacts WHERE track_id = ? AND n = ? ORDER BY name",
+            "SELECT name, bytes, sha256, created_ms FROM artefacts WHERE track_id = ? AND n = ?",
             (track_id, n),
         )
-        found = []
-        for row in rows:
-            path = self.path(track_id, n, row["name"])
-            try:
-                read_verified(path, row["sha256"])
-                status = "ok"
-            except LibraryError as fault:
-                status = "missing" if fault.code is Code.ARTIFACT_NOT_FOUND else "damaged"
-            found.append(dict(row) | {"status": status, "path": str(path)})
-        return found
+        there = {"status": self._status(track_id, n), "path": str(self.path(track_id, n))}
+        return [dict(row) | there for row in rows]
 
     def pin(self, track_id: str, pinned: bool, by: str) -> None:
         """A pinned track is never pruned."""
