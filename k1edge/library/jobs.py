@@ -155,9 +155,10 @@ class Jobs:
 
     def retry(self, job: str) -> dict[str, Any]:
         """Queues a failed job again; or returns the one in which its song has been queued again already."""
-        if self.get(job)["state"] != "failed":
+        failed = self.get(job)
+        if failed["state"] != "failed":
             raise LibraryError(Code.INVALID_REQUEST, f"{job} has not failed")
-        if waiting := self._unended(self.get(job)["track_id"]):
+        if waiting := self._unended(failed["track_id"]):
             return self.get(waiting["id"])
         with transaction(self._db):
             self._db.execute(
@@ -165,7 +166,7 @@ class Jobs:
                 " finished_ms = NULL, log = '' WHERE id = ?",
                 (job,),
             )
-            self._library.set_status(self.get(job)["track_id"], "processing")
+            self._library.set_status(failed["track_id"], "processing")
         return self.placed(job)
 
     def cancel(self, job: str) -> dict[str, Any]:
@@ -191,14 +192,13 @@ class Jobs:
         """Takes in what the worker did; starts the next job when it is free."""
         if self._worker is None:
             self._start_next()
+        elif self._row(self._job) is None:  # its track was purged meanwhile
+            self._stop()
         elif self._worker.poll():
             self._end(self._worker)
             self._stop()
         elif (self._job, self._worker.stage, int(self._worker.progress * STEPS)) != self._told:
-            if self._row(self._job):
-                self._tell(self._job)
-            else:  # its track was purged meanwhile
-                self._stop()
+            self._tell(self._job)
 
     def _start_next(self) -> None:
         first = "SELECT * FROM jobs WHERE state = 'queued' ORDER BY priority DESC, attempts, key LIMIT 1"
@@ -239,8 +239,6 @@ class Jobs:
 
     def _complete(self, job: str, song: Any, log: str) -> None:
         row = self._row(job)
-        if row is None:  # its track was purged meanwhile
-            return
         if not song.metadata.hashes.audio_sha256.startswith(row["track_id"]):
             self._fail(job, Failure(Code.FILE_NOT_FOUND, "was replaced by another file while it waited"), log)
             return
@@ -252,8 +250,6 @@ class Jobs:
 
     def _fail(self, job: str, failure: Failure, log: str = "") -> None:
         row = self._row(job)
-        if row is None:
-            return
         with transaction(self._db):
             self._ended(job, "failed", (failure.code, failure.reason, log))
             self._library.set_status(row["track_id"], "failed")

@@ -50,8 +50,8 @@ class Verbs:
             "version.promote": self._version_promote,
             "beats.override": self._beats_override,
             "job.list": self._job_list,
-            "job.retry": self._job_retry,
-            "job.cancel": self._job_cancel,
+            "job.retry": lambda caller, job: self._jobs.retry(job),
+            "job.cancel": lambda caller, job: self._jobs.cancel(job),
             "artefact.list": self._artefact_list,
             "bundle.get": self._bundle_get,
             "deploy": self._deploy,
@@ -170,12 +170,6 @@ class Verbs:
 
     def _job_list(self, caller: str, state: str | None = None, limit: int = 50, offset: int = 0) -> Document:
         return {"jobs": _fitting(self._jobs.list(state, limit, offset)), "offset": offset} | self._jobs.counts()
-
-    def _job_retry(self, caller: str, job: str) -> Document:
-        return self._jobs.retry(job)
-
-    def _job_cancel(self, caller: str, job: str) -> Document:
-        return self._jobs.cancel(job)
 
     def _artefact_list(self, caller: str, track: str, version: int | None = None) -> Document:
         return {"track": track, "artefacts": self._library.artefacts(track, version)}
