@@ -22,6 +22,7 @@ from k1edge.system.systemd import fields
 
 if TYPE_CHECKING:
     from k1edge.daemon.rehearsal import Rehearsal
+    from k1edge.library.door import Door
 
 VERBS = frozenset({*contract.LIBRARY_VERBS, "scene.simulate"})
 """Those that come here."""
@@ -39,15 +40,6 @@ JOB_TTL_S = 60.0
 LOST, AGAIN = "LIBRARY_LOST", "it is started again by itself, at least every half minute; the light needs no library"
 
 log = logging.getLogger("k1edge")
-
-
-class LibraryDoor(Protocol):
-    """What is needed of `library.door.Door`."""
-
-    def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool: ...
-    def heard(self) -> Iterator[dict[str, Any]]: ...
-    def rest(self, resting: bool) -> None: ...
-    def close(self) -> None: ...
 
 
 class LightHands(Protocol):
@@ -75,7 +67,7 @@ class _Open:
 class Lending:
     """The library's side of one edge."""
 
-    def __init__(self, door: LibraryDoor, scribe: Scribe, desk: Desk, hands: LightHands) -> None:
+    def __init__(self, door: Door, scribe: Scribe, desk: Desk, hands: LightHands) -> None:
         """`hands` does what concerns the light."""
         self._door, self._scribe, self._desk, self._hands = door, scribe, desk, hands
         self._rehearsals: dict[int, Rehearsal] = {}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from k1edge.daemon.telemetry import REQUEST_BUCKETS_MS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -119,8 +120,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """The newest telemetry as metrics; called by the server."""
-        told = json.loads(self._newest)
-        yield from families(told)
+        return families(json.loads(self._newest))
 
 
 def families(told: dict[str, Any]) -> Iterator[Metric]:
@@ -150,12 +150,11 @@ def families(told: dict[str, Any]) -> Iterator[Metric]:
 def _latencies(extra: dict[str, float]) -> Iterator[Metric]:
     from prometheus_client.core import HistogramMetricFamily
 
+    if "requests_timed" not in extra:
+        return
     family = HistogramMetricFamily(PREFIX + "request_seconds", "From a request to its answer", labels=["by"])
     for by, prefix in (("light", ""), ("library", "library_")):
-        if prefix + "requests_timed" not in extra:
-            return
-        found = ((re.fullmatch(prefix + r"requests_within_(\d+)_ms", key), count) for key, count in extra.items())
-        buckets = [(f"{int(limit[1]) * MS:g}", count) for limit, count in found if limit]
+        buckets = [(f"{ms * MS:g}", extra[f"{prefix}requests_within_{ms}_ms"]) for ms in REQUEST_BUCKETS_MS]
         buckets.append(("+Inf", extra[prefix + "requests_timed"]))
         family.add_metric([by], buckets, extra[prefix + "request_ms_sum"] * MS)
     yield family

@@ -61,10 +61,7 @@ def decision_row(frame: GenesisFrame) -> tuple:
 
 def as_features(row: np.void) -> FeatureFrame:
     """A row of FEATURES as the frame it was."""
-    return FeatureFrame(
-        int(row["end"]), row["bands"], row["novelty"], float(row["level_dbfs"]), float(row["noise_floor_dbfs"]),
-        float(row["centroid_hz"]), row["chroma"], bool(row["silent"]),
-    )  # fmt: skip
+    return FeatureFrame(*row.item())
 
 
 @dataclass(slots=True)

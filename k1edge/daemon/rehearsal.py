@@ -38,7 +38,7 @@ class Rehearsal:
     def __init__(self, scene: contract.SimulateArguments, shown: Look | None) -> None:
         self._scene, self._shown = scene, shown
         self._k1, self._limiter, self._scribe = VirtualK1(SITE, DEVICE), Limiter(), Scribe(SITE, "edge")
-        self._parameters, self._clamped = clamp({name: float(value) for name, value in scene.parameters.items()})
+        self._parameters, self._clamped = clamp(scene.parameters)
         self._frames = round(scene.seconds * FRAMES_PER_S)
         self._pixels = np.zeros((self._frames, 3))
         self._luminance, self._lit, self._moved = np.zeros((3, self._frames))

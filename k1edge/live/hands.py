@@ -15,6 +15,7 @@ from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Gate, Publication, Request, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
+from k1edge.k1.contract.requests import MomentArguments, NudgeArguments
 from k1edge.live.desk import Desk, RefusedError, ReplyTo
 from k1edge.pipeline import Pipeline
 
@@ -68,11 +69,11 @@ class Hands:
             "scene.apply": self._apply,
             "scene.hold": self._hold,
             "override.release": self._release,
-            "tempo.double": lambda request, now: self._correct(request, now, lambda on: on.act("double")),
-            "tempo.halve": lambda request, now: self._correct(request, now, lambda on: on.act("halve")),
-            "tempo.tap": self._tap,
-            "beat.nudge": lambda request, now: self._correct(request, now, lambda on: on.act("nudge", request.args.ms)),
-            "beat.this_is_one": self._this_is_one,
+            "tempo.double": self._correct,
+            "tempo.halve": self._correct,
+            "tempo.tap": self._correct,
+            "beat.nudge": self._correct,
+            "beat.this_is_one": self._correct,
             "recorder.save": self._save,
         }
         self._scene, self._hand = Gate(), Gate()
@@ -164,7 +165,7 @@ class Hands:
         if not self._scenes:
             raise RefusedError("NOT_READY", "the edge is in safe mode; see config/reported")
         args = request.args
-        parameters, clamped = clamp({name: float(value) for name, value in args.parameters.items()})
+        parameters, clamped = clamp(args.parameters)
         look = Look(REQUESTED, args.pattern, args.palette, tuple(sorted(parameters.items())), args.transition,
                     args.transition_ms)
         return self._lease(request, now, "scene", look) | {"clamped": clamped}
@@ -178,12 +179,6 @@ class Hands:
             now.pipeline.act("release")  # who gives back a scene does not undo the tempo that somebody put right
         return {"released": held is not None}
 
-    def _tap(self, request: Request, now: Situation) -> dict:
-        return self._correct(request, now, lambda on: on.act("tap", _meant(request, now)))
-
-    def _this_is_one(self, request: Request, now: Situation) -> dict:
-        return self._correct(request, now, lambda on: on.act("this_is_one", _meant(request, now)))
-
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
             raise RefusedError("NOT_READY", "nothing is recorded: [recorder] minutes is 0, or [beat] engine is \"aubio\"")
@@ -192,24 +187,29 @@ class Hands:
         except OSError as error:
             raise RefusedError("INTERNAL_ERROR", f"the recording cannot be saved: {error}") from error
 
-    def _correct(self, request: Request, now: Situation, act: Callable[[Pipeline], bool]) -> dict:
+    def _correct(self, request: Request, now: Situation) -> dict:
         if now.pipeline is None:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to correct")
-        if not act(now.pipeline):
+        scope, _, act = request.verb.partition(".")
+        if not now.pipeline.act(act, *_by(request, now)):
             raise RefusedError("NOT_READY", "no beat is followed yet, or the tempo would leave the range of [beat]")
         if self.override is not None and self.override.scenes:
             return {}  # who holds the scenes keeps them, and the name on them
-        return self._lease(request, now, request.verb.partition(".")[0])
+        return self._lease(request, now, scope)
 
 
 def _ends_ms(held: Override, stamp: Stamp) -> int:
     return stamp.ts_ms + (held.until_ns - stamp.monotonic_ns) // 1_000_000
 
 
-def _meant(request: Request, now: Situation) -> int:
-    """The sample index of the moment that a request is about."""
+def _by(request: Request, now: Situation) -> tuple[float, ...]:
+    """By how many ms the beat is to be moved, or the sample index of the moment that is meant."""
+    if isinstance(request.args, NudgeArguments):
+        return (request.args.ms,)
+    if not isinstance(request.args, MomentArguments):
+        return ()
     at_ms = now.stamp.ts_ms if request.args.at_ms is None else request.args.at_ms
     if abs(at_ms - now.stamp.ts_ms) > MEANT_WITHIN_MS:
         off_s = (at_ms - now.stamp.ts_ms) / 1000
         raise RefusedError("INVALID_REQUEST", f"at_ms is {off_s:+.0f} s from now by the clock of this edge; leave it out")
-    return now.timeline.index(at_ms)
+    return (now.timeline.index(at_ms),)

@@ -27,7 +27,6 @@ T = TypeVar("T")
 class SceneWindow(Generic[T]):
     """Lets one offer pass per window; of those that come meanwhile only the newest survives."""
 
-    window_ms: float = SCENE_WINDOW_MS
     _waiting: T | None = None
     _free_at_ms: float = float("-inf")
 
@@ -41,7 +40,7 @@ class SceneWindow(Generic[T]):
         if self._waiting is None or now_ms < self._free_at_ms:
             return None
         scene, self._waiting = self._waiting, None
-        self._free_at_ms = now_ms + self.window_ms
+        self._free_at_ms = now_ms + SCENE_WINDOW_MS
         return scene
 
 
