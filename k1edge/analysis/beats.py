@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,14 +88,10 @@ def decode(evidence: Evidence, prior: TempoPrior, tempo_range_bpm: tuple[float, 
     path = BeatPath(tempi, len(worth))
     steps = np.array(path.run(worth, evidence.none.astype(np.float32), _spans(evidence, tempi)), int)
     del path
-    if not len(steps):
-        return BeatGrid(np.zeros(0), steps, steps)
-    if evidence.opinion is not None:
-        steps = tapped(steps, evidence, tempi, tempi.views_at(steps, evidence.opinion))
+    steps = tapped(steps, evidence, tempi, tempi.views_at(steps, evidence.opinion))
     in_bar, per_bar = _bars(_bar_weights(evidence, steps) + _heard_bars(evidence, steps))
     sharp = worth + ONSET_WEIGHT * np.convolve(evidence.onset, ONSET_BUMP, "same")
-    times_s = (steps + 1 + _centred(sharp, steps)) / STEPS_PER_S - evidence.latency_s
-    times_s = _steadied(times_s)
+    times_s = _steadied((steps + 1 + _centred(sharp, steps)) / STEPS_PER_S - evidence.latency_s)
     keep = times_s >= 0
     return BeatGrid(times_s[keep], in_bar[keep], per_bar[keep])
 
@@ -107,11 +103,7 @@ def found(recording: Recording, settings: BeatSettings) -> BeatGrid:
 
 def _spans(evidence: Evidence, tempi: Tempi) -> Iterator[np.ndarray]:
     """(TEMPI,) for each step: what the onsets and the tempo say of a beat that ends there."""
-    spans = tempi.spans(evidence.onset)
-    if evidence.opinion is None:
-        yield from chain.from_iterable(spans)
-        return
-    for piece, views in zip(spans, tempi.views(evidence.opinion), strict=True):
+    for piece, views in zip(tempi.spans(evidence.onset), tempi.views(evidence.opinion), strict=True):
         piece += tempi.opinions(views)
         yield from piece
 
@@ -128,8 +120,6 @@ def _bar_weights(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
 def _heard_bars(evidence: Evidence, steps: np.ndarray) -> np.ndarray:
     """(beats, B) what the sound of the beats says of their places in the bar, as the live tracker's ear."""
     weights = np.zeros((len(steps), len(POSITION)))
-    if evidence.rows is None:
-        return weights
     ear, before = BarEar(), len(evidence.rows)
     for n, (first, last) in enumerate(pairwise(evidence.rows_at(steps))):
         if not in_a_row(last - first, last - first, before):

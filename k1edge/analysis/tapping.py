@@ -27,7 +27,7 @@ FEWEST = 16
 
 def tapped(steps: np.ndarray, evidence: Evidence, tempi: Tempi, views: np.ndarray) -> np.ndarray:
     """(n,) steps of beats -> (m,) of those to tap. `views`: (n, TEMPI) of `tempi` at the beats."""
-    if evidence.rows is None or len(steps) < FEWEST:
+    if len(steps) < FEWEST:
         return steps
     worth = np.array([_mean_around(_heard(row, steps, evidence), steps)
                       + VIEW_WEIGHT * _viewed(steps, row.faster, tempi, views) for row in HYPOTHESES.values()])  # fmt: skip

@@ -64,9 +64,9 @@ class Evidence:
     """(steps, B) log-weights of the beats of every metre, if a beat is there."""
     latency_s: float
     """How long before the end of its step the sound was."""
-    opinion: np.ndarray | None = None
+    opinion: np.ndarray
     """(steps, N_TEMPI) the network's probabilities of its tempo classes; 0 where nothing sounds."""
-    rows: np.ndarray | Asked | None = None
+    rows: np.ndarray | Asked
     """(hops, N_COLUMNS) as `k1edge.beat.sounds` reads them, without any latency."""
 
     def rows_at(self, steps: np.ndarray) -> list[int]:

@@ -11,10 +11,16 @@ from k1edge.analysis.witnesses import Evidence
 from k1edge.beat.bar_pointer import STEPS_PER_S
 from k1edge.beat.network import N_TEMPI, TEMPO_RANGE_BPM
 from k1edge.beat.prior import TempoPrior
+from k1edge.beat.sounds import N_COLUMNS
 
 RANGE_BPM = (55.0, 215.0)
 LATENCY_S = 0.06
 HEARD, UNHEARD = 2.0, -0.5
+
+
+def evidence_of(beat: np.ndarray, none: np.ndarray, onset: np.ndarray, bars: np.ndarray) -> Evidence:
+    """Of a track of whose tempo nothing is thought, and of whose sound nothing is known."""
+    return Evidence(beat, none, onset, bars, LATENCY_S, np.zeros((len(beat), N_TEMPI), np.float32), np.zeros((0, N_COLUMNS)))
 
 
 def heard(beats_s: np.ndarray, seconds: float, downbeats_s: np.ndarray | None = None, seed: int | None = None) -> Evidence:
@@ -29,7 +35,7 @@ def heard(beats_s: np.ndarray, seconds: float, downbeats_s: np.ndarray | None = 
         bars[at] = np.where(is_down[:, None], 1.0, -1.0) * np.where(POSITION == 0, 0.5, -0.5)
     if seed is not None:
         beat = beat + np.random.default_rng(seed).normal(0, 0.8, steps).astype(np.float32)
-    return Evidence(beat, none, np.zeros(steps, np.float32), bars, LATENCY_S)
+    return evidence_of(beat, none, np.zeros(steps, np.float32), bars)
 
 
 def grid(bpm: float, seconds: float, start_s: float = 0.3) -> np.ndarray:
@@ -144,12 +150,12 @@ def test_no_beat_is_put_where_there_is_none():
 def test_without_any_evidence_there_are_no_beats():
     nothing = np.full(1000, UNHEARD, np.float32)
     none, flat = np.full(1000, 0.2, np.float32), np.zeros(1000, np.float32)
-    assert len(found(Evidence(nothing, none, flat, np.zeros((1000, len(POSITION))), LATENCY_S)).times_s) == 0
+    assert len(found(evidence_of(nothing, none, flat, np.zeros((1000, len(POSITION))))).times_s) == 0
 
 
 def test_an_empty_track_has_no_beats():
     empty = np.zeros(0, np.float32)
-    assert len(found(Evidence(empty, empty, empty, np.zeros((0, len(POSITION))), LATENCY_S)).times_s) == 0
+    assert len(found(evidence_of(empty, empty, empty, np.zeros((0, len(POSITION))))).times_s) == 0
 
 
 @pytest.mark.parametrize("per_bar", [3, 4])
@@ -178,5 +184,5 @@ def test_onsets_alone_carry_the_beat():
     onset = np.full(int(seconds * STEPS_PER_S), -0.4, np.float32)
     onset[np.round((truth + LATENCY_S) * STEPS_PER_S).astype(int) - 1] = 3.0
     flat = np.zeros(len(onset), np.float32)
-    beats = found(Evidence(flat, flat, onset, np.zeros((len(onset), len(POSITION))), LATENCY_S)).times_s
+    beats = found(evidence_of(flat, flat, onset, np.zeros((len(onset), len(POSITION))))).times_s
     assert f_measure(truth, beats) > 0.97

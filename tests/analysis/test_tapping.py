@@ -8,6 +8,7 @@ from k1edge.analysis.path import Tempi
 from k1edge.analysis.tapping import REACH_S, tapped
 from k1edge.analysis.witnesses import Evidence
 from k1edge.beat.bar_pointer import STEPS_PER_S
+from k1edge.beat.network import N_TEMPI
 from k1edge.beat.prior import TempoPrior
 from k1edge.beat.sounds import N_COLUMNS
 from k1edge.frames import HOPS_PER_S
@@ -40,7 +41,7 @@ def track(beats, likes):
         first = n * hops + (steps[0] + 1) * HOPS_PER_S // STEPS_PER_S
         rows[first : first + hops, 0] = length
     empty = np.zeros(0)
-    return steps, Evidence(empty, empty, empty, np.zeros((0, 14)), 0.0, rows=rows)
+    return steps, Evidence(empty, empty, empty, np.zeros((0, 14)), 0.0, np.zeros((0, N_TEMPI)), rows)
 
 
 def tap(steps, evidence, views=None):
