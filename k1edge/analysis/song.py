@@ -174,15 +174,15 @@ def _form(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid) -> d
     at_ms = np.round(starts_s * MS, 1).tolist()
     letters = _letters(recording, sound, grid, starts_s)
     spans = [
-        {"label": part.label, "start_ms": start_ms, "end_ms": end_ms, "confidence": round(part.confidence, 3), "letter": letter}
-        for part, letter, (start_ms, end_ms) in zip(found, letters, pairwise(at_ms), strict=True)
+        {"label": part.label, "start_ms": start_ms, "end_ms": end_ms, "confidence": round(part.confidence, 3)}
+        for part, (start_ms, end_ms) in zip(found, pairwise(at_ms), strict=True)
     ]
     drops = [span for span in spans[1:] if span["label"] == "drop"]
     return {
-        "sections": spans,
+        "sections": [span | {"letter": letter} for span, letter in zip(spans, letters, strict=True)],
         "drops": [{"at_ms": drop["start_ms"], "confidence": drop["confidence"]} for drop in drops],
-        "builds": [_without_letter(span) for span in spans if span["label"] == "build"],
-        "breakdowns": [_without_letter(span) for span in spans if span["label"] == "breakdown"],
+        "builds": [span for span in spans if span["label"] == "build"],
+        "breakdowns": [span for span in spans if span["label"] == "breakdown"],
     }
 
 
@@ -193,10 +193,6 @@ def _letters(recording: Recording, sound: levels.Levels, grid: beats.BeatGrid, s
     bars = form.Bars(dbfs, means(recording["bands"], edges), means(recording["chroma"], edges))
     cuts = np.abs(edges - starts_s[:, None] * HOPS_PER_S).argmin(axis=1)
     return form.letters(bars, cuts.tolist())
-
-
-def _without_letter(span: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in span.items() if key != "letter"}
 
 
 def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
