@@ -7,7 +7,7 @@ to the map may fail without losing the others: it is then named in `annotations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -62,26 +62,6 @@ class Origin:
         }
 
 
-@dataclass(slots=True)
-class _Passes:
-    """Runs passes one after the other, tells how far it is, and remembers which failed."""
-
-    progress: Progress
-    missing: list[str] = field(default_factory=list)
-
-    def need(self, name: str, share: float, work: Callable[[], Any]) -> Any:
-        self.progress(name, share)
-        return work()
-
-    def try_(self, name: str, share: float, work: Callable[[], Any]) -> Any:
-        self.progress(name, share)
-        try:
-            return work()
-        except (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError):
-            self.missing.append(name)
-            return None
-
-
 def analyse(
     recording: Recording,
     origin: Origin,
@@ -93,34 +73,49 @@ def analyse(
     """The map of a song; `progress` hears each pass with the share that is done, 0..1."""
     if not len(recording) or recording["sounding"].mean() < LEAST_SOUNDING:
         raise NoMusic("there is only silence")
-    passes = _Passes(progress)
-    grid = passes.need("beats", 0.7, lambda: beats.found(recording, settings))
+    missing: list[str] = []
+
+    def tried(name: str, share: float, work: Callable[[], Any]) -> Any:
+        """What a pass makes that only adds to the map; None where it fails."""
+        progress(name, share)
+        try:
+            return work()
+        except (ArithmeticError, ValueError, IndexError):
+            missing.append(name)
+            return None
+
+    progress("beats", 0.7)
+    grid = beats.found(recording, settings)
     if len(grid.times_s) < FEWEST_BEATS:
         raise NoMusic(f"there is no beat in it ({len(grid.times_s)} found, {FEWEST_BEATS} are needed)")
-    sound = passes.need("levels", 0.92, lambda: levels.measure(recording))
-    rhythm = passes.need("rhythm", 0.92, lambda: _rhythm(recording, grid))
+    progress("levels", 0.92)
+    sound = levels.measure(recording)
+    progress("rhythm", 0.92)
+    rhythm = _rhythm(recording, grid)
     bpm = tempo_bpm(rhythm["beat_grid_ms"])
-    dynamics = passes.try_("dynamics", 0.93, lambda: levels.dynamics(sound))
+    dynamics = tried("dynamics", 0.93, lambda: levels.dynamics(sound))
     annotations = {
         "f_measure_known": False,
-        **(passes.try_("form", 0.93, lambda: _form(recording, sound, grid)) or {}),
-        **(passes.try_("harmony", 0.98, lambda: _harmony(recording, grid)) or {}),
-        **(passes.try_("mood", 0.98, lambda: _mood(recording, bpm)) or {}),
+        **(tried("form", 0.93, lambda: _form(recording, sound, grid)) or {}),
+        **(tried("harmony", 0.98, lambda: _harmony(recording, grid)) or {}),
+        **(tried("mood", 0.98, lambda: _mood(recording, bpm)) or {}),
         "tempo_curve": tempo_curve(rhythm["beat_grid_ms"]),
         "beat_confidence": round(float(_heard_at(recording, grid).mean()), 3),
     }
+    progress("bands", 0.98)
     layers = {
         "rhythm": rhythm,
-        "frequency": passes.need("bands", 0.98, lambda: levels.envelopes(sound)),
+        "frequency": levels.envelopes(sound),
         "dynamics": dynamics,
-        "spectral": passes.try_("spectral", 0.99, lambda: levels.spectral(recording, sound)),
-        "annotations": annotations | ({"missing": passes.missing} if passes.missing else {}),
+        "spectral": tried("spectral", 0.99, lambda: levels.spectral(recording, sound)),
+        "annotations": annotations | ({"missing": missing} if missing else {}),
     }
     metrics = {"duration_ms": recording.duration_s * MS, "bpm": min(bpm, 300.0), "f_measure": 0.0, "cemgil": 0.0}
     if dynamics:
         metrics["dynamic_range"] = dynamics["range"]
     document = {"metadata": origin.metadata(version), "global_metrics": metrics, "layers": layers}
-    return passes.need("writing", 0.99, lambda: seal(document))
+    progress("writing", 0.99)
+    return seal(document)
 
 
 def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:
