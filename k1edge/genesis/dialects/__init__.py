@@ -76,27 +76,21 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, list) and all(_is_number(item) for item in value)
 
 
-def _seconds_to_ms(document: Document) -> str | None:
-    """Mends a v4.0.0 document whose grid is in seconds, in place; says what it did."""
-    rhythm, metrics = document["layers"]["rhythm"], document["global_metrics"]
-    beats, duration_ms = rhythm.get("beat_grid_ms"), metrics.get("duration_ms")
-    if not (_is_numbers(beats) and is_in_seconds(beats) and _is_number(duration_ms)):
-        return None
-    for key in ("beat_grid_ms", "downbeat_ms", "onset_times_ms"):
-        if _is_numbers(rhythm.get(key)):
-            rhythm[key] = [round(time * 1000, 3) for time in rhythm[key]]
-    if duration_ms < 10 * beats[-1]:
-        metrics["duration_ms"] = duration_ms * 1000
-        return "the beats and the duration were in seconds"
-    return "the beats were in seconds"
-
-
-def _copy_of_rhythm(document: Document) -> Document | None:
-    """The document with its rhythm and metrics safe to change; None when it has none."""
-    layers, metrics = document.get("layers"), document.get("global_metrics")
-    if not (isinstance(layers, dict) and isinstance(layers.get("rhythm"), dict) and isinstance(metrics, dict)):
-        return None
-    return document | {"layers": layers | {"rhythm": dict(layers["rhythm"])}, "global_metrics": dict(metrics)}
+def _in_ms(document: Document) -> tuple[Document, str | None]:
+    """A v4.0.0 document with its times in ms; and what was mended, if its grid was in seconds."""
+    match document:
+        case {
+            "layers": {"rhythm": {"beat_grid_ms": beats} as rhythm} as layers,
+            "global_metrics": {"duration_ms": duration_ms} as metrics,
+        } if _is_numbers(beats) and is_in_seconds(beats) and _is_number(duration_ms):
+            keys = [key for key in ("beat_grid_ms", "downbeat_ms", "onset_times_ms") if _is_numbers(rhythm.get(key))]
+            times = {key: [round(time * 1000, 3) for time in rhythm[key]] for key in keys}
+            mended = document | {"layers": layers | {"rhythm": rhythm | times}}
+            if duration_ms >= 10 * beats[-1]:
+                return mended, "the beats were in seconds"
+            metrics = metrics | {"duration_ms": duration_ms * 1000}
+            return mended | {"global_metrics": metrics}, "the beats and the duration were in seconds"
+    return document, None
 
 
 def _to_v4(document: Document, dialect: Dialect) -> Document:
@@ -114,12 +108,10 @@ def _thinning(bands: Document, kept: Document) -> str | None:
 def read(document: Any) -> Reading:
     """A document of any dialect as a v4.0.0 map; raises `MapError`."""
     dialect = detect(document)
-    song = document if dialect is Dialect.V4 else _to_v4(document, dialect)
-    mendable = _copy_of_rhythm(song)
-    note = _seconds_to_ms(mendable) if mendable else None
+    song, note = _in_ms(document if dialect is Dialect.V4 else _to_v4(document, dialect))
     if dialect is Dialect.V4 and not note:
         return Reading(validate(document), dialect)
-    sealed = seal(mendable or song)
+    sealed = seal(song)
     notes = (note, _thinning(song["layers"]["frequency"], plain(sealed)["layers"]["frequency"]))
     return Reading(sealed, dialect, tuple(filter(None, notes)))
 

@@ -106,7 +106,8 @@ def to_v4(document: Document) -> Document:
     }
 
 
-def _basic(song: Document) -> Document:
+def from_v4_basic(song: Document) -> Document:
+    """v3 basic: beats and bands only, tempo cut to a whole number as its engine did."""
     metadata, metrics, layers = song["metadata"], song["global_metrics"], song["layers"]
     kept = {key: metadata[key] for key in ("filename", "analysis_engine", "timestamp_utc")}
     return {
@@ -117,11 +118,6 @@ def _basic(song: Document) -> Document:
             "frequency": {band: layers["frequency"][band] for band in BANDS},
         },
     }
-
-
-def from_v4_basic(song: Document) -> Document:
-    """v3 basic: beats and bands only, tempo cut to a whole number as its engine did."""
-    return _basic(song)
 
 
 def _level_points(dynamics: Document) -> Document:
@@ -136,7 +132,7 @@ def _level_points(dynamics: Document) -> Document:
 
 def from_v4_advanced(song: Document) -> Document:
     """v3 advanced, with what the v4 map knows of it."""
-    document, layers, metrics = _basic(song), song["layers"], song["global_metrics"]
+    document, layers, metrics = from_v4_basic(song), song["layers"], song["global_metrics"]
     document["metadata"]["analysis_config"] = song["metadata"]["analysis_config"]
     document["global_metrics"]["bpm"] = metrics["bpm"]
     document["global_metrics"] |= {key: metrics[key] for key in ADVANCED_METRICS if key in metrics}
