@@ -103,33 +103,30 @@ def _is_over(library: Library, track_id: str) -> bool:
     return now_s - library.hidden_s.setdefault(track_id, now_s) > UNDO_S
 
 
-def _oldest_version_not_current(library: Library) -> tuple[str, int] | None:
-    row = library.db.execute(
+def _oldest_version_not_current(library: Library) -> sqlite3.Row | None:
+    return library.db.execute(
         "SELECT v.track_id, v.n FROM versions v JOIN tracks t ON t.id = v.track_id"
         " WHERE NOT t.pinned AND v.n <> t.version ORDER BY v.rowid LIMIT 1"
     ).fetchone()
-    return (row[0], row[1]) if row else None
 
 
-def _oldest_track(library: Library) -> str | None:
+def _oldest_track(library: Library) -> sqlite3.Row | None:
     """What is heard again makes its map again, and what a machine made it can; what a person put right, nobody can.
 
     The newest of the line stay, or a library that is full of files would make maps only to remove them.
     """
-    row = library.db.execute(
+    return library.db.execute(
         "SELECT t.id FROM tracks t JOIN versions v ON v.track_id = t.id WHERE NOT t.pinned"
         " GROUP BY t.id ORDER BY t.override IS NOT NULL, t.source <> 'live' OR t.key IN"
         " (SELECT key FROM tracks WHERE source = 'live' ORDER BY key DESC LIMIT ?), max(v.rowid) LIMIT 1",
         (HEARD_KEPT,),
     ).fetchone()
-    return row[0] if row else None
 
 
-def _failed(library: Library) -> str | None:
+def _failed(library: Library) -> sqlite3.Row | None:
     """What was heard on the line and could not be analysed, but the newest."""
     failed = "SELECT id FROM tracks WHERE source = 'live' AND status = 'failed' AND version IS NULL AND NOT pinned"
-    row = library.db.execute(f"{failed} ORDER BY key DESC LIMIT 1 OFFSET ?", (FAILED_KEPT,)).fetchone()
-    return row[0] if row else None
+    return library.db.execute(f"{failed} ORDER BY key DESC LIMIT 1 OFFSET ?", (FAILED_KEPT,)).fetchone()
 
 
 def prune(library: Library) -> list[str]:
@@ -146,15 +143,16 @@ def prune(library: Library) -> list[str]:
 
 def _drop_next(library: Library) -> str:
     """What went; '' where nothing is to go, or can."""
-    track_id = _failed(library)
-    if track_id is None and usage(library)["used_bytes"] > library.limit_bytes:
+    track = _failed(library)
+    if track is None and usage(library)["used_bytes"] > library.limit_bytes:
         if version := _oldest_version_not_current(library):
-            _drop_version(library, *version)
-            return f"{version[0]} v{version[1]}"
-        track_id = _oldest_track(library)
-    if track_id is not None:
-        _drop_track(library, track_id, "track.prune")
-    return track_id or ""
+            _drop_version(library, version["track_id"], version["n"])
+            return f"{version['track_id']} v{version['n']}"
+        track = _oldest_track(library)
+    if track is None:
+        return ""
+    _drop_track(library, track["id"], "track.prune")
+    return track["id"]
 
 
 def open_library(root: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> Library:
