@@ -112,4 +112,4 @@ def onsets_ms(recording: Recording) -> list[float]:
         if hop - last >= ONSET_WAIT:
             found.append(round(max(hop + 1 - NOVELTY_LATENCY_HOPS, 0) * MS_PER_HOP, 1))
             last = hop
-    return sorted(set(found))
+    return found
