@@ -54,11 +54,9 @@ class Door:
 
     def __init__(self, settings: LibrarySettings, state: Path, command: list[str], delay_s: float = CALM_S) -> None:
         """`command`: the analysis of one song, as `library.worker` takes it. Opens `delay_s` from now."""
-        music = music_folder(settings, state)
         told = settings.model_dump(include={"time_limit_s", "memory_mb", "max_file_mb", "limit_mb"})
-        heard = str(heard_folder(settings, state))
-        told |= {"heard": heard, "root": str(state / "library"), "music": str(music), "command": command}
-        self._told = json.dumps(told)
+        folders = {"root": state / "library", "music": music_folder(settings, state), "heard": heard_folder(settings, state)}
+        self._told = json.dumps(told | {"command": command} | folders, default=str)
         self._process: subprocess.Popen | None = None
         self._wire: socket.socket | None = None
         self._asked: set[int] = set()

@@ -221,14 +221,14 @@ def _fitting(rows: list[Document]) -> list[Document]:
 
 
 def _rhythm_within(rhythm: Document, first_ms: float, last_ms: float) -> Document:
-    inside = [first_ms <= at_ms <= last_ms for at_ms in rhythm["beat_grid_ms"]]
     found = {
         name: [at_ms for at_ms in rhythm[name] if first_ms <= at_ms <= last_ms]
         for name in ("beat_grid_ms", "downbeat_ms", "onset_times_ms")
         if name in rhythm
     }
     if rhythm.get("beat_strength"):
-        found["beat_strength"] = [s for s, keep in zip(rhythm["beat_strength"], inside, strict=True) if keep]
+        beats = zip(rhythm["beat_grid_ms"], rhythm["beat_strength"], strict=True)
+        found["beat_strength"] = [strength for at_ms, strength in beats if first_ms <= at_ms <= last_ms]
     return found
 
 
