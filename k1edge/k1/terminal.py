@@ -107,7 +107,8 @@ def _tuples(pixels: np.ndarray) -> list[Colours]:
 
 
 def _indexed(pixels: np.ndarray) -> list[Colours]:
-    """Nearest colour of the 6 x 6 x 6 cube."""
+    """Colours of the 6 x 6 x 6 cube. Its levels are taken for evenly spaced, which they are not: the darkest is 95, and the
+    nearest one would be black for most of what fades."""
     levels = np.round(pixels.astype(np.float32) / 255 * 5).astype(int)
     return _tuples((16 + levels @ np.array([36, 6, 1]))[..., None])
 

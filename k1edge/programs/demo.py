@@ -40,6 +40,7 @@ examples:
   k1edge demo --song --play      the demo song, heard as well
   k1edge demo --file song.mp3    a song of yours
   k1edge demo --write song.wav   the demo song as a file
+  COLORTERM=truecolor k1edge demo    in all colours over ssh, which does not tell that a terminal has them
 
 The lowest line of the picture is the strip; above it is what it showed a moment ago. Nothing is configured, nothing is kept.
 

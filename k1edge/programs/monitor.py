@@ -87,8 +87,9 @@ def _keep_screen(link: Link, view: SiteView, stop: Stop, colours: Depth) -> None
             now_s = time.monotonic()
             for topic, payload, _ in link.receive():
                 view.take(topic, payload, now_s)
-            connection = [] if link.connected else [(f"broker: {link.last_reason or 'connecting'}", BAD)]
-            lines = [*connection, *view.lines(screen.size.columns, now_s)]
+            columns = screen.size.columns
+            connection = [] if link.connected else [(f"broker: {link.last_reason or 'connecting'}"[:columns], BAD)]
+            lines = [*connection, *view.lines(columns, now_s)]
             screen.show(list(_painted(lines, colours)))
             time.sleep(VIEW_S)
 

@@ -73,8 +73,8 @@ class LiveView:
         plate[-2:] = strip
         margin = " " * ((size.columns - len(strip)) // 2)
         lines = [margin + line for line in terminal.picture(plate.astype(np.uint8), self._colours)]
-        foot = f" broker: {self._trouble}" if self._trouble else _footline(k1)
-        self._screen.show([_headline(light, k1)[: size.columns], *lines, "", foot[: size.columns]])
+        head, foot = ((margin + words)[: size.columns] for words in (_headline(light, k1), _footline(k1, self._trouble)))
+        self._screen.show([head, *lines, "", foot])
 
     def tell(self, trouble: str) -> None:
         """At the foot of the screen."""
@@ -109,12 +109,15 @@ class LineView:
 
 
 def _headline(light: Light, k1: VirtualK1) -> str:
-    lead = "the edge leads" if light.led else "on its own microphone"
-    beat = "●" if light.flashes and light.now_ms - light.flashes[0].shown_ms < 120 else "○"
-    tempo = f"{beat} {light.bpm:5.1f} bpm" if light.led else "○   --  bpm"
-    return f" {k1.device}  {tempo}  {light.scene.pattern} in {PALETTES[light.scene.palette_id]}  {k1.segment}  ({lead})"
+    """What matters most is first, where a narrow terminal has it."""
+    beat = "●" if light.led and light.flashes and light.now_ms - light.flashes[0].shown_ms < 120 else "○"
+    tempo = f"{light.bpm:5.1f}" if light.led and light.bpm else "  -- "
+    lead = ["the edge leads", *filter(None, [k1.segment])] if light.led else ["on its own microphone"]
+    return "  ".join([k1.device, f"{beat} {tempo} bpm", *lead, f"{light.scene.pattern} in {PALETTES[light.scene.palette_id]}"])
 
 
-def _footline(k1: VirtualK1) -> str:
+def _footline(k1: VirtualK1, trouble: str) -> str:
     counted = k1.counters
-    return f" {counted.shown} beats shown, {counted.late} too late, {counted.rejected} commands refused   Ctrl-C ends"
+    refused = f", {counted.rejected} commands refused" if counted.rejected else ""
+    told = f"broker: {trouble}" if trouble else f"{counted.shown} beats shown, {counted.late} too late{refused}"
+    return f"Ctrl-C ends  {told}"

@@ -14,7 +14,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Identity, Link
 from k1edge.programs import monitor as monitor_program
-from k1edge.programs.panel import GONE_S, STALE_S, SiteView
+from k1edge.programs.panel import DIM, GONE_S, STALE_S, WARN, SiteView
 from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
@@ -74,7 +74,7 @@ def after(view, model, **facts):
 def test_what_is_wrong_with_the_line_stands_below_ready_with_what_to_do(view):
     after(view, contract.Status, state="ready")
     shown = after(view, contract.AudioState, state="silent", **HUM)
-    assert "line        MAINS_HUM  the line carries mains hum\n            check the ground\n" in shown
+    assert "line           MAINS_HUM  the line carries mains hum\n               check the ground\n" in shown
     assert "MAINS_HUM" not in after(view, contract.AudioState, state="ok")
 
 
@@ -83,7 +83,7 @@ def test_what_status_says_of_the_line_is_not_said_twice(view):
 
 
 def test_a_configuration_that_was_refused_stands_with_its_faults(view):
-    assert "config      CONFIG_INVALID\n            line 3: speed\n" in screen(view)
+    assert "config         CONFIG_INVALID\n               line 3: speed\n" in screen(view)
     running = EXAMPLES[contract.ConfigReported] | {"refused": "", "code": "", "faults": ()}
     assert "CONFIG_INVALID" not in after(view, contract.ConfigReported, **running)
 
@@ -91,6 +91,55 @@ def test_a_configuration_that_was_refused_stands_with_its_faults(view):
 def test_telemetry_that_has_stopped_coming_is_marked(view):
     assert "last heard" not in screen(view, now_s=100.0 + STALE_S - 1)
     assert "last heard 9 s ago" in screen(view, now_s=109.0)
+
+
+def test_nothing_of_an_edge_that_is_no_longer_heard_looks_alive(view):
+    after(view, contract.Status, state="ready")
+    (state, colour), *rest = view.lines(80, 100.0 + STALE_S + 4)
+    assert (state, colour) == ("pi-1  ready  (last heard 9 s ago)", WARN)
+    assert {colour for _, colour in rest} == {DIM}
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_bars_stand_below_each_other_with_their_numbers_beside_them(view, columns):
+    shown = screen(view, columns).splitlines()
+    numbers = [line for line in shown if line.startswith(("energy", "vocal", "bass", "percussiveness", "brightness"))]
+    assert {(line.index("█"), len(line)) for line in numbers} == {(15, len(numbers[0]))}
+    assert any(line.startswith("input") and line.endswith(" dBFS") for line in shown)
+
+
+def test_a_beat_that_is_only_searched_for_looks_so(view):
+    shown = after(view, contract.Frame, **EXAMPLES[contract.Frame] | {"bpm": 0.0, "lock": False, "phase": 0.0})
+    assert "\ntempo            --  bpm  searching\n" in shown
+    assert {colour for text, colour in view.lines(80, 101.0) if text.startswith(("phase", "bar"))} == {DIM}
+
+
+def test_a_fact_keeps_its_place_whatever_the_others_say(view):
+    before = after(view, contract.Telemetry, cpu_pct=9.0, temp_c=50.0, rss_mb=99.0)
+    later = after(view, contract.Telemetry, cpu_pct=100.0, temp_c=50.0, rss_mb=101.0)
+    assert before.index("temperature") == later.index("temperature") and before.index("memory") == later.index("memory")
+
+
+def test_what_is_too_long_for_a_line_goes_on_below(view):
+    reason = "another edge of this site may drive the same K1s: they get every beat twice"
+    after(view, contract.Status, state="degraded", code="TWO_EDGES", reason=reason)
+    after(view, contract.AudioState, state="ok", code="MAINS_HUM", reason=reason, remedy=reason[::-1])
+    for number in range(9):
+        k1 = Scribe("club", f"k1-{number}").write(contract.DeviceStatus, STAMP, state="lost")
+        view.take(k1.topic, k1.payload, 100.0)
+    words = " ".join(screen(view, 40).split())
+    for told in (reason, reason[::-1], "k1-8 lost"):
+        assert told in words
+
+
+def test_an_event_says_what_it_is_and_when_it_was(view):
+    said = {"kind": "section", "data": {"index": 3, "label": "chorus", "provisional": True}}
+    after(view, contract.Event, **said)
+    assert "\n2 s ago        section  chorus  (provisional)\n" in screen(view, now_s=103.0)
+    assert "\n3 min ago      section  chorus  (provisional)\n" in screen(view, now_s=281.0)
+    after(view, contract.Event, kind="silence", data={"index": 4, "label": "silence"})
+    assert "\n2 s ago        silence\n" in screen(view, now_s=103.0)
+    assert "limiter" not in after(view, contract.Event, kind="limiter", data={"beat": 4.0})
 
 
 def test_the_edges_account_of_its_last_hour_stays_on_the_screen(view):
@@ -131,7 +180,7 @@ def test_of_two_edges_one_is_shown_and_never_what_the_other_says():
         heard(view, "pi-2", at_s + 0.5, state="degraded")
         lines = screen(view, now_s=at_s + 0.6).splitlines()
         assert lines[0].split() == ["pi-1", "ready"]
-    assert lines[1] == "also here   pi-2 degraded  (--edge NAME shows one)"
+    assert lines[1] == "also here      pi-2 degraded  (--edge NAME shows one)"
 
 
 def test_an_edge_that_was_lost_long_ago_does_not_stand_for_one_that_lives():

@@ -1,0 +1,66 @@
+"""What stands beside the light of a virtual K1 in a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from k1edge.k1.simulator import VirtualK1
+from k1edge.k1.terminal import Depth
+from k1edge.programs.views import LiveView
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def k1():
+    k1 = VirtualK1("club", "k1-bar", 0.0)
+    k1.segment = "breakdown"
+    return k1
+
+
+def screen(k1, monkeypatch, *, columns=80, trouble="", **light):
+    """The first and the last line of a screen."""
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stdout", written)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "10")
+    view = LiveView(Depth.MONO)
+    view.tell(trouble)
+    view.draw(replace(k1.show(0.0), **light), np.zeros((160, 3), np.uint8), k1)
+    lines = ESCAPES.sub("", written.getvalue()).split("\n")
+    return lines[0].rstrip(), lines[-1].rstrip()
+
+
+def test_a_k1_that_is_led_before_the_first_beat_has_no_tempo(k1, monkeypatch):
+    head, _ = screen(k1, monkeypatch, led=True, bpm=0.0)
+    assert head.startswith(" k1-bar  ○   --  bpm  the edge leads  breakdown  ")
+    head, _ = screen(k1, monkeypatch, led=True, bpm=98.04)
+    assert head.startswith(" k1-bar  ○  98.0 bpm  the edge leads  breakdown  ")
+
+
+def test_a_k1_on_its_own_microphone_has_no_section(k1, monkeypatch):
+    head, _ = screen(k1, monkeypatch, led=False)
+    assert "on its own microphone" in head and "breakdown" not in head
+
+
+@pytest.mark.parametrize("trouble", ["", "Connection refused"])
+def test_in_a_narrow_terminal_who_leads_and_how_to_leave_are_not_cut_off(k1, monkeypatch, trouble):
+    head, foot = screen(k1, monkeypatch, columns=40, trouble=trouble, led=True)
+    assert "the edge leads" in head
+    assert foot.startswith(" Ctrl-C ends  ") and (trouble or "0 beats shown") in foot
+
+
+def test_in_a_wide_terminal_the_words_stand_where_the_light_does(k1, monkeypatch):
+    head, foot = screen(k1, monkeypatch, columns=200)
+    assert head.startswith(" " * 20 + "k1-bar") and foot.startswith(" " * 20 + "Ctrl-C")
+
+
+def test_refused_commands_are_told_once_there_are_any(k1, monkeypatch):
+    assert "refused" not in screen(k1, monkeypatch)[1]
+    k1.counters.rejected = 3
+    assert screen(k1, monkeypatch)[1].endswith("3 commands refused")
