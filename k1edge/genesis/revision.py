@@ -27,21 +27,15 @@ TEMPO_SPAN = 8
 OPERATIONS = 'is none of {"op": "add", "at_ms": N}, {"op": "delete", "at_ms": N}, {"op": "move", "from_ms": N, "to_ms": N}'
 
 
-def _nearest(times: list[float], at_ms: float) -> int | None:
-    """Index of the time nearest to `at_ms`; None when there is none."""
+def _nearest(times: list[float], at_ms: float, within_ms: float) -> int | None:
+    """Index of the time nearest to `at_ms`; None when none is that near."""
     right = bisect.bisect(times, at_ms)
-    around = [index for index in (right - 1, right) if 0 <= index < len(times)]
-    return min(around, key=lambda index: abs(times[index] - at_ms), default=None)
-
-
-def _same(times: list[float], at_ms: float) -> int | None:
-    """Index of the time that is the same beat; None when there is none."""
-    index = _nearest(times, at_ms)
-    return index if index is not None and abs(times[index] - at_ms) <= SAME_BEAT_MS else None
+    near = [n for n in (right - 1, right) if 0 <= n < len(times) and abs(times[n] - at_ms) <= within_ms]
+    return min(near, key=lambda n: abs(times[n] - at_ms), default=None)
 
 
 def _same_beat(times: list[float], at_ms: float, path: str) -> int:
-    index = _same(times, at_ms)
+    index = _nearest(times, at_ms, SAME_BEAT_MS)
     if index is None:
         raise MapError([MapFault(path, f"there is no beat within {SAME_BEAT_MS:g} ms of {at_ms:g} ms")])
     return index
@@ -68,7 +62,7 @@ def edited(beats_ms: list[float], operations: list[Document]) -> list[float]:
 def _downbeats(old: list[float], beats: list[float]) -> list[float]:
     """The old downbeats where they still are beats; what was one bar is one. Where others were between, and after the last,
     bars are as long as most around."""
-    kept = {index: number for number, at_ms in enumerate(old) if (index := _same(beats, at_ms)) is not None}
+    kept = {index: number for number, at_ms in enumerate(old) if (index := _nearest(beats, at_ms, SAME_BEAT_MS)) is not None}
     if not kept:
         return []
     bars = [b - a if kept[b] == kept[a] + 1 else 0 for a, b in pairwise(kept)]
@@ -91,9 +85,8 @@ def _strengths(frequency: Document, beats: list[float]) -> list[float]:
 def _snapped(drops: list[Document], beats: list[float]) -> list[Document]:
     snapped = []
     for drop in drops:
-        index = _nearest(beats, drop["at_ms"])
-        near = index is not None and abs(beats[index] - drop["at_ms"]) <= SNAP_DROP_MS
-        snapped.append(drop | {"at_ms": beats[index]} if near else drop)
+        index = _nearest(beats, drop["at_ms"], SNAP_DROP_MS)
+        snapped.append(drop if index is None else drop | {"at_ms": beats[index]})
     return snapped
 
 
