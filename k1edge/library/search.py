@@ -13,7 +13,6 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-MOST_ROWS = 200
 UNSEPARATED = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff])")
 """Thai, Lao, Burmese, Khmer, kana, Han, Hangul."""
 ORDERS = {
@@ -36,7 +35,6 @@ class Query:
     pinned: bool | None = None
     bpm_min: float | None = None
     bpm_max: float | None = None
-    deleted: bool = False
     order: str = "updated"
     limit: int = 50
     offset: int = 0
@@ -64,7 +62,7 @@ def _match(text: str) -> str:
 
 
 def _conditions(query: Query) -> tuple[list[str], list[Any]]:
-    where = ["deleted_ms IS NOT NULL" if query.deleted else "deleted_ms IS NULL"]
+    where = ["deleted_ms IS NULL"]
     values: list[Any] = []
     for column, operator, value in (
         ("status", "=", query.status),
@@ -104,6 +102,6 @@ def search(db: sqlite3.Connection, query: Query) -> Page:
     total = db.execute(f"SELECT count(*) FROM tracks WHERE {clause}", values).fetchone()[0]
     rows = db.execute(
         f"SELECT * FROM tracks WHERE {clause} ORDER BY {ORDERS[query.order]} LIMIT ? OFFSET ?",
-        [*values, max(1, min(query.limit, MOST_ROWS)), max(query.offset, 0)],
+        [*values, query.limit, query.offset],
     )
     return Page([track_of(row) for row in rows], total)

@@ -86,8 +86,3 @@ def test_pages_follow_each_other_without_gap_or_repeat(filled):
     pages = [filled.search(Query(limit=2, offset=offset)) for offset in (0, 2, 4)]
     assert [page.total for page in pages] == [5, 5, 5]
     assert [track["title"] for page in pages for track in page.tracks] == [t[0] for t in reversed(TRACKS)]
-
-
-def test_a_page_is_never_larger_than_the_limit(filled):
-    assert len(filled.search(Query(limit=10**9)).tracks) == 5
-    assert len(filled.search(Query(limit=-3)).tracks) == 1

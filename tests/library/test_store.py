@@ -241,7 +241,7 @@ def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
     assert code_of(restore, library, track_id, by="ana") is Code.TOO_LATE
     assert sweep(library) == [track_id]
     assert not (library.root / "maps" / track_id).exists()
-    assert library.search(Query(text="song", deleted=True)).total == 0
+    assert library.search(Query(text="song")).total == 0
     assert code_of(restore, library, track_id, by="ana") is Code.TRACK_NOT_FOUND
 
 
