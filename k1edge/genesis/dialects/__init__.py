@@ -53,19 +53,18 @@ NOTHING = ([], UNKNOWN_SHA256, flat.UNKNOWN_BAND)
 
 def detect(document: Any) -> Dialect:
     """Which dialect a document is written in; raises `MapError` when none."""
-    if not isinstance(document, dict):
-        raise MapError([MapFault("$", "is not a JSON object")])
-    if "globalMetrics" in document:
-        return Dialect.CAMEL
-    if "global_metrics" in document:
-        metadata = document.get("metadata")
-        version = metadata.get("version") if isinstance(metadata, dict) else None
-        if isinstance(version, str) and version.lstrip("v").startswith("3"):
+    match document:
+        case {"globalMetrics": _}:
+            return Dialect.CAMEL
+        case {"global_metrics": _, "metadata": {"version": str(version)}} if version.lstrip("v").startswith("3"):
             return Dialect.V3_ADVANCED if v3.is_advanced(document) else Dialect.V3
-        return Dialect.V4
-    if "beats" in document:
-        return Dialect.FLAT
-    raise MapError([MapFault("$", "has none of global_metrics, globalMetrics and beats: not a Genesis Map")])
+        case {"global_metrics": _}:
+            return Dialect.V4
+        case {"beats": _}:
+            return Dialect.FLAT
+        case dict():
+            raise MapError([MapFault("$", "has none of global_metrics, globalMetrics and beats: not a Genesis Map")])
+    raise MapError([MapFault("$", "is not a JSON object")])
 
 
 def _is_number(value: Any) -> bool:

@@ -81,10 +81,10 @@ def _is(kind: TypeAdapter, value: Any) -> bool:
 
 def is_advanced(document: Document) -> bool:
     """Whether a v3 document has anything that the basic engine never wrote."""
-    metadata, layers = document.get("metadata"), document.get("layers")
-    return (isinstance(metadata, dict) and "analysis_config" in metadata) or (
-        isinstance(layers, dict) and ("dynamics" in layers or "spectral" in layers)
-    )
+    match document:
+        case {"metadata": {"analysis_config": _}} | {"layers": {"dynamics": _} | {"spectral": _}}:
+            return True
+    return False
 
 
 def to_v4(document: Document) -> Document:
