@@ -28,7 +28,7 @@ FLAT_CHROMA = np.log(12.0)
 
 def _smooth(values: np.ndarray, points: int) -> np.ndarray:
     """(n, ...) moving average along the first axis, ends held."""
-    half = max(points // 2, 0)
+    half = points // 2
     padded = np.pad(values, [(half, half)] + [(0, 0)] * (values.ndim - 1), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0).mean(axis=-1)
 
@@ -80,7 +80,7 @@ def moods(columns: dict[str, Any], duration_ms: float) -> list[dict[str, Any]]:
     for n, name in enumerate(names):
         held = spans and (spans[-1]["label"] == name or n * step_ms - spans[-1]["start_ms"] < SHORTEST_S * 1000)
         if not held:
+            if spans:
+                spans[-1]["end_ms"] = n * step_ms
             spans.append({"label": name, "start_ms": n * step_ms, "end_ms": duration_ms})
-            if len(spans) > 1:
-                spans[-2]["end_ms"] = n * step_ms
     return spans

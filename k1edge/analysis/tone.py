@@ -7,6 +7,7 @@ Krumhansl & Kessler (Psych. Rev. 1982); chords by a hidden Markov model over 24 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,18 +67,11 @@ def _home(spans: list[dict[str, Any]]) -> np.ndarray:
     return shares
 
 
-def _chord_names() -> tuple[list[str], np.ndarray]:
-    names, templates = [], []
-    for suffix, intervals in TRIADS.items():
-        for root in range(12):
-            names.append(PITCHES[root] + suffix)
-            template = np.zeros(12)
-            template[[(root + interval) % 12 for interval in intervals]] = 1.0
-            templates.append(template)
-    return names, _standardised(np.array(templates))
-
-
-CHORD_NAMES, CHORD_TEMPLATES = _chord_names()
+CHORDS = {PITCHES[root] + suffix: np.roll(np.isin(range(12), intervals), root)
+          for suffix, intervals in TRIADS.items() for root in range(12)}  # fmt: skip
+CHORD_NAMES = list(CHORDS)
+CHORD_TEMPLATES = _standardised(np.array(list(CHORDS.values()), float))
+"""(24, 12)."""
 
 
 def _posteriors(log_fit: np.ndarray) -> np.ndarray:
@@ -110,16 +104,9 @@ def chords(chroma: np.ndarray, edges_ms: np.ndarray) -> list[dict[str, Any]]:
     posteriors = _posteriors(log_fit)
     states = posteriors.argmax(axis=1)
     found = []
-    for first, last in _runs(states):
+    for first, last in pairwise([0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]):
         start_ms, end_ms = float(edges_ms[first]), float(edges_ms[last])
         if states[first] < len(CHORD_NAMES) and end_ms - start_ms >= SHORTEST_CHORD_MS:
-            sure = float(posteriors[first:last, states[first]].mean())
-            span = {"label": CHORD_NAMES[states[first]], "start_ms": start_ms, "end_ms": end_ms}
-            found.append(span | {"confidence": round(min(sure, 1.0), 3)})
+            sure = round(float(posteriors[first:last, states[first]].mean()), 3)
+            found.append({"label": CHORD_NAMES[states[first]], "start_ms": start_ms, "end_ms": end_ms, "confidence": sure})
     return found
-
-
-def _runs(values: np.ndarray) -> list[tuple[int, int]]:
-    """(first, one past last) of each run of equal values."""
-    cuts = np.flatnonzero(np.diff(values)) + 1
-    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(values)], strict=True))
