@@ -44,7 +44,7 @@ STEADY_BEATS, STEADY_WITHIN_S, STEADY_SHARE = 3, 0.025, 0.7
 ONSET_BUMP = np.exp(-0.5 * (np.arange(-3, 4) / ONSET_WIDTH) ** 2)
 EPSILON = 1e-30
 EAR_WEIGHT = 0.2
-"""Of what the ear says at each beat: it concludes from all before, so a chain of its words says the same many times over."""
+"""Of the ear's word at each beat: it concludes from all beats before, so a chain of its words counts them many times over."""
 
 
 def _zone(llr: np.ndarray) -> np.ndarray:

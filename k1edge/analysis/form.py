@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 UNLIKE = 0.20
-"""Share of their own likeness that the bars of two sections may lack, and still be the same music."""
+"""By which share of their own likeness the bars of two sections may be less alike, and still be the same music."""
 QUIETEST_DBFS = -80.0
 LEAST_SPREAD_DB, LEAST_SPREAD_BANDS, LEAST_SPREAD_CHROMA = 2.0, 0.25, 0.03
 """Differences between bars smaller than these are not form."""

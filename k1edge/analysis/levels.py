@@ -19,7 +19,7 @@ from k1edge.genesis.codec import BANDS
 EDGES_HZ = (20.0, 250.0, 4_000.0, 20_000.0)
 """bass | mids | highs, as the Genesis Engine divides them."""
 ENVELOPE_HOPS, MOST_POINTS = 2, 60_000
-"""Of twenty minutes: a map has room for fewer, and each takes half a kilobyte in three bands on its way there."""
+"""Those of twenty minutes: a map has room for fewer, and each, in three bands, takes half a kilobyte on its way there."""
 FULL_SCALE_PERCENTILE = 99.5
 """What counts as intensity 1: a single crash must not dwarf a song."""
 ROLLOFF_SHARE = 0.85

@@ -17,7 +17,7 @@ from k1edge.genesis.grid import FREE_PULSE_S, PATIENCE_PERIODS, Beat
 from k1edge.genesis.hearing import Ear
 
 FMT = StreamFormat(48_000)
-"""Any: only the hops of a recording count."""
+"""Any rate does: a recording counts in hops."""
 COLUMNS = ("bands", "novelty", "chroma", "level_dbfs", "centroid_hz", "sounding")
 
 

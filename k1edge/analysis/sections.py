@@ -16,7 +16,7 @@ from k1edge.genesis.sections import LABELS, MAX_AGE, N_LABELS, STAGES, SectionFi
 
 NEVER, EPSILON = -1e30, 1e-12
 SUREST = 0.98
-"""What is left for a model that was never taught this kind of music."""
+"""The highest confidence: the rest is for music of a kind that the model was never taught."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ BEAT_WEIGHT, NONE_WEIGHT = 0.5, 0.3
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """So many rows, each made when it is asked for: beats ask for few, and all of an hour are half a gigabyte."""
+    """Rows that are made when they are asked for: beats ask for few, and those of an hour are half a gigabyte."""
 
     count: int
     make: Callable[[slice | np.ndarray], np.ndarray]

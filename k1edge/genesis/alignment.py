@@ -34,23 +34,23 @@ DRIFT_BEATS = 8
 OFF_BEAT = 0.4
 """Of the period, from the map's nearest beat: beyond it a live beat is on the off-beat, as a tracker's are at times."""
 UNLIKE, DOUBT = -0.1, 0.5
-"""Accents that are: the map is half a beat out, not the live engine on the off-beat. That counts for less than beats do: a map
-whose speed has just been learned may be on its way to its place."""
+"""Below this likeness of the accents the map is half a beat out, and not the live engine on the off-beat. It counts for so much
+of what beats do: a map whose speed has just been learned may be on its way to its place."""
 SPEEDS = (0.008, 0.09)
 """Faster or slower than stored, within a DJ's reach: less is steered away, more is another song."""
 YOUNG, TEMPI, TEMPI_WITHIN = 24, 10, 0.02
-"""Live beats from the first, within which a speed is learned; so many that follow each other, whose tempi differ by so much at
-most, and by less than from the map's."""
+"""A speed is learned from the first live beats alone, of so many in a row whose tempi differ by so much at most, and by less
+than from the map's."""
 STRAYS = 4
 """Tempi in a row beside the map's after which it rests until the speed is known."""
 PITCH_OCTAVES = (0.017, 0.14)
-"""1.2 to 10 % beside the map's tempo: off its beat there for DRIFT_HOPS. A tracker strays for 1.7 s at most in 12 songs."""
+"""1.2 to 10 % beside the map's tempo, for DRIFT_HOPS and off its beats. In 12 songs a tracker strays so for 1.7 s at most."""
 AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
-"""Of so many live beats so many lie that near to where the drift puts a stored one; of another song's, one in five."""
+"""Of the last live beats at least so many lie that near to stored ones, drift taken off; of another song's, one in five."""
 SLEW_MS = 10.0
 """By which the map is moved at a beat: it is never seen to jump."""
 GAIN, STRAY = 0.03, 0.01
-"""Of what it is moved by, what the speed is corrected by; within so much of what was learned. With 0.1 it runs to that end."""
+"""The share of a move that corrects the speed, by so much of what was learned at most. With 0.1 it runs to that end."""
 SAME_DROP_BEATS = 2 * BAR
 """Drops that are nearer are one: the live engine calls some within their first bar."""
 
@@ -73,7 +73,7 @@ class Alignment:
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._tempi: deque[float] = deque(maxlen=TEMPI)
         self._compared = self._beside = 0
-        """Live beats, and of those in a row that say that a start that was given is wrong: it is, from DRIFT_BEATS on."""
+        """Live beats; and those, in a row, that say that a given start is wrong: DRIFT_BEATS of them are believed."""
         self._nudged = False
         """By a person, who goes before the beats."""
         self._period_ms = 0.0

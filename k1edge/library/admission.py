@@ -50,7 +50,7 @@ def admit(path: str | Path, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> Pa
 def _inside(path: str | Path, folder: Path) -> Path:
     try:
         root = folder.resolve(strict=True)
-        # First of all where it leads: what is outside is not even told to be missing.
+        # Where it leads comes first: of what lies outside, nobody learns whether it is there.
         if not (root / path).resolve().is_relative_to(root):
             raise LibraryError(Code.FILE_NOT_ALLOWED, f"{shown(path)} leads out of the music folder")
         real = (root / path).resolve(strict=True)

@@ -21,7 +21,7 @@ OOM_SCORE, FIRST_TO_GO = Path("/proc/self/oom_score_adj"), "1000"
 AUTOGROUP = Path("/proc/self/autogroup")
 """Where the kernel shares the processor among sessions (sched(7), autogroup), a nice value counts only within one of them."""
 TRIES, TRY_S = 20, 0.1
-"""The kernel lets one process in a tenth of a second change it, of all that are not root's."""
+"""Of all processes that are not root's, the kernel lets one change it in a tenth of a second."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 

@@ -32,7 +32,7 @@ AGAIN_S = (1.0, 5.0, 30.0)
 CALM_S = 3.0
 """After the start of the daemon: the light comes first."""
 QUIET_S = 0.05
-"""Where nothing was said and nothing is asked, one listens again after so long: it is a call of the system, in each hop."""
+"""How often one listens while no question is open: in each hop the system call would cost too much."""
 GOODBYE_S = 0.7
 """A stop takes less than two seconds; what is cut short is safe on the disk, and resumed."""
 
@@ -65,7 +65,7 @@ class Door:
         self._ending = ""
         self._listen_s = 0.0
         self._said = memoryview(bytearray(DATAGRAM_BYTES))
-        """Room for what is said, kept: to make it for each time somebody listens was dearer than all the rest."""
+        """Used again for every datagram: to make room for each was dearer than all the rest."""
         self.ready = self._resting = False
 
     def ask(self, number: int, verb: str, args: dict[str, Any], caller: str) -> bool:

@@ -13,7 +13,7 @@ from k1edge.library.errors import Code, LibraryError
 
 
 def has_room(folder: Path, some_bytes: int, files: int) -> bool:
-    """Whether so much can be written there, in so many files; some file systems, as FAT and btrfs, set these no number."""
+    """Whether so much can be written there, in so many files, whose number some file systems do not limit (FAT, btrfs)."""
     there = os.statvfs(folder)
     return there.f_bavail * there.f_frsize >= some_bytes and (there.f_favail >= files or not there.f_files)
 

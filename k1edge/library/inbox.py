@@ -53,7 +53,7 @@ class Inbox:
         if gone:
             self._db.executemany("DELETE FROM inbox WHERE name = ?", [(os.fsencode(name),) for name in gone])
         self._seen = stamps
-        known = dict(self._db.execute("SELECT name, stamp FROM inbox").fetchall())  # at once: asked for each, half of a look
+        known = dict(self._db.execute("SELECT name, stamp FROM inbox").fetchall())  # a query for each took half of a look
         over_s = time.monotonic() + LOOK_S
         for name in settled:
             if known.get(os.fsencode(name)) != stamps[name]:

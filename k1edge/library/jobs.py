@@ -35,11 +35,11 @@ MOST_ATTEMPTS = 10
 ROOM_BYTES, ROOM_FILES = 10_000_000, 20
 """Free on the disk when an analysis begins, or its map could not be stored: 2 MB at most, and the index."""
 HOT, CRAMPED = "too hot", "no room on the disk"
-"""Why nothing further begins, as a job that waits says in place of its stage."""
+"""Why no further analysis begins: the stage of a job that waits meanwhile."""
 TOLD_JOBS = 10
-"""That wait, and whose place is told; what is told of those behind them would soon be wrong."""
+"""Waiting jobs whose place is told: of those behind them it would soon be wrong."""
 STEPS = 20
-"""Of progress that are told."""
+"""In which progress is told, 0..1."""
 KEPT_JOBS = 1_000
 """Ended ones that stay on the list."""
 
@@ -76,7 +76,7 @@ class Jobs:
         worker.output.unlink(missing_ok=True)
 
     def _resume(self) -> None:
-        """After a power cut: what was being done is to be done, unless it seems to be the cause; and is told so."""
+        """After a power cut: queues again, and tells, what was being done, unless it seems to be the cause."""
         given_up = Failure(Code.ANALYSIS_FAILED, f"was being analysed {MOST_ATTEMPTS} times when everything stopped")
         interrupted = "SELECT id FROM jobs WHERE state = 'processing' AND attempts >= ?"
         for row in self._db.execute(interrupted, (MOST_ATTEMPTS,)).fetchall():
@@ -91,7 +91,7 @@ class Jobs:
         return self.placed(self.enqueue(path, priority, **facts))
 
     def enqueue(self, path: str | Path, priority: int, **facts: Any) -> str:
-        """The same, told to nobody yet, for who has more to write in the same transaction; returns the job's name.
+        """As `submit`, but tells nobody yet: the caller has more to write in the same transaction. Returns the job's name.
 
         A track that waits or is being analysed already keeps its job, which goes no later than it is asked for. One that waits
         keeps its path, too, unless it is gone from there: it has been renamed.
@@ -270,7 +270,7 @@ class Jobs:
         self._db.execute(f"DELETE {ended} AND key <= (SELECT key {ended} ORDER BY key DESC LIMIT 1 OFFSET ?)", (KEPT_JOBS,))
 
     def placed(self, job: str) -> dict[str, Any]:
-        """Tells of one that has another place, and of those behind it, which then have one, too; returns it."""
+        """Tells of a job whose place has changed, and of those behind it, whose places change with it; returns the job."""
         self._tell(job)
         placed = self.get(job)
         if (place := placed["position"]) <= TOLD_JOBS:

@@ -3,8 +3,8 @@
 Consumes questions from the socket on its standard input, one JSON object a datagram (`{"ask": 7, "verb": ..., "args": ...,
 "caller": ...}`); emits answers (`{"answer": 7, "result": "ok", "data": ...}`) and, unasked, news of jobs and tracks. It holds
 the index and the queue, starts the analyses, watches the inbox and prunes; so neither the disk nor a large map ever stands
-between two hops of the live light. It ends when the other side does, or, saying why, when it cannot write; what a full disk
-stands in the way of waits for room.
+between two hops of the live light. It ends when the other side does, or, saying why, when it cannot write; a chore for
+which the disk has no room is tried again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NICE = 10
 STEP_S = 0.1
 INBOX_S, UPKEEP_S = 2.0, 20.0
 AGAIN_S = 5.0
-"""After which is tried again what there was no room for."""
+"""Until a chore for which there was no room is tried again."""
 MEANWHILE = 16
 """Questions answered between two looks at the queue."""
 TOLD_A_STEP = 8

@@ -18,7 +18,7 @@ TOLD = ("audio_sha256", "filename", "title", "artist", "tags", "preset", "source
 
 
 def keep(folder: Path, track: dict[str, Any]) -> None:
-    """Writes it down where it has changed, and forgets what is as nobody had said anything. Raises OSError."""
+    """Writes the note if it has changed; there is none where nobody has said anything. Raises OSError."""
     untold = {"title": Path(track["filename"]).stem, "artist": "", "tags": [], "preset": "default", "pinned": False}
     path, note = folder / NAME, tuple(track[name] for name in TOLD)
     if all(track[name] == value for name, value in untold.items()):

@@ -35,7 +35,7 @@ from k1edge.whole import write_whole
 INDEX, MAP_NAME = "library.db", "track.genesis.json"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
 GONE_TOLD = 100
-"""More than go in the hours that a power cut takes from a broker."""
+"""More than go within the hours that a broker may lose in a power cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Library:
         return int(self._clock() * 1000)
 
     def register(self, facts: TrackFacts) -> dict[str, Any]:
-        """The track of this audio, new (`processing`) or as it was but for what is told of it; a deleted one comes back."""
+        """The track of this audio: new (`processing`), or as known, with what is told of it now; a deleted one comes back."""
         now_ms, title, tags = self.now_ms(), facts.title or Path(facts.filename).stem, json.dumps(facts.tags)
         with transaction(self.db):
             self.db.execute(
@@ -122,8 +122,7 @@ class Library:
         return track_of(row)
 
     def ids(self) -> list[str]:
-        """Of the tracks that went last, and of all there are; what changed last is last, since of too many a link forgets the
-        first."""
+        """Tracks that went last, then all there are, the latest change last: a link that is told too many forgets the first."""
         went = "SELECT track_id FROM audit WHERE action IN ('track.delete', 'track.purge', 'track.prune')"
         gone = self.db.execute(f"{went} ORDER BY rowid DESC LIMIT ?", (GONE_TOLD,))
         there = self.db.execute("SELECT id FROM tracks WHERE deleted_ms IS NULL ORDER BY updated_ms")
@@ -146,8 +145,8 @@ class Library:
     ) -> int:
         """Stores a map as version `n` (default: the next); returns its number.
 
-        It is the current one from now on, unless that holds what a person put right, undamaged, and it does not. A job that
-        already made a version makes no second one.
+        It becomes the current one, unless that one is undamaged and holds what a person put right, and the new one does not. A
+        job that already made a version makes no second one.
         """
         track = self.get(track_id, deleted=True)
         corrected = track["override"] and self._status(track_id, track["version"]) == "ok"

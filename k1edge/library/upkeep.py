@@ -25,13 +25,13 @@ UNDO_S = 30.0
 WARN_SHARE = 0.8
 REBUILT = "rebuilt.db"
 UNFIT = sqlite3.IntegrityError, sqlite3.ProgrammingError
-"""What the index says of a value that is none, or of no kind of its own."""
+"""What the index raises for a value that is missing, or of a kind it does not take."""
 HEARD_KEPT = 100
-"""Songs of the line that are no sooner removed than those of files: an evening's."""
+"""The newest songs of the line, an evening's, go no sooner than those of files."""
 FAILED_KEPT = 10
-"""Songs of the line that have no map and never will, for what they were heard by is gone: the newest, which say why."""
+"""The newest songs of the line without a map stay, to say why; they never get one, for what was heard of them is gone."""
 PRUNE_S = 0.2
-"""After which nothing further is removed for now: nobody is answered meanwhile. Of 20,000 tracks each takes 20 ms."""
+"""The longest that is pruned at once: nobody is answered meanwhile. Of 20,000 tracks each takes 20 ms."""
 AUDIT_ROWS = 10_000
 """Kept; about a year of a busy venue."""
 
@@ -111,9 +111,9 @@ def _oldest_version_not_current(library: Library) -> sqlite3.Row | None:
 
 
 def _oldest_track(library: Library) -> sqlite3.Row | None:
-    """What is heard again makes its map again, and what a machine made it can; what a person put right, nobody can.
+    """Songs of the line first, which get a map when they are heard again; last what a person put right, which no machine can.
 
-    The newest of the line stay, or a library that is full of files would make maps only to remove them.
+    The newest of the line count as files, or a library that is full of files would make maps only to remove them.
     """
     return library.db.execute(
         "SELECT t.id FROM tracks t JOIN versions v ON v.track_id = t.id WHERE NOT t.pinned"

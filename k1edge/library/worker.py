@@ -31,7 +31,7 @@ READ_BYTES = 1 << 16
 OOM_KILLS = Path("/proc/vmstat"), "oom_kill"
 """Where the kernel counts the processes it has ended for want of memory, the machine's and any control group's."""
 PACE_FROM = 0.1
-"""Of the progress: before it, the start-up is most of the time it took."""
+"""The progress from which its own pace says when it ends: before it, most of the time went into the start."""
 
 
 @dataclass(frozen=True, slots=True)
