@@ -113,16 +113,18 @@ def _run(argv: list[str] | None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="k1edge", description="Line-in audio to light on a K1, over MQTT.", epilog=EPILOG)
+    layout = _module("layout").Layout
+    parser = argparse.ArgumentParser("k1edge", description="Line-in audio to light on a K1, over MQTT.", epilog=EPILOG,
+                                     formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"k1edge {__version__}")
     try:
         Path.cwd()
     except FileNotFoundError:  # a shell stays where a clone was before it was made anew, and file names lead nowhere there
         parser.exit(EXIT_USAGE, "k1edge: the folder that you are in is gone; cd to one that is there\n")
-    programs = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True)
+    programs = parser.add_subparsers(title="programs", dest="program", metavar="PROGRAM", required=True)
     for program, purpose in PROGRAMS.items():
-        sub = programs.add_parser(program, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        about = purpose[0].upper() + purpose[1:] + "."
+        sub = programs.add_parser(program, help=purpose, description=about, formatter_class=layout)
         if program == name:
             _module(program).add_arguments(sub)
     if not args:
