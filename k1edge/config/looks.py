@@ -69,21 +69,21 @@ def _look(pattern: str, palette: str, transition_ms: int, **parameters: float) -
 
 
 DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
-    "unknown": _look("bloom", "Ocean Breeze 036", 1500, brightness=0.5, softness=0.4, saturation=0.75),
-    "intro": _look("bloom", "Ocean Breeze 068", 3000, brightness=0.4, softness=0.6, saturation=0.75),
-    "verse": _look("bloom", "Rivendell", 1500, brightness=0.55, softness=0.4, saturation=0.75),
-    "chorus": _look("beat_tunnel", "Magenta Evening", 800, brightness=0.7, softness=0.25, saturation=0.85),
-    "build": _look("tunnel_glow", "Fuschia 7", 1500, brightness=0.55, softness=0.3, speed=0.5),
-    "drop": _look("pulse", "Blue Magenta White", 300, brightness=0.8, softness=0.15, saturation=0.85),
+    "unknown": _look("bloom", "Ocean Breeze 036", 1500, brightness=0.55, softness=0.4, saturation=0.75),
+    "intro": _look("bloom", "Ocean Breeze 068", 3000, brightness=0.5, softness=0.6, saturation=0.75),
+    "verse": _look("bloom", "Rivendell", 1500, brightness=0.65, softness=0.4, saturation=0.75),
+    "chorus": _look("beat_tunnel", "Blue Cyan Yellow", 800, brightness=0.85, softness=0.25, saturation=0.85),
+    "build": _look("tunnel_glow", "Fuschia 7", 1500, brightness=0.45, softness=0.3, speed=0.5),
+    "drop": _look("pulse", "Blue Magenta White", 300, brightness=1.0, softness=0.15, saturation=0.85),
     "breakdown": _look("departure", "Departure", 3000, brightness=0.35, softness=0.6, speed=0.25),
-    "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.5, softness=0.45, saturation=0.7),
+    "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.6, softness=0.45, saturation=0.7),
     "outro": _look("bloom_mirror", "Landscape 33", 4000, brightness=0.35, softness=0.6, saturation=0.75),
     "silence": _look("twilight", "Departure", 4000, brightness=0.0, brightness_floor=0.0, speed=0.1),
     "speech": _look("twilight", "Ocean Breeze 036", 3000, brightness=0.3, softness=0.6, speed=0.15),
     "noise": _look("departure", "Landscape 64", 4000, brightness=0.12, softness=0.8, speed=0.1),
 }
-"""Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension and
-never exceeds 0.8, which leaves the eye (and the limiter) some room."""
+"""Centre-origin audio patterns where the music is locked, still ones where it rests; brightness follows the tension, and
+only a drop has all of it: what it hits with is what was left."""
 
 Looks = by_name(LookSettings, DEFAULT_LOOKS)
 """Name -> `LookSettings`; complete."""

@@ -46,6 +46,8 @@ class RulesSettings(BaseModel):
 
     preset: Literal[PRESETS] = "edm"
     """Whose palettes and pace."""
+    brightness: float = Field(1.0, ge=0.05, le=1)
+    """Share that is left of every look's, for a room that wants less light."""
     mood_palettes: bool = True
     """Palettes left at their default follow key, mode and energy, from the preset; else each look keeps its own."""
     mood_dwell_s: float = Field(45.0, ge=10, le=3600)

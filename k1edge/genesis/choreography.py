@@ -1,12 +1,14 @@
 """Which look the K1 is asked for, from the form, by the looks and rules of the configuration.
 
 Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as long as nothing changes, so that whoever
-sends looks compares by identity. Three things happen, each at its own pace:
+sends looks compares by identity. Four things happen, each in its own time:
 
     scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is a bar
               line, whatever was counted), as rarely as `scenes.py` says; a palette that is the default gives way to the
               mood's, chosen when the scene changes. Without music, those of what the wire holds: silence, speech and noise
               each idle in their own way
+    pace      brightness, speed and softness of the section's look, even where its scene must wait: a breakdown rests and a
+              drop is the brightest light in whatever pattern stands
     motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
     level     silence fades to its own, speech and noise duck: brightness alone, so that nothing has to be allowed first
 
@@ -31,6 +33,7 @@ STEP_MS = 400
 """A K1 takes a parameter change each 300 ms; a fade of steps this long is still soft, since the device blends."""
 GRACE_S = 0.26
 RAMPED = ("speed", "color_range", "brightness")
+PACED = ("brightness", "speed", "softness")
 SAID = (*RAMPED, "softness")
 """What rules and presets move: every look says it, as it does what others set, since a K1 keeps what is left out."""
 UNMUSICAL = (*IDLE, "unknown")
@@ -63,7 +66,8 @@ class Choreography:
         self._duck_per_step = STEP_MS / (1000 * DUCK_S)
         self._grace = fmt.index(GRACE_S)
         self._dwell = fmt.index(self._rules.mood_dwell_s)
-        self._label = "silence"
+        self._label = self._pace = "silence"
+        """The looks whose scene stands, and whose pace."""
         self._mood, self._mood_since = "", 0
         self._palette = looks["silence"].palette
         self._level = 0.0
@@ -82,15 +86,24 @@ class Choreography:
             self._bar_line = form.beat.due
         self._feel(form.mood, end)
         self._budget.hear(end, label)
-        if label != self._label and self._may_change(label, form.section, end):
+        has_room = label != self._label and self._has_room(label, form, beat)
+        if has_room and self._on_line(label, form.section, end):
             self._budget.spend(end, label)
             self._label, self._palette = label, self._palette_for(label)
-            self._level = self._next_level(form)
-            self._drawn = (self._level, {})
-            self._show(self._look({}, self._looks[label].transition, self._looks[label].transition_ms), end)
+            self._turn(form, end, label, self._looks[label].transition)
+        elif label != self._pace and not has_room and label not in UNMUSICAL and self._label not in UNMUSICAL:
+            self._turn(form, end, label, "fade")
         elif end >= self._next_step:
             self._move(form, end)
         return self._shown
+
+    def _turn(self, form: Form, end: int, label: str, transition: str) -> None:
+        """The light goes over to the look of `label`, as far as its scene stands, and to how far its section has come."""
+        self._pace = label
+        self._level = self._next_level(form)
+        motion = self._motion(form)
+        self._drawn = (self._level, motion)
+        self._show(self._look(motion, transition, self._looks[label].transition_ms), end)
 
     def _move(self, form: Form, end: int) -> None:
         """One step of level and motion, if there is any."""
@@ -114,14 +127,21 @@ class Choreography:
             return state if label == "unknown" or self._label in UNMUSICAL else self._label
         return label if state == "music" or not form.section.provisional else self._label
 
-    def _may_change(self, label: str, section: Section, end: int) -> bool:
+    def _has_room(self, label: str, form: Form, beat: BeatState) -> bool:
+        """Whether the scene of a section may come; that of a build comes where it leaves its drop one."""
         if label == "silence" and not self._brightness(label):
             return False
+        if label == "build" and form.bars_left:
+            bar_s = (beat.beats_per_bar or 4) * 60 / max(beat.tempo_bpm, 1.0)
+            if form.bars_left * bar_s < self._rules.min_gap_s:
+                return False
+        return self._budget.allows(beat.end, label)
+
+    def _on_line(self, label: str, section: Section, end: int) -> bool:
         line, grace = self._bar_line, self._fmt.hop
         if label == "drop":
             line, grace = max(line, section.since), self._grace
-        on_bar = end - line <= grace
-        return (on_bar or label in UNMUSICAL) and self._budget.allows(end, label)
+        return label in UNMUSICAL or end - line <= grace
 
     def _feel(self, mood: Mood, end: int) -> None:
         if not mood.arousal or (self._mood and end - self._mood_since < self._dwell):
@@ -140,7 +160,7 @@ class Choreography:
     def _next_level(self, form: Form) -> float:
         """Share of the look's brightness, one step nearer to where it should be."""
         if form.section.label == "silence":  # its look may have to wait; its brightness does not
-            rest, own = self._brightness("silence"), self._brightness(self._label)
+            rest, own = self._brightness("silence"), self._brightness(self._pace)
             return max(self._level - self._fade_per_step, rest / own if rest < own else 1.0)
         if form.wire.state == "silence" and self._label != "silence":
             return self._level  # what has come since, if anything has, is not known yet
@@ -150,7 +170,10 @@ class Choreography:
         return self._level + step
 
     def _brightness(self, label: str) -> float:
-        return self._looks[label].parameters.get("brightness", self._defaults["brightness"])
+        return self._value(label, "brightness")
+
+    def _value(self, label: str, name: str) -> float:
+        return self._looks[label].parameters.get(name, self._defaults[name])
 
     def _motion(self, form: Form) -> dict[str, float]:
         """What moves while the section lasts, in whatever scene: name -> -1..1, the share of the way to dark or to full."""
@@ -169,13 +192,14 @@ class Choreography:
 
     def _look(self, motion: dict[str, float], transition: str, transition_ms: int) -> Look:
         settings = self._looks[self._label]
-        parameters = {name: float(value) for name, value in (self._defaults | settings.parameters).items()}
+        paced = {name: self._value(self._pace, name) for name in PACED}
+        parameters = {name: float(value) for name, value in (self._defaults | settings.parameters | paced).items()}
         parameters["speed"] = min(parameters["speed"] * self._preset.pace, 1.0)
         parameters["softness"] = min(max(parameters["softness"] + self._preset.softness, 0.0), 1.0)
         for name, way in motion.items():
             value = parameters[name]
             parameters[name] = value + way * (1 - value if way > 0 else value)
-        parameters["brightness"] *= self._level
+        parameters["brightness"] *= self._level * self._rules.brightness
         return Look(
             name=self._label,
             pattern=settings.pattern,

@@ -30,20 +30,20 @@ def _palettes(*pairs: tuple[str, str]) -> dict[str, tuple[str, str]]:
 
 PRESETS = {
     "edm": Preset(_palettes(
-        ("Ocean Breeze 068", "Blue Magenta White"), ("Fuschia 7", "Blue Magenta White"),
-        ("Ocean Breeze 036", "Blue Cyan Yellow"), ("Pink Purple", "Magenta Evening")), 1.0, 0.0),
+        ("Ocean Breeze 036", "Blue Magenta White"), ("Fuschia 7", "Blue Magenta White"),
+        ("Ocean Breeze 036", "Blue Cyan Yellow"), ("Pink Purple", "Blue Cyan Yellow")), 1.0, 0.0),
     "rock": Preset(_palettes(
-        ("Landscape 33", "Magenta Evening"), ("GMT Dry Wet", "Magenta Evening"),
-        ("Departure", "GMT Dry Wet"), ("Coral Reef", "Blue Cyan Yellow")), 0.9, -0.05),
+        ("Landscape 33", "Departure"), ("GMT Dry Wet", "Blue Magenta White"),
+        ("Departure", "GR65 Hult"), ("Coral Reef", "Blue Cyan Yellow")), 0.9, -0.05),
     "hip_hop": Preset(_palettes(
-        ("Fuschia 7", "Pink Purple"), ("Fuschia 7", "Magenta Evening"),
+        ("Fuschia 7", "Pink Purple"), ("Fuschia 7", "GR65 Hult"),
         ("Rivendell", "GR64 Hult"), ("Pink Purple", "GR65 Hult")), 0.75, 0.05),
     "classical": Preset(_palettes(
         ("Ocean Breeze 068", "Landscape 64"), ("Landscape 33", "Emerald Dragon"),
-        ("Departure", "Rivendell"), ("Rivendell", "Ocean Breeze 036")), 0.4, 0.25),
+        ("Rivendell", "Departure"), ("Rivendell", "GR64 Hult")), 0.4, 0.25),
     "lounge": Preset(_palettes(
-        ("Ocean Breeze 068", "Fuschia 7"), ("GR64 Hult", "Pink Purple"),
-        ("Coral Reef", "Ocean Breeze 036"), ("Coral Reef", "Pink Purple")), 0.5, 0.2),
+        ("Fuschia 7", "Ocean Breeze 068"), ("Pink Purple", "GR64 Hult"),
+        ("Ocean Breeze 036", "Coral Reef"), ("Pink Purple", "Coral Reef")), 0.5, 0.2),
 }  # fmt: skip
 LETS_GO = ("chorus", "drop")
 

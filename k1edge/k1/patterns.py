@@ -62,18 +62,18 @@ def _drift(x: np.ndarray, seconds: float, seed: float = 0.0) -> np.ndarray:
 
 def pulse(m: Moment) -> Drawing:
     """Each beat is a burst in the centre and a ring that runs to the ends and fades."""
-    light = 0.05 + 0.10 * m.macros.energy * (1 - X)
+    light = 0.06 + 0.26 * m.macros.energy * (1 - 0.6 * X)
     for age_s, strength in zip(m.ages_s, m.strengths, strict=True):
         front = age_s / m.period_s * 1.05
-        ring = _glow(X, front, 0.05 + 0.05 * m.softness + 0.10 * front) * np.exp(-age_s / (0.6 * m.period_s))
+        ring = _glow(X, front, 0.07 + 0.05 * m.softness + 0.12 * front) * np.exp(-age_s / (0.8 * m.period_s))
         light = light + strength * ring
-    light = light + m.kick * (_glow(X, 0.0, 0.16 + 0.14 * m.macros.bass_weight) + 0.18)
+    light = light + m.kick * (_glow(X, 0.0, 0.16 + 0.14 * m.macros.bass_weight) + 0.15 + 0.25 * m.macros.energy)
     return light, 0.18 + 0.6 * light + 0.1 * X
 
 
 def bloom(m: Moment) -> Drawing:
     """A flower of light that breathes with the energy and opens on the beat."""
-    opening = 0.18 + 0.42 * m.macros.energy + 0.34 * m.kick
+    opening = 0.2 + 0.55 * m.macros.energy + 0.34 * m.kick
     petals = 0.82 + 0.18 * np.cos(TAU * (3.0 * X - 0.25 * m.seconds))
     light = _below(X, opening, 0.05 + 0.06 * m.softness) * petals * (0.55 + 0.45 * m.kick)
     return light + 0.7 * m.kick * _glow(X, 0.0, 0.1), 0.15 + 0.55 * X + 0.35 * m.kick
@@ -90,7 +90,8 @@ def beat_tunnel(m: Moment) -> Drawing:
     """Rings that travel one spacing per beat: the eye can count them."""
     rings = (0.5 + 0.5 * np.cos(TAU * (2.5 * X - m.beats))) ** (6 - 3 * m.softness)
     depth = 0.35 + 0.65 * X
-    light = rings * depth * (0.35 + 0.3 * m.macros.energy + 0.5 * m.kick) + 0.9 * m.kick * _glow(X, 0.0, 0.14)
+    light = rings * depth * (0.35 + 0.45 * m.macros.energy + 0.6 * m.kick) + 0.9 * m.kick * _glow(X, 0.0, 0.14)
+    light = light + (0.1 + 0.25 * m.kick) * m.macros.energy
     return light, 0.2 + 0.45 * rings * X + 0.35 * m.kick
 
 
@@ -98,7 +99,7 @@ def tunnel_glow(m: Moment) -> Drawing:
     """A tunnel that brightens from its depth as the tension rises."""
     light, colour = beat_tunnel(m)
     rise = m.macros.energy * _glow(X, 0.0, 0.25 + 0.75 * m.macros.energy)
-    return 0.7 * light + 0.55 * rise, colour * 0.7 + 0.3 * m.macros.energy
+    return 0.7 * light + 0.3 * rise, colour * 0.7 + 0.3 * m.macros.energy
 
 
 def spectrum(m: Moment) -> Drawing:

@@ -73,15 +73,21 @@ def test_the_k1_has_46_patterns_33_palettes_and_22_parameters_each_with_its_defa
     assert (PATTERNS.index("prism"), PATTERNS.index("gravitational_lensing"), PALETTES.index("Lava")) == (3, 21, 23)
 
 
-def test_there_is_a_look_for_every_section_and_for_no_music_and_none_is_a_rainbow_or_full_on():
+def test_there_is_a_look_for_every_section_and_for_no_music_and_none_is_a_rainbow():
     looks = Settings().looks
     assert set(looks) == {*SECTION_LABELS, "speech", "noise"}
     for look in looks.values():
         assert PALETTES[look.palette] not in RAINBOWS
         assert look.pattern in CENTRE_ORIGIN
-        assert look.parameters["brightness"] <= 0.8
     assert looks["silence"].parameters["brightness"] == 0
-    assert looks["drop"].parameters["brightness"] > looks["verse"].parameters["brightness"]
+
+
+def test_a_drop_is_the_brightest_look_and_a_build_leaves_it_something_to_hit_with():
+    settings = Settings()
+    light = {label: look.parameters["brightness"] for label, look in settings.looks.items()}
+    ramped = light["build"] + settings.rules.motion["build"].amount * (1 - light["build"])
+    assert max(light, key=light.get) == "drop"
+    assert light["breakdown"] < light["build"] < light["verse"] < ramped < 0.8 * light["drop"]
 
 
 def test_site_and_edge_are_named_after_the_machine():

@@ -17,6 +17,7 @@ from k1edge.genesis.presets import MOODS, PRESETS, palette_of
 from k1edge.genesis.red import RED_PALETTES, may_be_red
 from k1edge.genesis.structure import Form
 from k1edge.genesis.wire import Wire
+from k1edge.k1.palettes import LUMINANCE, colours
 
 HOP, RATE_HZ, BEAT = 441, 44_100, 22_050
 FMT = StreamFormat(RATE_HZ)
@@ -181,6 +182,46 @@ def test_where_the_end_is_put_off_what_moves_towards_it_does_not_go_back(label, 
         assert len(set(values)) > 2
 
 
+def test_what_a_section_is_like_is_shown_at_once_even_where_its_scene_must_wait():
+    song = [("verse", 40), ("drop", 30), ("breakdown", 10), ("build", 10), ("drop", 10)]
+    shown = _show(song)
+    looks = Settings().looks
+    begins = dict(zip(("drop", "breakdown", "build", "again"), (40, 70, 80, 90), strict=True))
+    at = {name: next(look for end, look in shown if end > begin * RATE_HZ) for name, begin in begins.items()}
+    assert {look.name for look in at.values()} == {"drop"}, "the minute has had its changes"
+    assert _value(at["again"]) == _value(at["drop"]) == 1.0
+    for name in ("breakdown", "build"):
+        wanted = looks[name].parameters
+        assert all(_value(at[name], each) == wanted[each] for each in ("brightness", "softness"))
+        assert (at[name].transition, at[name].transition_ms) == ("fade", looks[name].transition_ms)
+        assert (at[name].pattern, at[name].palette) == (at["drop"].pattern, at["drop"].palette)
+    assert _value(at["breakdown"], "speed") == looks["breakdown"].parameters["speed"]
+    rising = [_value(look) for end, look in shown if 80 * RATE_HZ < end < 90 * RATE_HZ]
+    assert rising == sorted(rising)
+    assert _value(at["build"]) + 0.2 < rising[-1] < 0.8
+
+
+def test_a_section_whose_scene_comes_with_the_next_bar_line_is_not_shown_in_two_steps():
+    shown = _show([("verse", 30.5), ("chorus", 10)])
+    chorus = [(end, look) for end, look in shown if end > 30.5 * RATE_HZ]
+    assert chorus[0][1].name == "chorus"
+    assert 31.9 * RATE_HZ < chorus[0][0] < 32.1 * RATE_HZ
+
+
+def test_the_scene_of_a_build_comes_only_where_its_drop_can_have_one_too():
+    for left, names in ((8, ["build", "drop"]), (3, ["drop"])):
+        coming = ("build", 6.5, {"bars_left": left})
+        assert [name for _, name in _scenes(_show([("verse", 61), coming, ("drop", 8)]))][1:] == names
+
+
+def test_a_scene_that_comes_in_the_middle_of_its_build_is_as_bright_as_the_ramp_by_then():
+    shown = _show([("verse", 52), ("build", 30)], start=0)
+    after = next(look for _, look in shown if look.name == "build")
+    before = [look for _, look in shown][[look for _, look in shown].index(after) - 1]
+    assert _value(after) >= _value(before)
+    assert _value(after) > Settings().looks["build"].parameters["brightness"] + 0.1
+
+
 def test_every_look_says_what_ramps_and_other_looks_set():
     song = [("intro", 29), ("build", 16), ("drop", 10), ("silence", 6)]
     shown = [dict(look.parameters) for _, look in _show(song, looks={"verse": {"parameters": {"warmth": 0.5}}})]
@@ -232,6 +273,12 @@ def test_a_palette_that_somebody_has_chosen_is_kept_whatever_the_mood():
     assert palettes["chorus"] == palette_of(PRESETS["edm"], "bright excited", "chorus")
 
 
+def test_one_key_dims_every_look():
+    for song in ([("verse", 30)], [("verse", 30), ("drop", 9)], [("verse", 30), ("drop", 9), ("breakdown", 9)]):
+        full, half = (dict(_show(song, brightness=share)[-1][1].parameters) for share in (1.0, 0.5))
+        assert half == full | {"brightness": pytest.approx(0.5 * full["brightness"], abs=0.002)}
+
+
 def test_a_mood_at_the_edge_stays_what_it_was():
     edge = Mood(valence=0.03, arousal=0.57)
     assert mood_name(edge, "dark calm") == "dark calm"
@@ -252,6 +299,13 @@ def test_presets_hold_real_palettes_that_may_flash(preset):
             palette = palette_of(PRESETS[preset], mood, label)
             assert palette not in RED_PALETTES
             assert PALETTES[palette] not in ("Rainbow Sherbet", "Colorful")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_where_the_music_lets_go_a_palette_is_no_darker_than_where_it_rests(preset):
+    for resting, letting_go in PRESETS[preset].palettes.values():
+        light = [float((colours(PALETTES.index(name)) @ LUMINANCE).mean()) for name in (resting, letting_go)]
+        assert light == sorted(light), (resting, letting_go)
 
 
 _parts = st.lists(

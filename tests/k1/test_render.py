@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,6 +84,13 @@ def test_the_light_moves_as_smoothly_after_years_as_on_the_first_day(pattern):
         return np.abs(np.diff(rows, axis=0)).max()
 
     assert leap(1e11) <= 1.2 * leap(1e4) + 1
+
+
+@pytest.mark.parametrize("pattern", ["pulse", "bloom", "bloom_mirror", "beat_tunnel", "tunnel_glow", "spectrum", "perlin"])
+def test_the_more_energy_the_more_light(pattern):
+    between = light(pattern, 200.0)
+    still, loud = (brightness(frame(replace(between, macros=replace(MUSIC, energy=energy)))) for energy in (0.2, 0.9))
+    assert loud > 1.2 * still
 
 
 def test_a_pulse_runs_from_the_centre_to_the_end():

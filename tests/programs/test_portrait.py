@@ -1,6 +1,7 @@
 """A song as a picture."""
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import soundfile
 from PIL import Image
 
 from k1edge.__main__ import main
+from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
+from k1edge.k1.palettes import GAMMA, LUMINANCE
 from k1edge.programs.portrait import BAND_PX, FRAMES_PER_S, MARGIN_PX, TINTS, perform
 
 
@@ -26,6 +29,21 @@ def test_the_performance_shows_the_beats_of_the_song(song):
     errors = np.abs(due_s[:, None] - song.truth.beats_s[None, :]).min(axis=1)
     assert np.mean(errors < 0.035) > 0.9
     assert np.array(shown.frames[8 * FRAMES_PER_S :]).max() > 100, "there is light"
+
+
+def test_the_form_of_the_demo_song_can_be_seen():
+    sound = demo_song()
+    shown = perform(SynthSource(sound.samples, sound.rate_hz), Settings())
+    light = ((np.array(shown.frames, np.float32) / 255) ** GAMMA @ LUMINANCE).mean(axis=1)
+    edges = [*(round(span.start_s * FRAMES_PER_S) for span in sound.truth.sections), len(light)]
+    intro, build, drop, breakdown, rise, again, outro = (light[a:b] for a, b in pairwise(edges))
+    bar = round(4 * 60 / sound.truth.bpm * FRAMES_PER_S)
+    for before, hit in ((build, drop), (rise, again)):
+        assert before[-2 * bar :].mean() > 1.2 * before[: 2 * bar].mean(), "it rises"
+        assert hit[: 2 * bar].mean() > 1.2 * before[-2 * bar :].mean(), "and is let go"
+    assert breakdown[2 * bar :].mean() < 0.5 * drop.mean()
+    assert outro[-bar:].mean() < 0.5 * again.mean()
+    assert min(drop.mean(), again.mean()) > 2 * intro.mean()
 
 
 def test_a_file_becomes_a_picture_and_a_film(song, tmp_path, capsys):
