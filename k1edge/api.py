@@ -62,10 +62,17 @@ class BeatDetector:
         """
         settings = Settings()
         recording = listen(*self._source(audio_path), settings)
-        if not len(recording):
-            return self._found(recording, np.zeros(0), np.zeros(0))
         grid = beats.found(recording, settings.beat)
-        return self._found(recording, grid.times_s, grid.times_s[grid.in_bar == 1])
+        times_s = grid.times_s
+        return Beats(
+            beats=times_s,
+            tempo=tempo_bpm((times_s * 1000).tolist()) if len(times_s) > 1 else 0.0,
+            onsets=np.array(onsets_ms(recording)) / 1000 if len(recording) else np.zeros(0),
+            frames=np.round(times_s * self.sr / self.hop_length).astype(int),
+            sr=self.sr,
+            downbeats=times_s[grid.in_bar == 1],
+            confidence=_confidence(recording, times_s),
+        )
 
     def _source(self, audio: str | Path | np.ndarray) -> tuple[Iterable[AudioBlock], StreamFormat]:
         if not isinstance(audio, np.ndarray):
@@ -75,17 +82,6 @@ class BeatDetector:
         fmt = StreamFormat(self.sr if self.sr in RATES_HZ else RATES_HZ[0])
         chunks = iter([samples])
         return blocks(chunks if fmt.rate_hz == self.sr else resampled(chunks, self.sr, fmt.rate_hz), fmt, False), fmt
-
-    def _found(self, recording: Recording, beats: np.ndarray, downbeats: np.ndarray) -> Beats:
-        return Beats(
-            beats=beats,
-            tempo=tempo_bpm((beats * 1000).tolist()) if len(beats) > 1 else 0.0,
-            onsets=np.array(onsets_ms(recording)) / 1000 if len(recording) else np.zeros(0),
-            frames=np.round(beats * self.sr / self.hop_length).astype(int),
-            sr=self.sr,
-            downbeats=downbeats,
-            confidence=_confidence(recording, beats),
-        )
 
 
 def _mono(audio: np.ndarray) -> np.ndarray:
@@ -97,10 +93,10 @@ def _mono(audio: np.ndarray) -> np.ndarray:
     return mono.astype(np.float32, copy=False)
 
 
-def _confidence(recording: Recording, beats: np.ndarray) -> float:
-    if not len(beats):
+def _confidence(recording: Recording, beats_s: np.ndarray) -> float:
+    if not len(beats_s):
         return 0.0
     late = recording.latency_s * HOPS_PER_S
-    at = np.clip(np.round(beats * HOPS_PER_S + late).astype(int)[:, None] + np.arange(-3, 4), 0, len(recording) - 1)
+    at = np.clip(np.round(beats_s * HOPS_PER_S + late).astype(int)[:, None] + np.arange(-3, 4), 0, len(recording) - 1)
     return float(recording["heard"][:, 0][at].max(axis=1).mean())
 

@@ -80,3 +80,6 @@ PARAMETERS = {
     "frame_min_period_ms": ParameterRange(4.0, 20.0, 6.0),
 }
 """The 22 parameters of `PatternParameters`, in the firmware's order; not its `palette_id`, since a scene has a palette."""
+
+DEFAULTS = {name: limits.default for name, limits in PARAMETERS.items()}
+"""Of each parameter."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from k1edge.device_facts import PALETTES, PARAMETERS
+from k1edge.device_facts import DEFAULTS, PALETTES
 from k1edge.frames import Look
 from k1edge.genesis.limiter import STEP, Limiter, runs_per_window
 from k1edge.k1 import contract
@@ -110,6 +110,5 @@ class Rehearsal:
         now = self._shown
         before = {} if now is None else {"pattern": now.pattern, "palette": PALETTES[now.palette]} | dict(now.parameters)
         after = {"pattern": self._scene.pattern, "palette": PALETTES[self._scene.palette]} | self._parameters
-        defaults = {name: limits.default for name, limits in PARAMETERS.items()}
-        both = ((name, before.get(name, defaults.get(name)), after.get(name, defaults.get(name))) for name in before | after)
+        both = ((name, before.get(name, DEFAULTS.get(name)), after.get(name, DEFAULTS.get(name))) for name in before | after)
         return [{"name": name, "from": old, "to": new} for name, old, new in both if old != new]

@@ -24,7 +24,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from k1edge.device_facts import PARAMETERS
+from k1edge.device_facts import DEFAULTS, PARAMETERS
 from k1edge.frames import MACROS
 from k1edge.genesis.red import MAX_SATURATION, may_be_red
 
@@ -42,7 +42,6 @@ RESERVE = 2
 """Changes kept free while a scene waits, so that it waits for a second at most; a step of brightness lets beats go first for as
 long."""
 
-DEFAULTS = {name: limits.default for name, limits in PARAMETERS.items()}
 NOTHING = ("", -2)
 """The look before there was one."""
 

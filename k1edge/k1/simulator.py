@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from k1edge.device_facts import PARAMETERS, PATTERNS
+from k1edge.device_facts import DEFAULTS, PATTERNS
 from k1edge.frames import MACROS, Macros
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication
@@ -19,8 +19,8 @@ from k1edge.k1.contract.parameters import clamp
 
 FIRMWARE = "virtual-1"
 LED_COUNT = 160
-FRAME_MS = 1000 / 120
-"""The frame rate the device reports."""
+FRAMES_PER_S = 120.0
+"""What the device reports."""
 REMEMBERED_FLASHES = 16
 """Beats whose waves can still be on the strip."""
 PENDING_LIMIT = 32
@@ -89,7 +89,6 @@ class DeviceCounters:
     """Times it went back to its own microphone."""
 
 
-DEFAULTS = {name: limits.default for name, limits in PARAMETERS.items()}
 HOME = Scene("twilight", 0, DEFAULTS)
 
 
@@ -185,7 +184,7 @@ class VirtualK1:
         state = self._scribe.write(
             contract.DeviceState, stamp, firmware=self.firmware, source="edge" if self.led else "own",
             pattern=self._scene.pattern, palette_id=self._scene.palette_id, parameters=dict(self._scene.parameters),
-            fps=1000 / FRAME_MS, led_count=LED_COUNT, beats_shown=self.counters.shown, beats_late=self.counters.late,
+            fps=FRAMES_PER_S, led_count=LED_COUNT, beats_shown=self.counters.shown, beats_late=self.counters.late,
             clamped=self.counters.clamped, rejected=self.counters.rejected,
         )
         return [state]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from k1edge.clock import Timeline
 from k1edge.config import K1Settings
 from k1edge.config.settings import MAX_DEVICES
-from k1edge.device_facts import PARAMETERS
+from k1edge.device_facts import DEFAULTS
 from k1edge.frames import HOPS_PER_S, MACROS, BeatEvent, GenesisFrame, Look, Section
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
@@ -77,7 +77,7 @@ class Driver:
         device = contract.address(topic).node
         has_room = device in self.k1s.devices or len(self._left) < MAX_DEVICES
         if has_room and contract.sender(scene) == self._scribe.node:
-            self._left[device] = PARAMETERS.keys() & contract.decode(topic, scene).parameters.keys()
+            self._left[device] = DEFAULTS.keys() & contract.decode(topic, scene).parameters.keys()
 
     def process(
         self, frame: GenesisFrame, look: Look | None, timeline: Timeline, stamp: Stamp
@@ -229,4 +229,4 @@ class Driver:
 
 
 def _defaults(names: Iterable[str]) -> dict[str, float]:
-    return {name: PARAMETERS[name].default for name in names}
+    return {name: DEFAULTS[name] for name in names}
