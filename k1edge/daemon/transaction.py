@@ -22,7 +22,7 @@ from k1edge.daemon.startup import INVALID, ROLLED_BACK, Start
 from k1edge.errand import GOODBYE_S, Errand
 from k1edge.k1 import contract
 from k1edge.k1.contract import ConfigDesired, Publication, Scribe, Stamp, TokenBucket, printable
-from k1edge.live.desk import RefusedError
+from k1edge.live.desk import RefusedError, check_in_time
 from k1edge.live.health_gate import HealthGate, Judged, Verdict, Vitals
 from k1edge.system.generations import Generation, Refusal, digest
 from k1edge.system.systemd import fields
@@ -194,8 +194,7 @@ class Transaction:
         """What can be said at once. Raises RefusedError."""
         if not self._start.accepts:
             raise RefusedError("UNAUTHORIZED", "[mqtt] accept_config = true is not set in the file of this edge")
-        if desired.expires_at_ms is not None and desired.expires_at_ms < stamp.ts_ms:
-            raise RefusedError("EXPIRED", f"came {stamp.ts_ms - desired.expires_at_ms:.0f} ms after it expired")
+        check_in_time(desired.expires_at_ms, stamp)
         if self._errand or self.restart or not self._asked.take(stamp.monotonic_ns / 1e9):
             raise RefusedError("RATE_LIMIT_EXCEEDED", "another is being dealt with; wait a little")
 

@@ -150,12 +150,12 @@ class Link:
     @property
     def dropped_live(self) -> int:
         """Live messages not sent: offline, or the broker took nothing for a while."""
-        return self._dropped_live + self._outbox.counters.dropped_live
+        return self._dropped_live + self._outbox.dropped_live
 
     @property
     def dropped_durable(self) -> int:
         """Durable messages lost: more waited than there is room for, or the broker hung up over them again and again."""
-        return self._dropped_durable + self._outbox.counters.dropped_durable
+        return self._dropped_durable + self._outbox.dropped_durable
 
     def _wake(self) -> None:
         if not self._signalled:

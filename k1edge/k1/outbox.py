@@ -32,23 +32,16 @@ class Waiting(NamedTuple):
 
 
 @dataclass(slots=True)
-class OutboxCounters:
-    """What was not delivered, and why."""
+class Outbox:
+    """The queues of a link."""
 
+    durable_limit: int
     dropped_live: int = 0
     """Not sent because offline, or because the broker took nothing for a while."""
     dropped_durable: int = 0
     """Lost because more waited than there is room for, or because the broker hung up over it again and again."""
     expired: int = 0
     """Waited longer than the message is worth."""
-
-
-@dataclass(slots=True)
-class Outbox:
-    """The queues of a link."""
-
-    durable_limit: int
-    counters: OutboxCounters = field(default_factory=OutboxCounters)
     _live: deque[Waiting] = field(default_factory=deque)
     _states: dict[str, Waiting] = field(default_factory=dict)
     _durable: deque[Waiting] = field(default_factory=deque)
@@ -64,11 +57,11 @@ class Outbox:
         elif publication.qos:
             self._append(waiting, now_s)
         elif not online:
-            self.counters.dropped_live += 1
+            self.dropped_live += 1
         else:
             if len(self._live) >= LIVE_LIMIT:
                 self._live.popleft()
-                self.counters.dropped_live += 1
+                self.dropped_live += 1
             self._live.append(waiting)
 
     def take(self, now_s: float, durable: bool = True) -> Waiting | None:
@@ -76,7 +69,7 @@ class Outbox:
         while (waiting := self._next(durable)) is not None:
             if waiting.dies_at_s > now_s:
                 return waiting
-            self.counters.expired += 1
+            self.expired += 1
         return None
 
     def put_back(self, unconfirmed: list[Waiting]) -> None:
@@ -103,7 +96,7 @@ class Outbox:
 
     def disconnected(self) -> None:
         """What was live is late by now."""
-        self.counters.dropped_live += len(self._live)
+        self.dropped_live += len(self._live)
         self._live.clear()
 
     def __len__(self) -> int:
@@ -128,10 +121,10 @@ class Outbox:
         if len(self._truths) > RETAINED_LIMIT:
             oldest = self._oldest_of_many()
             self._drop(oldest)
-            self.counters.dropped_durable += self._states.pop(oldest, None) is not None
+            self.dropped_durable += self._states.pop(oldest, None) is not None
         if len(self._states) > 2 * RETAINED_LIMIT:  # without a broker for weeks: jobs that are over pile up
             del self._states[next(topic for topic, each in self._states.items() if not each.publication.payload)]
-            self.counters.dropped_durable += 1
+            self.dropped_durable += 1
 
     def _oldest_of_many(self) -> str:
         """Of songs and jobs there may be any number: `status` and `info`, older than all of them, are not to make room."""
@@ -149,12 +142,12 @@ class Outbox:
         if first.returns + 1 < RETURNS_LIMIT:
             self._durable.appendleft(first._replace(returns=first.returns + 1))
         else:
-            self.counters.dropped_durable += 1
+            self.dropped_durable += 1
 
     def _append(self, waiting: Waiting, now_s: float) -> None:
         if len(self._durable) >= self.durable_limit:  # sixteen K1s are told of every bar: what is worth nothing goes first
             worth = deque(each for each in self._durable if each.dies_at_s > now_s)
-            self.counters.expired += len(self._durable) - len(worth)
+            self.expired += len(self._durable) - len(worth)
             self._durable = worth
         self._durable.append(waiting)
         self._shrink()
@@ -162,7 +155,7 @@ class Outbox:
     def _shrink(self) -> None:
         while len(self._durable) > self.durable_limit:
             self._durable.popleft()
-            self.counters.dropped_durable += 1
+            self.dropped_durable += 1
 
 
 def _kind(topic: str) -> str:

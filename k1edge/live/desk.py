@@ -45,6 +45,12 @@ class RefusedError(Exception):
         self.code, self.faults = code, faults
 
 
+def check_in_time(expires_at_ms: float | None, stamp: Stamp) -> None:
+    """Raises RefusedError EXPIRED for what comes too late."""
+    if expires_at_ms is not None and expires_at_ms < stamp.ts_ms:
+        raise RefusedError("EXPIRED", f"came {stamp.ts_ms - expires_at_ms:.0f} ms after it expired")
+
+
 class Desk:
     """The requests of one edge."""
 
@@ -69,8 +75,7 @@ class Desk:
 
     def admit(self, request: Request, stamp: Stamp) -> None:
         """Raises RefusedError where it comes too late, or too often."""
-        if request.expires_at_ms is not None and request.expires_at_ms < stamp.ts_ms:
-            raise RefusedError("EXPIRED", f"came {stamp.ts_ms - request.expires_at_ms:.0f} ms after it expired")
+        check_in_time(request.expires_at_ms, stamp)
         if not self._limits.take(request.caller, stamp.monotonic_ns / 1e9):
             raise RefusedError("RATE_LIMIT_EXCEEDED", "more than 100 requests a minute; wait a little")
 

@@ -39,7 +39,7 @@ def test_live_is_dropped_and_counted_while_offline():
     outbox = Outbox(10)
     outbox.put(live(), 0.0, online=False)
     assert drain(outbox) == []
-    assert outbox.counters.dropped_live == 1
+    assert outbox.dropped_live == 1
 
 
 def test_of_a_state_only_the_newest_waits():
@@ -56,7 +56,7 @@ def test_too_many_live_messages_cost_the_oldest():
     taken = drain(outbox)
     assert len(taken) == LIVE_LIMIT
     assert taken[0].topic == "live/5"
-    assert outbox.counters.dropped_live == 5
+    assert outbox.dropped_live == 5
 
 
 def test_too_many_durable_messages_cost_the_oldest():
@@ -64,7 +64,7 @@ def test_too_many_durable_messages_cost_the_oldest():
     for number in range(13):
         outbox.put(durable(number), 0.0, online=False)
     assert [publication.topic for publication in drain(outbox)] == [f"event/{number}" for number in range(3, 13)]
-    assert outbox.counters.dropped_durable == 3
+    assert outbox.dropped_durable == 3
 
 
 def test_what_has_expired_is_not_sent():
@@ -73,7 +73,7 @@ def test_what_has_expired_is_not_sent():
     outbox.put(durable(2), 0.0, online=False)
     outbox.put(live(3, expiry_s=1.0), 0.0, online=True)
     assert [publication.topic for publication in drain(outbox, now_s=6.0)] == ["event/2"]
-    assert outbox.counters.expired == 2
+    assert outbox.expired == 2
 
 
 def test_what_has_expired_costs_nothing_that_has_not():
@@ -85,7 +85,7 @@ def test_what_has_expired_costs_nothing_that_has_not():
             outbox.put(durable(number, expiry_s=5.0), float(second), online=False)
     assert len(outbox) <= 100
     assert drain(outbox, 599.0)[0] == durable()
-    assert (outbox.counters.dropped_durable, outbox.counters.expired) == (0, 595 * 8)
+    assert (outbox.dropped_durable, outbox.expired) == (0, 595 * 8)
 
 
 def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
@@ -97,7 +97,7 @@ def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
         lost = [outbox.take(0.0), outbox.take(0.0), outbox.take(0.0)]
         outbox.put_back(lost)
     assert [publication.topic for publication in drain(outbox)] == ["event/1", "event/2"]
-    assert outbox.counters.dropped_durable == 1
+    assert outbox.dropped_durable == 1
 
 
 def test_no_message_is_dropped_for_connections_that_end_after_others():
@@ -106,7 +106,7 @@ def test_no_message_is_dropped_for_connections_that_end_after_others():
         outbox.put(state("s"), 0.0, online=True)
         outbox.put(durable(number), 0.0, online=True)
         outbox.put_back([outbox.take(0.0), outbox.take(0.0), outbox.take(0.0)][:1 + number % 2])
-    assert outbox.counters.dropped_durable == 0
+    assert outbox.dropped_durable == 0
 
 
 def test_every_state_is_sent_again_after_a_reconnection_status_first():
@@ -155,7 +155,7 @@ def test_remembered_states_are_bounded():
     taken = drain(outbox)
     assert len(taken) == RETAINED_LIMIT
     assert taken[0].topic == "track/3"
-    assert outbox.counters.dropped_durable == 3
+    assert outbox.dropped_durable == 3
 
 
 def test_songs_and_jobs_beyond_number_push_out_no_other_state(monkeypatch):
@@ -172,7 +172,7 @@ def test_songs_and_jobs_beyond_number_push_out_no_other_state(monkeypatch):
     told = [publication.topic for publication in drain(outbox)]
     assert len(told) == limit and told[: len(own)] == own
     assert {told[-2], told[-1]} == {f"edge/job/{limit - 1}", f"edge/track/{limit - 1}"}
-    assert outbox.counters.dropped_durable == 0
+    assert outbox.dropped_durable == 0
 
 
 def test_what_was_not_confirmed_goes_first_in_its_order():
@@ -219,7 +219,7 @@ def test_nothing_gets_lost_uncounted(steps, limit):
         if take and (waiting := outbox.take(0.0)) is not None:
             taken += 1
             waiting_states.discard(waiting.publication.topic)
-    counted = outbox.counters.dropped_live + outbox.counters.dropped_durable
+    counted = outbox.dropped_live + outbox.dropped_durable
     assert taken + counted + replaced + len(outbox) == len(steps)
 
 
@@ -232,7 +232,7 @@ def test_jobs_that_came_and_went_while_there_was_no_broker_do_not_pile_up(monkey
         outbox.put(state(f"job/{number}", b""), 0.0, online=False)
     waiting = len(outbox)
     assert waiting == 20
-    assert outbox.counters.dropped_durable == 1001 - waiting
+    assert outbox.dropped_durable == 1001 - waiting
     outbox.reconnected("status")
     taken = drain(outbox)
     assert taken[0] == state("status")
