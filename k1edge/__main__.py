@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _output() -> TextIO:
-    """Standard output, for a terminal that has no bar and a file name that is no text."""
+    """Standard output that tells its own faults, and replaces what a terminal lacks: a bar, a file name that is no text."""
     given = sys.stdout
     if given is None:
         return _nowhere(STDOUT)
@@ -91,8 +91,8 @@ def _output() -> TextIO:
 
 
 def _nowhere(number: int) -> TextIO:
-    """In the place of a standard output or error that is closed, here and in children: what is opened next would have its
-    number, and libraries would complain into it; a file name that is no text is no fault there, either."""
+    """Stands in for a closed standard output or error, here and in children: the next file to be opened would get its number,
+    and libraries would write their complaints into it."""
     null = os.open(os.devnull, os.O_RDWR)
     if null != number:  # a lower one is closed, too
         os.dup2(null, number)
@@ -143,7 +143,7 @@ def _run(argv: list[str] | None) -> int:
         return program.main(options) or 0
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)  # who does not wait for the end of the end has it, without a traceback
+            signal.signal(number, signal.SIG_DFL)  # a second one ends it at once, without a traceback
         return 128 + signal.SIGINT
 
 

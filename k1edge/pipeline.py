@@ -60,8 +60,8 @@ class Pipeline:
         return self.player if self.player is not None and self.player.leads else None
 
     def act(self, verb: str, *args: float | MapPlayer) -> bool:
-        """A verb of `BeatTracker` or `MapPlayer`, or `deploy` with the player that is to lead from now on; whether there was
-        anything to act on. Raises ValueError for other verbs."""
+        """Does a verb of `BeatTracker` or `MapPlayer`, or `deploy` with the player that is to lead from now on. Returns whether
+        there was anything to act on. Raises ValueError for other verbs."""
         self.acts = (*self.acts, (verb, *args))[-MOST_ACTS:]
         if verb in CORRECTIONS:
             return self._correct(verb, *args)
@@ -76,9 +76,9 @@ class Pipeline:
         return True
 
     def _correct(self, verb: str, *args: float) -> bool:
-        """A person goes before a file: a map that leads is moved by a nudge and stopped by all else, or what was put right
-        would not be seen; where the live engine has no lock it could not take over. It may count the level that is asked for
-        already."""
+        """A person goes before a file: a map that leads is moved by a nudge, and stopped by all else, or what was put right
+        would not be seen; but not where the live engine has no lock and so could not take over. The live engine may count the
+        level that is asked for already."""
         player = self.leader
         counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
         done = counted or bool(getattr(self.tracker, verb)(*args))

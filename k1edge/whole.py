@@ -17,7 +17,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> No
     """Writes it, and its folder if need be. It belongs to whoever owns the folder, so that what root has written the daemon
     can replace. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of a length of its own: there may be no room for more in a name.
+    # Not the name and a suffix: a name may be as long as names can be.
     temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{threading.get_native_id()}.tmp")
     try:
         _write(temporary, [content] if isinstance(content, bytes) else content)

@@ -62,15 +62,14 @@ class BlackBox:
             self._recorder.note(bytes(checkpoint.dumps(pipeline.acts)))
 
     def after(self, frame: GenesisFrame) -> None:
-        """It has."""
+        """It has processed the hop."""
         if self._recorder is not None:
             self._recorder.add(frame)
 
     def save(self, wait: bool = False) -> str:
         """Writes all there is, beside the loop unless `wait`; returns the file, '' if off.
 
-        Raises OSError, and RefusedError while another is being written: of ninety that are asked for at once each would take a
-        thread, and room on the card.
+        Raises OSError, and RefusedError while another is being written: each takes a thread, and room on the card.
         """
         if self._recorder is None:
             return ""

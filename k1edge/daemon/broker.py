@@ -24,8 +24,8 @@ class NoBrokerError(Exception):
 
 @contextlib.contextmanager
 def broker_for(start: Start) -> Iterator[tuple[MqttSettings, Callable[[], object]]]:
-    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here. It leaves the
-    usual ports to the one that may be meant, and start later, where it is not known whether one is.
+    """How to reach the broker, and what keeps it up: nothing where one is configured, else our own lives in here. Where it is
+    not known whether one is configured, ours leaves the usual ports to it: it may start later.
 
     Raises NoBrokerError.
     """

@@ -127,8 +127,7 @@ class Bulletin:
         return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason=reason)
 
     def health(self, stamp: Stamp, guard: DriftGuard, otherwise: Health) -> Iterator[Publication]:
-        """Off the beat or, if not, `otherwise`; and a warning when the light begins to leave the beat, or
-        nobody knows it."""
+        """Status: off the beat, else `otherwise`. Warnings: another level of drift, or a beat that stays uncertain."""
         if guard.off_beat:
             yield from self.status(stamp, "degraded", "DRIFT", "the light was off the beat; the K1s use their own microphones")
         else:

@@ -37,7 +37,7 @@ HELD_BYTES = 64_000_000
 """Of songs that wait for their analysis: more is a library that does not get on, and the folder may be in memory."""
 
 STEADY_BEATS, CHANGING_BEATS = 24, 12
-"""A change of song: so many beats in one tempo, and after at most so many others, so many in the next."""
+"""A change of song: STEADY_BEATS in one tempo, at most CHANGING_BEATS of others, then STEADY_BEATS in the next."""
 STEADY, OTHER = 0.03, 0.05
 """Spread of a tempo that is steady; difference to one that is another's (logarithms)."""
 SAME_SONG = np.log([1 / 3, 1 / 2, 2 / 3, 1.0, 3 / 2, 2.0, 3.0])

@@ -155,7 +155,7 @@ class Deployment:
 
 
 def _meant(start_at_ms: float, score: Score, now: Stamp) -> float:
-    """The start that was asked for, where the song may still play, or be going to."""
+    """The start that was asked for. Raises RefusedError where the song would be over by now, or begin far too late."""
     off_s = (start_at_ms - now.ts_ms) / 1000
     if off_s > LATEST_START_S or off_s + score.beats_ms[-1] / 1000 < 0:
         raise RefusedError("INVALID_REQUEST", f"start_at_ms is {off_s:+.0f} s from now by the clock of this edge; leave it out")

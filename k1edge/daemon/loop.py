@@ -21,8 +21,7 @@ from k1edge.system.memory import stay_in_memory
 from k1edge.system.systemd import Notifier, fields
 
 BACKOFF_S = (0.5, 1.0, 2.0, 3.0)
-"""Between attempts to open the audio; never so long that the light is not back within ten seconds of the plug. An attempt costs
-50 ms of a machine that has nothing else to do."""
+"""Between attempts to open the audio: the light is back within ten seconds of the plug, and an attempt costs only 50 ms."""
 SWOLLEN_MB = 100.0
 """What looking for audio may cost: with some plug-ins ALSA keeps 13 kB of each attempt, and 250 where it cannot be started."""
 STEADY_HOPS = 10 * HOPS_PER_S
@@ -49,7 +48,7 @@ class Loop:
         self._ready = False
         self._next_sign_s = 0.0
         self._lean_mb = 0.0
-        """What this process took, but for the recording, when the audio was lost first, and first after it had flowed."""
+        """What this process took, but for the recording, at the first loss of audio, then at the first after it had flowed."""
         self._flowed = False
         self._swollen = ""
         self._told: AudioError | None = None

@@ -167,7 +167,7 @@ class Transaction:
             yield self.reported(stamp)
 
     def _unwritable(self, complaint: str, stamp: Stamp) -> Iterator[Publication]:
-        """Runs on: all begins anew, so that a card that can be written again is found."""
+        """Runs on, and tries again after another `gate_s`: the card may be writable by then."""
         known, self._start = self._start.complaint, replace(self._start, complaint=complaint)
         self._life, self._trial = self._new_gates()
         if complaint != known:

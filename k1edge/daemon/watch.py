@@ -32,8 +32,8 @@ from k1edge.system.systemd import fields
 
 READING_EVERY_S = 5
 STEP_S = 0.1
-"""Of the wall clock within a second: one that is steered takes the monotonic one with it, ntpd steps from 128 ms on, and a busy
-machine reads it late."""
+"""The wall clock has stepped if it moves by more against the monotonic one within a second: steering moves both, ntpd steps by
+128 ms or more, and a busy machine reads them a little apart."""
 PATIENCE_S = 3.0
 """Without a broker, until it is worth a line in the log: at the start none is connected yet."""
 TOLD_FOR_S = 600.0

@@ -33,7 +33,7 @@ RECEIVE_LIMIT = 64
 """Messages per `receive`: a flood costs a hop at most this many decodes, the rest waits or is dropped and counted."""
 TICK_S = 1.0
 LOST, AGAIN_AND_AGAIN = "connection lost", 2
-"""What a broker that ends a session for another client of the same name leaves us with, where it gives no reason."""
+"""All we know when a broker ends a session, without a reason, for another client of the same name."""
 NEVER = float("inf")
 
 
@@ -213,8 +213,8 @@ class Link:
         return session
 
     def _try_older_protocol(self, session: Session) -> bool:
-        """A broker that hung up on us unheard, or twice said nothing, may not speak our version. The older one is for the next
-        attempt and what comes of it: a broker that was slow, or starting, is not kept to it."""
+        """A broker that hung up before it answered, or twice said nothing, may not speak our version: the next attempt uses the
+        older one, and the one after that ours again, since the broker may only have been slow, or starting."""
         if self._settings.protocol != "auto":
             return False
         self._mute = session.mute and not self._mute

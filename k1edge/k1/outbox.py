@@ -15,10 +15,10 @@ from k1edge.k1.contract import Publication
 LIVE_LIMIT = 256
 """Most of a second of beats, macros and frames for sixteen K1s: more would only be late."""
 RETAINED_LIMIT = 4096
-"""Topics whose last truth is sent again after each connection; of those that are many the oldest is forgotten first. As many
-may wait to be cleared."""
+"""Topics whose last state is sent again after each connection; beyond it the oldest of the most numerous kind is forgotten. As
+many may wait to be cleared."""
 RETURNS_LIMIT = 5
-"""Connections in which a message was the first that was not confirmed; then it is why they ended."""
+"""A message that was the first unconfirmed one of so many connections is taken for the reason why they ended."""
 NEVER = float("inf")
 
 

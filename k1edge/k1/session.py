@@ -114,7 +114,7 @@ class Session:
         self.mute = False
         """It took the connection and said nothing."""
         self.barred = False
-        """It refused our status, and has taken nothing of what is ours since; what is others', a K1's say, it may."""
+        """It refused our status, and has taken nothing at our own topics since; commands to a K1 it may take."""
         self.reason = ""
         """Why it ended, or what the broker refused."""
         self._settings = settings
@@ -158,7 +158,7 @@ class Session:
 
     @property
     def rebuffed(self) -> bool:
-        """It was curious, and has no answer."""
+        """It asked for its curiosities, and got no answer."""
         return any(topics is self._identity.curiosities for topics in self._asked.values())
 
     def exchange(self, wake: socket.socket, timeout_s: float) -> None:

@@ -51,8 +51,8 @@ class _Sheet:
 def dumps(state: object, memory: bytearray | None = None) -> memoryview:
     """Any stage, or all of them, as bytes.
 
-    `memory`: to be used for them, if it is large enough; nothing may look at it any more. Fresh memory for 1.5 MB takes a Pi
-    several times as long to get as to fill, and a hop waits for it.
+    `memory` is written to where it is large enough; nothing else may use it any more. A hop waits for this, and a Pi takes
+    several times longer to get 1.5 MB of fresh memory than to fill it.
     """
     sheet = _Sheet(bytearray() if memory is None else memory)
     _Pickler(sheet, pickle.HIGHEST_PROTOCOL).dump(state)

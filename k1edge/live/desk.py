@@ -30,8 +30,8 @@ class ReplyTo(NamedTuple):
     correlation: bytes = b""
 
     def copies(self, answer: Publication) -> Iterator[Publication]:
-        """The answer once more, if it is wanted; never onto a topic of the contract: a reply must not steer a K1. A pattern
-        is no topic, nor is what is too long: a broker passes one on, and hangs up on who then publishes there."""
+        """The answer once more, if it is wanted; never to a topic of the contract, since a reply must not steer a K1, nor to a
+        pattern or an overlong topic: brokers pass these on, and hang up on whoever publishes there."""
         is_topic = 0 < len(self.topic) <= TOPIC_LIMIT and not NO_TOPIC.intersection(self.topic)
         if is_topic and not self.topic.startswith(CONTRACT_TOPICS):
             yield replace(answer, topic=self.topic, correlation=self.correlation)

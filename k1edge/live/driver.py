@@ -23,12 +23,12 @@ from k1edge.live.roster import Roster
 
 BPM_RANGE = (30.0, 300.0)
 LAST_PLACE = 3
-"""Of four, from 0: a K1 knows no longer bar, and what comes after is no downbeat to it."""
+"""In a bar, from 0: a K1 knows bars of four, and a fifth beat must not be a downbeat to it."""
 SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
 AHEAD_MS = SCENE_LIFE_MS - SCENE_RENEWED_MS
-"""To a K1 whose clock is ahead by more a scene of ours may have expired, and it refuses it without a word."""
+"""A K1 whose clock is ahead by more may take a scene of ours for expired, and refuses it without a word."""
 
 
 class Driver:
@@ -58,8 +58,8 @@ class Driver:
         """Parameters beyond a K1's range, sent at its limit instead."""
 
     def is_foreign(self, topic: str, scene: bytes, stamp: Stamp) -> bool:
-        """Whether a scene seen on a device's topic was set by someone else, and so is what its limiter goes by; an empty one
-        only clears the topic."""
+        """Whether someone else has set this scene on a K1 of ours, whose limiter is then told of it; an empty one only clears
+        the topic."""
         known = self.k1s.devices.get(contract.address(topic).node)
         if known is None or not scene or contract.sender(scene) == self._scribe.node:
             return False
@@ -72,8 +72,8 @@ class Driver:
         return True
 
     def recall(self, topic: str, scene: bytes) -> None:
-        """A scene that the broker has kept: what it has set on a K1, if it is of a life of this edge before, is said with its
-        default, once. Raises ContractError."""
+        """A scene that the broker has kept: parameters that this edge set on a K1 in an earlier life are said with their
+        defaults, once. Raises ContractError."""
         device = contract.address(topic).node
         has_room = device in self.k1s.devices or len(self._left) < MAX_DEVICES
         if has_room and contract.sender(scene) == self._scribe.node:
@@ -167,8 +167,8 @@ class Driver:
             )  # fmt: skip
 
     def scene(self, look: Look | None, stamp: Stamp) -> Iterator[Publication]:
-        """The look that is wanted now, when the K1s may have it; at once for those that have appeared. None = hands off: what
-        stands there is kept alive where it is ours, and shown by those that have appeared."""
+        """The look that is wanted now, as soon as the K1s may have it, at once to those that have appeared. None = hands off:
+        what stands there is renewed where it is ours, and told to those that have appeared."""
         while self.k1s.parted:
             yield from self._scribe.parted(self.k1s.parted.pop())
         if look is None:

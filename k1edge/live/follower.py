@@ -18,7 +18,7 @@ SILENT_PINGS = 12
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
 EARLY_PINGS = 2
-"""From one turn to the next: one asks a K1 that has come for its clock, and one tells it."""
+"""Extra pings from one turn to the next: one asks a K1 that has come for its clock, one tells it what came of it."""
 
 
 @dataclass(slots=True)
@@ -87,8 +87,8 @@ class Follower:
         self.limiter.call_off()  # what waits would be old when it is back
 
     def ponged(self, pong: contract.Pong, heard_ms: float) -> None:
-        """It answered; the quickest of the last minute says most about its clock. An answer is out by half its round trip at
-        most: one that differs from the newest by more was about clocks that have been put right since."""
+        """It answered; the quickest answer of the last minute says most about its clock. Each is off by half its round trip at
+        most: those that differ from the newest by more are forgotten, since a clock was set in between."""
         if not self.ready:
             self.heard(ready=True, boot_id=self.boot_id)
         self.answers, self.unanswered = True, 0

@@ -41,7 +41,7 @@ class Roster:
             self.heard(following, ready=True, boot_id=self._waiting.pop(following))
 
     def ponged(self, device: str, pong: contract.Pong, heard_ms: float) -> None:
-        """A K1 answered. One that was silent for so long that another has its place is there, and says so in no other way."""
+        """A K1 answered. Where one has lost its place by a long silence, this alone says that it is back."""
         known = self.devices.get(device)
         if known is not None:
             known.ponged(pong, heard_ms)
