@@ -26,13 +26,7 @@ from k1edge.analysis.path import BeatPath, Tempi
 from k1edge.analysis.recording import Recording
 from k1edge.analysis.tapping import tapped
 from k1edge.analysis.witnesses import Evidence, weigh
-from k1edge.beat.bar_pointer import (
-    BEAT_AGE,
-    STEPS_PER_S,
-    ZONE_WEIGHTS,
-    bar_steps,
-    metre_table,
-)
+from k1edge.beat.bar_pointer import BEAT_AGE, STEPS_PER_S, ZONE_WEIGHTS, bar_steps, metre_table
 from k1edge.beat.downbeats import LAG, BarEar
 from k1edge.beat.gains import ONSET_WEIGHT, ONSET_WIDTH
 from k1edge.beat.prior import TempoPrior, room_prior

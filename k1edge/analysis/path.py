@@ -11,16 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from k1edge.beat.bar_pointer import (
-    BEAT_AGE,
-    ENTER,
-    JITTER_VARIANCE,
-    LEAVE,
-    RESTART,
-    STEPS_PER_S,
-    TEMPI,
-    TEMPO_STIFFNESS,
-)
+from k1edge.beat.bar_pointer import BEAT_AGE, ENTER, JITTER_VARIANCE, LEAVE, RESTART, STEPS_PER_S, TEMPI, TEMPO_STIFFNESS
 from k1edge.beat.gains import onset_template
 from k1edge.beat.observation import TEMPO_FLOOR, near_classes
 from k1edge.beat.prior import TempoPrior

@@ -16,15 +16,7 @@ from k1edge.analysis.hindsight import Hindsight
 from k1edge.analysis.recording import Recording
 from k1edge.beat.bar_pointer import ONSET_SHARE, STEP_HOPS, STEPS_PER_S
 from k1edge.beat.network import BEAT, DOWNBEAT, MUSIC
-from k1edge.beat.observation import (
-    DOWNBEAT_SPREAD,
-    DOWNBEAT_WEIGHT,
-    EXPECTED,
-    KICK_WEIGHT,
-    KICKS,
-    LLR_LIMITS,
-    MUSIC_WEIGHT,
-)
+from k1edge.beat.observation import DOWNBEAT_SPREAD, DOWNBEAT_WEIGHT, EXPECTED, KICK_WEIGHT, KICKS, LLR_LIMITS, MUSIC_WEIGHT
 from k1edge.beat.sounds import START_HOPS
 from k1edge.frames import HOPS_PER_S
 

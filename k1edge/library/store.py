@@ -252,8 +252,7 @@ class Library:
         """The files of a version, of which there is one, its map: name, bytes, sha256, age, place; see `_status`."""
         n = self._version(track_id, n)
         rows = self.db.execute(
-            "SELECT name, bytes, sha256, created_ms FROM artefacts WHERE track_id = ? AND n = ?",
-            (track_id, n),
+            "SELECT name, bytes, sha256, created_ms FROM artefacts WHERE track_id = ? AND n = ?", (track_id, n)
         )
         there = {"status": self._status(track_id, n), "path": str(self.path(track_id, n))}
         return [dict(row) | there for row in rows]

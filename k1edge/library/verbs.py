@@ -105,9 +105,7 @@ class Verbs:
             _, (_, freed) = self._kept.popitem(last=False)
             self._kept_bytes -= freed
 
-    def _excerpt(
-        self, track: str, n: int, layers: tuple[str, ...], window: tuple[float, float, int]
-    ) -> tuple[Document, int]:
+    def _excerpt(self, track: str, n: int, layers: tuple[str, ...], window: tuple[float, float, int]) -> tuple[Document, int]:
         """What was asked for, and how many bytes it takes."""
         song = self._library.document(track, n)
         first_ms, last_ms, points = window

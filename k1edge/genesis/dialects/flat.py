@@ -133,10 +133,7 @@ def _chords(progression: list[Document], duration_ms: float) -> list[Document]:
 
 
 def _progression(chords: list[Document]) -> list[Document]:
-    return [
-        _without(chord, *SPAN_KEYS) | {"time_ms": round(chord["start_ms"]), "chord": chord["label"]}
-        for chord in chords
-    ]
+    return [_without(chord, *SPAN_KEYS) | {"time_ms": round(chord["start_ms"]), "chord": chord["label"]} for chord in chords]
 
 
 def to_v4(document: Document) -> Document:
