@@ -100,7 +100,7 @@ def analyse(
         **(tried("harmony", 0.98, lambda: _harmony(recording, grid)) or {}),
         **(tried("mood", 0.98, lambda: _mood(recording, bpm)) or {}),
         "tempo_curve": tempo_curve(rhythm["beat_grid_ms"]),
-        "beat_confidence": round(float(_heard_at(recording, grid).mean()), 3),
+        "beat_confidence": round(float(_near(recording["heard"][:, 0], _hops(grid.times_s, recording)).mean()), 3),
     }
     progress("bands", 0.98)
     layers = {
@@ -127,10 +127,6 @@ def _near(values: np.ndarray, hops: np.ndarray) -> np.ndarray:
     """(n,) the largest value within STRENGTH_HOPS after each hop, when what sounds there has been heard."""
     ahead = np.minimum(hops[:, None] + np.arange(-1, STRENGTH_HOPS + levels.NOVELTY_LATENCY_HOPS), len(values) - 1)
     return values[np.maximum(ahead, 0)].max(axis=1)
-
-
-def _heard_at(recording: Recording, grid: beats.BeatGrid) -> np.ndarray:
-    return _near(recording["heard"][:, 0], _hops(grid.times_s, recording))
 
 
 def _rhythm(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
