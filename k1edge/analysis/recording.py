@@ -37,11 +37,9 @@ ROW = np.dtype(
 class Recording:
     """Columns over the hops of one song; index n is the hop that ends at (n + 1) / HOPS_PER_S s."""
 
-    def __init__(self, rows: np.ndarray, latency_s: float, beats: np.ndarray) -> None:
+    def __init__(self, rows: np.ndarray, latency_s: float) -> None:
         self.rows = rows
         """(hops,) of ROW."""
-        self.beats = beats
-        """(n, 3) what the tracker announced at the time: due in s, confidence, 1-based position in the bar (0 = unknown)."""
         self.latency_s = latency_s
         """How long before the end of its hop the sound was that `heard` speaks of."""
 
@@ -78,8 +76,7 @@ def unpack(content: bytes) -> tuple[Recording, int]:
     head = json.loads(head_text) if magic == MAGIC else {}
     if head.get("row") != ROW.itemsize or len(rows) % ROW.itemsize:
         raise ValueError("is no recording of this version of k1edge, or is damaged")
-    beats = np.array(head["beats"], np.float64).reshape(-1, 3)
-    return Recording(np.frombuffer(rows, ROW), head["latency_s"], beats), head["rate_hz"]
+    return Recording(np.frombuffer(rows, ROW), head["latency_s"]), head["rate_hz"]
 
 
 class Keeper:
@@ -90,7 +87,8 @@ class Keeper:
         self._chunks: list[np.ndarray] = []
         self._first: int | None = None
         self._used = 0
-        self._beats: dict[int, tuple[float, float, int]] = {}
+        self._dues: dict[int, int] = {}
+        """Of the beats that were announced, by their numbers."""
 
     def __len__(self) -> int:
         return self._used
@@ -98,7 +96,7 @@ class Keeper:
     @property
     def beats(self) -> int:
         """How many beats were announced."""
-        return len(self._beats)
+        return len(self._dues)
 
     def add(self, features: FeatureFrame, beat: BeatState, heard: Heard) -> None:
         """The next hop; a jump of `end` leaves a hole."""
@@ -120,8 +118,7 @@ class Keeper:
         )
         self._used = row + 1
         if event := beat.announced:
-            due_s = (event.due - self._first + self._hop) / (self._hop * HOPS_PER_S)
-            self._beats[event.number] = (due_s, event.confidence, event.in_bar)
+            self._dues[event.number] = event.due
 
     def cut(self, hops: int) -> Keeper:
         """Takes the last `hops` off, as a keeper of their own that goes on from here."""
@@ -134,25 +131,19 @@ class Keeper:
             part = rows[first : first + CHUNK]
             rest._chunks[-1][: len(part)] = part
         del self._chunks[-(-kept // CHUNK) :]
-        kept_s = kept / HOPS_PER_S
-        late = {number: beat for number, beat in self._beats.items() if beat[0] >= kept_s}
-        rest._beats = {number: (due_s - kept_s, *more) for number, (due_s, *more) in late.items()}
-        self._beats = {number: beat for number, beat in self._beats.items() if number not in late}
+        rest._dues = {number: due for number, due in self._dues.items() if due >= rest._first - self._hop}
+        self._dues = {number: due for number, due in self._dues.items() if number not in rest._dues}
         self._used = kept
         return rest
 
     def finish(self) -> Recording:
         """All that was added."""
         rows = np.concatenate(self._chunks) if self._chunks else np.zeros(0, ROW)
-        return Recording(rows[: self._used], self._latency_s, self._beat_table())
+        return Recording(rows[: self._used], self._latency_s)
 
     def packed(self) -> Iterator[bytes | memoryview]:
         """All that was added as a file, piece by piece: of 4 MB nothing is copied, which would take longer than a hop may."""
-        head = {"rate_hz": self._hop * HOPS_PER_S, "latency_s": self._latency_s, "beats": self._beat_table().tolist(),
-                "row": ROW.itemsize}  # fmt: skip
+        head = {"rate_hz": self._hop * HOPS_PER_S, "latency_s": self._latency_s, "row": ROW.itemsize}
         yield b"%s\n%s\n" % (MAGIC, json.dumps(head).encode())
         for n, chunk in enumerate(self._chunks):
             yield chunk[: self._used - n * CHUNK].view(np.uint8).data
-
-    def _beat_table(self) -> np.ndarray:
-        return np.array(list(self._beats.values()), np.float64).reshape(-1, 3)
