@@ -75,7 +75,7 @@ def _thinned(document: Document, stride: int) -> Document:
     return document | {"layers": layers | thinned}
 
 
-def fit(document: Document, max_bytes: int = MAX_BYTES) -> Document:
+def fit(document: Document, max_bytes: int) -> Document:
     """The v4.0.0 document with its envelopes and its curve of loudness thinned until its text takes at most `max_bytes`.
 
     Raises `MapError` when it is too large even with one point a band.

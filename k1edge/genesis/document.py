@@ -236,19 +236,13 @@ def is_in_seconds(beats: list[float]) -> bool:
     return len(beats) > 1 and statistics.median(b - a for a, b in pairwise(beats)) < SHORTEST_BEAT_MS
 
 
-def _late(path: str, times: list[float], limit_ms: float) -> Iterable[MapFault]:
-    if times and times[-1] > limit_ms:
-        yield MapFault(f"{path}[-1]", f"{times[-1]} ms lies past the end of the song")
-
-
 def _rules_between_fields(song: GenesisMap, document: Document) -> Iterable[MapFault]:
     rhythm, frequency = song.layers.rhythm, song.layers.frequency
-    limit_ms = song.global_metrics.duration_ms + OVERHANG_MS
-    yield from _late("$.layers.rhythm.beat_grid_ms", rhythm.beat_grid_ms, limit_ms)
-    yield from _late("$.layers.rhythm.downbeat_ms", rhythm.downbeat_ms, limit_ms)
-    for name in BANDS:
-        last = getattr(frequency, name)[-1]
-        yield from _late(f"$.layers.frequency.{name}", [last["time_ms"]], limit_ms)
+    last_ms = {"rhythm.beat_grid_ms": rhythm.beat_grid_ms[-1], "rhythm.downbeat_ms": max(rhythm.downbeat_ms, default=0.0)}
+    last_ms |= {f"frequency.{band}": getattr(frequency, band)[-1]["time_ms"] for band in BANDS}
+    for path, at_ms in last_ms.items():
+        if at_ms > song.global_metrics.duration_ms + OVERHANG_MS:
+            yield MapFault(f"$.layers.{path}[-1]", f"{at_ms} ms lies past the end of the song")
     if is_in_seconds(rhythm.beat_grid_ms):
         yield MapFault("$.layers.rhythm.beat_grid_ms", "is too dense for ms: it looks like seconds")
     beats, strengths = len(rhythm.beat_grid_ms), len(rhythm.beat_strength)
