@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from k1edge.genesis.mood import MAJOR, MINOR
+from k1edge.genesis.mood import key_profiles
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 TRIADS = {"": (0, 4, 7), "m": (0, 3, 7)}
@@ -31,13 +31,9 @@ def _standardised(rows: np.ndarray) -> np.ndarray:
     return centred / (np.linalg.norm(centred, axis=-1, keepdims=True) + 1e-9)
 
 
-KEY_PROFILES = _standardised(np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)]))
-"""(24, 12): 12 major keys from C, then 12 minor."""
-
-
 def key_fits(chroma: np.ndarray) -> np.ndarray:
     """(..., 12) profiles -> (..., 24) correlation with each key."""
-    return _standardised(chroma) @ KEY_PROFILES.T
+    return _standardised(chroma) @ key_profiles().T
 
 
 def key(chroma: np.ndarray, spans: list[dict[str, Any]]) -> dict[str, Any] | None:

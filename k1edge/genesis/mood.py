@@ -43,7 +43,7 @@ class Mood:
     """0 calm .. 1 excited; 0, as valence is, while too little has been heard."""
 
 
-def _profiles() -> np.ndarray:
+def key_profiles() -> np.ndarray:
     """(24, 12) normalised profiles: major from C, then minor from C."""
     rows = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
     rows -= rows.mean(axis=1, keepdims=True)
@@ -54,7 +54,7 @@ class MoodWatch:
     """Features, macros and tempo in, `Mood` out; one per stream."""
 
     def __init__(self) -> None:
-        self._profiles = _profiles()
+        self._profiles = key_profiles()
         self._chroma = np.zeros(12)
         self._forget_key = math.exp(-CHROMA_EVERY / (KEY_S * HOPS_PER_S))
         self._rate = 1 - math.exp(-DECIDE_HOPS / (MOOD_S * HOPS_PER_S))
