@@ -14,6 +14,7 @@ import numpy as np
 from k1edge.analysis.recording import Recording
 from k1edge.dsp.features import COMPRESSION, band_centres_hz, band_widths, bands_between
 from k1edge.frames import HOPS_PER_S
+from k1edge.genesis.accents import LATENCY_HOPS
 from k1edge.genesis.codec import BANDS
 
 EDGES_HZ = (20.0, 250.0, 4_000.0, 20_000.0)
@@ -27,8 +28,6 @@ CURVE_HOPS = 10
 ONSET_SPAN, ONSET_MEAN_BACK, ONSET_MEAN_AHEAD, ONSET_WAIT = 3, 10, 7, 5
 """Hops: an onset is the highest within 30 ms, above the mean of 170 ms, 50 ms after the last (Boeck et al., ISMIR 2012)."""
 ONSET_DELTA = 0.12
-NOVELTY_LATENCY_HOPS = 3
-"""How long after an attack its novelty peaks: the window must have filled."""
 MS_PER_HOP = 1000 / HOPS_PER_S
 
 
@@ -110,6 +109,6 @@ def onsets_ms(recording: Recording) -> list[float]:
     found, last = [], -ONSET_WAIT
     for hop in np.flatnonzero(is_peak):
         if hop - last >= ONSET_WAIT:
-            found.append(round(max(hop + 1 - NOVELTY_LATENCY_HOPS, 0) * MS_PER_HOP, 1))
+            found.append(round(max(hop + 1 - LATENCY_HOPS, 0) * MS_PER_HOP, 1))
             last = hop
     return found

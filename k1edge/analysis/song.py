@@ -17,6 +17,7 @@ from k1edge.analysis import beats, form, levels, mood, rows, sections, tone
 from k1edge.analysis.recording import Recording, means
 from k1edge.config import BeatSettings
 from k1edge.frames import HOPS_PER_S
+from k1edge.genesis.accents import LATENCY_HOPS
 from k1edge.genesis.document import ENGINE, UNKNOWN_SHA256, VERSION, GenesisMap, seal
 from k1edge.genesis.revision import tempo_bpm, tempo_curve
 
@@ -125,7 +126,7 @@ def _hops(times_s: np.ndarray, recording: Recording) -> np.ndarray:
 
 def _near(values: np.ndarray, hops: np.ndarray) -> np.ndarray:
     """(n,) the largest value within STRENGTH_HOPS after each hop, when what sounds there has been heard."""
-    ahead = np.minimum(hops[:, None] + np.arange(-1, STRENGTH_HOPS + levels.NOVELTY_LATENCY_HOPS), len(values) - 1)
+    ahead = np.minimum(hops[:, None] + np.arange(-1, STRENGTH_HOPS + LATENCY_HOPS), len(values) - 1)
     return values[np.maximum(ahead, 0)].max(axis=1)
 
 

@@ -17,7 +17,7 @@ from k1edge.genesis.course import Course
 from k1edge.genesis.score import NEAR, NO_ACCENT, Accent
 
 LATENCY_HOPS = 3
-"""From an attack to its novelty."""
+"""From an attack to the peak of its novelty: the window must have filled."""
 BEATS = 16
 
 
