@@ -20,6 +20,8 @@ PLATE_LINES = 28
 """Height of the plate in frames of the past."""
 FADE = 0.955
 """Light kept per line of the plate."""
+COLOURS = 128
+"""Of a moving picture, chosen over all that are there: by how often they are, a caption would get none, and twice the file."""
 
 Framing = Callable[[Image.Image, float], Image.Image]
 """(an image, its time in s) -> what is shown of it."""
@@ -43,9 +45,13 @@ def save_gif(path: Path, frames: np.ndarray, rate_hz: float, framed: Framing = _
     frames = _some(frames)
     step = max(1, round(rate_hz / GIF_HZ))
     plates = ((at / rate_hz, plate(frames[: at + 1], step)) for at in range(0, len(frames), step))
-    images = [framed(Image.fromarray(_enlarged(picture)), at_s) for at_s, picture in plates]
+    images = [_with_palette(framed(Image.fromarray(_enlarged(picture)), at_s)) for at_s, picture in plates]
     duration_ms = round(1000 * step / rate_hz / 10) * 10
     images[0].save(path, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
+
+
+def _with_palette(image: Image.Image) -> Image.Image:
+    return image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def plate(frames: np.ndarray, step: int = 1) -> np.ndarray:

@@ -38,7 +38,9 @@ MOST_WIDTH = 2400
 PX_PER_S = 20
 LED_PX = 2
 BEAT_LIT_S = 0.1
-BAND_PX, RULER_PX, MARGIN_PX = 26, 30, 8
+BAND_PX, RULER_PX, MARGIN_PX = 32, 36, 8
+LABEL_PX, TIME_PX = 18, 15
+"""Text that can still be read where a page shows the picture at half its size."""
 INK, FAINT, PAPER = (235, 235, 240), (120, 120, 130), (14, 14, 18)
 TINTS = {
     "intro": (70, 110, 150), "verse": (70, 140, 110), "chorus": (170, 110, 60), "build": (170, 80, 120),
@@ -157,7 +159,7 @@ def _captioned(shown: Performance, image: Image.Image, at_s: float) -> Image.Ima
     pen = ImageDraw.Draw(picture)
     label = next((label for start_s, label in reversed(shown.sections) if start_s <= at_s), "")
     pen.rectangle((0, 0, image.width, BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
-    pen.text((MARGIN_PX, 3), label, fill=INK, font=ImageFont.load_default(13))
+    pen.text((MARGIN_PX, 3), label, fill=INK, font=ImageFont.load_default(LABEL_PX))
     lit = [downbeat for due_s, downbeat in shown.beats.values() if due_s <= at_s < due_s + BEAT_LIT_S]
     if lit:
         pen.rectangle((0, BAND_PX - 5, image.width, BAND_PX - (1 if any(lit) else 3)), fill=INK)
@@ -165,7 +167,7 @@ def _captioned(shown: Performance, image: Image.Image, at_s: float) -> Image.Ima
 
 
 def _sections(pen: ImageDraw.ImageDraw, shown: Performance, seconds: float, x) -> None:
-    font = ImageFont.load_default(13)
+    font = ImageFont.load_default(LABEL_PX)
     ends = [start for start, _ in shown.sections[1:]] + [seconds]
     for (start, label), end in zip(shown.sections, ends, strict=True):
         right = x(end) - 2  # a gap between two
@@ -179,11 +181,13 @@ def _sections(pen: ImageDraw.ImageDraw, shown: Performance, seconds: float, x) -
 def _ruler(pen: ImageDraw.ImageDraw, shown: Performance, place: tuple[int, float], x) -> None:
     """Beats as ticks, downbeats longer, drops as a triangle, and the seconds."""
     y, seconds = place
-    font = ImageFont.load_default(11)
+    font = ImageFont.load_default(TIME_PX)
     for due_s, downbeat in shown.beats.values():
         pen.line((x(due_s), y + 2, x(due_s), y + (9 if downbeat else 5)), fill=INK if downbeat else FAINT)
     for at_s in shown.drops:
         pen.polygon([(x(at_s) - 5, y - 1), (x(at_s) + 5, y - 1), (x(at_s), y - 10)], fill=(255, 90, 90))
     step = next(each for each in (5, 10, 30, 60, 300, 3600) if each == 3600 or x(each) - x(0) > 60)
     for at_s in range(0, int(seconds) + 1, step):
-        pen.text((x(at_s) + 2, y + 12), f"{at_s // 60}:{at_s % 60:02d}", fill=FAINT, font=font)
+        told = f"{at_s // 60}:{at_s % 60:02d}"
+        if x(at_s) + 2 + pen.textlength(told, font) <= x(seconds):
+            pen.text((x(at_s) + 2, y + 12), told, fill=FAINT, font=font)

@@ -1,6 +1,7 @@
 """A song as a picture."""
 
 import sys
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,18 @@ from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.k1.palettes import GAMMA, LUMINANCE
-from k1edge.programs.portrait import BAND_PX, FRAMES_PER_S, MARGIN_PX, TINTS, perform
+from k1edge.k1.picture import save_gif
+from k1edge.programs.portrait import (
+    BAND_PX,
+    FRAMES_PER_S,
+    MARGIN_PX,
+    RULER_PX,
+    TINTS,
+    Performance,
+    _captioned,
+    draw,
+    perform,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +83,27 @@ def test_a_film_names_the_section_that_plays_and_blinks_on_each_beat(song, tmp_p
     tint = np.median(heads[-1][1, 200:400], axis=0)
     assert min(np.abs(tint - colour).max() for colour in TINTS.values()) < 30
     assert np.ptp(heads[-1][4:18, MARGIN_PX:60, 0]) > 80, "its name"
+
+
+def test_the_name_of_a_section_can_be_read_whatever_the_light_is(tmp_path):
+    strip = np.add.outer(np.arange(160), [0, 60, 120]).astype(np.uint8)
+    frames = np.stack([np.roll(strip, 3 * number, axis=0) // 4 for number in range(FRAMES_PER_S)])
+    shown = Performance(list(frames), [(0.0, "build")])
+    save_gif(tmp_path / "film.gif", frames, FRAMES_PER_S, partial(_captioned, shown))
+    with Image.open(tmp_path / "film.gif") as film:
+        film.seek(film.n_frames - 1)
+        head = np.asarray(film.convert("RGB"), int)[: BAND_PX - 6, : 3 * BAND_PX]
+    assert head.min(axis=2).max() > 200, "as bright as INK"
+    assert np.abs(head[1, -1] - TINTS["build"]).max() < 20
+
+
+def test_no_time_is_cut_off_at_the_end_of_a_picture(tmp_path):
+    for seconds in (5.0, 5.5, 9.0):
+        dark = [np.zeros((160, 3), np.uint8)] * int(seconds * FRAMES_PER_S)
+        draw(Performance(dark, [(0.0, "intro")]), tmp_path / "strip.png")
+        with Image.open(tmp_path / "strip.png") as picture:
+            ruler = np.asarray(picture.convert("RGB"), int)[-RULER_PX:]
+        assert np.ptp(ruler[:, -MARGIN_PX:], axis=(0, 1)).max() == 0, seconds
 
 
 @pytest.fixture
