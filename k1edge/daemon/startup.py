@@ -137,7 +137,7 @@ class Choice:
         if died_trying and self.past.kept:
             died = Refusal(wish.hash, ROLLED_BACK, "the daemon died before this configuration had proved itself")
             return replace(replace(self, past=self.past.after(died)).made(boot, unreadable), died=died)
-        return self._resume(wish) if wish.number else self._attempt(wish)
+        return self._tried(wish)
 
     def _faults(self) -> tuple[str, ...]:
         """Of the file."""
@@ -147,25 +147,20 @@ class Choice:
             return error.told
         return ()
 
-    def _resume(self, newest: Generation) -> Start:
-        """What ran before; the last refusal is still worth telling."""
-        try:
-            settings = self.loader(newest)
-        except ConfigError as error:
-            return self.fallback(_invalid(newest, error), error.told)
-        refusal = next(reversed(self.past.record.refused), None)
-        return self._start(settings, newest, origin_of(newest), refusal=refusal)
-
-    def _attempt(self, wish: Generation) -> Start:
-        """Something that has yet to prove itself."""
-        if refusal := self.past.record.refusal(wish.hash):
+    def _tried(self, wish: Generation) -> Start:
+        """What ran before, or has yet to prove itself; of what was refused, what is still worth telling."""
+        refusal = self.past.record.refusal(wish.hash)
+        if refusal and not wish.number:
             return self.fallback(refusal)
         try:
             settings = self.loader(wish)
         except ConfigError as error:
-            return self.fallback(_invalid(wish, error), error.told)
-        refusal = next((each for each in reversed(self.past.record.refused) if not each.told), None)
-        return self._start(settings, wish, origin_of(wish), parts=self._judged(settings), refusal=refusal)
+            return self.fallback(Refusal(wish.hash, INVALID, error.in_short), error.told)
+        refused = reversed(self.past.record.refused)
+        if wish.number:
+            return self._start(settings, wish, origin_of(wish), refusal=next(refused, None))
+        untold = next((each for each in refused if not each.told), None)
+        return self._start(settings, wish, origin_of(wish), parts=self._judged(settings), refusal=untold)
 
     def fallback(self, refusal: Refusal, faults: tuple[str, ...] = ()) -> Start:
         """The newest of what has proved itself that can be loaded, if need be without its password, else defaults."""
@@ -207,10 +202,6 @@ class Choice:
     def _start(self, settings: Settings, running: Generation, origin: str, **more: Any) -> Start:
         number = self.past.kept[0].number + 1 if self.past.kept else 1
         return Start(settings, running, origin, next_number=number, local=self.local, **more)
-
-
-def _invalid(generation: Generation, error: ConfigError) -> Refusal:
-    return Refusal(generation.hash, INVALID, error.in_short)
 
 
 def _accepts(path: Path, local: Generation | None, environ: Mapping[str, str]) -> bool:
