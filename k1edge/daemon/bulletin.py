@@ -34,8 +34,8 @@ DRIFT_STANDS_NS = 5_000_000_000
 """So long a level of drift stands before it is told: eight beats of syncopated music are 20 ms off at times, for a moment."""
 GONE = "k1edge has stopped, and nobody listens"
 REFUSED = "mend what sends this; `k1edge contract` says what a message may hold"
-DOUBT = ("there is sound, and its beat has been uncertain for ten seconds",
-         "if it is music with a beat, check that the line carries that alone; `k1edge ask tempo.tap` says where a beat is")
+DOUBT = Alarm("CONFIDENCE_LOW", "there is sound, and its beat has been uncertain for ten seconds",
+              "if it is music with a beat, check that the line carries that alone; `k1edge ask tempo.tap` says where a beat is")
 
 
 class Bulletin:
@@ -107,7 +107,7 @@ class Bulletin:
         """What is wrong with the line and the box: an event when it begins or gets worse, and one when it is over."""
         self._line, standing = line, (*line, *box)
         for alarm in (a for a in standing if a not in self._alarms):
-            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", **alarm._asdict())
+            yield self._begun(stamp, alarm)
         for alarm in (a for a in self._alarms if a.code not in {each.code for each in standing}):
             yield self._over(stamp, alarm.code)
         self._alarms = standing
@@ -117,11 +117,14 @@ class Bulletin:
         not know that it was."""
         self._limits_due_ns = 0
         yield from self.limits(stamp, stopped)
-        doubt = {"CONFIDENCE_LOW"} if self._doubtful else set()
+        doubt = {DOUBT.code} if self._doubtful else set()
         for code in sorted({alarm.code for alarm in self._alarms} | self._lost | doubt):
             yield self._over(stamp, code, GONE)
         yield self._scribe.write(contract.AudioState, stamp, state="absent", reason=GONE)
         yield from self.status(stamp, "stopping")
+
+    def _begun(self, stamp: Stamp, alarm: Alarm) -> Publication:
+        return self._scribe.write(contract.Event, stamp, kind="alarm", severity="warning", **alarm._asdict())
 
     def _over(self, stamp: Stamp, code: str, reason: str = "is over") -> Publication:
         return self._scribe.write(contract.Event, stamp, kind="alarm", severity="info", code=code, reason=reason)
@@ -141,9 +144,7 @@ class Bulletin:
                                      data={"drift_ms": round(guard.drift_ms or 0.0, 1), "level": guard.level})
         if guard.is_doubtful != self._doubtful:
             self._doubtful = guard.is_doubtful
-            severity, (reason, remedy) = ("warning", DOUBT) if guard.is_doubtful else ("info", ("is over", ""))
-            yield self._scribe.write(contract.Event, stamp, kind="alarm", severity=severity, code="CONFIDENCE_LOW",
-                                     reason=reason, remedy=remedy)
+            yield self._begun(stamp, DOUBT) if guard.is_doubtful else self._over(stamp, DOUBT.code)
 
     def rolled_back(self, stamp: Stamp, devices: list[str], guard: DriftGuard) -> Iterator[Publication]:
         """Every K1 was given back to its own microphone because the light was off the beat."""
