@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from k1edge.daemon.telemetry import REQUEST_BUCKETS_MS
@@ -30,15 +30,15 @@ class Meaning(NamedTuple):
     kind: Literal["gauge", "counter"]
     help: str
     factor: float = 1.0
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: Mapping[str, str] = {}
 
 
 def _gauge(name: str, text: str, factor: float = 1.0, **labels: str) -> Meaning:
-    return Meaning(name, "gauge", text, factor, tuple(labels.items()))
+    return Meaning(name, "gauge", text, factor, labels)
 
 
 def _counter(name: str, text: str, **labels: str) -> Meaning:
-    return Meaning(name, "counter", text, 1.0, tuple(labels.items()))
+    return Meaning(name, "counter", text, 1.0, labels)
 
 
 LOAD, DROPPED = "Share of a hop's 10 ms that its processing takes", "Messages not sent or not taken"
@@ -133,9 +133,8 @@ def families(told: dict[str, Any]) -> Iterator[Metric]:
         if key not in figures:
             continue
         kind = CounterMetricFamily if meaning.kind == "counter" else GaugeMetricFamily
-        names, values = [name for name, _ in meaning.labels], [value for _, value in meaning.labels]
-        family = found.setdefault(meaning.name, kind(PREFIX + meaning.name, meaning.help, labels=names))
-        family.add_metric(values, float(figures[key]) * meaning.factor)
+        family = found.setdefault(meaning.name, kind(PREFIX + meaning.name, meaning.help, labels=list(meaning.labels)))
+        family.add_metric(list(meaning.labels.values()), float(figures[key]) * meaning.factor)
     yield from found.values()
     if "errors" in told:
         rejected = CounterMetricFamily(PREFIX + "requests_rejected", "Requests refused, by code", labels=["code"])
