@@ -37,6 +37,7 @@ _WORDS = {
 
 def why(fault: ErrorDetails) -> str:
     """The words for it."""
-    words = _WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    if fault["type"] not in _WORDS:
+        return fault["msg"].removeprefix("Value error, ")
     facts = {name: f"{fact:.15g}" if isinstance(fact, float) else fact for name, fact in fault.get("ctx", {}).items()}
-    return words.format(**facts) if fault["type"] in _WORDS else words
+    return _WORDS[fault["type"]].format(**facts)

@@ -8,6 +8,7 @@ that is still open. Costs the loop no more than reading and writing the messages
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
@@ -70,7 +71,8 @@ class Lending:
     def __init__(self, door: Door, scribe: Scribe, desk: Desk, hands: LightHands) -> None:
         """`hands` does what concerns the light."""
         self._door, self._scribe, self._desk, self._hands = door, scribe, desk, hands
-        self._rehearsals: dict[int, Rehearsal] = {}
+        self._rehearsals: deque[tuple[int, Rehearsal]] = deque()
+        """By number of the question: one is tried out after the other."""
         self._open: dict[int, _Open] = {}
         self._asked: dict[tuple[str, ...], int] = {}
         self._numbers = count(1)
@@ -96,10 +98,9 @@ class Lending:
         """What the library has said since; questions that have been open for too long."""
         for news in islice(self._door.heard(), NEWS_PER_HOP):
             yield from self._told(news, stamp)
-        for number, rehearsal in islice(list(self._rehearsals.items()), 1):
-            if rehearsal.step():
-                del self._rehearsals[number]
-                yield from self._answered({"answer": number, "result": "ok", "data": rehearsal.report()}, stamp)
+        if self._rehearsals and self._rehearsals[0][1].step():
+            number, rehearsal = self._rehearsals.popleft()
+            yield from self._answered({"answer": number, "result": "ok", "data": rehearsal.report()}, stamp)
         for number, waiting in list(self._open.items()):
             if stamp.monotonic_ns - waiting.asked_ns <= PATIENCE_NS:
                 break  # they are in the order they came
@@ -150,7 +151,7 @@ class Lending:
         else:
             from k1edge.daemon.rehearsal import Rehearsal  # and with it all that draws: only where it is asked for
 
-            self._rehearsals[number] = Rehearsal(request.args, self._hands.shown)
+            self._rehearsals.append((number, Rehearsal(request.args, self._hands.shown)))
 
     def _told(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         match news:
