@@ -201,7 +201,8 @@ class Session:
 
     def _publish(self, waiting: Waiting, now_s: float) -> None:
         out = waiting.publication
-        properties = _properties(waiting, now_s) if self._five and not self._rumqttd else None
+        expiry_s = None if out.expiry_s is None else max(1, round(waiting.dies_at_s - now_s))
+        properties = _properties(expiry_s, out.correlation) if self._five and not self._rumqttd else None
         info = self._client.publish(out.topic, out.payload, out.qos, out.retain, properties)
         self._counters.sent += 1
         if out.qos:
@@ -302,14 +303,8 @@ def _packet_bytes(out: Publication) -> int:
     return HEADERS_BYTES + len(out.topic.encode()) + len(out.payload) + len(out.correlation)
 
 
-def _properties(waiting: Waiting, now_s: float) -> Properties:
-    publication = waiting.publication
-    expiry_s = None if publication.expiry_s is None else max(1, round(waiting.dies_at_s - now_s))
-    return _written(expiry_s, publication.correlation)
-
-
 @lru_cache(maxsize=64)
-def _written(expiry_s: int | None, correlation: bytes) -> Properties:
+def _properties(expiry_s: int | None, correlation: bytes) -> Properties:
     """Nearly all messages have the same few, and paho takes long to make them."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.ContentType = CONTENT_TYPE
