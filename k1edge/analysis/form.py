@@ -33,9 +33,6 @@ class Bars:
     chroma: np.ndarray
     """(n, 12)."""
 
-    def __len__(self) -> int:
-        return len(self.dbfs)
-
 
 def _standardised(columns: np.ndarray, least: float) -> np.ndarray:
     """Columns of mean 0 and spread 1; a spread below `least` is not stretched, it is as good as none."""
@@ -58,8 +55,6 @@ def _likenesses(bars: Bars) -> np.ndarray:
 
 def letters(bars: Bars, cuts: list[int]) -> list[str]:
     """One letter a section, from each of `cuts` (bars, rising) to the next; the same where they sound the same."""
-    if not len(bars):
-        return ["A"] * (len(cuts) - 1)
     rows = _likenesses(bars)
     # A section shorter than a bar has the one it lies in.
     parts = [rows[(first := min(a, len(rows) - 1)) : max(b, first + 1)] for a, b in pairwise(cuts)]

@@ -76,8 +76,7 @@ def envelopes(levels: Levels) -> dict[str, list[dict[str, float]]]:
 def dynamics(levels: Levels) -> dict[str, Any]:
     """The dynamics layer: RMS of 50 ms (full scale = 1.0), its curve every 100 ms."""
     rms = levels.rms
-    heard = rms[rms > 0]
-    quiet, loud = np.percentile(heard, (10, 95)) if len(heard) else (1.0, 1.0)
+    quiet, loud = np.percentile(rms[rms > 0], (10, 95))
     at_ms = (np.arange(0, len(rms), CURVE_HOPS) * MS_PER_HOP).tolist()
     return {
         "average": round(float(rms.mean()), 5),

@@ -51,7 +51,7 @@ def curves(
     pace = float(np.clip((bpm - TEMPO_BPM[0]) / (TEMPO_BPM[1] - TEMPO_BPM[0]), 0, 1))
     share = tones / (tones.sum(axis=1, keepdims=True) + 1e-9)
     spread = -(share * np.log(share + 1e-9)).sum(axis=1) / FLAT_CHROMA
-    rising = np.clip(np.gradient(_smooth(loudness, 5)) * 10, 0, 1) if len(loudness) > 1 else loudness * 0
+    rising = np.clip(np.gradient(_smooth(loudness, 5)) * 10, 0, 1)
     valence = np.tanh(2.5 * mode + 1.2 * (bright - 0.5))
     arousal = 0.45 * loudness + 0.30 * busy + 0.25 * pace
     tension = np.clip(0.5 * spread + 0.25 * busy + 0.25 * rising, 0, 1)

@@ -1,7 +1,7 @@
 """What each beat says about the form, heard anew with the beats that hindsight found.
 
 Consumes a `Recording` and the beats of the track; emits the rows of `genesis.evidence`, one a beat, as the live engine would
-have heard them with these beats. Where there are none, a steady pulse goes on, as it does live. Cost: 50 us a hop.
+have heard them with these beats. Where they pause, a steady pulse goes on, as it does live. Cost: 50 us a hop.
 """
 
 from __future__ import annotations
@@ -34,11 +34,9 @@ class Rows:
 
 
 def pulse(times_s: np.ndarray, is_down: np.ndarray, duration_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """The beats with a steady pulse before, after and wherever they pause."""
-    period_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else FREE_PULSE_S
-    first_s = float(times_s[0]) if len(times_s) else 0.0
+    """The beats, two or more, with a steady pulse before, after and wherever they pause."""
+    period_s, first_s = float(np.median(np.diff(times_s))), float(times_s[0])
     found = [(first_s - n * period_s, False) for n in range(int(first_s / period_s), 0, -1)]
-    found += [] if len(times_s) else [(0.0, False)]
     for at_s, down in [*zip(times_s.tolist(), is_down.tolist(), strict=True), (duration_s, False)]:
         last_s = found[-1][0] if found else at_s
         if at_s - last_s > PATIENCE_PERIODS * period_s:

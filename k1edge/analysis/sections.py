@@ -31,8 +31,6 @@ class Stretch:
 
 def decode(rows: np.ndarray, heard: np.ndarray, is_down: np.ndarray) -> list[Stretch]:
     """(beats, N_ROW) rows, (beats,) whether there is one, (beats,) downbeats -> the sections of all beats, in order."""
-    if not len(rows):
-        return []
     model, stages = SectionFilter(), stage_of(np.arange(MAX_AGE))
     says = np.zeros((len(rows), len(STAGES), N_LABELS))
     for n in np.flatnonzero(heard):

@@ -92,8 +92,6 @@ def _posteriors(log_fit: np.ndarray) -> np.ndarray:
 
 def chords(chroma: np.ndarray, edges_ms: np.ndarray) -> list[dict[str, Any]]:
     """(n, 12) mean profile between edges, (n + 1,) edges -> spans of one chord each; stretches without one are left out."""
-    if not len(chroma):
-        return []
     fits = _standardised(chroma) @ CHORD_TEMPLATES.T
     fits[chroma.sum(axis=1) < 1e-6] = 0.0
     log_fit = SHARPNESS * np.column_stack([fits, np.full(len(fits), NO_CHORD_FIT)])
