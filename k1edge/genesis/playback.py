@@ -40,7 +40,7 @@ class MapPlayer:
         self._next_beat, self._next_moment = 0, 0
         self._announcements = 0
         self._section: Section | None = None
-        self.state = "waiting" if self._course.dues else "over"
+        self.state = "waiting"
         self.given_up = ""
         """Why it was rolled back."""
 
