@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -46,7 +46,7 @@ class TrackFacts:
     filename: str
     title: str = ""
     artist: str = ""
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     preset: str = "default"
     source: str = "file"
 

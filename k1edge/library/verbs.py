@@ -125,7 +125,7 @@ class Verbs:
             points //= 2
 
     def _track_import(self, caller: str, path: str, priority: int = DEFAULT_PRIORITY, **told: Any) -> Document:
-        job = self._jobs.submit(path, priority, **told | {"tags": tuple(told.get("tags", ()))})
+        job = self._jobs.submit(path, priority, **told)
         self._library.audit(caller, "track.import", job["track_id"], path[:200])
         return {"track": job["track_id"], "job": job["id"], "state": job["state"], "position": job["position"]}
 
