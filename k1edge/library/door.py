@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k1edge.library.admission import INBOX
+from k1edge.library.confine import ONE_THREAD
 
 if TYPE_CHECKING:
     from k1edge.config import LibrarySettings
@@ -130,14 +131,18 @@ class Door:
     def close(self) -> None:
         """Ends the librarian in order: a running analysis waits for the next start."""
         if self._wire is not None:
-            self._wire.close()
-            try:
-                self._process.wait(GOODBYE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._wire = self._process = None
-        self.ready = False
+            self._hang_up(GOODBYE_S)
+            self._process.wait()
+
+    def _hang_up(self, patience_s: float) -> int | None:
+        """The status with which the librarian ends; None: it did not in time, and is killed."""
+        self._wire.close()
+        self._wire, self.ready = None, False
+        try:
+            return self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return None
 
     def _start(self) -> None:
         now_s = time.monotonic()
@@ -149,10 +154,10 @@ class Door:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         ours.setblocking(False)
         command = [sys.executable, "-m", "k1edge.library.librarian", self._told]
-        alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        env = os.environ | ONE_THREAD
         try:
             # Ctrl-C reaches every process of a terminal's group; this one ends when the daemon hangs up.
-            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=alone, process_group=0)
+            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=env, process_group=0)
         except OSError as fault:
             ours.close()
             self._failures += 1
@@ -163,13 +168,7 @@ class Door:
         self._wire = ours
 
     def _lost(self) -> None:
-        self._wire.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.01)
-        status = self._process.poll()
-        if status is None:
-            self._process.kill()
-        self._wire, self.ready = None, False
+        status = self._hang_up(0.01)
         lived_s = time.monotonic() - self._started_s
         self._failures = self._failures + 1 if lived_s < AGAIN_S[-1] else 1
         again = {"result": "failed", "code": "NOT_READY", "reason": "the library has to start again"}
