@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import importlib
 import io
@@ -37,6 +38,8 @@ PROGRAMS = {
 EPILOG = ("To begin: k1edge demo. k1edge PROGRAM --help explains one program. Besides the exit codes given there, any may end "
           "with 74 (its output could not be written), 130 (Ctrl-C) or 143 (terminated).")
 EXIT_USAGE = 2
+PLAIN = str.maketrans("●○█▉▊▋▌▍▎▏▁▂▃▄▅▆▇✓✗…°", "*o####|   ____###+x.d")
+"""What is drawn where a terminal has nothing but ASCII."""
 STDOUT, STDERR = 1, 2
 
 
@@ -86,8 +89,14 @@ def _output() -> TextIO:
     except (AttributeError, io.UnsupportedOperation):
         return given  # a caller's own
     buffer = file if given.write_through else io.BufferedWriter(file)
-    return io.TextIOWrapper(buffer, given.encoding, "replace", line_buffering=given.line_buffering,
+    codecs.register_error("k1edge.plain", _plain)
+    return io.TextIOWrapper(buffer, given.encoding, "k1edge.plain", line_buffering=given.line_buffering,
                             write_through=given.write_through)
+
+
+def _plain(fault: UnicodeEncodeError) -> tuple[str, int]:
+    """What stands for signs that an encoding has not, and where it goes on."""
+    return fault.object[fault.start : fault.end].translate(PLAIN).encode("ascii", "replace").decode(), fault.end
 
 
 def _nowhere(number: int) -> TextIO:

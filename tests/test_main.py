@@ -255,6 +255,15 @@ def test_the_daemon_runs_where_standard_error_is_closed(tmp_path):
     assert (done.returncode, done.stdout) == (66, "")
 
 
+def test_a_terminal_without_bars_and_dots_gets_what_stands_for_them():
+    signs = ascii("● ○ ██▍ ▂█ 51 °C café 曲 \udcff")
+    program = f"from k1edge.__main__ import _output; out = _output(); out.write({signs}); out.flush()"
+    for encoding, shown in (("ascii", b"* o ##  _# 51 dC caf? ? ?"), ("utf-8", "● ○ ██▍ ▂█ 51 °C café 曲 ?".encode())):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60,
+                              env=os.environ | {"PYTHONIOENCODING": encoding})
+        assert done.stdout == shown
+
+
 @pytest.mark.parametrize("size", [(1, 1), (0, 0), (400, 100)])
 def test_a_terminal_of_any_size_and_alphabet_is_drawn_on(size):
     options = ("--url", NOWHERE, "--seconds", "0.5")

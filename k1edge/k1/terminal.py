@@ -39,11 +39,19 @@ def depth(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Depth:
     term = environ.get("TERM", "")
     if term in ("", "dumb"):
         return Depth.LINES
-    if environ.get("NO_COLOR"):
+    if environ.get("NO_COLOR") or not _has(stream, "▀"):
         return Depth.MONO
     if environ.get("COLORTERM") in ("truecolor", "24bit") or "direct" in term:
         return Depth.TRUE
     return Depth.INDEXED if "256" in term or environ.get("COLORTERM") else Depth.MONO
+
+
+def _has(stream: TextIO, mark: str) -> bool:
+    try:
+        mark.encode(stream.encoding or "utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def fit(strip: np.ndarray, columns: int) -> np.ndarray:

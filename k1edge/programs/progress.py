@@ -12,7 +12,9 @@ from k1edge.k1.terminal import bar
 from k1edge.programs.songs import Song
 
 WIDTH = 24
-NAME_WIDTH = 32
+LEAST_NAME, MOST_NAME = 8, 32
+BESIDE = WIDTH + 19
+"""Columns that the bar, its per cent and what is done take beside a name."""
 REFRESH_S = 0.1
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[0J"
 CUT_OFF, WRAP = "\x1b[?7l", "\x1b[?7h"
@@ -79,10 +81,12 @@ class ProgressBars:
         if now_s < self._next_s:
             return
         self._next_s = now_s + REFRESH_S
-        lines = [self._one(song) for song in songs if song.worker]
+        columns, room = self._size()
+        name = min(max(columns - BESIDE, LEAST_NAME), MOST_NAME)
+        lines = [self._one(song, name) for song in songs if song.worker]
         if len(songs) > 1:
-            lines.append(self._all(songs, now_s - self._began_s))
-        lines = lines[-self._room() :]
+            lines.append(self._all(songs, now_s - self._began_s, name))
+        lines = lines[-room:]
         self._draw(CUT_OFF + "\n".join(lines) + f"\n{WRAP}")
         self._drawn = len(lines)
 
@@ -92,11 +96,12 @@ class ProgressBars:
     def end(self, songs: Sequence[Song]) -> None:
         self._draw(f"{summary(songs)}\n" if len(songs) > 1 else "")
 
-    def _room(self) -> int:
-        """Lines that can be drawn over; the cursor waits below them."""
+    def _size(self) -> tuple[int, int]:
+        """Columns, and lines that can be drawn over: the cursor waits below them."""
         with contextlib.suppress(OSError):
-            return max((os.get_terminal_size(self._out.fileno()).lines or USUAL_LINES) - 1, 1)
-        return 1
+            size = os.get_terminal_size(self._out.fileno())
+            return size.columns, max((size.lines or USUAL_LINES) - 1, 1)
+        return 0, 1
 
     def _draw(self, text: str) -> None:
         """In the place of what was drawn last. A batch outlives its terminal: one in the background is not told of its end."""
@@ -107,14 +112,14 @@ class ProgressBars:
             self._out.flush()
 
     @staticmethod
-    def _one(song: Song) -> str:
+    def _one(song: Song, width: int) -> str:
         name = song.path.name.encode("utf-8", "replace").decode()
-        name = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
-        return f"  {name:{NAME_WIDTH}} {bar(song.worker.progress, WIDTH)} {song.worker.progress:4.0%} {song.worker.stage}"
+        name = name if len(name) <= width else name[: width - 1] + "…"
+        return f"  {name:{width}} {bar(song.worker.progress, WIDTH)} {song.worker.progress:4.0%} {song.worker.stage}"
 
     @staticmethod
-    def _all(songs: Sequence[Song], took_s: float) -> str:
+    def _all(songs: Sequence[Song], took_s: float, width: int) -> str:
         share = sum(map(_share, songs)) / len(songs)
         left = f", {took_s / share - took_s:.0f} s left" if share > 0.02 else ""
         done = sum(song.worker is None and song.state != "queued" for song in songs)
-        return f"  {f'{done} of {len(songs)}':{NAME_WIDTH}} {bar(share, WIDTH)} {share:4.0%}{left}"
+        return f"  {f'{done} of {len(songs)}':{width}} {bar(share, WIDTH)} {share:4.0%}{left}"

@@ -36,6 +36,13 @@ def test_the_depth_is_what_the_terminal_says_of_itself(environ, expected):
     assert depth(Terminal(), environ) is expected
 
 
+@pytest.mark.parametrize(("encoding", "expected"), [("utf-8", Depth.TRUE), ("ascii", Depth.MONO), ("latin-1", Depth.MONO)])
+def test_a_terminal_that_lacks_the_half_block_has_no_picture_of_them(encoding, expected):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    stream.isatty = lambda: True
+    assert depth(stream, {"TERM": "xterm", "COLORTERM": "truecolor"}) is expected
+
+
 def test_a_pipe_gets_lines():
     assert depth(io.StringIO(), {"TERM": "xterm-256color"}) is Depth.LINES
 

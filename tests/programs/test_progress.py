@@ -53,6 +53,13 @@ def test_lines_that_are_wider_than_the_terminal_are_cut_off_by_it_and_none_is_le
     assert re.sub(r"\x1b\[\?7l.*?\x1b\[\?7h", "", screen, flags=re.DOTALL) == "\x1b[3A\x1b[0J", "all of it can be drawn over"
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_of_a_long_name_no_more_is_told_than_leaves_room_for_how_far_it_is(drawn, columns):
+    (line, everything) = drawn(columns, 24, [under_way("long name " * 9), under_way("b.wav")]).split("\n")[:2]
+    assert " 50%" in line.removeprefix("\x1b[?7l")[:columns]
+    assert line.removeprefix("\x1b[?7l").index("█") == everything.index("█")
+
+
 @pytest.mark.parametrize(("lines", "shown"), [(4, 3), (2, 1), (0, 23)])
 def test_there_are_never_more_lines_than_the_terminal_has(drawn, lines, shown):
     screen = drawn(80, lines, [under_way(f"{number}.wav") for number in range(40)])
