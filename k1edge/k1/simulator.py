@@ -101,7 +101,6 @@ class VirtualK1:
     latency_ms: float = 0.0
     lag_ms: float = 0.0
     """How much longer the light takes than the device knows: what a calibration finds."""
-    firmware: str = FIRMWARE
     led: bool = False
     flashes: deque[Flash] = field(default_factory=lambda: deque(maxlen=KEPT_FLASHES))
     """Every beat shown, oldest first."""
@@ -134,7 +133,7 @@ class VirtualK1:
 
     def status(self, state: str, stamp: contract.Stamp) -> Publication:
         """`ready`, or `lost` as the will."""
-        return self._scribe.write(contract.DeviceStatus, stamp, state=state, firmware=self.firmware)
+        return self._scribe.write(contract.DeviceStatus, stamp, state=state, firmware=FIRMWARE)
 
     def hear(self, topic: str, payload: bytes, now_ms: float, stamp: contract.Stamp) -> list[Publication]:
         """Obey a command; what there is to answer. Never raises, whatever the bytes."""
@@ -182,7 +181,7 @@ class VirtualK1:
         self._state_changed = False
         self._state_due_ms = now_ms + STATE_GAP_MS
         state = self._scribe.write(
-            contract.DeviceState, stamp, firmware=self.firmware, source="edge" if self.led else "own",
+            contract.DeviceState, stamp, firmware=FIRMWARE, source="edge" if self.led else "own",
             pattern=self._scene.pattern, palette_id=self._scene.palette_id, parameters=dict(self._scene.parameters),
             fps=FRAMES_PER_S, led_count=LED_COUNT, beats_shown=self.counters.shown, beats_late=self.counters.late,
             clamped=self.counters.clamped, rejected=self.counters.rejected,

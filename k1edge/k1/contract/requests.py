@@ -6,9 +6,10 @@ begun) or `failed` (begun, not done), a code and a reason. A new verb is a class
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
 
 from k1edge.device_facts import PALETTES, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
@@ -41,28 +42,13 @@ class SceneArguments(NoArguments):
 
     One that is left out has its default if a scene of the edge has set it before, else what the K1 has."""
 
-    pattern: Pattern
-    palette: Annotated[int | Word, Field(examples=list(PALETTES))] = 0
+    pattern: Annotated[Pattern, AfterValidator(partial(known, "pattern", names=PATTERNS))]
+    palette: Annotated[int | Word, AfterValidator(palette_id), Field(examples=list(PALETTES))] = 0
     """Id 0..32, or name."""
     parameters: Parameters = Field(default_factory=dict)
-    transition: Transition = "fade"
+    transition: Annotated[Transition, AfterValidator(partial(known, "transition", names=TRANSITIONS))] = "fade"
     transition_ms: TransitionMs = 1000
     lease_s: LeaseS = LEASE_S
-
-    @field_validator("pattern")
-    @classmethod
-    def _known_pattern(cls, value: str) -> str:
-        return known("pattern", value, PATTERNS)
-
-    @field_validator("transition")
-    @classmethod
-    def _known_transition(cls, value: str) -> str:
-        return known("transition", value, TRANSITIONS)
-
-    @field_validator("palette")
-    @classmethod
-    def _known_palette(cls, value: int | str) -> int:
-        return palette_id(value)
 
     @field_validator("parameters")
     @classmethod
