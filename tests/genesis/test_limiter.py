@@ -1,14 +1,16 @@
 """No command stream makes a K1 flash above 3 Hz, or flash in saturated red."""
 
 from bisect import bisect_left
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from k1edge.device_facts import PALETTES, PARAMETERS
-from k1edge.genesis.limiter import MACROS, PULSE_MS, Limiter
+from k1edge.genesis.limiter import MACROS, PULSE_MS, Limiter, runs_per_window
 from k1edge.genesis.red import MAX_SATURATION, may_be_red
 from k1edge.k1.contract import BeatCommand, MacroCommand, SceneCommand
 
@@ -108,6 +110,28 @@ def most_in_red(times, levels, reds):
             seen += len(changes(times[lit], levels[lit])) if red else 0
         most = max(most, seen)
     return most
+
+
+def worst_in_a_second(line):
+    """Runs of one direction, of [(at_ms, way)] sorted by time, whichever way each 0 has gone."""
+    most = 0
+    for first, (since, _) in enumerate(line):
+        window = [(way,) if way else (1, -1) for at, way in line[first:] if at < since + 1000]
+        most = max(most, *(sum(1 for _ in groupby(ways)) for ways in product(*window)))
+    return most
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.floats(0, 2500), st.sampled_from([1, -1, 0])), max_size=9).map(sorted))
+def test_what_may_go_either_way_is_counted_as_it_is_worst(line):
+    assert runs_per_window(line) == worst_in_a_second(line)
+
+
+def test_a_scene_that_comes_with_a_beat_takes_no_beat_with_it():
+    beats = [(470 * n, beat(n, 150, bpm=60_000 / 470)) for n in range(12)]
+    for scene_ms in range(5 * 470 + 160, 5 * 470 + 340, 20):
+        sent = played(sorted([*beats, (scene_ms, scene("bloom"))], key=lambda each: each[0]))
+        assert all(command.tick for _, command in sent if command.LEAF == "cmd/beat")
 
 
 TURNED = {"color": (0.0, 0.5, 1.0), "warmth": (0.0, 0.5), "saturation": (0.5, 1.0), "audio_sensitivity": (1.0, 4.0)}
@@ -274,9 +298,10 @@ def test_a_parameter_that_is_turned_to_and_fro_is_a_flash_as_brightness_is(name,
     stream += [(period * n, beat(n, 150.0, bpm=170.0)) for n in range(50)]
     sent = played(sorted(stream, key=lambda each: each[0]))
     scenes = [(at, c.parameters[name]) for at, c in sent if c.LEAF == "cmd/scene"]
-    turned = [at for (_, before), (at, value) in pairwise(scenes) if value != before]
-    lit = [at + 150.0 + t for at, c in sent if c.LEAF == "cmd/beat" and c.tick for t in (0.0, period / 2)]
-    assert most_in_a_second(sorted(turned + lit)) <= most
+    turned = [(at, 0) for (_, before), (at, value) in pairwise(scenes) if value != before]
+    ticks = [at + 150.0 for at, c in sent if c.LEAF == "cmd/beat" and c.tick]
+    lit = [flash for at in ticks for flash in ((at, 1), (at + period / 2, -1))]
+    assert worst_in_a_second(sorted(turned + lit)) <= most
     assert turned, "and the last arrives"
 
 
