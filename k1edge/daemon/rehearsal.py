@@ -13,7 +13,8 @@ import numpy as np
 
 from k1edge.device_facts import DEFAULTS, PALETTES
 from k1edge.frames import Look
-from k1edge.genesis.limiter import STEP, Limiter, runs_per_window
+from k1edge.genesis.flashes import runs_per_window
+from k1edge.genesis.limiter import STEP, Limiter
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp

@@ -9,8 +9,7 @@ turns commands into light is not known, so the worst is assumed: every beat is a
 later; every macro moves the whole field by as much as the macro moves, times the brightness and the sensitivity; a change of
 brightness moves it once; a new pattern or palette moves it either way, and so does any other parameter that jumps or goes back
 by a tenth of its range. All these changes are put on one line of time, where changes in the same direction that follow each
-other are one, and one that may go either way between two that differ belongs to either; within any second there may be six,
-which is three flashes.
+other are one; within any second there may be six, which is three flashes (`flashes.py` counts).
 
 Beats above the limit lose their tick and keep tempo and phase; a scene waits. What would cost a beat that is to come at this
 tempo stays where it is, if it is a macro, or waits for a second, if it is a step of brightness (either may rise before a beat
@@ -22,14 +21,14 @@ back. Saturation is kept where no hue is a saturated red.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from k1edge.device_facts import DEFAULTS, PARAMETERS
 from k1edge.frames import MACROS
+from k1edge.genesis.flashes import WINDOW_MS, Change, runs_per_window
 from k1edge.genesis.red import MAX_SATURATION, may_be_red
 
-WINDOW_MS = 1000.0
 CHANGES = 6
 """Three pairs in any second: 3 Hz."""
 RED_CHANGES = 1
@@ -45,35 +44,6 @@ long."""
 
 NOTHING = ("", -2)
 """The look before there was one."""
-
-Change = tuple[float, int]
-"""(time in ms, +1 brighter, -1 darker, 0 either)."""
-
-
-def runs_per_window(changes: list[Change]) -> int:
-    """The most runs of one direction that any WINDOW_MS has a part of, of changes sorted by time, whichever way those that may
-    go either way have gone."""
-    most = 0
-    for first, (at, _) in enumerate(changes):
-        most = max(most, _runs_from(changes, first))
-        if changes[-1][0] < at + WINDOW_MS:
-            break  # later windows hold a part of this one
-    return most
-
-
-def _runs_from(changes: list[Change], first: int) -> int:
-    """Those of the window that begins with this change. One that may go either way is worst where it goes back; the first has
-    nothing to go back from, so what follows it is another run."""
-    until, direction, runs = changes[first][0] + WINDOW_MS, 0, 0
-    for at, way in islice(changes, first, None):
-        if at >= until:
-            break
-        way = way or -direction
-        if way != direction or not way:
-            direction = way
-            runs += 1
-    return runs
-
 
 class _Seen(NamedTuple):
     """What a K1 shows with a scene."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k1edge.device_facts import PALETTES, PARAMETERS
-from k1edge.genesis.limiter import MACROS, PULSE_MS, Limiter, runs_per_window
+from k1edge.genesis.flashes import runs_per_window
+from k1edge.genesis.limiter import MACROS, PULSE_MS, Limiter
 from k1edge.genesis.red import MAX_SATURATION, may_be_red
 from k1edge.k1.contract import BeatCommand, MacroCommand, SceneCommand
 
