@@ -28,7 +28,7 @@ held; the tempo's opinion chooses among the levels."""
 NONE_SHARE = 0.065
 """The same for the likelihood ratio of no pulse: as live."""
 BEAT_WEIGHT, NONE_WEIGHT = 0.5, 0.3
-"""Below 1 because neighbouring steps hear the same onset. The less for no pulse, the denser the music that still has one."""
+"""Below 1 because neighbouring steps hear the same onset; the lower the second, the denser music may be and have a pulse."""
 
 
 @dataclass(frozen=True, slots=True)

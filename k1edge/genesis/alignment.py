@@ -169,7 +169,7 @@ class Alignment:
         return least < abs(self.live_octaves - round(self.live_octaves)) < most
 
     def _take(self, errors_ms: Iterable[float]) -> None:
-        """Of the live beats that were compared last, and what they say."""
+        """Takes the errors of the live beats that were compared last, and concludes what these say."""
         self._errors_ms = errors = deque(errors_ms, AGREE_BEATS)
         recent = list(errors)[-DRIFT_BEATS:]
         if len(recent) < DRIFT_BEATS:
@@ -201,7 +201,7 @@ class Alignment:
             self._steer(live.announced.due, moved_ms)
 
     def _steer(self, now: int, ms: float) -> None:
-        """Moves the song, and takes what had to be moved for its speed, from now on."""
+        """Moves the song from now on, and where it follows, corrects its speed by a share of the move."""
         at = self.song(now)
         if self.follows:
             least, most = self._learned * (1 - STRAY), self._learned * (1 + STRAY)
@@ -239,7 +239,7 @@ class Drops:
 
     @property
     def refute(self) -> bool:
-        """Both kinds, and more than a person brings about who moves one."""
+        """Some were missed and some are surplus, and more than come of a person who moves one."""
         return min(self._missed, self._surplus) > 0 and self._missed + self._surplus > 2
 
     def miss(self) -> None:

@@ -45,7 +45,7 @@ class Course:
         return bool(known), bar_lines(known or [0], len(self.dues) + LONGEST_BAR, bars_between(known))
 
     def _bar(self, beat: int) -> tuple[int, int, int]:
-        """The number of the bar that a beat is in, its first beat, and how many it has; the first bar's before it."""
+        """The number of the bar that a beat is in, or of the first after it, that bar's first beat, and how many it has."""
         bar = max(bisect_right(self._lines, beat) - 1, 0)
         return bar, self._lines[bar], self._lines[bar + 1] - self._lines[bar]
 
@@ -73,7 +73,7 @@ class Course:
         return min(self.dues[max(near - 1, 0) : near + 1], key=lambda due: abs(due - at))
 
     def section(self, at: int) -> int:
-        """The number of the section that plays, or of the first before it."""
+        """The number of the section that plays; before the first, that of the first."""
         return max(bisect_right(self.sections, at, key=lambda section: section[0]) - 1, 0)
 
     def bars(self, since: int, until: int) -> float:
@@ -86,7 +86,7 @@ class Course:
         return bar + (beat - first + (at - self.dues[beat]) / period) / beats
 
     def bars_left(self, number: int, bars: float) -> int:
-        """Of the section of this number, of which so many have passed; with the one that plays, 0 = not known."""
+        """Bars that are left of a section of which so many have passed, with the one that plays; 0 = not known."""
         if number + 1 >= len(self.sections):
             return 0
         (since, _), (until, _) = self.sections[number : number + 2]

@@ -135,7 +135,7 @@ class MapPlayer:
                        bars_left=course.bars_left(number, bars), bars_left_probability=SURE)  # fmt: skip
 
     def _follow(self, wire: str) -> None:
-        """Rests, and goes on, while the song does not play; one that was heard to begin is over then, or had not begun."""
+        """Counts for how long the song has not played; one that was heard to begin is over then, or had not begun."""
         self._strange_hops = self._strange_hops + 1 if wire != "music" and not self.live_locks else 0
         if not self._by_ear or self._strange_hops < PATIENCE_HOPS:
             return
