@@ -151,16 +151,24 @@ def _show(args: argparse.Namespace) -> int:
         print(json.dumps(facts, ensure_ascii=False))
     else:
         for name, value in facts.items():
-            if name == "sections":
-                for section in value:
-                    print(f"{'':14}{section['from_s']:8.2f} .. {section['to_s']:8.2f} s  {section['label']}")
+            if name == "sections" and value:
+                for number, section in enumerate(value):
+                    head = "" if number else name
+                    print(f"{head:14}{section['from_s']:8.2f} .. {section['to_s']:8.2f} s  {section['label']}")
             else:
-                print(f"{name:14}{'not known' if value is None else value}")
+                print(f"{name:14}{_told(value)}")
     if args.plot:
         from k1edge.programs.plot import draw
 
         draw(song, song.metadata.filename).save(args.plot, optimize=True)
     return 0
+
+
+def _told(value: Any) -> str:
+    """A fact in words: a moment in s, a span by both its ends, several of them with commas between."""
+    if isinstance(value, list):
+        return ", ".join(" .. ".join(map(str, each)) if isinstance(each, list) else str(each) for each in value) or "none"
+    return "not known" if value is None else str(value)
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -189,7 +197,7 @@ def _diff(args: argparse.Namespace) -> int:
     changed = ", ".join(changes.pop("changed")) or "nothing"
     for name, value in changes.items():
         pair = isinstance(value, list)
-        print(f"{name:18}{f'{value[0]} -> {value[1]}' if pair else value}")
+        print(f"{name:18}{f'{_told(value[0])} -> {_told(value[1])}' if pair else _told(value)}")
     print(f"{'changed':18}{changed}")
     return 0
 

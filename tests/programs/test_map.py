@@ -48,7 +48,8 @@ def test_a_map_is_shown_and_drawn(files, tmp_path, capsys):
     picture = tmp_path / "song.png"
     assert door.main(["map", "show", files["v4.0.0"], "--plot", str(picture)]) == 0
     said = capsys.readouterr().out
-    assert "120.0" in said and "intro" in said and "not known" in said
+    assert "120.0" in said and "\nsections  " in said and "intro" in said and "not known" in said
+    assert not set("[]'") & set(said), "lists are told in words"
     with Image.open(picture) as image:
         assert image.size == (1800, 1000)
     assert door.main(["map", "show", "--json", files["v3"]]) == 0
