@@ -32,6 +32,12 @@ def own_mb(pid: int | str = "self") -> float:
     return int(told.partition("RssAnon:")[2].split()[0]) * 1024 / 1e6
 
 
+def growth_mb(warm_mb: list[float]) -> float:
+    """From the first sixth to the last, by their medians."""
+    sixth = max(1, len(warm_mb) // 6)
+    return float(np.median(warm_mb[-sixth:]) - np.median(warm_mb[:sixth]))
+
+
 def descriptors(pid: int | str = "self") -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 

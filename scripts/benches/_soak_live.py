@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from _control import Control, between
 from _ear import Ear
-from _soak_figures import Report, descriptors, f_measure, own_mb, written_mb
+from _soak_figures import Report, descriptors, f_measure, growth_mb, own_mb, written_mb
 from _venue import EDGE, RATE_HZ, Kept, Witness, children
 
 from tests.brokers import Mosquitto
@@ -200,13 +200,11 @@ class Live:
         if self._open_before is None:
             return f"live {passed_s / 60:.0f} min, warming up, own memory {self._memory[-1][1]:.1f} MB"
         warm = [mb for at_s, mb in self._memory if at_s >= self._warm_s]
-        third = max(1, len(warm) // 6)
         told = self._late.witness.last(f"{EDGE}/telemetry")
         wrote_mb, warm_s = self._written_mb() - self._warm_mb, max(1.0, passed_s - self._warm_s)
         maps_mb = self._maps_mb() - self._warm_maps_mb
-        growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
         return (
-            f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since warm; "
+            f"live {passed_s / 60:.0f} min: own memory {warm[-1]:.1f} MB, {growth_mb(warm):+.2f} MB since warm; "
             f"descriptors {descriptors(self._edge.process.pid) - self._open_before:+d}; {self._late.line()}, "
             f"lost samples {told.get('audio_lost_samples', 0)}; wrote {wrote_mb:.2f} MB in {warm_s / 60:.0f} min, "
             f"{maps_mb:.2f} of them maps (bounded a day), the rest {(wrote_mb - maps_mb) * DAY_S / warm_s:.0f} MB a day; "

@@ -20,11 +20,8 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from k1edge.audio.synth import four_on_the_floor  # noqa: E402
-from tests.end_to_end.k1 import K1OnTheWall  # noqa: E402
+from k1edge.audio.synth import four_on_the_floor
+from tests.end_to_end.k1 import K1OnTheWall
 
 EDGE = "k1/v1/hall/edge/pi"
 RATE_HZ = 44_100

@@ -11,20 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from _ear import Ear
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from k1edge.audio.demo import demo_song
+from tests.brokers import Mosquitto, eventually
+from tests.end_to_end.daemon import DaemonProcess
+from tests.end_to_end.k1 import K1OnTheWall
+from tests.end_to_end.test_light import TOLERANCE_S, listening, on_the_beat
+from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin
 
-from _ear import Ear  # noqa: E402
-
-from k1edge.audio.demo import demo_song  # noqa: E402
-from tests.brokers import Mosquitto, eventually  # noqa: E402
-from tests.end_to_end.daemon import DaemonProcess  # noqa: E402
-from tests.end_to_end.k1 import K1OnTheWall  # noqa: E402
-from tests.end_to_end.test_light import TOLERANCE_S, listening, on_the_beat  # noqa: E402
-from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin  # noqa: E402
-
-DATA = ROOT.parent / "shared/bench/beats/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
 EXCERPTS = ("loops/sp_safari_120", "lmms/Thomasso-AxeFromThe80s")
 RATE_HZ, LEAD_IN_S = 44_100, 0.5
 

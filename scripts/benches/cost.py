@@ -13,23 +13,20 @@ from pathlib import Path
 
 import soundfile
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from k1edge.audio.demo import demo_song  # noqa: E402
-from k1edge.audio.synth import SynthSource  # noqa: E402
-from k1edge.beat.tracker import make_tracker  # noqa: E402
-from k1edge.clock import StreamClock, Timeline, WallClock  # noqa: E402
-from k1edge.config import Settings  # noqa: E402
-from k1edge.dsp.features import FeatureExtractor  # noqa: E402
-from k1edge.frames import HOPS_PER_S, GenesisFrame  # noqa: E402
-from k1edge.genesis.choreography import Choreography  # noqa: E402
-from k1edge.genesis.structure import Structure  # noqa: E402
-from k1edge.k1.contract import Scribe, Stamp  # noqa: E402
-from k1edge.live.driver import Driver  # noqa: E402
-from k1edge.live.publisher import Publisher  # noqa: E402
-from tests.brokers import Mosquitto  # noqa: E402
-from tests.end_to_end.daemon import DaemonProcess, write_config  # noqa: E402
+from k1edge.audio.demo import demo_song
+from k1edge.audio.synth import SynthSource
+from k1edge.beat.tracker import make_tracker
+from k1edge.clock import StreamClock, Timeline, WallClock
+from k1edge.config import Settings
+from k1edge.dsp.features import FeatureExtractor
+from k1edge.frames import HOPS_PER_S, GenesisFrame
+from k1edge.genesis.choreography import Choreography
+from k1edge.genesis.structure import Structure
+from k1edge.k1.contract import Scribe, Stamp
+from k1edge.live.driver import Driver
+from k1edge.live.publisher import Publisher
+from tests.brokers import Mosquitto
+from tests.end_to_end.daemon import DaemonProcess, write_config
 
 AIM_MS, AIM_RSS_MB, AIM_READY_S = 40, 110, 1.5
 PACED_S = 20.0

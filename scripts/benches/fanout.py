@@ -8,13 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from tests.brokers import Mosquitto, eventually
+from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 
-from tests.brokers import Mosquitto, eventually  # noqa: E402
-from tests.end_to_end.daemon import DaemonProcess, Ear, write_config  # noqa: E402
-
-LOAD = ROOT.parent / "shared/bench/mqtt/fanout.py"
+LOAD = Path(__file__).resolve().parents[3] / "shared/bench/mqtt/fanout.py"
 
 
 def main() -> int:

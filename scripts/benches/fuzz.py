@@ -11,19 +11,16 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from k1edge.config import ConfigError, loads  # noqa: E402
-from k1edge.config.mqtt import Place  # noqa: E402
-from k1edge.k1 import contract  # noqa: E402
-from k1edge.k1.contract import ContractError, Stamp  # noqa: E402
-from k1edge.k1.simulator import VirtualK1  # noqa: E402
-from tests.k1.hostile import strangers, topics  # noqa: E402
+from k1edge.config import ConfigError, loads
+from k1edge.config.mqtt import Place
+from k1edge.k1 import contract
+from k1edge.k1.contract import ContractError, Stamp
+from k1edge.k1.simulator import VirtualK1
+from tests.k1.hostile import strangers, topics
 
 LONGEST_S = 2.0
 """For one input, on a busy machine: more is a door that can be held shut."""
-FILE = (ROOT / "config" / "k1edge.toml").read_bytes()
+FILE = Path(__file__).resolve().parents[2].joinpath("config", "k1edge.toml").read_bytes()
 TOML_TOKENS = (
     b"[", b"]", b"[[", b"]]", b"=", b'"', b"'", b'"""', b"\\u0000", b"\\ud800", b"nan", b"inf", b"-inf", b"1e999", b"9" * 400,
     b"\xff", b"\x00", b"\r", b"\n", b"#", b"{}", b"{a={", b"[[k1.devices]]\n", b"[mqtt]\n",

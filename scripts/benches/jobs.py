@@ -26,8 +26,7 @@ from k1edge.library.rules import Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared/bench/beats/data"
+DATA = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
 REAL_SETS = ("fof", "lmms", "pop909", "studio")
 REAL_S = (12, 20)
 WITHOUT_A_PULSE = {"choir_hymn_66"}

@@ -12,17 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from k1edge.audio.synth import SynthSource, four_on_the_floor  # noqa: E402
-from k1edge.config import Settings  # noqa: E402
-from k1edge.daemon.edge import Edge, subscriptions  # noqa: E402
-from k1edge.daemon.loop import SWITCH_INTERVAL_S  # noqa: E402
-from k1edge.daemon.startup import Start  # noqa: E402
-from k1edge.k1 import contract  # noqa: E402
-from k1edge.k1.link import Identity, Link  # noqa: E402
-from tests.brokers import Mosquitto, eventually  # noqa: E402
+from k1edge.audio.synth import SynthSource, four_on_the_floor
+from k1edge.config import Settings
+from k1edge.daemon.edge import Edge, subscriptions
+from k1edge.daemon.loop import SWITCH_INTERVAL_S
+from k1edge.daemon.startup import Start
+from k1edge.k1 import contract
+from k1edge.k1.link import Identity, Link
+from tests.brokers import Mosquitto, eventually
 
 
 def listen(url: str, pipe) -> None:

@@ -14,15 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from k1edge.genesis.document import ENGINE, encode, seal  # noqa: E402
-from k1edge.k1.link import Identity, Link  # noqa: E402
-from k1edge.library.store import Library, TrackFacts  # noqa: E402
-from tests.brokers import Mosquitto, eventually  # noqa: E402
-from tests.end_to_end.daemon import DaemonProcess, Ear, write_config  # noqa: E402
-from tests.genesis.songs import song_v4  # noqa: E402
+from k1edge.genesis.document import ENGINE, encode, seal
+from k1edge.k1.link import Identity, Link
+from k1edge.library.store import Library, TrackFacts
+from tests.brokers import Mosquitto, eventually
+from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+from tests.genesis.songs import song_v4
 
 REQUIRED_MS, AIM_MS, HOP_LOAD_PCT = 200.0, 40.0, 50.0
 SETTLE_S = 5.0

@@ -16,13 +16,13 @@ from pathlib import Path
 import _soak_live
 import numpy as np
 import soundfile
-from _soak_figures import Report, descriptors, f_measure, own_mb
+from _soak_figures import Report, descriptors, f_measure, growth_mb, own_mb
 
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.config import Settings
 from k1edge.daemon.blackbox import BlackBox
 from k1edge.dsp.health import LineHealth
-from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.frames import HOP_NS, HOPS_PER_S, AudioBlock, StreamFormat
 from k1edge.k1.contract import Scribe, Stamp
 from k1edge.live.driver import Driver
 from k1edge.live.guard import DriftGuard
@@ -40,7 +40,6 @@ song = arrangement(int(sys.argv[1]))
 soundfile.write(sys.argv[2], song.samples, song.rate_hz, "PCM_16")
 numpy.save(sys.argv[3], song.truth.beats_s)
 """
-HOP_NS = 1_000_000_000 // HOPS_PER_S
 
 
 def main() -> int:
@@ -157,12 +156,10 @@ def fast(songs: list[tuple[Path, np.ndarray]], hours: float, report: Report) -> 
 def _line(edge: Fast, scores: list, memory: list, open_before: int, took_s: float) -> str:
     at_s = scores[-1][0]
     warm = [mb for when_s, mb in memory if when_s >= min(WARM_UP_S, at_s / 4)]
-    third = max(1, len(warm) // 6)
-    growth_mb = np.median(warm[-third:]) - np.median(warm[:third])
     hour = [f for when_s, f in scores if when_s <= HOUR_S + 200], [f for _, f in scores[-12:]]
     return (
         f"{at_s / HOUR_S:.1f} h of audio in {took_s / 60:.1f} min ({at_s / took_s:.1f} x), {edge.messages:,} messages; "
-        f"own memory {warm[-1]:.1f} MB, {growth_mb:+.2f} MB since the first hour; "
+        f"own memory {warm[-1]:.1f} MB, {growth_mb(warm):+.2f} MB since the first hour; "
         f"descriptors {descriptors() - open_before:+d}; "
         f"hops over 10 ms of CPU {edge.late_cpu}, of time {edge.late_wall} in {edge.hops:,}; "
         f"beat F first 12 songs {np.mean(hour[0][:12]):.4f}, last 12 {np.mean(hour[1]):.4f}"

@@ -7,7 +7,6 @@ hearing until so many hops have passed, and tells how the memory grew.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.system.machine import rss_mb
 
 RATE_HZ = 44_100
 SETTLED = 5 * HOPS_PER_S
@@ -81,11 +81,6 @@ def shuffled(work: list[Item], seed: int) -> Iterator[Item]:
             yield work[number]
 
 
-def rss_kb() -> int:
-    """Memory this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
-
-
 def report(heard: list[Heard]) -> None:
     """Re-lock, accuracy and phantom beats over the stream."""
     music = [one for one in heard if len(one.item.truth_s) > 4]
@@ -121,10 +116,10 @@ def main() -> int:
         print(f"scripts/bench stream: no annotated excerpts below {args.data}", file=sys.stderr)
         return 2
     stream, heard, began_s = Stream(args.engine), [], time.process_time()
-    order, warm_kb = shuffled(work, args.seed), 0
+    order, warm_mb = shuffled(work, args.seed), 0.0
     while stream.hops < args.hours * 3600 * HOPS_PER_S:
         heard.append(stream.hear(next(order)))
-        warm_kb = warm_kb or (rss_kb() if stream.hops > WARM_HOPS else 0)
+        warm_mb = warm_mb or (rss_mb() if stream.hops > WARM_HOPS else 0.0)
     if args.items:
         for one in heard:
             print(f"{one.item.name}\tre-lock {one.relock_s:.1f} s\tF70 {one.f70:.3f}\t{len(one.due_s)} beats")
@@ -133,7 +128,7 @@ def main() -> int:
         stream.hear(next(order))
     spent_s = time.process_time() - began_s
     print(f"{stream.hops:,} hops at {1000 * spent_s / stream.hops * HOPS_PER_S:.1f} ms/s with decoding; "
-          f"memory {warm_kb:,} kB after a minute, {rss_kb():,} kB at the end")
+          f"memory {warm_mb:.1f} MB after a minute, {rss_mb():.1f} MB at the end")
     return 0
 
 
