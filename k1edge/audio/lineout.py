@@ -6,7 +6,6 @@ Consumes samples, emits them through PortAudio; the library itself is `linein`'s
 from __future__ import annotations
 
 import time
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,22 @@ OUTPUT_S, PRIMED = 0.3, 20
 """Of sound in hand while latency is measured, for a gap would spoil it; buffers after which an output knows its latency."""
 
 
-def play(samples: np.ndarray, rate_hz: int, loop: bool = False) -> Playback:
-    """Starts playing (n,) or (n, channels) float32 on the default output and returns at once. Raises AudioError."""
-    portaudio = sound_library()
-    try:
-        with quiet():
-            portaudio.query_devices(kind="output")
-            portaudio.play(samples, rate_hz, loop=loop)
-    except (portaudio.PortAudioError, ValueError) as error:
-        raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
-    return Playback(portaudio)
+class Playback:
+    """Sound on its way to the loudspeaker."""
+
+    def __init__(self, samples: np.ndarray, rate_hz: int, loop: bool = False) -> None:
+        """Starts (n,) or (n, channels) float32 on the default output and returns at once. Raises AudioError."""
+        self._portaudio = portaudio = sound_library()
+        try:
+            with quiet():
+                portaudio.query_devices(kind="output")
+                portaudio.play(samples, rate_hz, loop=loop)
+        except (portaudio.PortAudioError, ValueError) as error:
+            raise AudioError("output", f"cannot play ({error.args[0]})", "connect a loudspeaker or leave out --play") from error
+
+    def close(self) -> None:
+        """Stops at once."""
+        within(CLOSE_LIMIT_S, self._portaudio.stop, "output")
 
 
 class Emission:
@@ -68,14 +73,3 @@ class Emission:
     def close(self) -> None:
         """Stops at once."""
         within(CLOSE_LIMIT_S, self._stream.close, "output")
-
-
-class Playback:
-    """Sound on its way to the loudspeaker."""
-
-    def __init__(self, portaudio: ModuleType) -> None:
-        self._portaudio = portaudio
-
-    def close(self) -> None:
-        """Stops at once."""
-        within(CLOSE_LIMIT_S, self._portaudio.stop, "output")

@@ -105,10 +105,10 @@ class Audible:
         self._playback: Playback | None = None
 
     def __iter__(self) -> Iterator[AudioBlock | None]:
-        from k1edge.audio.lineout import play
+        from k1edge.audio.lineout import Playback
 
         song = self._song
-        self._playback = play(song.samples if song.stereo is None else song.stereo, song.rate_hz, loop=True)
+        self._playback = Playback(song.samples if song.stereo is None else song.stereo, song.rate_hz, loop=True)
         return iter(self._source)
 
     def close(self) -> None:

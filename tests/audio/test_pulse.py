@@ -56,12 +56,12 @@ import time
 from types import SimpleNamespace
 from k1edge.audio import synth
 from k1edge.audio.linein import LineIn
-from k1edge.audio.lineout import play
+from k1edge.audio.lineout import Playback
 line = LineIn(SimpleNamespace(device="k1line", rate_hz=44100, channel="mix"))
 blocks = iter(line)
 while next(blocks) is None:
     pass
-playback = play(synth.clicks(120, 2.5).samples, 44100)
+playback = Playback(synth.clicks(120, 2.5).samples, 44100)
 until, loud = time.monotonic() + 3.2, 0
 while time.monotonic() < until:
     block = next(blocks)
@@ -84,7 +84,7 @@ def test_what_is_played_on_the_default_output_is_heard_on_the_line(pulse_line):
 
 def test_playing_without_an_output_says_so(wire_line):
     wire_line.plug(np.zeros((4410, 2), np.int16))
-    program = "import numpy\nfrom k1edge.audio.lineout import play\nplay(numpy.zeros(4410, 'f'), 44100)"
+    program = "import numpy\nfrom k1edge.audio.lineout import Playback\nPlayback(numpy.zeros(4410, 'f'), 44100)"
     done = subprocess.run([sys.executable, "-c", program], env=wire_line.env, capture_output=True, text=True, timeout=60)
     assert "AudioError: output: cannot play" in done.stderr
     assert "leave out --play" in done.stderr
