@@ -167,7 +167,7 @@ def outline(value: Any, indent: str = "") -> list[str]:
         if all(not isinstance(item, dict | list) for item in value):
             shown = ", ".join(map(_word, value[:ROWS_SHOWN]))
             return [f"{indent}{shown}{f', ... ({len(value)})' if len(value) > ROWS_SHOWN else ''}"]
-        rows = [f"{indent}- {line}" for item in value[:ROWS_SHOWN] for line in [_row(item)]]
+        rows = [f"{indent}- {_row(item)}" for item in value[:ROWS_SHOWN]]
         return rows + ([f"{indent}... ({len(value)})"] if len(value) > ROWS_SHOWN else [])
     return [f"{indent}{_word(value)}"]
 

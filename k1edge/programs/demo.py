@@ -131,13 +131,8 @@ def daemon(
         try:
             yield process, log
         finally:
-            end(process)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Asks it to stop, and insists after a while."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(LEAVE_S)
-    process.kill()
-    process.wait()
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LEAVE_S)
+            process.kill()
+            process.wait()

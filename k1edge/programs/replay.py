@@ -100,7 +100,7 @@ def told(stretch: Stretch, decisions: np.ndarray, rate_hz: int, beats: bool) -> 
         now = (bool(decision["lock"]), decision["label"], decision["look"], decision["wire"])
         if now != before:
             beat = f"{decision['tempo_bpm']:.1f} BPM" if now[0] else "no beat"
-            _, label, look, wire = (each if isinstance(each, bool) else each.decode() for each in now)
+            label, look, wire = (each.decode() for each in now[1:])
             yield f"{at}  {wire:<8} {label:<10} {beat:<10} look {look:<10} confidence {decision['confidence']:.2f}"
             before = now
         if decision["moments"]:
