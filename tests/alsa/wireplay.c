@@ -9,8 +9,9 @@
  *            run | silence | stall (no frames come) | error (the device reports it is gone)
  *            hang (no frames come, and closing what has captured never returns)
  *            unplug (as the kernel does it: poll reports an error for ever, nothing else is said)
+ *            dying (gone in the middle of an overrun, which therefore cannot be mended)
  *            xrun N (one reported overrun) | hole N (N ms are lost and nobody says so): once for each new text
- *          While it says error or unplug, the device cannot be opened.
+ *          While it says error, unplug or dying, the device cannot be opened.
  * journal  one line for each start: `start MONOTONIC_NS POSITION RATE PERIOD BUFFER`; frame POSITION was at the plug then.
  *
  * What is on the line is a function of time alone: sound that is not captured in time is gone, as it is in a room.
@@ -74,7 +75,7 @@ static int faulty(const struct wire *w, const char *word)
 
 static int gone(const struct wire *w)
 {
-	return faulty(w, "error") || faulty(w, "unplug");
+	return faulty(w, "error") || faulty(w, "unplug") || faulty(w, "dying");
 }
 
 static int once_for_this_text(struct wire *w, const char *word)
@@ -92,6 +93,8 @@ static int advance(struct wire *w)
 	read_fault(w);
 	if (faulty(w, "error"))
 		return -ENODEV;
+	if (faulty(w, "dying"))
+		return -EPIPE;
 	if (once_for_this_text(w, "xrun"))
 		return -EPIPE;
 	passed = frames_in(w, now_ns() - w->capture_began);
@@ -137,7 +140,7 @@ static int wire_prepare(snd_pcm_ioplug_t *io)
 {
 	struct wire *w = io->private_data;
 	w->captured = w->taken = w->lost = 0;
-	return faulty(w, "error") ? -ENODEV : 0;
+	return faulty(w, "error") || faulty(w, "dying") ? -ENODEV : 0;
 }
 
 static snd_pcm_sframes_t wire_pointer(snd_pcm_ioplug_t *io)

@@ -4,11 +4,13 @@
 
 Prints `capturing` when each opening has brought SOUND_BLOCKS, and `lost` with each AudioError, after which it closes and opens
 again, until so many seconds after the first block (without one, after the start), or until SIGTERM comes.
+Ends with 75 where PortAudio is stuck.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -16,7 +18,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, StuckError
 from k1edge.audio.linein import LineIn
 
 SOUND_BLOCKS = 20
@@ -84,6 +86,8 @@ def main(out: str, seconds: str, rate_hz: str, channel: str, device: str) -> Non
     while not ended():
         try:
             capture(LineIn(settings), ended, report)
+        except StuckError:
+            os._exit(os.EX_TEMPFAIL)  # as the daemon does
         except AudioError as error:
             print("lost", flush=True)
             report.errors.append([error.device, error.reason, error.remedy, report.quiet])

@@ -1,6 +1,7 @@
 """Captures of the line input, each by a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ class Captured:
         return (position - self.start + RAMP // 2) % RAMP - RAMP // 2
 
 
+class Stuck(Exception):  # noqa: N818 - it is a finding, not a fault
+    """A card was gone in the middle of an overrun: PortAudio tries for ever to mend that, and only a new process helps."""
+
+
 class Capture:
     def __init__(self, env, out, *arguments):
         self._out = out
@@ -52,6 +57,8 @@ class Capture:
 
     def _await(self, word):
         while (said := self._process.stdout.readline()) != f"{word}\n":
+            if not said and self._process.wait(PATIENCE_S) == os.EX_TEMPFAIL:
+                raise Stuck
             assert said, self._process.communicate()
         return self
 
