@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from datetime import datetime
@@ -37,6 +38,8 @@ from k1edge.programs.options import (
 EXIT_REFUSED, EXIT_SILENT = 1, 3
 POLL_S = 0.005
 ROWS_SHOWN = 50
+GAP = "  "
+"""Between the facts of a row."""
 FIRST_MOMENT_MS = 1e11
 """Of a clock that is set, by far; times within a song are shorter."""
 SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
@@ -86,8 +89,9 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
     elif answer.result == "ok":
+        wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         for line in outline(answer.data):
-            print(line)
+            print("\n".join(fitted(line, wide) if wide else [line]))
     else:
         print(f"{answer.result}: {answer.code}: {answer.reason}", file=sys.stderr)
     return 0 if answer.result == "ok" else EXIT_REFUSED
@@ -172,10 +176,25 @@ def outline(value: Any, indent: str = "") -> list[str]:
     return [f"{indent}{_word(value)}"]
 
 
+def fitted(line: str, columns: int) -> list[str]:
+    """A line of an outline as a terminal has it: a row in as many lines as it needs, broken between facts."""
+    margin = " " * (len(line) - len(line.lstrip()))
+    if len(line) <= columns or not line.startswith(f"{margin}- "):
+        return [line]
+    first, *facts = line.removeprefix(margin).split(GAP)
+    lines = [margin + first]
+    for fact in facts:
+        if len(lines[-1]) + len(GAP) + len(fact) <= columns:
+            lines[-1] += GAP + fact
+        else:
+            lines.append(margin + GAP + fact)
+    return lines
+
+
 def _row(item: Any) -> str:
     if isinstance(item, dict):
         said = itertools.starmap(_dated, item.items())
-        return "  ".join(f"{key} {SHA256.sub(_begun, _word(value))}" for key, value in said if value not in (None, "", [], {}))
+        return GAP.join(f"{key} {SHA256.sub(_begun, _word(value))}" for key, value in said if value not in (None, "", [], {}))
     return _word(item)
 
 

@@ -9,7 +9,7 @@ from k1edge.config.settings import host_slug
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from k1edge.k1.link import Identity, Link
-from k1edge.programs.ask import _arguments, outline
+from k1edge.programs.ask import _arguments, fitted, outline
 from tests.brokers import PATIENCE_S, eventually
 from tests.k1.fake_edge import now
 
@@ -104,6 +104,12 @@ def test_moments_are_dates_and_times_where_they_are_read_and_what_has_no_end_is_
         "expires_at: 2026-12-01 03:33:14 +0545",
     ]
     assert outline(track)[3] == f"audio_sha256: {'1f' * 32}"
+
+
+def test_a_row_that_is_wider_than_the_terminal_is_broken_between_its_facts():
+    row = "  - id 482f156a9e2edea6  title a long night  bpm 125  status ready"
+    assert fitted(row, 40) == ["  - id 482f156a9e2edea6", "    title a long night  bpm 125", "    status ready"]
+    assert fitted(row, 80) == [row] and fitted("title: a long  night", 10) == ["title: a long  night"]
 
 
 def test_a_long_list_is_cut_and_its_length_told():
