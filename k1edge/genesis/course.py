@@ -32,17 +32,16 @@ class Course:
         self.accents = [score.accents[n] for n in kept] if score.accents else []
         """Of each beat, where the map tells them."""
         self._periods = dict(enumerate(_periods(self.dues)))
-        self._has_bars, self._lines = self._bars({fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms})
+        downbeats = {fmt.index(at_ms / 1000) for at_ms in score.downbeats_ms}
+        known = [n for n, due in enumerate(self.dues) if due in downbeats]
+        self._has_bars = bool(known)
+        self._lines = bar_lines(known or [0], len(self.dues) + LONGEST_BAR, bars_between(known))
+        """The number of the first beat of each bar; the last one that begins is complete."""
         self.sections = [(fmt.index(at_ms / 1000), label if label in SECTION_LABELS else "unknown")
                          for at_ms, label in score.sections]  # fmt: skip
         self.moments = [Moment(kind, fmt.index(at_ms / 1000), sure) for at_ms, kind, sure in score.moments]
         self.sound = fmt.index(score.sound_ms / 1000)
         """Where it is first heard."""
-
-    def _bars(self, downbeats: set[int]) -> tuple[bool, list[int]]:
-        """Whether there are any, and the number of the first beat of each; the last one that begins is complete."""
-        known = [n for n, due in enumerate(self.dues) if due in downbeats]
-        return bool(known), bar_lines(known or [0], len(self.dues) + LONGEST_BAR, bars_between(known))
 
     def _bar(self, beat: int) -> tuple[int, int, int]:
         """The number of the bar that a beat is in, or of the first after it, that bar's first beat, and how many it has."""
