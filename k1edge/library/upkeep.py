@@ -209,7 +209,7 @@ def _rebuild(root: Path) -> None:
 
 
 def _remember(library: Library) -> None:
-    """What no map says: what tracks are called, and which are pinned."""
+    """What no map says and a note does: what tracks are called, and which are pinned."""
     for folder in (library.root / "maps").glob("*"):
         # Without a note or a map, or damaged itself.
         with contextlib.suppress(LibraryError, TypeError, ValueError, *UNFIT), transaction(library.db):
