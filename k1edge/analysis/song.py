@@ -191,8 +191,7 @@ def _harmony(recording: Recording, grid: beats.BeatGrid) -> dict[str, Any]:
     edges = np.unique(np.concatenate([[0], _hops(grid.times_s, recording), [len(recording)]]))
     chroma = means(recording["chroma"], edges)
     spans = tone.chords(chroma, edges / HOPS_PER_S * MS)
-    key = tone.key(recording["chroma"].astype(np.float32), spans)
-    return ({"key": key} if key else {}) | {"chords": spans}
+    return {"key": tone.key(recording["chroma"].astype(np.float32), spans), "chords": spans}
 
 
 def _mood(recording: Recording, bpm: float) -> dict[str, Any]:
