@@ -117,10 +117,10 @@ def _annotations_to_events(annotations: Document) -> list[Document]:
 
 
 def _key(harmony: Document) -> Document | None:
-    name = harmony.get("key")
-    tonic, _, mode = (name or "").partition(" ")
-    tonic = SHARP.get(tonic, tonic)
-    return {"tonic": tonic, "mode": mode.lower(), "confidence": harmony["key_confidence"]} if name else None
+    if not harmony.get("key"):
+        return None
+    tonic, _, mode = harmony["key"].partition(" ")
+    return {"tonic": SHARP.get(tonic, tonic), "mode": mode.lower(), "confidence": harmony["key_confidence"]}
 
 
 def _chords(progression: list[Document], duration_ms: float) -> list[Document]:
@@ -144,9 +144,8 @@ def to_v4(document: Document) -> Document:
     sections = kept["structure"].pop("segments")
     chords = _chords(kept["harmony"].pop("progression"), duration_ms)
     annotations = {"f_measure_known": False, "audio_sha256_known": False, "bands_known": False, "sections": sections}
-    annotations |= _events_to_annotations(flat["drops"]["events"], duration_ms) | {"chords": chords, "flat": kept}
-    if key := _key(flat["harmony"]):
-        annotations["key"] = key
+    annotations |= _events_to_annotations(flat["drops"]["events"], duration_ms)
+    annotations |= {"key": _key(flat["harmony"]), "chords": chords, "flat": kept}
     return {
         "metadata": {
             "filename": metadata["filename"],
