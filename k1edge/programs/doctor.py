@@ -10,8 +10,11 @@ import argparse
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -44,6 +47,8 @@ SYSTEMD = Path("/run/systemd/system")
 STRANGER = "k1edge-doctor"
 """A node that does not exist: what is tried on it reaches nobody."""
 METER_LOW_DBFS, METER_CELLS = -60.0, 30
+LEAST_WIDTH, LONGEST = 24, 10_000
+UNBROKEN = "\N{NO-BREAK SPACE}"
 MARKS = {"ok": "  ok   ", "warning": "WARNING", "fault": " FAULT "}
 
 
@@ -64,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     for finding in examine(find(args.config), args.seconds, meter=sys.stderr.isatty() and not args.json):
         found.append(finding)
         if not args.json:
-            print(_said(finding), flush=True)
+            print(said(finding, shutil.get_terminal_size().columns if sys.stdout.isatty() else None), flush=True)
     level = findings.worst(found)
     if args.json:
         print(json.dumps({"level": level, "findings": [finding._asdict() for finding in found]}, indent=2))
@@ -100,9 +105,16 @@ def examine(path: Path | None, seconds: float, meter: bool = False) -> Iterator[
         yield _listen(settings, service.get("ActiveState") == "active", seconds, meter)
 
 
-def _said(finding: Finding) -> str:
-    remedy = f"\n{'':21} -> {finding.remedy}" if finding.remedy else ""
-    return f"{MARKS[finding.level]} {finding.check:<12} {finding.sentence}{remedy}"
+def said(finding: Finding, columns: int | None = None) -> str:
+    """A finding as a person reads it. In a terminal of so many columns its lines stand below each other, and what is in
+    `backquotes`, a command to copy, is in one."""
+    head = f"{MARKS[finding.level]} {finding.check:<12} "
+    width = max(columns - len(head), LEAST_WIDTH) if columns else LONGEST
+    lines = textwrap.wrap(finding.sentence, width)
+    whole = re.sub("`.*?`", lambda command: command[0].replace(" ", UNBROKEN), finding.remedy)
+    lines += textwrap.wrap(whole, width, initial_indent=" -> ", subsequent_indent="    ", break_long_words=False,
+                           break_on_hyphens=False)
+    return head + f"\n{'':{len(head)}}".join(lines).replace(UNBROKEN, " ")
 
 
 def _kept_from_us(settings: MqttSettings, path: Path | None) -> Path | None:

@@ -438,6 +438,19 @@ def test_the_password_of_the_unit_is_found_beside_the_configuration(tmp_path, ve
     assert examined(config)["broker"][0]["level"] == "ok"
 
 
+def test_in_a_terminal_lines_stand_below_each_other_and_a_command_is_in_one():
+    remedy = "for a venue, run `sudo scripts/broker-setup blue-room edge/pi-1` and set [mqtt] url"
+    finding = Finding("broker", "warning", "no broker is configured: only programs here can hear k1edge", remedy)
+    assert doctor.said(finding, 70).split("\n") == [
+        "WARNING broker       no broker is configured: only programs here can",
+        "                     hear k1edge",
+        "                      -> for a venue, run",
+        "                         `sudo scripts/broker-setup blue-room edge/pi-1`",
+        "                         and set [mqtt] url",
+    ]
+    assert doctor.said(finding).split("\n")[1] == f"{'':21} -> {remedy}"
+
+
 def test_the_live_meter_is_a_bar(capsys):
     doctor._show(-6.0)
     doctor._show(-200.0)
