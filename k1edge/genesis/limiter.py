@@ -45,6 +45,7 @@ long."""
 NOTHING = ("", -2)
 """The look before there was one."""
 
+
 class _Seen(NamedTuple):
     """What a K1 shows with a scene."""
 
