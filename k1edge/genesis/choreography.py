@@ -71,6 +71,8 @@ class Choreography:
         self._mood, self._mood_since = "", 0
         self._palette = looks["silence"].palette
         self._level = 0.0
+        self._dark = not looks["silence"].parameters.get("brightness", self._defaults["brightness"])
+        """Nothing has been shown yet."""
         self._gone = -1, 0.0
         """(index of the section, share of its ramp or fade that has been gone)."""
         self._next_step = 0
@@ -88,7 +90,8 @@ class Choreography:
         self._budget.hear(end, label)
         has_room = label != self._label and self._has_room(label, form, beat)
         if has_room and self._on_line(label, form.section, end):
-            self._budget.spend(end, label)
+            self._budget.spend(end, label, first=self._dark)
+            self._dark = False
             self._label, self._palette = label, self._palette_for(label)
             self._turn(form, end, label, self._looks[label].transition)
         elif label != self._pace and not has_room and label not in UNMUSICAL and self._label not in UNMUSICAL:

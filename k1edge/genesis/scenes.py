@@ -2,7 +2,8 @@
 
 Consumes times as sample indices, answers yes or no. Changes are at least `min_gap_s` apart; after each there is a
 cool-down which only a drop may break, once; no minute holds more than `changes_per_minute`. The last of those is kept for a
-drop: by a build, which promises one, and by all music where there has been one lately.
+drop: by a build, which promises one, and by all music where there has been one lately. The first light of a stream, which nobody
+has seen in another scene, is none of them, but stays for as long.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class SceneBudget:
         self._min_gap, self._cool_down = fmt.index(rules.min_gap_s), fmt.index(rules.cool_down_s)
         self._minute, self._per_minute = fmt.index(MINUTE_S), rules.changes_per_minute
         self._changes: deque[int] = deque(maxlen=self._per_minute)
+        self._last: int | None = None
         self._cool_down_broken = False
         self._drops_go_on, self._drops_until = fmt.index(DROPS_GO_ON_S), 0
 
@@ -40,14 +42,18 @@ class SceneBudget:
         awaited = label == "build" or (at < self._drops_until and self._per_minute > 1 and label not in IDLE)
         if recent >= self._per_minute - (awaited and label != "drop"):
             return False
-        since = at - self._changes[-1] if self._changes else max(self._minute, self._cool_down)
+        if self._last is None:
+            return True
+        since = at - self._last
         if since < self._min_gap:
             return False
         return since >= self._cool_down or (label == "drop" and not self._cool_down_broken)
 
-    def spend(self, at: int, label: str) -> None:
-        """The scene changed at `at` to that of a section of this label."""
-        self._cool_down_broken = bool(self._changes) and at - self._changes[-1] < self._cool_down
-        self._changes.append(at)
+    def spend(self, at: int, label: str, *, first: bool = False) -> None:
+        """The scene changed at `at` to that of a section of this label; `first` = there was no light before."""
+        self._cool_down_broken = self._last is not None and at - self._last < self._cool_down
+        self._last = at
+        if not first:
+            self._changes.append(at)
         if label in IDLE:
             self._drops_until = at

@@ -99,7 +99,7 @@ def tunnel_glow(m: Moment) -> Drawing:
     """A tunnel that brightens from its depth as the tension rises."""
     light, colour = beat_tunnel(m)
     rise = m.macros.energy * _glow(X, 0.0, 0.25 + 0.75 * m.macros.energy)
-    return 0.7 * light + 0.3 * rise, colour * 0.7 + 0.3 * m.macros.energy
+    return 0.8 * light + 0.45 * rise, colour * 0.7 + 0.3 * m.macros.energy
 
 
 def spectrum(m: Moment) -> Drawing:

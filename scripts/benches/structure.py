@@ -200,7 +200,7 @@ def downbeats(items: list[tuple[Heard, np.ndarray]]) -> tuple[float, float]:
 def rule_breaches(heard: list[Heard]) -> int:
     """Scene changes nearer than 8 s, or a third within a minute."""
     return sum(
-        int(np.sum(np.diff(item.scenes_s) < 7.99)) + int(np.sum(np.subtract(item.scenes_s[2:], item.scenes_s[:-2]) < 59.99))
+        int(np.sum(np.diff(item.scenes_s) < 7.99)) + int(np.sum(np.subtract(item.scenes_s[3:], item.scenes_s[1:-2]) < 59.99))
         for item in heard
     )
 
