@@ -2,8 +2,8 @@
 
 Consumes times as sample indices, answers yes or no. Changes are at least `min_gap_s` apart; after each there is a
 cool-down which only a drop may break, once; no minute holds more than `changes_per_minute`. The last of those is kept for a
-drop: by a build, which promises one, and by all music where there has been one lately. The first light of a stream, which nobody
-has seen in another scene, is none of them, but stays for as long.
+drop: by a build, which promises one, and by all music where there has been one lately. The first light of a stream is none
+of them, since no other was seen before it, but stays for as long.
 """
 
 from __future__ import annotations
