@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,16 +112,10 @@ def line_latencies(audio: AudioSettings, clicks: int, output: str, metres: float
     from k1edge.audio.linein import LineIn
     from k1edge.audio.lineout import Emission
 
-    line = LineIn(audio)
-    try:
+    with closing(LineIn(audio)) as line:
         times_s = click_times_s(clicks)
-        emission = Emission(sound_of(times_s, line.fmt.rate_hz), line.fmt.rate_hz, output)
-        try:
+        with closing(Emission(sound_of(times_s, line.fmt.rate_hz), line.fmt.rate_hz, output)) as emission:
             samples, clock = _recorded(line, float(times_s[-1]) + LATE_S + 0.5, emission)
-        finally:
-            emission.close()
-    finally:
-        line.close()
     if emission.began_ns is None or emission.underflows:
         raise AudioError(output or "output", "did not play evenly", "end other programs, and try again")
     air_ms = metres / 343.0 * 1000

@@ -17,6 +17,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -163,15 +164,13 @@ def _ask_broker(settings: Settings) -> Iterator[Finding]:
     filters = (*own, contract.topic(contract.DeviceStatus, settings.site, "+"))
     link = Link(settings.mqtt, Identity(visitor("k1edge-doctor"), filters, payload_limit=131_072))
     link.start()
-    try:
+    with closing(link):
         until(lambda: link.connected or link.counters.failures > 1, CONNECT_S, POLL_S)
         yield findings.broker(settings.mqtt, link.connected, link.last_reason or link.parting)
         if not link.connected:
             return Heard()
         heard = _hear(link, settings)
         yield from findings.access(_try_rights(link, scribe), _user(settings.mqtt))
-    finally:
-        link.close()
     yield findings.daemon(heard, __version__)
     yield findings.k1s(heard, settings.k1, settings.site)
     yield from findings.latency(heard.telemetry, left_ms(settings))

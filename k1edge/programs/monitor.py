@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from k1edge.k1 import contract, terminal
 from k1edge.k1.contract.message import EDGE_LIMIT_BYTES
@@ -63,13 +64,11 @@ def main(args: argparse.Namespace) -> int:
     link.start()
     view, stop = SiteView(args.edge, args.site), Stop(args.seconds)
     colours = Depth.LINES if args.lines else terminal.depth(sys.stdout)
-    try:
+    with closing(link):
         if colours is Depth.LINES:
             _print_lines(link, view, stop)
         else:
             _keep_screen(link, view, stop, colours)
-    finally:
-        link.close()
     if link.counters.connects:
         return 0
     return fail("monitor", f"{args.url}: {link.last_reason or 'no answer'}; {ANOTHER_WAY}", EXIT_FAILED)

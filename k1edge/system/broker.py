@@ -209,17 +209,12 @@ dynamic_filters = true
 """
 
 
-def _two_ports(*wanted: int) -> tuple[int, int]:
+def _two_ports(port: int, port_311: int) -> tuple[int, int]:
     """The wanted ports, with free ones for those that are 0; distinct because both are held while they are chosen."""
-    probes = [socket.socket() for _ in wanted]
-    try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        first, second = (port or probe.getsockname()[1] for port, probe in zip(wanted, probes, strict=True))
-    finally:
-        for probe in probes:
-            probe.close()
-    return first, second
+    with socket.socket() as one, socket.socket() as other:
+        one.bind((LOOPBACK, 0))
+        other.bind((LOOPBACK, 0))
+        return port or one.getsockname()[1], port_311 or other.getsockname()[1]
 
 
 def _refuse_busy(port: int) -> None:
