@@ -17,14 +17,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from k1edge import __version__
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, StuckError
 from k1edge.config import BUILT_IN, ConfigError, MqttSettings, Settings, find, load
 from k1edge.config.mqtt import Place, credential
 from k1edge.frames import FULL_SCALE
@@ -253,7 +253,8 @@ def _listen(settings: Settings, service_runs: bool, seconds: float, meter: bool)
     except AudioError as error:
         return findings.no_sound(error, False)
     finally:
-        line.close()
+        with suppress(StuckError):  # it ends with this program
+            line.close()
 
 
 def _measured(line: object, seconds: float, meter: bool) -> Sound:

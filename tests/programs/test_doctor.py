@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.__main__ import main
-from k1edge.audio import BUSY, AudioError
+from k1edge.audio import BUSY, AudioError, StuckError
 from k1edge.audio.channels import Channels
 from k1edge.config import ConfigError, K1Settings, MqttSettings, Settings, load
 from k1edge.dsp.features import FeatureExtractor
@@ -56,6 +56,27 @@ def test_each_fault_of_the_line_is_named_with_a_remedy(wrong, word):
     assert finding.level == "warning"
     assert word in finding.sentence
     assert finding.remedy
+
+
+class Pulled:
+    """A card that says nothing any more, and does not let go."""
+
+    fmt = StreamFormat(RATE_HZ)
+
+    def __init__(self, _settings):
+        pass
+
+    def __iter__(self):
+        raise AudioError("CODEC", "has delivered nothing for 0.2 s", "check the cable and the card")
+
+    def close(self):
+        raise StuckError("CODEC", "does not respond within 1 s", "restart this process")
+
+
+def test_a_card_that_is_pulled_and_does_not_let_go_is_a_finding(monkeypatch):
+    monkeypatch.setattr("k1edge.audio.linein.LineIn", Pulled)
+    found = doctor._listen(Settings(), False, 0.1, False)
+    assert found == ("audio", "fault", "CODEC: has delivered nothing for 0.2 s", "check the cable and the card")
 
 
 def test_a_healthy_line_is_ok():
