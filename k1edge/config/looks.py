@@ -74,7 +74,7 @@ DEFAULT_LOOKS: dict[str, dict[str, Any]] = {
     "verse": _look("bloom", "Rivendell", 1500, brightness=0.65, softness=0.4, saturation=0.75),
     "chorus": _look("beat_tunnel", "Blue Cyan Yellow", 800, brightness=0.85, softness=0.25, saturation=0.85),
     "build": _look("tunnel_glow", "Fuschia 7", 1500, brightness=0.45, softness=0.3, speed=0.5),
-    "drop": _look("pulse", "Blue Magenta White", 300, brightness=1.0, softness=0.15, saturation=0.85),
+    "drop": _look("pulse", "Blue Magenta White", 100, brightness=1.0, softness=0.15, saturation=0.85),
     "breakdown": _look("departure", "Departure", 3000, brightness=0.35, softness=0.6, speed=0.25),
     "bridge": _look("bloom_mirror", "Pink Purple", 2000, brightness=0.6, softness=0.45, saturation=0.7),
     "outro": _look("bloom_mirror", "Landscape 33", 4000, brightness=0.35, softness=0.6, saturation=0.75),

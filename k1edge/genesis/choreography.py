@@ -18,6 +18,7 @@ Cost: below 10 us a hop.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import chain
 
 from k1edge.config import GenesisSettings, LookSettings, RulesSettings
@@ -36,7 +37,7 @@ RAMPED = ("speed", "color_range", "brightness")
 PACED = ("brightness", "speed", "softness")
 SAID = (*RAMPED, "softness")
 """What rules and presets move: every look says it, as it does what others set, since a K1 keeps what is left out."""
-UNMUSICAL = (*IDLE, "unknown")
+UNMUSICAL = frozenset((*IDLE, "unknown"))
 """Looks that follow no bar lines and no mood."""
 BRIGHT_VALENCE, EXCITED_AROUSAL = 0.0, 0.55
 MOOD_MARGIN = 0.08
@@ -78,8 +79,8 @@ class Choreography:
         self._next_step = 0
         self._bar_line = -self._grace - 1
         self._shown = self._look({}, "fade", STEP_MS)
-        self._drawn: tuple[float, dict[str, float]] = (self._level, {})
-        """The level and the motion that it was made of."""
+        self._drawn: tuple[float, dict[str, float]] | None = (self._level, {})
+        """The level and the motion that it was made of; None where a part of it is still to come."""
 
     def process(self, form: Form, beat: BeatState) -> Look:
         """The look wanted after one hop."""
@@ -94,8 +95,8 @@ class Choreography:
             self._dark = False
             self._label, self._palette = label, self._palette_for(label)
             self._turn(form, end, label, self._looks[label].transition)
-        elif label != self._pace and not has_room and label not in UNMUSICAL and self._label not in UNMUSICAL:
-            self._turn(form, end, label, "fade")
+        elif label == form.section.label != self._pace and not has_room and not {label, self._label} & UNMUSICAL:
+            self._take_pace(form, end, label)
         elif end >= self._next_step:
             self._move(form, end)
         return self._shown
@@ -107,6 +108,17 @@ class Choreography:
         motion = self._motion(form)
         self._drawn = (self._level, motion)
         self._show(self._look(motion, transition, self._looks[label].transition_ms), end)
+
+    def _take_pace(self, form: Form, end: int, label: str) -> None:
+        """Light, speed and softness of the look of `label`, in the scene that stands. More light comes first and alone: it is a
+        part of a beat's flash, the last or the next, which the limiter lets through at once."""
+        before = self._shown
+        self._turn(form, end, label, "fade")
+        brightness = dict(self._shown.parameters)["brightness"]
+        if brightness > dict(before.parameters)["brightness"]:
+            brighter = tuple((name, brightness if name == "brightness" else value) for name, value in before.parameters)
+            self._show(replace(self._shown, parameters=brighter), end)
+            self._drawn = None
 
     def _move(self, form: Form, end: int) -> None:
         """One step of level and motion, if there is any."""
@@ -187,6 +199,8 @@ class Choreography:
         if motion.kind == "breathe":
             return {"brightness": -motion.amount * (0.5 - 0.5 * math.cos(2 * math.pi * bars / motion.bars))}
         length = int(bars) + form.bars_left if form.bars_left else motion.bars
+        if motion.kind == "ramp":
+            length -= 1  # at its top a bar early: a K1 takes one change in 300 ms, and the next is the drop's
         section, gone = self._gone
         gone = max(min(bars / max(length, 1), 1.0), gone if section == form.section.index else 0.0)
         self._gone = form.section.index, gone  # where the end is put off, what has been gone is not gone back

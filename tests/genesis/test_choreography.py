@@ -200,11 +200,13 @@ def test_what_a_section_is_like_is_shown_at_once_even_where_its_scene_must_wait(
     assert {look.name for look in at.values()} == {"drop"}, "the minute has had its changes"
     assert _value(at["again"]) == _value(at["drop"]) == 1.0
     for name in ("breakdown", "build"):
-        wanted = looks[name].parameters
-        assert all(_value(at[name], each) == wanted[each] for each in ("brightness", "softness"))
+        assert _value(at[name]) == looks[name].parameters["brightness"]
         assert (at[name].transition, at[name].transition_ms) == ("fade", looks[name].transition_ms)
         assert (at[name].pattern, at[name].palette) == (at["drop"].pattern, at["drop"].palette)
-    assert _value(at["breakdown"], "speed") == looks["breakdown"].parameters["speed"]
+    assert all(_value(at["breakdown"], each) == looks["breakdown"].parameters[each] for each in ("speed", "softness"))
+    assert _value(at["build"], "softness") == _value(at["breakdown"], "softness"), "more light comes alone"
+    later = next(look for end, look in shown if end > 81.5 * RATE_HZ)
+    assert _value(later, "softness") == looks["build"].parameters["softness"]
     rising = [_value(look) for end, look in shown if 80 * RATE_HZ < end < 90 * RATE_HZ]
     assert rising == sorted(rising)
     assert _value(at["build"]) + 0.2 < rising[-1] < 0.8
@@ -215,6 +217,20 @@ def test_a_section_whose_scene_comes_with_the_next_bar_line_is_not_shown_in_two_
     chorus = [(end, look) for end, look in shown if end > 30.5 * RATE_HZ]
     assert chorus[0][1].name == "chorus"
     assert 31.9 * RATE_HZ < chorus[0][0] < 32.1 * RATE_HZ
+
+
+def test_what_keeps_the_scene_that_stands_keeps_its_light_too():
+    called = {"wire": Wire("speech", 1.0, 0)}
+    shown = _show([("verse", 30), ("build", 10), ("drop", 1, called)], changes_per_minute=1)
+    assert _value(shown[-1][1]) < 1.0, "somebody speaks: nothing begins"
+
+
+def test_a_ramp_is_at_its_top_a_bar_before_its_end_so_that_the_drop_need_not_wait():
+    bars = [("build", 2, {"bars_left": left}) for left in (4, 3, 2, 1)]
+    shown = _show([("verse", 30), ("chorus", 8), ("drop", 12), *bars])
+    last = [end for end, look in shown if end > 56.4 * RATE_HZ]
+    assert not last
+    assert _value(shown[-1][1]) == pytest.approx(0.45 + 0.6 * 0.55)
 
 
 def test_the_scene_of_a_build_comes_only_where_its_drop_can_have_one_too():
