@@ -131,7 +131,7 @@ class Choreography:
 
     def _show(self, look: Look, end: int) -> None:
         self._shown = look
-        self._next_step = end + self._fmt.index(look.transition_ms / 1000)
+        self._next_step = end + self._fmt.index(max(look.transition_ms, STEP_MS) / 1000)
 
     def _wanted(self, form: Form) -> str:
         """The look that would fit. Until the wire is known, and while someone speaks over music, it is the present one."""
