@@ -76,6 +76,8 @@ class Choreography:
         """Nothing has been shown yet."""
         self._gone = -1, 0.0
         """(index of the section, share of its ramp or fade that has been gone)."""
+        self._moved: dict[str, float] = {}
+        """The motion that is shown."""
         self._next_step = 0
         self._bar_line = -self._grace - 1
         self._shown = self._look({}, "fade", STEP_MS)
@@ -98,14 +100,14 @@ class Choreography:
         elif label == form.section.label != self._pace and not has_room and not {label, self._label} & UNMUSICAL:
             self._take_pace(form, end, label)
         elif end >= self._next_step:
-            self._move(form, end)
+            self._move(form, end, waits=has_room)
         return self._shown
 
     def _turn(self, form: Form, end: int, label: str, transition: str) -> None:
         """The light goes over to the look of `label`, as far as its scene stands, and to how far its section has come."""
         self._pace = label
         self._level = self._next_level(form)
-        motion = self._motion(form)
+        self._moved = motion = self._motion(form)
         self._drawn = (self._level, motion)
         self._show(self._look(motion, transition, self._looks[label].transition_ms), end)
 
@@ -120,9 +122,11 @@ class Choreography:
             self._show(replace(self._shown, parameters=brighter), end)
             self._drawn = None
 
-    def _move(self, form: Form, end: int) -> None:
-        """One step of level and motion, if there is any."""
-        self._level, motion = self._next_level(form), self._motion(form)
+    def _move(self, form: Form, end: int, *, waits: bool) -> None:
+        """One step of level and motion, if there is any; what was moved stays so while a scene `waits` for its bar line, or a
+        ramp would fall back just before its drop."""
+        self._level = self._next_level(form)
+        self._moved = motion = self._moved if waits else self._motion(form)
         if (self._level, motion) != self._drawn:
             self._drawn = (self._level, motion)
             look = self._look(motion, "fade", STEP_MS)

@@ -233,6 +233,14 @@ def test_a_ramp_is_at_its_top_a_bar_before_its_end_so_that_the_drop_need_not_wai
     assert _value(shown[-1][1]) == pytest.approx(0.45 + 0.6 * 0.55)
 
 
+def test_what_has_been_ramped_stays_while_the_next_scene_waits_for_its_bar_line():
+    shown = _show([("verse", 30), ("build", 21), ("chorus", 3)])
+    before, (end, chorus) = shown[-2][1], shown[-1]
+    assert (before.name, chorus.name) == ("build", "chorus")
+    assert end > 51.9 * RATE_HZ, "the next bar line"
+    assert _value(before) > 0.7
+
+
 def test_the_scene_of_a_build_comes_only_where_its_drop_can_have_one_too():
     for left, names in ((8, ["build", "drop"]), (3, ["drop"])):
         coming = ("build", 6.5, {"bars_left": left})
