@@ -233,6 +233,32 @@ def test_a_ramp_is_at_its_top_a_bar_before_its_end_so_that_the_drop_need_not_wai
     assert _value(shown[-1][1]) == pytest.approx(0.45 + 0.6 * 0.55)
 
 
+WAITING = [("verse", 20), ("chorus", 20), ("drop", 10), ("breakdown", 10)]
+"""The breakdown is shown in the scene of the drop."""
+
+
+def test_softness_follows_more_light_where_nothing_moves():
+    shown = _show([*WAITING, ("drop", 2)])
+    looks = Settings().looks
+    assert _value(shown[-2][1]) == _value(shown[-1][1]) == 1.0
+    assert _value(shown[-2][1], "softness") == looks["breakdown"].parameters["softness"]
+    assert _value(shown[-1][1], "softness") == looks["drop"].parameters["softness"]
+    assert shown[-1][0] - shown[-2][0] >= FMT.index(STEP_MS / 1000), "a K1 takes one change in 300 ms"
+
+
+def test_a_lit_silence_after_a_section_whose_scene_waited_is_as_bright_as_it_is_set():
+    lit = {"silence": {"parameters": {"brightness": 0.3}}}
+    shown = _show([*WAITING, ("silence", 1.8)], looks=lit, changes_per_minute=1)
+    assert shown[-1][1].name != "silence"
+    assert _value(shown[-1][1]) == pytest.approx(0.3, abs=0.002)
+
+
+def test_speech_over_a_section_whose_scene_waits_ducks_the_light_of_that_section():
+    shown = _show([*WAITING, ("breakdown", 4, {"wire": Wire("speech", 1.0, 0)})])
+    assert shown[-1][1].name == "drop"
+    assert _value(shown[-1][1]) <= 0.5 * Settings().looks["breakdown"].parameters["brightness"]
+
+
 def test_what_has_been_ramped_stays_while_the_next_scene_waits_for_its_bar_line():
     shown = _show([("verse", 30), ("build", 21), ("chorus", 3)])
     before, (end, chorus) = shown[-2][1], shown[-1]
