@@ -128,6 +128,28 @@ def test_what_may_go_either_way_is_counted_as_it_is_worst(line):
     assert runs_per_window(line) == worst_in_a_second(line)
 
 
+class Read(list):
+    """Counts how often its items are read."""
+
+    reads = 0
+
+    def __getitem__(self, at):
+        self.reads += 1
+        return super().__getitem__(at)
+
+    def __iter__(self):
+        for item in super().__iter__():
+            self.reads += 1
+            yield item
+
+
+def test_counting_a_second_costs_as_much_as_there_are_changes_in_it():
+    """A macro asks ten times, 20 times a second and K1."""
+    line = Read((10.0 * n, (1, -1, 0)[n % 3]) for n in range(150))
+    assert runs_per_window(line) == 68
+    assert line.reads < 6 * len(line)
+
+
 def test_a_scene_that_comes_with_a_beat_takes_no_beat_with_it():
     beats = [(470 * n, beat(n, 150, bpm=60_000 / 470)) for n in range(12)]
     for scene_ms in range(5 * 470 + 160, 5 * 470 + 340, 20):
