@@ -78,7 +78,9 @@ class Choreography:
         """(index of the section, share of its ramp or fade that has been gone)."""
         self._moved: dict[str, float] = {}
         """The motion that is shown."""
-        self._next_step = 0
+        self._next_step = self._soonest = 0
+        """When the last look has been taken; and when another may be asked for."""
+        self._wire = ""
         self._bar_line = -self._grace - 1
         self._shown = self._look({}, "fade", STEP_MS)
         self._drawn: tuple[float, dict[str, float]] | None = (self._level, {})
@@ -91,6 +93,8 @@ class Choreography:
             self._bar_line = form.beat.due
         self._feel(form.mood, end)
         self._budget.hear(end, label)
+        if form.wire.state != self._wire:
+            self._wire, self._next_step = form.wire.state, self._soonest  # silence and voices wait for no fade to end
         has_room = label != self._label and self._has_room(label, form, beat)
         if has_room and self._on_line(label, form.section, end):
             self._budget.spend(end, label, first=self._dark)
@@ -135,7 +139,8 @@ class Choreography:
 
     def _show(self, look: Look, end: int) -> None:
         self._shown = look
-        self._next_step = end + self._fmt.index(max(look.transition_ms, STEP_MS) / 1000)
+        self._soonest = end + self._fmt.index(STEP_MS / 1000)
+        self._next_step = max(end + self._fmt.index(look.transition_ms / 1000), self._soonest)
 
     def _wanted(self, form: Form) -> str:
         """The look that would fit. Until the wire is known, and while someone speaks over music, it is the present one."""

@@ -90,6 +90,15 @@ def test_the_first_light_leaves_a_minute_its_changes_and_stays_for_as_long_as_an
     assert [name for _, name in lit] == ["intro", "verse"], "from one light to another"
 
 
+def test_a_voice_and_a_silence_do_not_wait_for_a_fade_to_end():
+    song = [("verse", 30), ("drop", 12), ("outro", 1)]
+    for label, wire in (("silence", "silence"), ("outro", "speech")):
+        shown = _show([*song, (label, 1, {"wire": Wire(wire, 1.0, 0)})])
+        fading = next(end for end, look in shown if end > 42 * RATE_HZ and look.transition_ms == 4000)
+        dark = next(end for end, look in shown if end > 43 * RATE_HZ and look.transition_ms == STEP_MS)
+        assert (dark - fading) / RATE_HZ < 1.1
+
+
 def test_silence_goes_dark_softly():
     shown = _show([("verse", 10), ("silence", 6)])
     steps = [(end / RATE_HZ - 10, _value(look)) for end, look in shown if end > 10 * RATE_HZ]
