@@ -104,7 +104,8 @@ class Choreography:
         elif label == form.section.label != self._pace and not has_room and not {label, self._label} & UNMUSICAL:
             self._take_pace(form, end, label)
         elif end >= self._next_step:
-            self._move(form, end, waits=has_room)
+            darkens = form.section.label == "silence" and not self._brightness("silence")
+            self._move(form, end, stays=has_room or darkens)
         return self._shown
 
     def _turn(self, form: Form, end: int, label: str, transition: str) -> None:
@@ -126,11 +127,11 @@ class Choreography:
             self._show(replace(self._shown, parameters=brighter), end)
             self._drawn = None
 
-    def _move(self, form: Form, end: int, *, waits: bool) -> None:
-        """One step of level and motion, if there is any; what was moved stays so while a scene `waits` for its bar line, or a
-        ramp would fall back just before its drop."""
+    def _move(self, form: Form, end: int, *, stays: bool) -> None:
+        """One step of level and motion, if there is any. What was moved `stays` so while a scene waits for its bar line, or a
+        ramp would fall back just before its drop; and on the way to the dark, or an outro would light up as the song ends."""
         self._level = self._next_level(form)
-        self._moved = motion = self._moved if waits else self._motion(form)
+        self._moved = motion = self._moved if stays else self._motion(form)
         if (self._level, motion) != self._drawn:
             self._drawn = (self._level, motion)
             look = self._look(motion, "fade", STEP_MS)

@@ -123,6 +123,16 @@ def test_silence_is_no_scene_change():
     assert [name for _, name in _scenes(_show([("verse", 10), ("silence", 30), ("verse", 5)]))] == ["verse"]
 
 
+@pytest.mark.parametrize("label", ["outro", "breakdown"])
+def test_light_that_has_faded_or_sunk_does_not_rise_when_silence_comes(label):
+    shown = _show([("verse", 25), (label, 20), ("silence", 4)])
+    last = [_value(look) for end, look in shown if end <= 45 * RATE_HZ][-1]
+    steps = [_value(look) for end, look in shown if end > 45 * RATE_HZ]
+    assert last < Settings().looks[label].parameters["brightness"]
+    assert [last, *steps] == sorted([last, *steps], reverse=True)
+    assert steps[-1] == 0.0
+
+
 def test_light_returns_with_the_music_at_once():
     shown = _show([("verse", 10), ("silence", 6), ("verse", 1.5)])
     assert shown[-1][1].name == "verse"
