@@ -29,7 +29,7 @@ def _beat(end):
     return Beat(number, number * BEAT, number % 4 + 1, number // 4, BEAT, True) if end % BEAT < HOP else None
 
 
-def _show(parts, start=0, looks=None, **rules):
+def _show(parts, start=0, looks=None, per_bar=4, **rules):
     """[(label, seconds, ...Form fields)] -> [(end, look)], every time the look changes; what has one label is one section."""
     config = Settings(rules=rules, looks=looks or {})
     stage, shown, end = Choreography(config.looks, FMT, config.genesis, config.rules), [], start
@@ -41,7 +41,7 @@ def _show(parts, start=0, looks=None, **rules):
             end += HOP
             fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
             form = Form(section, (), Macros(), _beat(end), bars=(end - section.since) / BEAT / 4, **fields)
-            look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True))
+            look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True, beats_per_bar=per_bar))
             if not shown or look is not shown[-1][1]:
                 shown.append((end, look))
     return shown
@@ -290,6 +290,8 @@ def test_the_scene_of_a_build_comes_only_where_its_drop_can_have_one_too():
     for left, names in ((8, ["build", "drop"]), (3, ["drop"])):
         coming = ("build", 6.5, {"bars_left": left})
         assert [name for _, name in _scenes(_show([("verse", 61), coming, ("drop", 8)]))][1:] == names
+    five = [("verse", 61), ("build", 6.5, {"bars_left": 5})]
+    assert [_scenes(_show(five, per_bar=metre))[-1][1] for metre in (4, 3)] == ["build", "verse"], "a waltz is there sooner"
 
 
 def test_a_scene_that_comes_in_the_middle_of_its_build_is_as_bright_as_the_ramp_by_then():

@@ -34,6 +34,16 @@ def test_changes_are_rare_whatever_is_wished(wishes):
     assert all(b - a >= COOL_DOWN_S - 0.001 or label == "drop" for (a, _), (b, label) in pairwise(changes))
 
 
+def test_a_drop_that_ends_the_first_light_early_has_broken_a_cool_down_too():
+    budget = SceneBudget(FMT, RulesSettings())
+    budget.spend(0, "intro", first=True)
+    at = FMT.index(MIN_GAP_S + 1)
+    assert not budget.allows(at, "verse")
+    assert budget.allows(at, "drop")
+    budget.spend(at, "drop")
+    assert not budget.allows(2 * at, "drop")
+
+
 @given(st.lists(st.tuples(st.floats(0.01, 30.0), LABELS), max_size=200))
 def test_a_cool_down_is_broken_once_only(wishes):
     times = [at for at, _ in _spent(wishes)]
