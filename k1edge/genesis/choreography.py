@@ -101,7 +101,7 @@ class Choreography:
             self._dark = False
             self._label, self._palette = label, self._palette_for(label)
             self._turn(form, end, label, self._looks[label].transition)
-        elif label == form.section.label != self._pace and not has_room and not {label, self._label} & UNMUSICAL:
+        elif label == form.section.label != self._pace and not has_room and label not in IDLE and self._label not in UNMUSICAL:
             self._take_pace(form, end, label)
         elif end >= self._next_step:
             darkens = form.section.label == "silence" and not self._brightness("silence")

@@ -238,6 +238,13 @@ def test_a_section_whose_scene_comes_with_the_next_bar_line_is_not_shown_in_two_
     assert 31.9 * RATE_HZ < chorus[0][0] < 32.1 * RATE_HZ
 
 
+def test_music_that_begins_anew_has_not_the_light_of_the_drop_before_it():
+    speech = {"wire": Wire("speech", 1.0, 0)}
+    shown = _show([("verse", 22), ("chorus", 22), ("drop", 5), ("silence", 5), ("unknown", 5, speech), ("unknown", 3)])
+    assert shown[-1][1].name == "drop", "the minute has had its changes"
+    assert _value(shown[-1][1]) == pytest.approx(Settings().looks["unknown"].parameters["brightness"])
+
+
 def test_what_keeps_the_scene_that_stands_keeps_its_light_too():
     called = {"wire": Wire("speech", 1.0, 0)}
     shown = _show([("verse", 30), ("build", 10), ("drop", 1, called)], changes_per_minute=1)
