@@ -143,7 +143,8 @@ class Keeper:
 
     def packed(self) -> Iterator[bytes | memoryview]:
         """All that was added as a file, piece by piece: of 4 MB nothing is copied, which would take longer than a hop may."""
-        head = {"rate_hz": self._hop * HOPS_PER_S, "latency_s": self._latency_s, "row": ROW.itemsize}
+        # The k1edge before an update, to which it may be rolled back, asks for a table of beats.
+        head = {"rate_hz": self._hop * HOPS_PER_S, "latency_s": self._latency_s, "beats": [], "row": ROW.itemsize}
         yield b"%s\n%s\n" % (MAGIC, json.dumps(head).encode())
         for n, chunk in enumerate(self._chunks):
             yield chunk[: self._used - n * CHUNK].view(np.uint8).data

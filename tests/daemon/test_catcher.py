@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -173,6 +174,11 @@ def test_a_recording_is_written_from_the_memory_it_lies_in_and_read_as_it_was(ch
     read, rate_hz = unpack(b"".join([head, *rows]))
     assert rate_hz == FMT.rate_hz
     assert read.rows.tobytes() == keeper.finish().rows.tobytes()
+
+
+def test_a_recording_can_be_read_by_the_k1edge_before_an_update():
+    head = json.loads(next(keeper_of(300).packed()).splitlines()[1])
+    assert np.array(head["beats"], np.float64).reshape(-1, 3).shape == (0, 3)
 
 
 @pytest.mark.parametrize("hops", [300, CHUNK, CHUNK + 300])
