@@ -19,7 +19,7 @@ REFRESH_S = 0.1
 UP, CLEAR_BELOW = "\x1b[{}A", "\x1b[0J"
 CUT_OFF, WRAP = "\x1b[?7l", "\x1b[?7h"
 """What a terminal does with a line that is wider than itself: only it knows how wide a name is."""
-USUAL_LINES = 24
+USUAL_COLUMNS, USUAL_LINES = 80, 24
 
 
 def outcome(name: str, song: Song) -> str:
@@ -100,7 +100,7 @@ class ProgressBars:
         """Columns, and lines that can be drawn over: the cursor waits below them."""
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(self._out.fileno())
-            return size.columns, max((size.lines or USUAL_LINES) - 1, 1)
+            return size.columns or USUAL_COLUMNS, max((size.lines or USUAL_LINES) - 1, 1)
         return 0, 1
 
     def _draw(self, text: str) -> None:

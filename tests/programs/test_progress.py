@@ -79,3 +79,8 @@ def test_a_batch_outlives_the_terminal_that_it_is_drawn_on():
         bars.end([])
         with contextlib.suppress(OSError):  # what it still holds
             terminal.close()
+
+
+def test_a_terminal_that_does_not_know_its_size_is_a_usual_one(drawn):
+    songs = [under_way("the name of a long song.wav"), under_way("b.wav")]
+    assert drawn(0, 0, songs).split("\n")[0] == drawn(80, 24, songs).split("\n")[0]
