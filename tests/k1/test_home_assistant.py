@@ -58,7 +58,7 @@ def test_one_retained_message_describes_the_device(told, payload):
     assert (told.qos, told.retain) == (1, True)
     assert payload["origin"]["name"] == "k1edge"
     assert payload["device"]["identifiers"] == ["k1edge-hall-pi"]
-    assert set(payload) <= {"device", "origin", "components", "availability", "qos"}, "what the schema has at its top"
+    assert set(payload) <= {"device", "origin", "components", "availability"}, "what components are given from the top"
     assert set(payload["components"]) == {"bpm", "section", "confidence", "health", "hold", "scene"}
 
 
@@ -68,6 +68,10 @@ def test_every_component_names_its_platform_and_is_unique_to_this_edge(payload):
     assert all(each.startswith("k1edge-hall-pi-") for each in ids)
     platforms = {component["platform"] for component in payload["components"].values()}
     assert platforms == {"sensor", "switch", "select"}
+
+
+def test_every_component_asks_for_qos_1_itself(payload):
+    assert {component.get("qos") for component in payload["components"].values()} == {1}
 
 
 def test_every_topic_is_one_of_the_contract(payload):
@@ -94,6 +98,8 @@ def test_the_sensors_show_what_our_messages_say(payload):
     tempo = contract.TempoState(bpm=123.456, confidence=0.876, lock=True)
     assert float(read(components["bpm"], tempo)) == 123.5
     assert float(read(components["confidence"], tempo)) == 88
+    lost = contract.TempoState(bpm=124.0, confidence=0.02, lock=False)
+    assert read(components["bpm"], lost) == "None", "Home Assistant's word for not known: the tempo of a silence is none"
     section = contract.SectionState(index=1, label="drop", since_ms=0, confidence=1, provisional=False)
     assert read(components["section"], section) == "drop"
     assert components["section"]["options"] == list(SECTION_LABELS)

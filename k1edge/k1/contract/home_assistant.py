@@ -36,7 +36,7 @@ def discovery(site: str, edge: str, version: str, palettes: Mapping[str, int]) -
     identity = f"k1edge-{site}-{edge}"
     components = {**_sensors(site, edge), **_controls(site, edge, palettes)}
     for name, component in components.items():
-        component["unique_id"] = f"{identity}-{name}"
+        component |= {"unique_id": f"{identity}-{name}", "qos": 1}  # 2025.4 passes over a QoS that is the device's
     status = topic(Status, site, edge)
     payload = {
         "device": {"identifiers": [identity], "name": f"k1edge {edge}", "manufacturer": "k1edge", "model": "Edge",
@@ -46,7 +46,6 @@ def discovery(site: str, edge: str, version: str, palettes: Mapping[str, int]) -
             "topic": status,
             "value_template": "{{ 'offline' if value_json.state in ('lost', 'stopping') else 'online' }}",
         }],
-        "qos": 1,
         "components": components,
     }  # fmt: skip
     return Publication(f"{PREFIX}/device/{identity}/config", json.dumps(payload).encode(), 1, True)
@@ -59,8 +58,8 @@ def _sensors(site: str, edge: str) -> dict[str, dict]:
 
     states = get_args(Status.model_fields["state"].annotation)
     return {
-        "bpm": sensor("Tempo", TempoState, "value_json.bpm | round(1)", unit_of_measurement="BPM",
-                      state_class="measurement", icon="mdi:metronome"),
+        "bpm": sensor("Tempo", TempoState, "value_json.bpm | round(1) if value_json.lock else None", state_class="measurement",
+                      unit_of_measurement="BPM", icon="mdi:metronome"),
         "confidence": sensor("Confidence", TempoState, "(value_json.confidence * 100) | round", unit_of_measurement="%",
                              state_class="measurement", icon="mdi:check-decagram"),
         "section": sensor("Section", SectionState, "value_json.label", device_class="enum", options=list(SECTION_LABELS),
