@@ -59,7 +59,15 @@ class _Output(io.FileIO):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one program; returns its exit code (0 done, 1 failed, 2 wrong usage, 74 what it printed is lost, 78 configuration
-    fault)."""
+    fault). Without `argv` the process is the program's, which must end although the sound library may be stuck."""
+    code = _printed(argv)
+    if argv is None:
+        _module("ending").end_if_stuck(code)
+    return code
+
+
+def _printed(argv: list[str] | None) -> int:
+    """The exit code of a program whose output is written, or told to be lost."""
     if sys.stderr is None:
         sys.stderr = _nowhere(STDERR)
     out, code = _output(), 0

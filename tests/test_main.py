@@ -229,6 +229,24 @@ def test_a_program_ends_although_its_terminal_has_been_stopped():
             os.close(given)
 
 
+@pytest.mark.parametrize(("words", "code"), [("devices", 69), ("doctor", 1), ("calibrate --only line", 66),
+                                             ("run", 75), ("demo --seconds 0.2", 0)])  # fmt: skip
+def test_a_program_ends_although_the_sound_library_never_does(tmp_path, words, code):
+    stuck = f"""if True:
+        import atexit, sys, threading
+        from k1edge import __main__
+        from k1edge.audio import linein
+        linein.CLOSE_LIMIT_S = 0.01
+        linein.sound_library = threading.Event().wait
+        atexit.register(threading.Event().wait)
+        sys.argv[1:] = {words.split()}
+        sys.exit(__main__.main())"""
+    done = subprocess.run([sys.executable, "-c", stuck], capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+                          env=os.environ | {"HOME": str(tmp_path)})
+    assert done.returncode == code
+    assert "PortAudio" in done.stdout + done.stderr and "does not respond" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("words", [
     "check", "demo --song --seconds 0.2", f"simulate --seconds 0.2 --url {NOWHERE}", f"monitor --seconds 0.2 --url {NOWHERE}",
 ])  # fmt: skip

@@ -40,7 +40,14 @@ class Source(Protocol):
 
 
 class StuckError(AudioError):
-    """The sound library does not return: only a new process helps."""
+    """The sound library does not return: only a new process helps, and the exit of this one would wait for it, too."""
+
+    raised = False
+    """In this process."""
+
+    def __init__(self, device: str, reason: str, remedy: str) -> None:
+        super().__init__(device, reason, remedy)
+        StuckError.raised = True
 
     @property
     def before(self) -> BaseException | None:

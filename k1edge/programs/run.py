@@ -82,9 +82,6 @@ def main(args: argparse.Namespace) -> int:
         # Not an exit for systemd to answer: no pause, no use of its limit of starts, and it works without systemd too.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    if code == os.EX_TEMPFAIL:
-        logging.shutdown()
-        os._exit(os.EX_TEMPFAIL)  # a tidy exit would wait for the same library
     return code
 
 

@@ -25,7 +25,7 @@ from k1edge.k1.contract import Scribe, Stamp
 from k1edge.k1.link import Arrival, Identity, Link, Received
 from k1edge.programs import doctor, findings
 from k1edge.programs.findings import Finding, Heard, Rights, Sound
-from tests.brokers import eventually, free_port, free_ports
+from tests.brokers import PATIENCE_S, eventually, free_port, free_ports
 from tests.end_to_end.daemon import write_config
 from tests.sound import PCM, as_pcm16
 from tests.venue import Venue, setup
@@ -434,6 +434,22 @@ def test_a_port_that_is_spoken_to_in_another_way_than_it_speaks_is_told(tmp_path
     config.write_text(text if scheme == "mqtts" else re.sub(r"ca_file = .*", "", text))
     (finding,) = examined(config)["broker"]
     assert finding["level"] == "fault" and remedy in finding["remedy"], finding
+
+
+def test_a_card_that_dies_while_it_is_listened_to_is_told_and_does_not_keep_the_doctor(tmp_path, wire_line):
+    wire_line.plug(as_pcm16(np.zeros(RATE_HZ)))
+    config = write_config(tmp_path, f'[audio]\ndevice = "{PCM}"\nrate_hz = {RATE_HZ}\nchannel = 1\n')
+    command = [sys.executable, "-m", "k1edge", "doctor", "--config", str(config), "--json", "--seconds", "600"]
+    with subprocess.Popen(command, env=wire_line.env, stdout=subprocess.PIPE, text=True) as process:
+        eventually(wire_line.starts, "it listens")
+        wire_line.fault("dying")
+        try:
+            said, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    found = {each["check"]: each for each in json.loads(said)["findings"]}
+    assert (process.returncode, found["audio"]["level"]) == (1, "fault")
+    assert "has delivered nothing" in found["audio"]["sentence"]
 
 
 def test_what_a_broker_did_at_the_last_attempt_is_known_during_the_next(monkeypatch):
