@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from k1edge.config.settings import slug
 from k1edge.device_facts import PARAMETERS
 from k1edge.k1 import contract
-from k1edge.k1.contract import ContractError, Scribe, Stamp
+from k1edge.k1.contract import ContractError, Message, Scribe, Stamp
 from k1edge.k1.contract.schema import MESSAGES
 from tests.k1.examples import EXAMPLES
 
@@ -41,6 +41,12 @@ def test_topics_hold_nothing_but_their_levels(model):
     assert (where.site, where.node) == ("club", "pi-1")
     assert where.model is model
     assert "{" not in topic and "+" not in topic
+
+
+def test_what_no_message_has_cannot_be_said_of_one():
+    with pytest.raises(TypeError, match="a message has no 'retian'"):
+        class Slip(Message, leaf="slip", retian=True):
+            """Would not be retained."""
 
 
 @pytest.mark.parametrize("model", [m for m in MESSAGES if m.DIRECTION == "to-device"], ids=lambda model: model.__name__)

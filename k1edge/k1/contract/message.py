@@ -94,6 +94,8 @@ class Message(BaseModel):
     def __init_subclass__(cls, **facts: object) -> None:
         """What differs from above is said beside the name: `class Beat(Message, leaf="beat", qos=0)`."""
         for name, fact in facts.items():
+            if name.upper() not in Message.__annotations__:
+                raise TypeError(f"{cls.__name__}: a message has no {name!r}")
             setattr(cls, name.upper(), fact)
 
     seq: Count = 0
