@@ -21,6 +21,18 @@ def test_a_script_is_executable_strict_and_parses(script):
     subprocess.run(["bash", "-n", script], check=True)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_explains_itself_at_once(tmp_path, name):
+    for folder in ("scripts", "config/mosquitto"):
+        (tmp_path / folder).mkdir(parents=True)
+    alone = shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")  # with nothing that it could set up
+    done = subprocess.run([alone, "--help"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"scripts/{name}" in done.stdout
+    assert "#" not in done.stdout and "set -" not in done.stdout
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [name]
+
+
 def test_an_unknown_option_is_refused_in_words():
     done = subprocess.run([ROOT / "scripts" / "setup", "--tset"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
