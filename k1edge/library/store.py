@@ -5,7 +5,7 @@ Consumes `GenesisMap`s, emits them back verified; raises `LibraryError`. One dir
     <root>/library.db                                the index (SQLite)
     <root>/maps/<track>/v<n>/track.genesis.json      written whole, then indexed: a half-written map cannot be found
     <root>/maps/<track>/told.json                    title, tags, pin and the like, for when there is no index; see `notes`
-    <root>/quarantine/                               what was damaged or invalid: nothing is lost
+    <root>/quarantine/                               what was damaged or invalid, the first to go when space runs out
 
 Times in the index are UTC epoch ms. `revisions` makes new versions of old ones, `upkeep` deletes and prunes.
 """
@@ -32,7 +32,7 @@ from k1edge.library.files import read_verified
 from k1edge.library.search import Page, Query, search, searchable, track_of
 from k1edge.whole import write_whole
 
-INDEX, MAP_NAME = "library.db", "track.genesis.json"
+INDEX, MAP_NAME, QUARANTINE = "library.db", "track.genesis.json", "quarantine"
 DEFAULT_LIMIT_BYTES = 2_000_000_000
 GONE_TOLD = 100
 """More than go within the hours that a broker may lose in a power cut."""
@@ -278,7 +278,7 @@ class Library:
 
     def quarantine(self, path: Path, faults: list[MapFault]) -> Path:
         """Moves a bad file aside with its faults beside it; returns where it is now."""
-        aside = self.root / "quarantine"
+        aside = self.root / QUARANTINE
         aside.mkdir(parents=True, exist_ok=True)
         # All maps have one name, several may be found bad in one ms, and a clock can come by the same ms twice.
         target = next(free for ms in count(self.now_ms()) if not (free := aside / f"{ms}-{path.name}").exists())

@@ -19,7 +19,7 @@ from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import notes
 from k1edge.library.database import transaction
 from k1edge.library.errors import Code, LibraryError
-from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, Library, TrackFacts
+from k1edge.library.store import DEFAULT_LIMIT_BYTES, INDEX, MAP_NAME, QUARANTINE, Library, TrackFacts
 
 UNDO_S = 30.0
 WARN_SHARE = 0.8
@@ -57,8 +57,9 @@ def restore(library: Library, track_id: str, by: str) -> None:
 
 
 def usage(library: Library) -> dict[str, Any]:
-    """Bytes used and allowed, and how much of it the largest tracks take."""
-    used = library.db.execute("SELECT coalesce(sum(bytes), 0) FROM artefacts").fetchone()[0]
+    """Bytes used and allowed, how many tracks there are, and how many files were set aside."""
+    aside = _aside(library)
+    used = library.db.execute("SELECT coalesce(sum(bytes), 0) FROM artefacts").fetchone()[0] + sum(aside.values())
     tracks, pinned = library.db.execute("SELECT count(*), coalesce(sum(pinned), 0) FROM tracks").fetchone()
     limit = library.limit_bytes
     return {
@@ -68,7 +69,28 @@ def usage(library: Library) -> dict[str, Any]:
         "warning": used > WARN_SHARE * limit,
         "tracks": tracks,
         "pinned": pinned,
+        "quarantined": sum(path.suffix != ".txt" for path in aside),
     }
+
+
+def _aside(library: Library) -> dict[Path, int]:
+    """Bytes of what was damaged or invalid, and of why, the oldest first."""
+    found = {}
+    for path in sorted((library.root / QUARANTINE).glob("*")):
+        with contextlib.suppress(OSError):  # somebody may be taking it away
+            found[path] = path.stat().st_size
+    return found
+
+
+def _drop_aside(library: Library) -> None:
+    """The oldest of what was set aside, until the limit is kept."""
+    excess = usage(library)["used_bytes"] - library.limit_bytes
+    for path, size in _aside(library).items():
+        if excess <= 0:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+            excess -= size
 
 
 def _drop_version(library: Library, track_id: str, n: int) -> None:
@@ -130,9 +152,11 @@ def _failed(library: Library) -> sqlite3.Row | None:
 
 
 def prune(library: Library) -> list[str]:
-    """Removes what failed on the line, and the oldest unpinned until the limit is kept: superseded versions first, then what
-    was heard on the line, last what a person put right; as much of it as there is time for. Says what went."""
+    """Removes what failed on the line, and the oldest until the limit is kept: first what was set aside, then, unless pinned,
+    superseded versions, what was heard on the line, last what a person put right; as much as there is time for. Says which
+    tracks and versions went."""
     gone: list[str] = []
+    _drop_aside(library)
     over_s = library.steady_s() + PRUNE_S
     while library.steady_s() < over_s and (dropped := _drop_next(library)):
         gone.append(dropped)
@@ -195,7 +219,7 @@ def _rebuild(root: Path) -> None:
     """Beside the old index, and in its place only when it is whole: it may be cut short."""
     for half in root.glob(f"{REBUILT}*"):
         half.unlink()
-    library, aside = Library(root, index=REBUILT), root / "quarantine"
+    library, aside = Library(root, index=REBUILT), root / QUARANTINE
     aside.mkdir(exist_ok=True)
     for path in _maps(root):
         _adopt(library, path)

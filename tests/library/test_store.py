@@ -398,6 +398,31 @@ def test_of_bad_maps_of_one_moment_none_takes_the_place_of_another_in_quarantine
     assert {path.read_text() for path in aside.parent.glob("*.json")} == {"0", "1", "2"}
 
 
+def test_what_was_set_aside_is_counted_and_goes_before_any_track(library, clock):
+    stored(library)
+    size = usage(library)["used_bytes"]
+    aside = []
+    for _ in range(3):
+        clock.now_s += 1
+        (library.root / "bad.json").write_bytes(b"x" * size)
+        aside.append(library.quarantine(library.root / "bad.json", [MapFault("$", "fault")]))
+    told = usage(library)
+    assert (told["quarantined"], told["used_bytes"]) == (3, 4 * size + 3 * len("$: fault"))
+    assert prune(library) == []
+    assert usage(library) == told, "there is room"
+    library.limit_bytes = 3 * size
+    assert prune(library) == []
+    assert (usage(library)["quarantined"], usage(library)["used_bytes"] <= 3 * size) == (1, True)
+    assert [path.exists() for path in aside] == [False, False, True]
+
+
+def test_what_cannot_be_removed_from_quarantine_keeps_no_track_from_going(library):
+    stored(library)
+    (library.root / "quarantine" / "somebody's").mkdir(parents=True)
+    library.limit_bytes = 1
+    assert len(prune(library)) == 1
+
+
 @pytest.fixture
 def indexed(tmp_path):
     """A library's folder with two tracks: the first version of one is a map of other audio, that of the other was pruned."""

@@ -188,6 +188,7 @@ LIBRARY_VERBS = {
     "deploy.stop": Verb(LibraryArguments, "Ends what `deploy` began: the live engine leads again at once.", ("stopped",)),
     "log.tail": Verb(LogTailArguments, "Shows the last lines of a job's log, or who did what to the tracks.",
                      ("entries", "job", "lines")),
-    "storage.usage": Verb(LibraryArguments, "Says how much of the space for maps is used.",
-                          ("used_bytes", "limit_bytes", "used_pct", "warning", "tracks", "pinned")),
+    "storage.usage": Verb(LibraryArguments,
+                          "Says how much of the space for maps is used, and how many tracks and damaged maps are there.",
+                          ("used_bytes", "limit_bytes", "used_pct", "warning", "tracks", "pinned", "quarantined")),
 }  # fmt: skip
