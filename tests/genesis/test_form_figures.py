@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from k1edge.audio.arrangement import arrangement
 from k1edge.config import GenesisSettings
 from k1edge.frames import StreamFormat
 from k1edge.genesis.structure import Structure
 from k1edge.programs.events import decisions
+from scripts.train.arrangement import arrangement
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("structure_bench", ROOT / "scripts/benches/structure.py")
