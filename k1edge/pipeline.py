@@ -80,11 +80,11 @@ class Pipeline:
         would not be seen; but not where the live engine has no lock and so could not take over. The live engine may count the
         level that is asked for already."""
         player = self.leader
-        counted = player is not None and verb in OCTAVES and round(player.live_octaves) == OCTAVES[verb]
+        counted = player is not None and verb in OCTAVES and round(player.alignment.live_octaves) == OCTAVES[verb]
         done = counted or bool(getattr(self.tracker, verb)(*args))
         if player is not None and done and verb == "nudge":
             player.nudge(*args)
-        elif player is not None and done and player.live_locks:
+        elif player is not None and done and player.alignment.live_locks:
             player.stop()
         return done
 

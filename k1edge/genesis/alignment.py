@@ -116,14 +116,6 @@ class Alignment:
         self.start += self._fmt.index(ms / 1000)
         self._nudged = True
 
-    def forget(self) -> None:
-        """What was compared was not the song."""
-        self.start = None
-        self.speed, self.follows = 1.0, False
-        self._tempi.clear()
-        self._compared = self._beside = 0
-        self._take(())
-
     def hear(self, live: BeatState) -> None:
         """The live beat state of a hop."""
         self.live_locks = live.lock
@@ -229,8 +221,9 @@ class Drops:
     """Whether those of a map and those that are heard are the same."""
 
     def __init__(self, course: Course) -> None:
-        self._course = course
-        self._stored = [moment.due for moment in course.moments if moment.kind == "drop"]
+        dues = (moment.due for moment in course.moments if moment.kind == "drop")
+        self._stored = [(due, SAME_DROP_BEATS * course.period(due)) for due in dues]
+        """When each is due, and how far from that one that is heard is the same."""
         self._next: int | None = None
         self._last = -(1 << 62)
         """Heard last."""
@@ -249,7 +242,7 @@ class Drops:
     def heard(self, at: int) -> None:
         """A drop, at this sample of the song."""
         self._last = at
-        if any(self._are_one(at, stored) for stored in self._stored):
+        if any(abs(at - due) <= near for due, near in self._stored):
             self._missed = self._surplus = 0
         else:
             self._surplus += 1
@@ -257,18 +250,13 @@ class Drops:
     def passed(self, at: int) -> None:
         """The song has come to this sample: what was due is judged when it could have been heard."""
         if self._next is None:  # what was due before was not heard
-            self._next = bisect_left(self._stored, at)
-        while self._next < len(self._stored) and self._is_past(self._stored[self._next], at):
-            stored = self._stored[self._next]
+            self._next = bisect_left(self._stored, (at,))
+        while self._next < len(self._stored):
+            due, near = self._stored[self._next]
+            if at - due <= near:
+                break
             self._next += 1
-            if not self._are_one(self._last, stored):
-                self._missed += 1
-
-    def _are_one(self, a: int, b: int) -> bool:
-        return abs(a - b) <= SAME_DROP_BEATS * self._course.period(b)
-
-    def _is_past(self, stored: int, at: int) -> bool:
-        return at - stored > SAME_DROP_BEATS * self._course.period(stored)
+            self._missed += abs(self._last - due) > near
 
 
 def _is_a_djs(speed: float) -> bool:

@@ -34,7 +34,7 @@ class MapPlayer:
         """`start`: the sample at which the song begins; None: with the next sound after a pause."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._course = Course(score, fmt)
-        self._align = Alignment(self._course, fmt, start)
+        self.alignment = Alignment(self._course, fmt, start)
         self._by_ear = start is None
         self._silent_hops = self._strange_hops = 0
         self._next_beat, self._next_moment = 0, 0
@@ -47,35 +47,25 @@ class MapPlayer:
     @property
     def leads(self) -> bool:
         """Whether the light follows the map: not while it rests, nor while its speed is being learned."""
-        return self.state == "leading" and self._strange_hops < PATIENCE_HOPS and not self._align.is_learning
+        return self.state == "leading" and self._strange_hops < PATIENCE_HOPS and not self.alignment.is_learning
 
     @property
     def drift_ms(self) -> float | None:
         """By how much live beats are later than stored ones; None while too few were compared."""
-        return self._align.drift_ms
-
-    @property
-    def live_octaves(self) -> float:
-        """By which the live engine counts faster than the map."""
-        return self._align.live_octaves
-
-    @property
-    def live_locks(self) -> bool:
-        """Whether the live engine has a lock."""
-        return self._align.live_locks
+        return self.alignment.drift_ms
 
     @property
     def start(self) -> int | None:
         """The sample at which the song begins; None while that is not known."""
-        return self._align.start
+        return self.alignment.start
 
     def begin_at(self, start: int) -> None:
         """Where the song begins is given, or known better."""
-        self._align.start, self._align.steers, self._by_ear = start, False, False
+        self.alignment.start, self.alignment.steers, self._by_ear = start, False, False
 
     def nudge(self, ms: float) -> None:
         """All that comes is later by this, while it leads."""
-        self._align.nudge(ms)
+        self.alignment.nudge(ms)
 
     def stop(self) -> bool:
         """The live engine leads from now on; whether that is news."""
@@ -85,10 +75,10 @@ class MapPlayer:
     def hear(self, features: FeatureFrame) -> None:
         """Whether the song begins with this hop."""
         if self.start is None and not features.silent and self._silent_hops >= PAUSE_HOPS:
-            self._align.start = features.end - self._fmt.hop - self._course.sound
+            self.alignment.start = features.end - self._fmt.hop - self._course.sound
         self._silent_hops = self._silent_hops + 1 if features.silent else 0
         if self.state == "leading":
-            self._align.hear_sound(features)
+            self.alignment.hear_sound(features)
 
     def beat(self, live: BeatState) -> BeatState:
         """The beat state of this hop, from the map while it leads."""
@@ -96,7 +86,7 @@ class MapPlayer:
             self.state = "leading"
         if self.state != "leading":
             return live
-        align, course = self._align, self._course
+        align, course = self.alignment, self._course
         followed = align.follows
         align.hear(live)
         if align.follows and not followed:  # the song is elsewhere than was thought
@@ -119,7 +109,7 @@ class MapPlayer:
         """The form of this hop, from the map while it leads; silence is believed to the ear."""
         if self.state == "leading":
             self._follow(live.wire.state)
-        align, course = self._align, self._course
+        align, course = self.alignment, self._course
         if not self.leads:
             align.miss_drops()
             return live
@@ -136,19 +126,15 @@ class MapPlayer:
 
     def _follow(self, wire: str) -> None:
         """Counts for how long the song has not played; one that was heard to begin is over then, or had not begun."""
-        self._strange_hops = self._strange_hops + 1 if wire != "music" and not self.live_locks else 0
+        self._strange_hops = self._strange_hops + 1 if wire != "music" and not self.alignment.live_locks else 0
         if not self._by_ear or self._strange_hops < PATIENCE_HOPS:
             return
-        if self._align.drift_ms is not None:
+        if self.alignment.drift_ms is not None:
             self.state = "over"
         elif wire == "silence":
-            self._wait()
-
-    def _wait(self) -> None:
-        """What was heard to begin was not the song."""
-        self.state = "waiting"
-        self._next_beat = self._next_moment = self._strange_hops = 0
-        self._align.forget()
+            # What was heard to begin was not the song.
+            self.state, self.alignment = "waiting", Alignment(self._course, self._fmt, None)
+            self._next_beat = self._next_moment = self._strange_hops = 0
 
     def _same(self, section: Section) -> Section:
         """The object of the hop before where nothing has changed: who compares by identity sees no change."""
@@ -158,7 +144,7 @@ class MapPlayer:
         return self._section
 
     def _announced(self, end: int) -> BeatEvent | None:
-        n, course, stream = self._next_beat, self._course, self._align.stream
+        n, course, stream = self._next_beat, self._course, self.alignment.stream
         while n < len(course.dues) and stream(course.dues[n]) < end - self._fmt.hop:  # past, and not announced in time
             n += 1
         self._next_beat = n
@@ -176,5 +162,5 @@ class MapPlayer:
             moment = moments[self._next_moment]
             self._next_moment += 1
             if moment.due >= at - self._fmt.rate_hz:
-                found.append(replace(moment, due=self._align.stream(moment.due)))
+                found.append(replace(moment, due=self.alignment.stream(moment.due)))
         return tuple(found)
