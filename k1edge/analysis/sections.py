@@ -48,7 +48,7 @@ def decode(rows: np.ndarray, heard: np.ndarray, is_down: np.ndarray) -> list[Str
 def _step(model: SectionFilter, score: np.ndarray, begun: np.ndarray, beat: tuple[int, bool]):
     """All paths one beat on: their scores, where their sections began, and whence each new one came: (label, its beginning)."""
     number, is_down = beat
-    hazard, every = model.hazards_at(is_down), np.arange(N_LABELS)
+    hazard, every = model.hazards[is_down], np.arange(N_LABELS)
     ending = score + np.log(hazard + EPSILON)
     age = ending.argmax(axis=1)
     entered = ending[every, age][:, None] + np.log(model.follows + EPSILON)

@@ -74,7 +74,7 @@ class Decision:
     """Rows in, sections and moments out; one per stream."""
 
     def __init__(self) -> None:
-        self._phase = Phase()
+        self.phase = Phase()
         self._filters = (SectionFilter(), SectionFilter())
         self._dues = tuple(deque[int](maxlen=MAX_AGE) for _ in self._filters)
         self._index = 0
@@ -94,14 +94,14 @@ class Decision:
         """What one more row has made happen; `section` is what plays now."""
         self._dues[row.off_beat].append(row.due)
         belief = self._filters[row.off_beat].step(row.values, row.beat.downbeat)
-        believed = self._phase.hear(row)
+        believed = self.phase.hear(row)
         self._age += believed
         self._since_drop += believed
         drop = float(belief[DROP, :BAR].sum())
         if not believed:
             drop *= 1 - self._just_began()
         if row.beat.scheduled and drop > (DROP_AT if believed else OTHER_AT) and self._since_drop > DROP_GAP_BEATS:
-            self._phase.settle(row.off_beat)
+            self.phase.settle(row.off_beat)
             return self._enter(DROP, int(belief[DROP, :BAR].argmax()), drop)
         if not believed:
             return ()
@@ -118,12 +118,12 @@ class Decision:
 
     def _just_began(self) -> float:
         """How surely, in the phase that is believed, something began in the last bar that is no drop."""
-        young = self._filters[self._phase.off].belief[:, :BAR]
+        young = self._filters[self.phase.off].belief[:, :BAR]
         return float(young.sum() - young[DROP].sum())
 
     def returned(self, row: Row) -> tuple[Moment, ...]:
         """The same for the sound since the bass has returned, if no beat was looked for there."""
-        model = self._filters[self._phase.off]
+        model = self._filters[self.phase.off]
         nearest = min((abs(due - row.due) for dues in self._dues for due in reversed(dues)), default=None)
         if nearest is None or nearest < BESIDE * row.beat.period or self._since_drop <= DROP_GAP_BEATS:
             return ()
@@ -132,13 +132,8 @@ class Decision:
         if not row.beat.scheduled or drop < OTHER_AT:
             return ()
         model.belief[:] = belief
-        self._dues[self._phase.off].append(row.due)
+        self._dues[self.phase.off].append(row.due)
         return self._enter(DROP, 0, drop)
-
-    @property
-    def off(self) -> bool:
-        """Whether the beats are believed to lie half-way between the tracker's."""
-        return self._phase.off
 
     def countdown(self, per_bar: int) -> tuple[int, float]:
         """(bars of so many beats, probability) to where the section most likely ends; (0, 0.0) when nothing is known."""
@@ -153,8 +148,8 @@ class Decision:
         return self.section.label in LABELS and abs(age - self._age) <= 1
 
     def _enter(self, label: int, age: int, confidence: float, named: float = 1.0) -> tuple[Moment, ...]:
-        """A section began `age` beats ago; `named`: how sure its label is, if one did."""
-        dues = self._dues[self._phase.off]
+        """A section began `age` beats ago; `named`: how sure its label is, given that one did."""
+        dues = self._dues[self.phase.off]
         name, at = LABELS[label], dues[-1 - min(age, len(dues) - 1)]
         if label == DROP:
             self._since_drop = age

@@ -51,7 +51,8 @@ class BarGrid:
         self._pending: dict[int, tuple[BeatEvent, int]] = {}
         """Beats that are announced, with how many there are in the bar of each."""
         self._last_number = 0
-        self._last: Beat | None = None
+        self.last: Beat | None = None
+        """The newest beat that has passed."""
 
     def process(self, state: BeatState) -> Beat | None:
         """The beat that became due within this hop, if any; also takes in what the tracker announced."""
@@ -66,24 +67,19 @@ class BarGrid:
             return self._pass(event.due, event.in_bar, per_bar, scheduled=True)
         return self._free(state)
 
-    @property
-    def last(self) -> Beat | None:
-        """The newest beat that has passed."""
-        return self._last
-
     def _free(self, state: BeatState) -> Beat | None:
         period = round(self._rate_hz * (60 / state.tempo_bpm if state.tempo_bpm > 0 else FREE_PULSE_S))
         if self._pending:
             return None
-        if self._last is None:
+        if self.last is None:
             return self._pass(state.end)
-        patience = period * PATIENCE_PERIODS if self._last.scheduled else period
-        if state.end - self._last.due < patience:
+        patience = period * PATIENCE_PERIODS if self.last.scheduled else period
+        if state.end - self.last.due < patience:
             return None
-        return self._pass(self._last.due + period)
+        return self._pass(self.last.due + period)
 
     def _pass(self, due: int, in_bar: int = 0, per_bar: int = 0, *, scheduled: bool = False) -> Beat:
-        last = self._last
+        last = self.last
         if last is None:
             period = round(self._rate_hz * FREE_PULSE_S)
             beat = Beat(0, due, in_bar or 1, 0, period, scheduled, per_bar or BEATS_PER_BAR)
@@ -91,5 +87,5 @@ class BarGrid:
             in_bar, per_bar = in_bar or last.in_bar % last.per_bar + 1, per_bar or last.per_bar
             period = due - last.due if due > last.due else last.period
             beat = Beat(last.index + 1, due, in_bar, last.bar + (in_bar == 1), period, scheduled, per_bar)
-        self._last = beat
+        self.last = beat
         return beat

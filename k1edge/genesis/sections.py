@@ -77,7 +77,8 @@ class SectionFilter:
         self._matrix, self._bias, self._shares = weights["matrix"], weights["bias"], weights["shares"]
         self._hidden, self._hidden_bias, self._out = weights["hidden"], weights["hidden_bias"], weights["out"]
         self.follows, self._ends = weights["follows"], weights["ends"]
-        self._hazards = {flag: hazards(self._ends, flag) for flag in (False, True)}
+        self.hazards = {downbeat: hazards(self._ends, downbeat) for downbeat in (False, True)}
+        """(N_LABELS, MAX_AGE) that a section ends at the coming beat, by whether it is a downbeat."""
         self._stage = stage_of(np.arange(MAX_AGE))
         self.belief = np.empty((N_LABELS, MAX_AGE))
         """(N_LABELS, MAX_AGE) probability of each label and age; adds up to 1."""
@@ -92,7 +93,7 @@ class SectionFilter:
     def step(self, row: np.ndarray, downbeat: bool) -> np.ndarray:
         """The belief after one more beat."""
         belief = self.belief
-        ending = belief * self._hazards[downbeat]
+        ending = belief * self.hazards[downbeat]
         belief -= ending
         oldest = belief[:, -1].copy()
         belief[:, 1:] = belief[:, :-1]
@@ -110,10 +111,6 @@ class SectionFilter:
         belief *= self.likelihood(row)[self._stage].T
         belief /= belief.sum()
         return belief
-
-    def hazards_at(self, downbeat: bool) -> np.ndarray:
-        """(N_LABELS, MAX_AGE) that a section ends at the coming beat."""
-        return self._hazards[downbeat]
 
     def likelihood(self, row: np.ndarray) -> np.ndarray:
         """(stages, N_LABELS) how much likelier the row is there than anywhere, tempered."""

@@ -154,7 +154,7 @@ class Structure:
         """What was heard since the bass came back, when enough has been."""
         onset = self._returns.process(hearing, features.end)
         if onset is not None:
-            self._evidence[self._decision.off].look_at(onset)
+            self._evidence[self._decision.phase.off].look_at(onset)
         looked = [evidence.looked(features, hearing) for evidence in self._evidence]
         return next((row for row in looked if row is not None), None)
 

@@ -169,7 +169,7 @@ def test_bars_are_the_same_however_late_a_section_is_entered(fmt, monkeypatch, m
     began = 20 * metre
     now = began + late
     beat = Beat(now, now * period, now % metre + 1, now // metre, period, True, metre)
-    monkeypatch.setattr(structure._grid, "_last", beat)
+    monkeypatch.setattr(structure._grid, "last", beat)
 
     def enter(row):
         structure._decision.section = Section("chorus", began * period, 1.0, False, 7)
@@ -183,7 +183,7 @@ def test_a_section_that_begins_in_the_middle_of_a_bar_is_as_old_however_late_it_
     structure, period, first = Structure(GenesisSettings(), fmt), fmt.index(0.5), set()
     for late in range(12):
         now = 18 + late
-        monkeypatch.setattr(structure._grid, "_last", Beat(now, now * period, now % 4 + 1, now // 4, period, True, 4))
+        monkeypatch.setattr(structure._grid, "last", Beat(now, now * period, now % 4 + 1, now // 4, period, True, 4))
 
         def enter(row, index=late):
             structure._decision.section = Section("chorus", 18 * period, 1.0, False, index + 7)
