@@ -33,9 +33,9 @@ def read_json(text: bytes) -> Any:
         raise MapError([MapFault("$", f"is not JSON: {fault}")]) from None
 
 
-def write_json(document: Document) -> bytes:
-    """Compact UTF-8 JSON, keys in the order they have."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def write_json(document: Document, *, sort_keys: bool = False) -> bytes:
+    """Compact UTF-8 JSON, keys in the order they have, or sorted."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys).encode()
 
 
 def _whole(value: Any) -> Any:
@@ -51,10 +51,8 @@ def _whole(value: Any) -> Any:
 def map_sha256(document: Document) -> str:
     """64 hex digits over the canonical JSON of a v4.0.0 document, its own `map_sha256` counted as blank."""
     metadata = document["metadata"]
-    hashes = metadata["hashes"] | {"map_sha256": ""}
-    blank = _whole(document | {"metadata": metadata | {"hashes": hashes}})
-    text = json.dumps(blank, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    blank = document | {"metadata": metadata | {"hashes": metadata["hashes"] | {"map_sha256": ""}}}
+    return hashlib.sha256(write_json(_whole(blank), sort_keys=True)).hexdigest()
 
 
 def strongest(points: list[Document], stride: int) -> list[Document]:

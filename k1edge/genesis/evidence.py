@@ -21,6 +21,7 @@ Cost: 4 us a hop, 60 us a beat.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -58,15 +59,10 @@ TURNS = (BAR, 4 * BAR)
 N_COARSE = N_FINE // 2
 N_TURN = len(TURNS) * 2 * (N_COARSE + N_NOVELTY)
 N_GONE = 3
-N_ROW = N_START + N_TURN + 3 * N_PARTS + 2 + N_GONE
+_SIZES = {"now": N_START, "turn": N_TURN, "bar": N_PARTS, "rise": N_PARTS, "climb": N_PARTS, "change": 2, "gone": N_GONE}
+*_BEGINS, N_ROW = accumulate(_SIZES.values(), initial=0)
+ROW = {name: slice(begins, begins + size) for begins, (name, size) in zip(_BEGINS, _SIZES.items(), strict=True)}
 KICK_AND_BASS, KICK = 1, N_GROUPS
-ROW = {}
-_at = 0
-_SIZES = (("now", N_START), ("turn", N_TURN), ("bar", N_PARTS), ("rise", N_PARTS), ("climb", N_PARTS), ("change", 2),
-          ("gone", N_GONE))
-for _name, _size in _SIZES:
-    ROW[_name] = slice(_at, _at + _size)
-    _at += _size
 
 
 def _power_db(power: np.ndarray) -> np.ndarray:

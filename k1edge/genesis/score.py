@@ -78,11 +78,8 @@ def _moments(notes: Annotations) -> list[tuple[float, str, float]]:
 
 
 def _first_sound(song: GenesisMap) -> float:
-    heard = [
-        next((point["time_ms"] for point in getattr(song.layers.frequency, band) if point["intensity"] >= AUDIBLE), None)
-        for band in BANDS
-    ]
-    return min((at_ms for at_ms in heard if at_ms is not None), default=0.0)
+    heard = (at_ms for band in BANDS for at_ms, level in zip(*_envelope(song, band), strict=True) if level >= AUDIBLE)
+    return min(heard, default=0.0)
 
 
 def stored_accents(beats_ms: list[float], envelopes: list[tuple[list[float], list[float]]]) -> list[Accent]:
