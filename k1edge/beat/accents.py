@@ -46,4 +46,4 @@ class Accents:
     def _strongest(self, hops_ago: int) -> float:
         last = max(KEPT_HOPS - 1 - hops_ago + AROUND_HOPS, 0)
         first = max(last - 2 * AROUND_HOPS, 0)
-        return max((self._recent[i] for i in range(first, min(last + 1, KEPT_HOPS))), default=UNHEARD)
+        return max(self._recent[i] for i in range(first, last + 1))

@@ -55,12 +55,10 @@ class Announcer:
         self._least = min(MIN_LEAD, self._lead - LEAST_SPAN)
         self.last: Announcement | None = None
         self._before = -math.inf
-        self._period = 0.0
         self._run: deque[float] = deque(maxlen=STEADY_BEATS)
 
     def process(self, now: float, target: float, period: float) -> Announcement | None:
         """`target`: any beat on the believed grid. Returns what is to be announced at this hop, if anything."""
-        self._period = period
         if self.last is not None and (corrected := self._correct(now, target, period)):
             return corrected
         before = -math.inf if self.last is None else self.last.due

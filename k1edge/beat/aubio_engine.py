@@ -14,7 +14,7 @@ from collections import deque
 import aubio
 import numpy as np
 
-from k1edge.beat.announcer import Announcement, Announcer
+from k1edge.beat.announcer import Announcer
 from k1edge.beat.bar_pointer import within
 from k1edge.beat.prior import TempoPrior
 from k1edge.config import BeatSettings
@@ -142,14 +142,9 @@ class AubioTracker:
         announced = self._announcer.process(now, self._grid(), self._period)
         if announced is None:
             return None
-        in_bar = self._in_bar(announced)
+        in_bar = 0 if self._first_of_bar is None else (announced.number - self._first_of_bar) % BEATS_PER_BAR + 1
         due = round(announced.due * self._fmt.hop)
         return BeatEvent(announced.number, due, in_bar, in_bar == 1, 1.0, confidence)
-
-    def _in_bar(self, announced: Announcement) -> int:
-        if self._first_of_bar is None:
-            return 0
-        return (announced.number - self._first_of_bar) % BEATS_PER_BAR + 1
 
     def _state(self, end: int, now: float, confidence: float, announced: BeatEvent | None) -> BeatState:
         if not self._period:

@@ -1,4 +1,4 @@
-"""What a person may do to the beat: double, halve, nudge, "this is one", tap. Each acts on the state space.
+"""What a person may do to the beat: double, halve, nudge, tap. Each acts on the state space.
 
 Consumes a correction and the present grid, moves the mass of a `BarPointer` accordingly. The sound goes on arguing as before
 for the metrical level that a person has left, and would win it back within seconds: so that level stays refused as long as
@@ -111,10 +111,6 @@ class Hands:
     def nudge(self, belief: Belief, steps: float) -> None:
         """The grid moves later by `steps`."""
         self._plant(belief.period, belief.due + steps, CERTAINTY, self._reader.beats())
-
-    def this_is_one(self, ago: float) -> None:
-        """The beat nearest to `ago` steps before now begins a bar."""
-        self._pointer.seat(ago)
 
     def tap(self, at: float, now: float, belief: Belief | None) -> float | None:
         """A beat was felt at step `at`. Returns the tempo in bpm when the taps say one."""

@@ -128,7 +128,7 @@ class BarPointerTracker:
             return False
         beats_on = round((last.due - index / self._fmt.hop) / self._period)
         one = last.due - beats_on * self._period
-        self._hands.this_is_one((self._now - self.latency_hops - one) / STEP_HOPS)
+        self._pointer.seat((self._now - self.latency_hops - one) / STEP_HOPS)
         self._bars.seat(beats_on)
         self._downbeats.hush(last.number)
         return True
