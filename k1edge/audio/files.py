@@ -26,7 +26,7 @@ FORMATS = "wav, flac, ogg, mp3 or m4a"
 LEAST_BYTES_A_S, MANY_BYTES_A_S = 100, 100_000
 """No sound takes less, and little takes more: for files that do not know how long they are, or are wrong about it."""
 UNRECOGNISED, SAID_OF_BROKEN_MP3 = "Format not recognised", "File does not exist"
-"""What libsndfile says of other files that are none, and of one that ends in .mp3, whose decoder found nothing in it."""
+"""What libsndfile says of a file that is no sound; and of one that ends in .mp3, if its decoder found nothing in it."""
 HEAD_BYTES, UNKNOWN = 4_096, b"\xff" * 4
 
 

@@ -34,17 +34,15 @@ class M4aFile:
         except ImportError:
             raise M4aError("m4a needs PyAV: pip install 'k1edge[m4a]'") from None
         self._av, self._path = av, path
-        self._container = None
         self._begin()
         stream = self._container.streams.audio[0]
         self.samplerate = stream.rate
         duration_s = float(stream.duration * stream.time_base) if stream.duration else (self._container.duration or 0) / 1e6
         self.frames = round(duration_s * self.samplerate)
 
-    def seek(self, frames: int) -> None:
+    def seek(self, _frames: int) -> None:
         """To the beginning: nothing else is asked for."""
-        if frames:
-            raise M4aError("can only be read from its beginning")
+        self.close()
         self._begin()
 
     def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
@@ -62,8 +60,6 @@ class M4aFile:
         self._container.close()
 
     def _begin(self) -> None:
-        if self._container is not None:
-            self._container.close()
         try:
             self._container = self._av.open(str(self._path))
         except (self._av.FFmpegError, ValueError) as error:

@@ -81,20 +81,19 @@ def _metrical(beats_s: np.ndarray, bpm: float) -> Truth:
     return Truth(beats_s=beats_s, downbeats_s=beats_s[::4], bpm=bpm)
 
 
-def clicks_at(beats_s: np.ndarray, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
-    """A 10 ms woodblock tick at each of the given times; every fourth is higher."""
+def clicks_at(beats_s: np.ndarray, seconds: float, rate_hz: int = RATE_HZ, bpm: float = 0.0) -> Sound:
+    """A 10 ms woodblock tick at each of the given times; every fourth is higher. `bpm`: 0.0 where they are not regular."""
     t = np.arange(round(0.03 * rate_hz)) / rate_hz
     low, high = (np.sin(2 * np.pi * f * t) * np.exp(-t / 0.006) * 0.7 for f in (1_000.0, 1_600.0))
     out = np.zeros(round(seconds * rate_hz), np.float32)
     _place(low, np.delete(beats_s, np.s_[::4]), out, rate_hz)
     _place(high, beats_s[::4], out, rate_hz)
-    return _sound(out, rate_hz, _metrical(np.asarray(beats_s), 0.0))
+    return _sound(out, rate_hz, _metrical(np.asarray(beats_s), bpm))
 
 
 def clicks(bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
     """Ticks at a constant tempo."""
-    sound = clicks_at(_grid(bpm, seconds), seconds, rate_hz)
-    return Sound(sound.samples, rate_hz, _metrical(sound.truth.beats_s, bpm))
+    return clicks_at(_grid(bpm, seconds), seconds, rate_hz, bpm)
 
 
 def four_on_the_floor(bpm: float, seconds: float, rate_hz: int = RATE_HZ) -> Sound:
