@@ -1,7 +1,7 @@
-"""How like those of a map the accents are that are heard: on its beats, or half way between.
+"""Whether the accents that are heard are like those of a map, on its beats and half way between.
 
-Beats half a beat out do not tell, the sound does. Consumes the novelty of each hop with its place in the song, where the map is
-believed to have its beats. Cost: 4 us a hop.
+Beats alone do not tell a map that is half a beat out, the sound does. Consumes the novelty of each hop with its place in the
+song, where the map is believed to have its beats. Cost: 4 us a hop.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Limiter:
         return self._shown.red or (self._held is not None and self._held.seen.red)
 
     def _yields(self, wish: _Wish, at_ms: float) -> bool:
-        """What turns a look leaves beats that are to come their room, for a second; a new look does not."""
+        """Whether beats to come go first: for a second, before a change within the look that stands; not before a new look."""
         return wish.seen.look == self._shown.look and at_ms < wish.since_ms + WINDOW_MS
 
     def _allowance(self, at_ms: float) -> int:

@@ -23,7 +23,7 @@ SHARE_DB = -12.0
 NOTICED_HOPS = 2
 """From the onset to the hop in which the analysis window is full enough of it."""
 RISE_HOPS = 4
-"""In which a bass comes up; what is heard in them says nothing of before."""
+"""A bass takes so long to come up: what is heard in them is not the past yet."""
 
 
 class Returns:
