@@ -84,9 +84,9 @@ def test_every_topic_is_one_of_the_contract(payload):
 
 @pytest.mark.parametrize(
     ("state", "there"),
-    [("init", "online"), ("ready", "online"), ("degraded", "online"), ("stopping", "offline"), ("lost", "offline")],
+    [("init", "offline"), ("ready", "online"), ("degraded", "online"), ("stopping", "offline"), ("lost", "offline")],
 )
-def test_an_edge_is_there_unless_it_is_lost_or_leaving(payload, state, there):
+def test_an_edge_is_there_once_it_says_what_is_so_and_until_it_leaves(payload, state, there):
     (availability,) = payload["availability"]
     assert contract.address(availability["topic"]).model is contract.Status
     assert read(availability, contract.Status(state=state)) == there

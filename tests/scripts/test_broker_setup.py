@@ -89,6 +89,10 @@ def test_only_operators_make_requests_and_only_admins_change_the_configuration(c
     assert {node for node, may in changes.items() if may} == {"admin/eve"}
 
 
+def test_home_assistant_takes_the_description_of_an_edge_back_that_is_deleted_there(come_in):
+    assert may_write(come_in("operator/ann"), "homeassistant/device/k1edge-hall-pi-1/config")
+
+
 def test_a_stolen_viewer_credential_sees_all_and_writes_nothing(come_in):
     viewer = come_in("viewer/wall", f"{SITE}/#")
     for leaf in ("status", "state", "pong", "ack", "cmd/beat", "cmd/scene", "request/scene.apply", "config/desired", "x"):

@@ -44,7 +44,8 @@ def discovery(site: str, edge: str, version: str, palettes: Mapping[str, int]) -
         "origin": {"name": "k1edge", "sw_version": version},
         "availability": [{
             "topic": status,
-            "value_template": "{{ 'offline' if value_json.state in ('lost', 'stopping') else 'online' }}",
+            # While it starts, what it retains is still that of its last life.
+            "value_template": "{{ 'online' if value_json.state in ('ready', 'degraded') else 'offline' }}",
         }],
         "components": components,
     }  # fmt: skip
