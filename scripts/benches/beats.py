@@ -1,7 +1,7 @@
 """Accuracy, lead, lock, honesty and cost of the beat engines on annotated excerpts.
 
-Consumes a folder of `<set>/<id>.ogg|.wav` with `<id>.beats` beside (`time_s TAB beat_in_bar`; empty: there is no beat),
-prints one table per set, the mean of the set means, phantom beats, and a reliability table of the confidences.
+Consumes a folder of excerpts (see `_excerpts.py`), prints one table per set, the mean of the set means, phantom beats, and a
+reliability table of the confidences.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import multiprocessing
 import resource
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from _beat_calibration import calibrate
 from _beat_engines import OURS, PEERS, run
 from _beat_metrics import Run, figures, judged
+from _excerpts import DATA, Item, items
 
 from k1edge.beat import network
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared/bench/beats/data"
-SPLIT = ROOT / "scripts/bench_split.tsv"
 COLUMNS = (
     ("f70", "F70", "{:.3f}"), ("f35", "F35", "{:.3f}"), ("cmlt", "CMLt", "{:.3f}"), ("amlt", "AMLt", "{:.3f}"),
     ("down_f", "downF", "{:.3f}"), ("light_f", "lightF", "{:.3f}"), ("f70_lines", "F70 lines", "{:.3f}"),
@@ -37,34 +35,6 @@ MEDIANS = {"lock_s", "bias_ms"}
 DECILES = np.linspace(0, 1, 11)
 
 
-@dataclass(slots=True)
-class Item:
-    """One excerpt and its truth."""
-
-    name: str
-    path: Path
-    truth_s: np.ndarray
-    in_bar: np.ndarray
-
-    @property
-    def group(self) -> str:
-        return self.name.split("/")[0]
-
-
-def items(data: Path, split: str | None, groups: list[str]) -> list[Item]:
-    """Every annotated excerpt below `data` that the split and the sets let through."""
-    halves = dict(line.split() for line in SPLIT.read_text().splitlines() if line and not line.startswith("#"))
-    found = []
-    for truth in sorted(data.rglob("*.beats")):
-        name = str(truth.relative_to(data).with_suffix(""))
-        audio = next((p for p in map(truth.with_suffix, (".ogg", ".wav", ".flac")) if p.exists()), None)
-        if audio is None or (split and halves.get(name) != split) or (groups and name.split("/")[0] not in groups):
-            continue
-        rows = np.array([line.split() for line in truth.read_text().splitlines() if line.strip()], float).reshape(-1, 2)
-        found.append(Item(name, audio, rows[:, 0], rows[:, 1].astype(int)))
-    return found
-
-
 def measure(engine: str, work: list[Item], weights: Path | None = None) -> tuple[list[Run], float]:
     """All items through one engine, in a process of its own; the runs, and its peak RSS in MB."""
     if weights:
@@ -73,19 +43,24 @@ def measure(engine: str, work: list[Item], weights: Path | None = None) -> tuple
     return runs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def row(results: list[dict[str, float]], runs: list[Run]) -> dict[str, float]:
-    """The figures of several items as one row: means, medians where MEDIANS says, leads over all announcements."""
-    out = {}
+def averaged(figures_of: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Each figure over all that have it: its mean, or its median where MEDIANS says."""
+    out, rows = {}, list(figures_of)
     for key, _, _ in COLUMNS:
-        values = np.array([r[key] for r in results if key in r and not np.isnan(r[key])])
-        if len(values):
-            out[key] = float(np.median(values) if key in MEDIANS else values.mean())
+        values = [each[key] for each in rows if key in each and not np.isnan(each[key])]
+        if values:
+            out[key] = float(np.median(values) if key in MEDIANS else np.mean(values))
+    return out
+
+
+def row(results: list[dict[str, float]], runs: list[Run]) -> dict[str, float]:
+    """The figures of several items as one row; leads are over all announcements, the cost is over all that was heard."""
+    out = averaged(results)
     firsts = [line for r in runs for line in {x.number: x for x in reversed(r.lines)}.values()]
     if firsts:
         leads_ms = [1000 * (line.due_s - line.heard_s) for line in firsts]
         out["lead_p5"], out["lead_p50"] = np.percentile(leads_ms, [5, 50])
-    seconds = sum(r.duration_s for r in runs)
-    out["cpu_ms_per_s"] = 1000 * sum(r.cpu_s for r in runs) / seconds
+    out["cpu_ms_per_s"] = 1000 * sum(r.cpu_s for r in runs) / sum(r.duration_s for r in runs)
     return out
 
 
@@ -100,16 +75,6 @@ def table(title: str, rows: dict[str, dict[str, float]], markdown: bool) -> None
         return
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print(f"\n{title}", *("  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines), sep="\n")
-
-
-def mean_of_sets(by_group: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Each set counts once, however many items it has; medians are taken over sets too."""
-    out = {}
-    for key, _, _ in COLUMNS:
-        values = [figs[key] for figs in by_group.values() if key in figs]
-        if values:
-            out[key] = float(np.median(values) if key in MEDIANS else np.mean(values))
-    return out
 
 
 def reliability(engine: str, work: list[Item], runs: list[Run]) -> None:
@@ -139,7 +104,7 @@ def report(work: list[Item], measured: dict[str, tuple[list[Run], float]], args:
     beaten = [n for n, item in enumerate(work) if len(item.truth_s)]
     table(f"all items ({len(beaten)})", {e: row([results[e][n] for n in beaten], [runs[n] for n in beaten])
                                          for e, (runs, _) in measured.items()}, args.md)
-    table("mean of set means", {e: mean_of_sets(by_engine[e]) for e in measured}, args.md)
+    table("mean of set means", {e: averaged(by_engine[e].values()) for e in measured}, args.md)  # each set counts once
     if args.items:
         per_item(work, results)
     for engine, (runs, rss_mb) in measured.items():

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from _excerpts import DATA
 
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.library.errors import LibraryError
@@ -26,7 +27,6 @@ from k1edge.library.rules import Rules
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 
-DATA = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
 REAL_SETS = ("fof", "lmms", "pop909", "studio")
 REAL_S = (12, 20)
 WITHOUT_A_PULSE = {"choir_hymn_66"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from _beat_metrics import HIT_S, lock_time
-from beats import DATA, Item, items
+from _excerpts import DATA, Item, items
 from mir_eval.beat import f_measure
 
 from k1edge.audio.files import FileSource
@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the order (default: %(default)s)")
     parser.add_argument("--items", action="store_true", help="also one line per excerpt")
     args = parser.parse_args()
-    work = items(args.data, args.split, [])
+    work = items(args.data, args.split)
     if not work:
         print(f"scripts/bench stream: no annotated excerpts below {args.data}", file=sys.stderr)
         return 2

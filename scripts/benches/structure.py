@@ -1,7 +1,7 @@
 """Form, wire, scenes and cost of the Genesis Engine: seeded arrangements with exact truth, and annotated excerpts.
 
-Consumes the arrangements of --seeds and a folder of `<set>/<id>.ogg|.wav` with `<id>.beats` beside; hears each in stream order
-with the live engine, prints one table: figure, measured, aim.
+Consumes the arrangements of --seeds and a folder of excerpts (see `_excerpts.py`); hears each in stream order with the live
+engine, prints one table: figure, measured, aim.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from _excerpts import DATA, Item, items
 
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, Truth, hum, noise, silence
@@ -26,9 +27,6 @@ from k1edge.genesis.structure import Structure
 from k1edge.programs.events import Event, decisions
 from scripts.train.arrangement import arrangement
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared/bench/beats/data"
-SPLIT = ROOT / "scripts/bench_split.tsv"
 NEGATIVE_SETS = ("fof", "groove", "pop909", "loops")
 BAR = 4
 DROP_LATEST_S = 0.25
@@ -195,16 +193,16 @@ def state_share(heard: list[Heard], state: str) -> float:
     return float(np.mean(said)) if said else float("nan")
 
 
-def downbeats(items: list[tuple[Heard, np.ndarray]]) -> tuple[float, float]:
+def downbeats(files: list[tuple[Item, Heard]]) -> tuple[float, float]:
     """(share of items whose place in the bar is right after BARS_BEFORE bars, median of the times it moved)."""
     right, moves = [], []
-    for heard, rows in items:
-        ones = rows[rows[:, 1] == 1, 0]
-        if len(ones) <= BARS_BEFORE + 1 or rows[:, 1].max() != BAR:
+    for item, heard in files:
+        ones = item.truth_s[item.in_bar == 1]
+        if len(ones) <= BARS_BEFORE + 1 or item.in_bar.max() != BAR:
             continue
         after = [(t, n) for t, n in heard.beats if t >= ones[BARS_BEFORE] - 0.1]
-        pairs = matched([t for t, _ in after], list(rows[:, 0]), 0.1)
-        good = [after[i][1] == rows[j, 1] for i, j in pairs]
+        pairs = matched([t for t, _ in after], list(item.truth_s), 0.1)
+        good = [after[i][1] == item.in_bar[j] for i, j in pairs]
         right.append(bool(good) and np.mean(good) > 0.5)
         places = np.array([n for _, n in heard.beats if n])  # 0 = not known yet, which is no place to move from
         moves.append(int(np.sum(np.diff(places) % BAR != 1)))
@@ -219,30 +217,20 @@ def rule_breaches(heard: list[Heard]) -> int:
     )
 
 
-def excerpts(data: Path, half: str) -> list[Path]:
-    """The annotated excerpts of a half."""
-    halves = dict(line.split() for line in SPLIT.read_text().splitlines() if line and not line.startswith("#"))
-    found = [p for p in sorted(data.rglob("*.ogg")) + sorted(data.rglob("*.wav")) if p.with_suffix(".beats").exists()]
-    return [p for p in found if half == "all" or halves.get(f"{p.parent.name}/{p.stem}") == half]
-
-
-def _truth_rows(path: Path) -> np.ndarray:
-    lines = path.with_suffix(".beats").read_text().splitlines()
-    return np.array([line.split() for line in lines if line.strip()], float).reshape(-1, 2)
-
-
-def table(songs: list[tuple[Heard, Truth]], files: dict[Path, Heard], made: dict[str, Heard]) -> list[tuple[str, str, str]]:
+def table(
+    songs: list[tuple[Heard, Truth]], files: list[tuple[Item, Heard]], made: dict[str, Heard]
+) -> list[tuple[str, str, str]]:
     """(figure, measured, aim) for everything that was heard."""
     drop = drops(songs)
-    negative = [heard for path, heard in files.items() if path.parent.name in NEGATIVE_SETS]
-    speech = [heard for path, heard in files.items() if "speech" in path.stem]
-    hiss = [heard for path, heard in files.items() if path.stem == "noise_pink"] + [made["white"], made["hum"]]
-    music = [h for path, h in files.items() if path.parent.name != "stress"] + [heard for heard, _ in songs]
+    negative = [heard for item, heard in files if item.group in NEGATIVE_SETS]
+    speech = [heard for item, heard in files if "speech" in item.path.stem]
+    hiss = [heard for item, heard in files if item.path.stem == "noise_pink"] + [made["white"], made["hum"]]
+    music = [heard for item, heard in files if item.group != "stress"] + [heard for heard, _ in songs]
     quiet = [*speech, *hiss, made["silence"]]
     false = sum(e.kind == "drop" for item in [*negative, *quiet] for e in item.events)
     minutes = sum(item.seconds for item in [*negative, *quiet]) / 60
-    bar_right, bar_moves = downbeats([(heard, _truth_rows(path)) for path, heard in files.items()])
-    everything = [*files.values(), *made.values(), *(heard for heard, _ in songs)]
+    bar_right, bar_moves = downbeats(files)
+    everything = [*(heard for _, heard in files), *made.values(), *(heard for heard, _ in songs)]
     cost_ms_s = sum(item.hops_ms.sum() for item in everything) / sum(item.seconds for item in everything)
     return [
         (f"drops ({drop['true']}): precision", f"{drop['precision']:.3f}", ">= 0.9"),
@@ -280,14 +268,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     first, last = map(int, args.seeds.split(":"))
-    paths = excerpts(args.data, args.half)
+    work = items(args.data, None if args.half == "all" else args.half)
     kinds = ("silence", "white", "hum")
     with ProcessPoolExecutor(args.jobs) as pool:
         songs = list(pool.map(_song, range(first, last)))
-        files = dict(zip(paths, pool.map(_excerpt, paths), strict=True))
+        files = list(zip(work, pool.map(_excerpt, [item.path for item in work]), strict=True))
         made = dict(zip(kinds, pool.map(_made, kinds), strict=True))
     rows = table(songs, files, made)
-    print(f"seeds {first}-{last - 1}, {len(paths)} excerpts ({args.half})")
+    print(f"seeds {first}-{last - 1}, {len(work)} excerpts ({args.half})")
     width = max(len(figure) for figure, _, _ in rows)
     for figure, measured, aim in rows:
         print(f"{figure:<{width}}  {measured:>14}  {aim}")

@@ -3,7 +3,7 @@
 Eight of its arrangements, with the beats of a tracker that is never wrong: what this loses, no better tracker gives back.
 """
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from k1edge.genesis.structure import Structure
 from k1edge.programs.events import decisions
 from scripts.train.arrangement import arrangement
 
-ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("structure_bench", ROOT / "scripts/benches/structure.py")
-bench = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = bench  # where its dataclasses look for themselves
-spec.loader.exec_module(bench)
+BENCHES = str(Path(__file__).parents[2] / "scripts/benches")
+sys.path.append(BENCHES)
+bench = importlib.import_module("structure")
+sys.path.remove(BENCHES)
 
 SEEDS = range(100, 108)
 """26 drops, some of them after a silent bar, some false ones, and sections in half time."""
