@@ -36,8 +36,7 @@ def wire_line(tmp_path, wire_library):
 @pytest.fixture
 def pulse_line():
     """A running PulseAudio null sink: `.play(wav)`, `.env` for the process that captures its monitor."""
-    # Not tmp_path: the path of a Unix socket may be no longer than 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="k1pa") as folder, PulseLine(Path(folder), 44_100).running() as line:
+    with PulseLine.running(44_100) as line:
         yield line
 
 

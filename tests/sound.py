@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ class Start:
     monotonic_ns: int
     position: int
     rate_hz: int
+
+    @property
+    def began_s(self) -> float:
+        """When frame 0 was at the plug, or would have been; s, monotonic."""
+        return self.monotonic_ns / 1e9 - self.position / self.rate_hz
 
 
 class WireLine:
@@ -114,13 +120,17 @@ class PulseLine:
         with (self._folder / "pulse.log").open("ab") as log:
             return subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
 
+    @classmethod
     @contextlib.contextmanager
-    def running(self) -> Iterator[PulseLine]:
-        try:
-            self.start()
-            yield self
-        finally:
-            self.stop()
+    def running(cls, rate_hz: int) -> Iterator[PulseLine]:
+        """One that serves, in a short folder of its own: the path of a Unix socket may have no more than 107 bytes."""
+        with tempfile.TemporaryDirectory(prefix="k1pa") as folder:
+            line = cls(Path(folder), rate_hz)
+            try:
+                line.start()
+                yield line
+            finally:
+                line.stop()
 
     def start(self) -> None:
         """Returns when the server answers."""

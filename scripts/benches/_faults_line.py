@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,8 +91,7 @@ def quality(make: Callable[..., Venue], table: Table) -> None:
     for code, samples in wrong.items():
         bad = as_pcm16(np.concatenate((song[: 20 * RATE_HZ], samples[: 50 * RATE_HZ], song[20 * RATE_HZ : 55 * RATE_HZ])))
         with make(code, frames=bad) as venue:
-            start = venue.line.starts()[-1]
-            began_s = start.monotonic_ns / 1e9 - start.position / RATE_HZ + 20.0
+            began_s = venue.line.starts()[-1].began_s + 20.0
             said_s = venue.heard(began_s, code)
             mended_s = began_s + 50.0
             time.sleep(max(0.0, mended_s - time.monotonic()))
@@ -107,7 +105,7 @@ def sound_server(make: Callable[..., Venue], table: Table, root: Path) -> None:
 
     wav = root / "loop.wav"
     soundfile.write(wav, music(), RATE_HZ)
-    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as pulse:
+    with PulseLine.running(RATE_HZ) as pulse:
         player = pulse.play(wav)
         with make("sound server", env={k: pulse.env[k] for k in ("HOME", "XDG_RUNTIME_DIR")}, light=False) as venue:
             venue.wall = Wall(venue.broker.settings(), list)
@@ -139,5 +137,3 @@ def _first_flash(venue: Venue, since_s: float) -> float | None:
     flashes_s = venue.wall.on.flashes_s()
     later = flashes_s[flashes_s > since_s]
     return float(later[0] - since_s) if len(later) >= 4 else None
-
-

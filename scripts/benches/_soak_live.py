@@ -49,8 +49,7 @@ When = Callable[[np.ndarray], np.ndarray]
 @contextlib.contextmanager
 def through_server(wav: Path, _root: Path) -> Iterator[tuple[dict[str, str], When]]:
     """Another program plays it into PulseAudio, which the daemon captures from; the environment for that."""
-    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as line, \
-            contextlib.closing(Ear(line, wav)) as ear:
+    with PulseLine.running(RATE_HZ) as line, contextlib.closing(Ear(line, wav)) as ear:
         player = line.play(wav)
         try:
             yield {name: line.env[name] for name in ("HOME", "XDG_RUNTIME_DIR")}, ear.when_s
@@ -64,12 +63,7 @@ def through_card(wav: Path, root: Path) -> Iterator[tuple[dict[str, str], When]]
     """The same from an ALSA card that plays it."""
     line = WireLine(wav.parent / "wire", build_plugin(root))
     line.plug(as_pcm16(soundfile.read(wav, dtype="float32")[0]))
-
-    def when_s(evening_s: np.ndarray) -> np.ndarray:
-        start = line.starts()[0]
-        return evening_s + start.monotonic_ns / 1e9 - start.position / RATE_HZ
-
-    yield line.env, when_s
+    yield line.env, lambda evening_s: evening_s + line.starts()[0].began_s
 
 
 WAYS = {"server": through_server, "card": through_card}

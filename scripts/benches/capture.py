@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from _ear import Ear
+from _excerpts import DATA, Item, items
 
 from k1edge.audio.demo import demo_song
 from tests.brokers import Mosquitto, eventually
@@ -20,20 +21,19 @@ from tests.end_to_end.k1 import K1OnTheWall
 from tests.end_to_end.test_light import TOLERANCE_S, listening, on_the_beat
 from tests.sound import PulseLine, WireLine, as_pcm16, build_plugin
 
-DATA = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
 EXCERPTS = ("loops/sp_safari_120", "lmms/Thomasso-AxeFromThe80s")
 RATE_HZ, LEAD_IN_S = 44_100, 0.5
 
 
-def pieces(data: Path, names: list[str]):
+def pieces(excerpts: list[Item]):
     """(name, samples at RATE_HZ, true beats in s)."""
     song = demo_song()
     yield "the demo song", song.samples, song.truth.beats_s
-    for name in names:
-        samples, rate_hz = soundfile.read(data / f"{name}.ogg", dtype="float32")
+    for item in excerpts:
+        samples, rate_hz = soundfile.read(item.path, dtype="float32")
         if rate_hz != RATE_HZ:
-            sys.exit(f"{name}: {rate_hz} Hz; this bench plays {RATE_HZ} Hz")
-        yield name, samples, np.loadtxt(data / f"{name}.beats", ndmin=2)[:, 0]
+            sys.exit(f"{item.name}: {rate_hz} Hz; this bench plays {RATE_HZ} Hz")
+        yield item.name, samples, item.truth_s
 
 
 def through_alsa(folder: Path, library: Path, samples: np.ndarray, beats_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,16 +45,15 @@ def through_alsa(folder: Path, library: Path, samples: np.ndarray, beats_s: np.n
         eventually(line.starts, "capture runs")
         time.sleep(len(samples) / RATE_HZ + 0.5)
         daemon.stop()
-        start = line.starts()[-1]
-        return wall.flashes_s(), beats_s + start.monotonic_ns / 1e9 - start.position / RATE_HZ
+        return wall.flashes_s(), beats_s + line.starts()[-1].began_s
 
 
 def through_pulse(folder: Path, samples: np.ndarray, beats_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same, with another program playing, on the server's own clock."""
     piece = folder / "piece.wav"
     soundfile.write(piece, np.r_[np.zeros(round(LEAD_IN_S * RATE_HZ), np.float32), samples], RATE_HZ)
-    with tempfile.TemporaryDirectory(prefix="k1pa") as runtime, PulseLine(Path(runtime), RATE_HZ).running() as line, \
-            Mosquitto(folder) as broker, K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
+    with PulseLine.running(RATE_HZ) as line, Mosquitto(folder) as broker, \
+            K1OnTheWall(broker.settings(), "hall", "porch") as wall, \
             DaemonProcess(*listening(folder, broker, RATE_HZ), env=line.env) as daemon:
         eventually(lambda: "listening" in daemon.stderr, "capture runs")
         with contextlib.closing(Ear(line, piece)) as ear:
@@ -69,12 +68,13 @@ def main() -> int:
     parser.add_argument("--excerpts", nargs="*", default=list(EXCERPTS), metavar="SET/ID",
                         help="beside the demo song (default: %(default)s; nothing after it: none)")
     args = parser.parse_args()
-    if absent := [name for name in args.excerpts if not (args.data / f"{name}.ogg").is_file()]:
+    known = {item.name: item for item in items(args.data)}
+    if absent := [name for name in args.excerpts if name not in known]:
         parser.error(f"no {', '.join(absent)} in {args.data}: an excerpt is SET/ID, without .ogg")
     print("piece                          through     beats  offset ms  within 35 ms, offset taken out")
     with tempfile.TemporaryDirectory() as root:
         library = build_plugin(Path(root))
-        for number, (name, samples, beats_s) in enumerate(pieces(args.data, args.excerpts)):
+        for number, (name, samples, beats_s) in enumerate(pieces([known[name] for name in args.excerpts])):
             for way, capture in (("ALSA", lambda f, s, b: through_alsa(f, library, s, b)), ("PulseAudio", through_pulse)):
                 folder = Path(root) / f"{number}-{way}"
                 folder.mkdir()

@@ -46,9 +46,7 @@ def test_a_captured_song_makes_the_k1_flash_on_its_beats(tmp_path, mosquitto, wi
             eventually(lambda: wall.k1.flashes, "the first flash")
             time.sleep(LISTENED_S)
             daemon.stop()
-            start = wire_line.starts()[-1]
-            began_s = start.monotonic_ns / 1e9 - start.position / song.rate_hz
-            errors_s = on_the_beat(wall.flashes_s(), began_s + song.truth.beats_s)
+            errors_s = on_the_beat(wall.flashes_s(), wire_line.starts()[-1].began_s + song.truth.beats_s)
         assert len(errors_s) > ENOUGH_BEATS
         assert abs(np.median(errors_s)) < 0.05, "what is left of the capture's constant latency"
         calibrated_s = errors_s - np.median(errors_s)
