@@ -99,4 +99,3 @@ def _confidence(recording: Recording, beats_s: np.ndarray) -> float:
     late = recording.latency_s * HOPS_PER_S
     at = np.clip(np.round(beats_s * HOPS_PER_S + late).astype(int)[:, None] + np.arange(-3, 4), 0, len(recording) - 1)
     return float(recording["heard"][:, 0][at].max(axis=1).mean())
-

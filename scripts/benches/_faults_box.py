@@ -135,7 +135,7 @@ def heat(make: Callable[..., Venue], table: Table, zones: Path) -> None:
         for temp_c, words in ((76.0, "songs are neither"), (81.0, "five frames"), (86.0, "no frames")):
             began_s = time.monotonic()
             (zone / "temp").write_text(str(round(temp_c * 1000)))
-            said_s = awaited(lambda since=began_s, what=words: _reason(venue, since, what), DETECT_S)
+            said_s = awaited(lambda since=began_s, what=words: venue.witness.when(since, "/event/alarm", words=what), DETECT_S)
             time.sleep(2)
             since_s = time.monotonic()
             time.sleep(HALT_S)
@@ -154,17 +154,6 @@ def heat(make: Callable[..., Venue], table: Table, zones: Path) -> None:
 
 def _rung(venue: Venue) -> float | None:
     return venue.witness.last("/telemetry").get("extra", {}).get("rung")
-
-
-def _reason(venue: Venue, since_s: float, words: str) -> float | None:
-    return next(
-        (
-            at_s - since_s
-            for at_s, topic, body, _ in list(venue.witness.heard)
-            if at_s > since_s and topic.endswith("/event/alarm") and words in body.get("reason", "")
-        ),
-        None,
-    )
 
 
 def refusing(make: Callable[..., Venue], table: Table, root: Path) -> None:
@@ -194,5 +183,3 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", folder], check=False)
-
-

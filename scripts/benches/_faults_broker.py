@@ -114,5 +114,3 @@ def broker_at_boot(make: Callable[..., Venue], table: Table, root: Path) -> None
         mended_s = time.monotonic()
         venue.wall = Wall(secure.settings(ca_file=str(files["ca.crt"])), venue.line.starts)
         table.row("wrong authority, mended there", "log", said_s, venue.light(mended_s), venue)
-
-

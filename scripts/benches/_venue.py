@@ -60,10 +60,11 @@ class Witness:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def when(self, since_s: float, ending: str, **expected: object) -> float | None:
-        """How long after `since_s` such a message came first; None so far."""
+    def when(self, since_s: float, ending: str, *, words: str = "", **expected: object) -> float | None:
+        """How long after `since_s` such a message came first, with these words in its reason; None so far."""
         for at_s, topic, body, _ in list(self.heard):
-            if at_s >= since_s and topic.endswith(ending) and all(body.get(key) == value for key, value in expected.items()):
+            fits = at_s >= since_s and topic.endswith(ending) and words in body.get("reason", "")
+            if fits and all(body.get(key) == value for key, value in expected.items()):
                 return at_s - since_s
         return None
 
@@ -90,8 +91,8 @@ class Witness:
 class Kept:
     """`k1edge run`, started again whenever it ends, as systemd would."""
 
-    def __init__(self, config: Path, env: Mapping[str, str], *, before: tuple[str, ...] = (), source: str = "line") -> None:
-        self._command = [*before, sys.executable, "-m", "k1edge", "run", "--config", str(config), "--source", source]
+    def __init__(self, config: Path, env: Mapping[str, str], *, before: tuple[str, ...] = ()) -> None:
+        self._command = [*before, sys.executable, "-m", "k1edge", "run", "--config", str(config)]
         self._env = dict(env) | {"NOTIFY_SOCKET": f"{config.parent}/nobody", "PYTHONUNBUFFERED": "1"}
         self.log = config.parent / "stderr"
         self.starts, self._keeping, self.rest_s = 0, True, KEEPER_REST_S
@@ -142,9 +143,8 @@ class Wall:
         starts = self._starts()
         if len(flashes_s) < IN_A_ROW or not starts:
             return None
-        began_s = starts[-1].monotonic_ns / 1e9 - starts[-1].position / starts[-1].rate_hz
         period_s = 60 / BPM
-        error_s = (flashes_s - began_s - FIRST_BEAT_S + period_s / 2) % period_s - period_s / 2
+        error_s = (flashes_s - starts[-1].began_s - FIRST_BEAT_S + period_s / 2) % period_s - period_s / 2
         right = np.abs(error_s) <= ON_BEAT_S
         for i in range(len(right) - IN_A_ROW + 1):
             if right[i : i + IN_A_ROW].all():
