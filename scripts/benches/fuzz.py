@@ -8,7 +8,6 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from k1edge.config import ConfigError, loads
@@ -20,6 +19,7 @@ from tests.k1.hostile import strangers, topics
 
 LONGEST_S = 2.0
 """For one input, on a busy machine: more is a door that can be held shut."""
+K1, TOPICS = VirtualK1("club", "k1-1"), topics()
 FILE = Path(__file__).resolve().parents[2].joinpath("config", "k1edge.toml").read_bytes()
 TOML_TOKENS = (
     b"[", b"]", b"[[", b"]]", b"=", b'"', b"'", b'"""', b"\\u0000", b"\\ud800", b"nan", b"inf", b"-inf", b"1e999", b"9" * 400,
@@ -51,41 +51,40 @@ def mutated(draw: random.Random, text: bytes, tokens: tuple[bytes, ...]) -> byte
     return text
 
 
-def toml_door() -> Callable[[random.Random], str]:
+def file(draw: random.Random) -> bytes:
     """A configuration as it is read at the start, or comes over MQTT."""
-    place = Place(Path("/etc/k1edge"), {})
-
-    def door(draw: random.Random) -> str:
-        text = mutated(draw, FILE if draw.random() < 0.8 else draw.randbytes(draw.randrange(400)), TOML_TOKENS)
-        door.last = text
-        try:
-            loads(text, "fuzz", place, {})
-        except ConfigError as error:
-            assert error.faults and all(str(fault) for fault in error.faults), "refused without a word"
-            return "refused"
-        return "taken"
-
-    return door
+    return mutated(draw, FILE if draw.random() < 0.8 else draw.randbytes(draw.randrange(400)), TOML_TOKENS)
 
 
-def mqtt_door() -> Callable[[random.Random], str]:
-    """A message on any topic, to the decoder and to a K1."""
-    known, k1 = topics(), VirtualK1("club", "k1-1")
+def read(text: bytes) -> tuple[str, ...]:
+    """The words with which it is refused, each to say something; none when it is taken."""
+    try:
+        loads(text, "fuzz", Place(Path("/etc/k1edge"), {}), {})
+    except ConfigError as error:
+        return str(error), *error.told
+    return ()
 
-    def door(draw: random.Random) -> str:
-        topic, payload = strangers(draw.getrandbits(32), 1)[0]
-        if draw.random() < 0.5:
-            topic, payload = draw.choice(known), mutated(draw, payload[:4096] or b"{}", TOML_TOKENS)
-        door.last = topic.encode("utf-8", "replace") + b" " + payload
-        k1.hear(topic, payload, 0.0, Stamp(0, True))
-        try:
-            contract.decode(topic, payload)
-        except ContractError as error:
-            assert error.code and error.reason, "refused without a word"
-            return "refused"
-        return "taken"
 
-    return door
+def message(draw: random.Random) -> tuple[str, bytes]:
+    """A message on any topic."""
+    topic, payload = strangers(draw.getrandbits(32), 1)[0]
+    if draw.random() < 0.5:
+        return draw.choice(TOPICS), mutated(draw, payload[:4096] or b"{}", TOML_TOKENS)
+    return topic, payload
+
+
+def hear(sent: tuple[str, bytes]) -> tuple[str, ...]:
+    """The same, by the decoder; and a K1 hears it."""
+    K1.hear(*sent, 0.0, Stamp(0, True))
+    try:
+        contract.decode(*sent)
+    except ContractError as error:
+        return error.code, error.reason
+    return ()
+
+
+DOORS = {"TOML": (file, read), "MQTT": (message, hear)}
+"""What strangers bring, and who takes it."""
 
 
 def main() -> int:
@@ -94,19 +93,22 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
     args = parser.parse_args()
     print(f"seed {args.seed}")
-    for name, door in (("TOML", toml_door()), ("MQTT", mqtt_door())):
+    for name, (bring, take) in DOORS.items():
         draw, counted, slowest_s = random.Random(args.seed), Counter(), 0.0
         until_s = time.monotonic() + args.seconds / 2
         while time.monotonic() < until_s:
+            given = bring(draw)
             began_s = time.thread_time()
             try:
-                counted[door(draw)] += 1
+                refusal = take(given)
+                assert all(refusal), "refused without a word"
             except Exception:
-                print(f"{name}: after {counted.total()} inputs, this one: {door.last.hex()}")
+                print(f"{name}: after {counted.total()} inputs, this one: {given!r}")
                 raise
+            counted["refused" if refusal else "taken"] += 1
             slowest_s = max(slowest_s, time.thread_time() - began_s)
             if slowest_s > LONGEST_S:
-                print(f"{name}: {slowest_s:.1f} s for {door.last.hex()[:2000]}")
+                print(f"{name}: {slowest_s:.1f} s for {str(given)[:2000]}")
                 return 1
         said = ", ".join(f"{count:,} {what}" for what, count in sorted(counted.items()))
         print(f"{name}: {counted.total():,} inputs, {said}, no crash; the slowest took {slowest_s * 1000:.0f} ms of CPU")
