@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from _venue import EDGE
+
 from tests.brokers import Mosquitto, eventually
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 
@@ -33,7 +35,7 @@ def main() -> int:
                     subprocess.run(
                         [sys.executable, args.load, "--broker", f"127.0.0.1:{broker.port}", "--subscribe-only",
                          "--subscribers", str(args.subscribers), "--seconds", str(args.seconds), "--seq-field", "seq",
-                         "--topic", f"k1/v1/hall/edge/pi/{leaf}", "--ts-field", "ts_ms", "--ts-unit", "ms"],
+                         "--topic", f"{EDGE}/{leaf}", "--ts-field", "ts_ms", "--ts-unit", "ms"],
                         check=True,
                     )  # fmt: skip
                 daemon.stop()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _venue import EDGE
 
 from k1edge.genesis.document import ENGINE, encode, seal
 from k1edge.k1.link import Identity, Link
@@ -24,7 +25,6 @@ from tests.genesis.songs import song_v4
 REQUIRED_MS, AIM_MS, HOP_LOAD_PCT = 200.0, 40.0, 50.0
 SETTLE_S = 5.0
 CALLERS = 200
-EDGE = "k1/v1/hall/edge/pi"
 
 
 def stock(state: Path, tracks: int) -> list[str]:
@@ -62,7 +62,7 @@ def text(words: str) -> bytes:
 
 
 def connect(port: int, name: str) -> socket.socket:
-    """One MQTT 3.1.1 client that stays connected."""
+    """One MQTT 3.1.1 client that stays connected. None of paho's: a thousand of those have more files than `select` can take."""
     client = socket.create_connection(("127.0.0.1", port))
     client.sendall(packet(0x10, text("MQTT"), b"\x04\x02\x00\x00", text(name)))
     assert client.recv(4) == b"\x20\x02\x00\x00"
