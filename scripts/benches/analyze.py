@@ -45,12 +45,6 @@ def measure(path: Path, output: Path, memory_mb: int) -> tuple[float, dict[str, 
     return time.monotonic() - began, stages, process.returncode
 
 
-def cpu_s() -> float:
-    """User and system seconds of all children so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def main() -> int:
     """Prints the table; 1 when the analysis failed, or took longer than is required or, of no longer song, more memory."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,8 +61,8 @@ def main() -> int:
         runs = [measure(path, Path(folder, "map.json"), Limits().memory_mb) for _ in range(args.runs)]
         size = Path(folder, "map.json").stat().st_size if Path(folder, "map.json").exists() else 0
     took_s, stages, code = min(runs)
-    used_s = cpu_s() / args.runs
-    rss_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used_s, rss_mb = (used.ru_utime + used.ru_stime) / args.runs, used.ru_maxrss / 1024
     if code:
         print(f"the analysis failed with {code}", file=sys.stderr)
         return 1
