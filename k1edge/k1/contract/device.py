@@ -149,7 +149,6 @@ class Report(Message, direction="from-device", limit_bytes=8192):
     """Something a K1 says about itself."""
 
 
-
 class Pong(Report, leaf="pong", qos=0):
     """The answer to a ping: its `sent_ms`, and the device's own clock at receipt and at answer.
 

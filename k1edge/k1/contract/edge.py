@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from k1edge.k1.contract.device import BarsLeft, BeatNumber, Label, Parameters
 from k1edge.k1.contract.message import (
@@ -21,6 +21,7 @@ from k1edge.k1.contract.message import (
     Message,
     NonNegative,
     Number,
+    Part,
     Scalar,
     Signed,
     Text,
@@ -32,10 +33,8 @@ from k1edge.k1.contract.records import ConfigDesired, ConfigReported, Deployment
 BeatInBar = Annotated[int, Field(ge=0, le=31)]
 
 
-class Alternative(BaseModel):
+class Alternative(Part):
     """A tempo that is still believed."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
     bpm: Bpm
     probability: Unit
@@ -268,7 +267,7 @@ class Telemetry(Message, leaf="telemetry", qos=0):
     """Counters too young for a name of their own."""
 
 
-STATES: tuple[type[Message], ...] = (AudioState, TempoState, SectionState, SceneState, OverrideState)
 EDGE_MESSAGES: tuple[type[Message], ...] = (
-    Status, Info, *STATES, TempoMap, Beat, Frame, Event, Telemetry, Job, Track, Deployment, ConfigReported, ConfigDesired,
+    Status, Info, AudioState, TempoState, SectionState, SceneState, OverrideState, TempoMap, Beat, Frame, Event, Telemetry,
+    Job, Track, Deployment, ConfigReported, ConfigDesired,
 )

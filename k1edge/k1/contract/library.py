@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from k1edge.k1.contract.message import EpochMs, Text, Verb, Word
+from k1edge.k1.contract.message import EpochMs, Part, Text, Verb, Word
 
 Status = Literal["processing", "ready", "warning", "failed"]
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -28,10 +28,8 @@ LIBRARY_CODES = (
 """Beside those of every request."""
 
 
-class LibraryArguments(BaseModel):
+class LibraryArguments(Part, extra="forbid"):
     """None are needed; unknown ones are refused, since a misspelt filter must not pass for a missing one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class TrackListArguments(LibraryArguments):

@@ -74,13 +74,14 @@ class ContractError(Exception):
         self.request_id, self.caller = request_id, ""
 
 
-class Message(BaseModel):
-    """One message: the class says where it goes and how, the fields what it says."""
+class Part(BaseModel):
+    """What a message holds."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", strict=True, allow_inf_nan=False, ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Message(Part, ser_json_inf_nan="constants"):
+    """One message: the class says where it goes and how, the fields what it says."""
 
     LEAF: ClassVar[str]
     """Topic below the node; a last level in braces is filled by the sender."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, create_model, field_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, create_model, field_validator
 
 from k1edge.device_facts import PALETTES, PATTERNS, TRANSITIONS
 from k1edge.k1.contract.device import Parameters, Pattern, Transition, TransitionMs
 from k1edge.k1.contract.library import LIBRARY_CODES, LIBRARY_VERBS
-from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES, Code, EpochMs, Message, Text, Verb, Word
+from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES, Code, EpochMs, Message, Part, Text, Verb, Word
 from k1edge.k1.contract.parameters import known, palette_id
 
 LEASE_S = 8.0
@@ -31,10 +31,8 @@ CODES = (
 LeaseS = Annotated[float, Field(gt=0, le=86_400)]
 
 
-class NoArguments(BaseModel):
+class NoArguments(Part):
     """None are needed; any that are given are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class SceneArguments(NoArguments):
