@@ -21,7 +21,7 @@ from dataclasses import replace
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import Outbox
-from k1edge.k1.session import FAILURES, MQTT_LIMIT_BYTES, Arrival, Identity, LinkCounters, Received, Session
+from k1edge.k1.session import FAILURES, LOST, MQTT_LIMIT_BYTES, Arrival, Identity, LinkCounters, Received, Session
 
 __all__ = ["Arrival", "Identity", "Link", "LinkCounters", "Received", "backoff_s"]
 
@@ -32,8 +32,8 @@ INBOX_LIMIT = 1000
 RECEIVE_LIMIT = 64
 """Messages per `receive`: a flood costs a hop at most this many decodes, the rest waits or is dropped and counted."""
 TICK_S = 1.0
-LOST, AGAIN_AND_AGAIN = "connection lost", 2
-"""All we know when a broker ends a session, without a reason, for another client of the same name."""
+AGAIN_AND_AGAIN = 2
+"""So many sessions in a row that end without a reason are most likely the work of another client of our name."""
 NEVER = float("inf")
 
 
@@ -189,10 +189,10 @@ class Link:
 
     def _connect_and_serve(self) -> Session:
         """One session from its beginning to its end; what it did not get confirmed returns to the outbox."""
-        session = Session(self._settings, self._identity, self._outbox, self.counters, five=self._five)
+        session = Session(self._settings, self._identity, self._outbox, self.counters, five=self._five, deliver=self._deliver)
         self._session = session
         try:
-            session.open(self._deliver)
+            session.open()
             while session.alive and not self._finished(session):
                 self._collect()
                 session.publish_waiting()

@@ -40,6 +40,7 @@ CONTENT_TYPE = "application/json"
 RUMQTTD_ALIASES = 4096
 """The topic aliases that only rumqttd grants (it is inside the embedded broker). It dies of a message with MQTT 5
 properties that an MQTT 3.1.1 client has subscribed to, so it gets none; the JSON says the same. And it hangs up over `$SYS`."""
+LOST = "connection lost"
 UNSUPPORTED = "Unsupported protocol version"
 UNSPECIFIED = "Unspecified error"
 """What paho says when a socket just closes."""
@@ -104,7 +105,8 @@ class Session:
     """A paho client with its socket driven from outside, so that nothing queues up where it cannot expire."""
 
     def __init__(
-        self, settings: MqttSettings, identity: Identity, outbox: Outbox, counters: LinkCounters, *, five: bool
+        self, settings: MqttSettings, identity: Identity, outbox: Outbox, counters: LinkCounters,
+        *, five: bool, deliver: Callable[[Received], None],
     ) -> None:
         self.connected = False
         self.opened = False
@@ -122,18 +124,17 @@ class Session:
         self._outbox = outbox
         self._counters = counters
         self._five = five
+        self._deliver = deliver
         self._rumqttd = False
         self._window, self.largest_bytes = IN_FLIGHT_LIMIT, MQTT_LIMIT_BYTES
         self._in_flight: dict[int, Waiting] = {}
         self._asked: dict[int, Sequence[str]] = {}
         """Topics that were asked for and not answered yet, by packet."""
-        self._deliver: Callable[[Received], None] = lambda _: None
         self._client = self._new_client()
         self._answer_by_s = 0.0
 
-    def open(self, deliver: Callable[[Received], None]) -> None:
+    def open(self) -> None:
         """Connect TCP and TLS, send CONNECT. Blocks for up to CONNECT_TIMEOUT_S each; raises FAILURES."""
-        self._deliver = deliver
         if self._settings.tls:
             files = (self._settings.ca_file, self._settings.client_cert, self._settings.client_key)
             self._client.tls_set(*(name or None for name in files))
@@ -230,7 +231,7 @@ class Session:
         client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=properties)
         return client
 
-    def _on_connect(self, client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, granted: Properties) -> None:
+    def _on_connect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, granted: Properties) -> None:
         if reason.is_failure:
             self.answered = reason.getName() != UNSUPPORTED
             self.reason = f"refused by the broker: {reason}"
@@ -240,15 +241,15 @@ class Session:
         self.largest_bytes = getattr(granted, "MaximumPacketSize", MQTT_LIMIT_BYTES)
         self.answered = self.connected = True
         self._counters.connects += 1
-        self._ask(client, self._identity.subscriptions)
+        self._ask(self._identity.subscriptions)
         if not self._rumqttd:
-            self._ask(client, self._identity.curiosities)
+            self._ask(self._identity.curiosities)
         will = self._identity.will
         self._outbox.reconnected(will.topic if will else "")
 
     def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if self.connected or not self.reason:
-            what = "connection lost" if self.answered else "closed before it was accepted"
+            what = LOST if self.answered else "closed before it was accepted"
             why = f"another client is {self._identity.client_id}" if reason.getName() == TAKEN_OVER else reason
             self.reason = what if reason.getName() == UNSPECIFIED else f"{what}: {why}"
         self.connected = False
@@ -282,9 +283,9 @@ class Session:
             self.reason = f"publishing refused: {reason} ({topic})"
         self.barred |= will is not None and topic == will.topic
 
-    def _ask(self, client: Client, topics: Sequence[str]) -> None:
+    def _ask(self, topics: Sequence[str]) -> None:
         if topics:
-            self._asked[client.subscribe([(topic, 1) for topic in topics])[1]] = topics
+            self._asked[self._client.subscribe([(topic, 1) for topic in topics])[1]] = topics
 
     def _on_subscribe(self, _client: Client, _userdata: Any, mid: int, reasons: list, _properties: Any) -> None:
         topics = self._asked.pop(mid, ())

@@ -131,9 +131,9 @@ def test_a_broker_that_was_slow_once_is_spoken_to_in_the_newer_protocol(mosquitt
 def test_a_broker_that_never_answers_the_newer_protocol_is_found_too(monkeypatch):
     opened = Session.open
 
-    def open_(session, deliver):
+    def open_(session):
         monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1 if session._five else PATIENCE_S)
-        opened(session, deliver)
+        opened(session)
 
     monkeypatch.setattr(Session, "open", open_)
     with scripted_broker(None) as url, linked(MqttSettings(url=url)) as link:
