@@ -51,9 +51,9 @@ HYSTERESIS_C = 5.0
 UNDER_VOLTAGE, SLOWED = 0b0001, 0b1110
 """Bits of `get_throttled`: the supply is too weak; the clock is capped, throttled or soft-limited now."""
 SLOWED_RUNG = 2
-DISK_FULL_MB, DISK_EASY_MB = 20.0, 40.0
-DISK_FULL_FILES, DISK_EASY_FILES = 200, 400
-MEMORY_HIGH, MEMORY_EASY = 0.85, 0.75
+DISK_FULL_MB, DISK_FULL_FILES = 20.0, 200
+LIMITS = {"DISK_FULL": (DISK_FULL_MB, 40.0), "DISK_NO_INODES": (DISK_FULL_FILES, 400), "MEMORY_HIGH": (0.85, 0.75)}
+"""From where it is an alarm, and to where it stays one: MB and files that are free, share of the memory that is used."""
 
 REMEDIES = {
     "DISK_READ_ONLY": ("the state folder is read-only", "a card that failed turns read-only: replace it"),
@@ -72,8 +72,8 @@ class Box:
     def __init__(self) -> None:
         self.rung = 0
         """Index into RUNGS."""
-        self._above_s: float | None = None
-        self._below_s: float | None = None
+        self._towards, self._since_s = 0, 0.0
+        """Where the heat asks to go, and since when: 1 up, -1 down, 0 nowhere."""
         self._standing: set[str] = set()
 
     @property
@@ -90,30 +90,25 @@ class Box:
         """One reading."""
         self._step(_wanted(reading, 0.0), _wanted(reading, HYSTERESIS_C), now_s)
         free_mb, files, share = reading.free_mb, reading.free_files, reading.memory_share
+        limit = {code: last if code in self._standing else first for code, (first, last) in LIMITS.items()}
         verdicts = {
             "DISK_READ_ONLY": reading.read_only,
-            "DISK_FULL": free_mb is not None and free_mb < (DISK_EASY_MB if "DISK_FULL" in self._standing else DISK_FULL_MB),
-            "DISK_NO_INODES": files is not None
-            and files < (DISK_EASY_FILES if "DISK_NO_INODES" in self._standing else DISK_FULL_FILES),
-            "MEMORY_HIGH": share is not None and share > (MEMORY_EASY if "MEMORY_HIGH" in self._standing else MEMORY_HIGH),
+            "DISK_FULL": free_mb is not None and free_mb < limit["DISK_FULL"],
+            "DISK_NO_INODES": files is not None and files < limit["DISK_NO_INODES"],
+            "MEMORY_HIGH": share is not None and share > limit["MEMORY_HIGH"],
             "UNDER_VOLTAGE": bool(reading.throttled & UNDER_VOLTAGE),
         }
         self._standing = {code for code, found in verdicts.items() if found}
 
     def _step(self, wanted: int, cautious: int, now_s: float) -> None:
         """Up to what the heat asks for, down by one rung at a time."""
-        if wanted > self.rung:
-            self._below_s, self._above_s = None, now_s if self._above_s is None else self._above_s
-            if now_s - self._above_s >= CLIMB_S:
-                self.rung, self._above_s = wanted, None
-            return
-        self._above_s = None
-        if cautious >= self.rung:
-            self._below_s = None
-            return
-        self._below_s = now_s if self._below_s is None else self._below_s
-        if now_s - self._below_s >= CALM_S:
-            self.rung, self._below_s = self.rung - 1, now_s
+        towards = 1 if wanted > self.rung else -1 if cautious < self.rung else 0
+        if towards != self._towards:
+            self._towards, self._since_s = towards, now_s
+        if towards > 0 and now_s - self._since_s >= CLIMB_S:
+            self.rung, self._towards = wanted, 0
+        elif towards < 0 and now_s - self._since_s >= CALM_S:
+            self.rung, self._since_s = self.rung - 1, now_s
 
 
 def _wanted(reading: Reading, margin_c: float) -> int:
