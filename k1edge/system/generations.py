@@ -126,7 +126,7 @@ class Generations:
 
     def kept(self) -> list[Generation]:
         """What has proved itself, newest first; damaged files are passed over."""
-        found = (_read(self.folder / name) for _, name in sorted(self._numbers().items(), reverse=True))
+        found = (_read(self._generation(number)) for number in reversed(self._numbers()))
         return [each for each in found if each]
 
     def candidate(self) -> Generation | None:
@@ -159,13 +159,13 @@ class Generations:
         staged = _read(self._candidate)
         if staged is None or staged.hash == kept.hash or staged.file_hash != kept.file_hash:
             self._candidate.unlink(missing_ok=True)
-        for old in sorted(self._numbers().items())[:-KEPT]:
-            (self.folder / old[1]).unlink(missing_ok=True)
+        for old in self._numbers()[:-KEPT]:
+            self._generation(old).unlink(missing_ok=True)
         return kept
 
     def keep(self, proven: Generation) -> None:
         """Writes a generation under its number; what is known of it may have changed."""
-        write_whole(self.folder / f"generation-{proven.number:06}.toml", _packed(proven))
+        write_whole(self._generation(proven.number), _packed(proven))
 
     def refuse(self, refusal: Refusal) -> None:
         """Remembers what was given up. If it was staged, it is so no more."""
@@ -218,13 +218,16 @@ class Generations:
     def _record(self) -> Path:
         return self.folder / "record.json"
 
-    def _numbers(self) -> dict[int, str]:
-        """File name by number, damaged ones included, so that no number is given twice."""
+    def _generation(self, number: int) -> Path:
+        return self.folder / f"generation-{number:06}.toml"
+
+    def _numbers(self) -> list[int]:
+        """Of all that are kept, rising; damaged ones included, so that no number is given twice."""
         try:
             names = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
-            return {int(name[1]): name[0] for name in names if name}
+            return sorted(int(name[1]) for name in names if name)
         except OSError:
-            return {}
+            return []
 
     def _note(self, record: Record) -> None:
         write_whole(self._record, _noted(record))
