@@ -144,7 +144,7 @@ def _at(schema: dict[str, Any], path: Iterable[str | int]) -> dict[str, Any]:
     node = _resolved(schema, schema)
     for part in path:
         branches = [_resolved(branch, schema) for branch in node.get("oneOf", [node])]
-        node = next((_step(branch, part) for branch in branches if _step(branch, part)), {})
+        node = next(filter(None, (_step(branch, part) for branch in branches)), {})
         node = _resolved(node, schema)
     return node
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from k1edge.config.strict import STRICT, by_name, did_you_mean, refusal
-from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS, ParameterRange
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
 
 IDLE = ("silence", "speech", "noise")
 """What a wire without music may hold: the names of the looks for it."""
@@ -30,14 +30,10 @@ def _palette_id(value: Any) -> Any:
     raise refusal(f"a K1 has no palette {value[:60]!r}{did_you_mean(value, PALETTES)}")
 
 
-def _parameter(limits: ParameterRange) -> Any:
-    """The type of one pattern parameter."""
-    return Annotated[int if limits.integer else float, Field(ge=limits.low, le=limits.high)]
-
-
 Parameters = TypedDict(
     "Parameters",
-    {name: _parameter(limits) for name, limits in PARAMETERS.items()},
+    {name: Annotated[int if limits.integer else float, Field(ge=limits.low, le=limits.high)]
+     for name, limits in PARAMETERS.items()},
     total=False,
 )
 """Pattern parameters by name, each within the K1's range."""

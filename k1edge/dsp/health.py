@@ -20,8 +20,8 @@ CLIPPED_PER_S = 20
 LOW_DBFS = -42.0
 """Of the loudest second with sound in it: the features still work 20 dB below, but the line's own noise is then near."""
 LOW_OF_S, LOW_HEARD_S, HEARD_HOPS = 30, 10, 10
-"""Looked at for a level that is low, how many of these must have had sound, and how much of each: more than a crackle. Music
-about the gate is silence half of the time; hum and hiss in a pause are no music, as the features tell."""
+"""A level is judged by the last LOW_OF_S seconds, if LOW_HEARD_S of them had sound in more than HEARD_HOPS hops, more than a
+crackle. Music about the gate is silent half of the time; hum and hiss in a pause are no music, as the features tell."""
 DC_SHARE = 0.01
 """Mean of a second: 1 % of full scale is ten times what a healthy input has."""
 HUM_SHARE = 0.6

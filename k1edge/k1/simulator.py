@@ -26,8 +26,8 @@ REMEMBERED_FLASHES = 16
 PENDING_LIMIT = 32
 STATE_GAP_MS = 500
 CLOCK_DOUBT_MS, KEPT_MS = 1000, 30_000
-"""The offset is wrong if the due time by the edge's clock is so much later than the one counted from receipt, or so much
-earlier, which is longer than any broker keeps a beat: the one counted from receipt is believed."""
+"""So much later, or so much earlier, a beat may be due by the edge's clock than counted from receipt: beyond that the offset is
+wrong, and the receipt is believed. No broker keeps a beat for KEPT_MS."""
 KEPT_FLASHES = 100_000
 
 

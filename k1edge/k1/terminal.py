@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from types import TracebackType
 from typing import Self, TextIO
 
 import numpy as np
@@ -91,7 +90,7 @@ class Screen:
         self._stream.write(_ENTER)
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._stream.write(RESET + _LEAVE)
         self._stream.flush()
 

@@ -19,7 +19,6 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import iotcore
@@ -59,7 +58,7 @@ class EmbeddedBroker:
         self.start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     @property

@@ -7,6 +7,7 @@ nobody takes for long.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -77,11 +78,8 @@ class Notifier:
 
     def _tell(self, news: str) -> None:
         if self._socket:
-            try:
+            with contextlib.suppress(OSError):  # light must not depend on whether systemd listens
                 self._socket.sendto(news.encode(), self._address)
-            except OSError:
-                # Light must not depend on whether systemd listens.
-                return
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float:

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from bisect import bisect_left
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from k1edge.system.priority import real_time
@@ -48,7 +47,7 @@ class Control:
                 self._idlers.append(subprocess.Popen([sys.executable, "-c", IDLER, str(core)], stdout=log))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         for idler in self._idlers:
             idler.kill()
             idler.wait()
