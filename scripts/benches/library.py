@@ -62,7 +62,7 @@ def text(words: str) -> bytes:
 
 
 def connect(port: int, name: str) -> socket.socket:
-    """One MQTT 3.1.1 client that stays connected. None of paho's: a thousand of those have more files than `select` can take."""
+    """One MQTT 3.1.1 client that stays connected. Not paho's: a thousand of those have more files than `select` takes."""
     client = socket.create_connection(("127.0.0.1", port))
     client.sendall(packet(0x10, text("MQTT"), b"\x04\x02\x00\x00", text(name)))
     assert client.recv(4) == b"\x20\x02\x00\x00"
