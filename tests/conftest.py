@@ -22,6 +22,15 @@ for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
     os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """A program that is run here has its own way with Ctrl-C, which would be that of these tests from then on."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def wire_library(tmp_path_factory):
     return build_plugin(tmp_path_factory.mktemp("alsa"))
@@ -69,6 +78,4 @@ def unprivileged():
 @pytest.fixture
 def hangs_up():
     """What is started hears when its terminal is closed, even if these tests themselves were told not to (`nohup`)."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

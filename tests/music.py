@@ -1,7 +1,10 @@
-"""Frames of imagined music, for tests of what comes after the pipeline."""
+"""Imagined music: frames for what comes after the pipeline, a tracker for what is done to it, and a whole song."""
+
+import functools
 
 import numpy as np
 
+from k1edge.audio import demo
 from k1edge.clock import StreamClock, Timeline, WallClock
 from k1edge.frames import BeatEvent, BeatState, FeatureFrame, GenesisFrame, Look, Macros, Section, StreamFormat
 from k1edge.k1.contract import Stamp
@@ -11,6 +14,8 @@ EPOCH_MS = 1_795_000_000_000
 DARK = Look("silence", "twilight", 11, (("brightness", 0.0),))
 BRIGHT = Look("drop", "pulse", 29, (("brightness", 0.8), ("saturation", 0.85)), "fade", 300)
 INTRO = Section("intro", 0, 0.5, True, 1)
+demo_song = functools.cache(demo.demo_song)
+"""Composed once for all who only read it."""
 
 
 def timeline() -> Timeline:
@@ -37,3 +42,13 @@ def frame(hop: int, *, announced=None, section=INTRO, moments=(), look=BRIGHT, b
                             np.zeros(12, np.float32), False)
     beat = BeatState(end, bpm, 0.25, 0.9, lock, ((bpm / 2, 0.1),), announced, 4)
     return GenesisFrame(features, beat, Macros(energy=energy), section, moments, look, **form)
+
+
+class Tracker:
+    """Writes down the corrections it is asked for."""
+
+    def __init__(self, acts=True):
+        self.asked, self.acts = [], acts
+
+    def __getattr__(self, name):
+        return lambda *args: self.asked.append((name, *args)) or self.acts

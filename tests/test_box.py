@@ -7,6 +7,11 @@ from hypothesis import strategies as st
 from k1edge.box import CALM_S, CLIMB_S, HYSTERESIS_C, RUNGS, SLOWED, UNDER_VOLTAGE, Box, Reading
 
 
+@pytest.fixture
+def box():
+    return Box()
+
+
 def heated(box, temp_c, seconds, since_s=0.0, throttled=0):
     """Readings every five seconds; returns when the last one was."""
     for second in range(0, seconds + 1, 5):
@@ -19,23 +24,20 @@ def codes(box):
 
 
 @pytest.mark.parametrize(("temp_c", "rung"), [(None, 0), (20.0, 0), (74.9, 0), (75.0, 1), (80.0, 2), (84.0, 3), (110.0, 3)])
-def test_each_temperature_has_its_rung(temp_c, rung):
-    box = Box()
+def test_each_temperature_has_its_rung(box, temp_c, rung):
     heated(box, temp_c, 10)
     assert box.rung == rung
     assert codes(box) == ({"HOT"} if rung else set())
 
 
-def test_a_single_hot_reading_sheds_nothing():
-    box = Box()
+def test_a_single_hot_reading_sheds_nothing(box):
     box.process(Reading(temp_c=90.0), 0.0)
     box.process(Reading(temp_c=60.0), CLIMB_S)
     box.process(Reading(temp_c=90.0), 2 * CLIMB_S)
     assert box.rung == 0
 
 
-def test_it_comes_back_a_rung_a_minute_and_only_when_it_is_well_cooler():
-    box = Box()
+def test_it_comes_back_a_rung_a_minute_and_only_when_it_is_well_cooler(box):
     now_s = heated(box, 84.0, 10)
     now_s = heated(box, 84.0 - HYSTERESIS_C + 0.1, 600, now_s)
     assert box.rung == 3, "no flapping about the limit"
@@ -46,8 +48,7 @@ def test_it_comes_back_a_rung_a_minute_and_only_when_it_is_well_cooler():
     assert rungs == [2, 1, 0, 0]
 
 
-def test_a_pi_that_slows_itself_down_sheds_frames_whatever_its_temperature():
-    box = Box()
+def test_a_pi_that_slows_itself_down_sheds_frames_whatever_its_temperature(box):
     heated(box, None, 10, throttled=SLOWED & 0b0100)
     assert box.rung == 2
     assert box.mode.frame_every > 0
@@ -81,8 +82,7 @@ def test_whatever_the_sensor_says_the_ladder_stays_on_its_rungs_and_goes_down_on
         (Reading(throttled=UNDER_VOLTAGE), "UNDER_VOLTAGE"),
     ],
 )
-def test_each_trouble_of_the_box_is_named_and_ends(reading, code):
-    box = Box()
+def test_each_trouble_of_the_box_is_named_and_ends(box, reading, code):
     box.process(reading, 0.0)
     assert codes(box) == {code}
     assert all(alarm.reason and alarm.remedy for alarm in box.alarms)

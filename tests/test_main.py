@@ -161,31 +161,30 @@ def to_nobody(*words: str) -> subprocess.CompletedProcess[str]:
         os.close(writing)
 
 
+def ending(main: str) -> str:
+    """Python in which `ends` is a program of k1edge, with this as its main."""
+    return f"""
+import logging, os, signal, sys
+from types import SimpleNamespace
+from k1edge import __main__ as door
+from k1edge.system.systemd import start_logging
+sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main={main})
+door.PROGRAMS["ends"] = "ends"
+"""
+
+
 @pytest.mark.parametrize(("ends", "code", "says"), [("1 / 0", 1, "ZeroDivisionError"), ("3", 3, ""), ("sys.exit(4)", 4, "")])
 def test_that_nobody_reads_does_not_hide_how_a_program_ended(ends, code, says):
-    program = "SimpleNamespace(add_arguments=lambda _: None, main=lambda _: print('half a table') or " + ends + ")"
-    done = to_nobody("-c", f"""if True:
-        import sys
-        from types import SimpleNamespace
-        from k1edge import __main__
-        sys.modules["k1edge.programs.ends"] = {program}
-        __main__.PROGRAMS["ends"] = "ends"
-        sys.exit(__main__.main(["ends"]))""")
+    done = to_nobody("-c", ending(f"lambda _: print('half a table') or {ends}") + "sys.exit(door.main(['ends']))")
     assert done.returncode == code
     assert says in done.stderr and bool(done.stderr) == bool(says)
 
 
 @pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])
 def test_who_interrupts_an_end_that_was_begun_by_ctrl_c_sees_no_traceback(again):
-    program = f"""if True:
-        import os, signal, sys
-        from types import SimpleNamespace
-        from k1edge import __main__
-        end = lambda _: os.kill(os.getpid(), signal.SIGINT)
-        sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main=end)
-        __main__.PROGRAMS["ends"] = "ends"
-        assert __main__.main(["ends"]) == 130
-        os.kill(os.getpid(), {int(again)})"""
+    program = ending("lambda _: os.kill(os.getpid(), signal.SIGINT)") + f"""
+assert door.main(["ends"]) == 130
+os.kill(os.getpid(), {int(again)})"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (-again, "")
 
@@ -208,18 +207,9 @@ def test_half_a_table_is_not_all_of_it(tmp_path):
 def test_a_program_ends_although_its_terminal_has_been_stopped():
     terminal, given = pty.openpty()
     os.write(terminal, b"\x13")  # Ctrl-S
-    ends = """if True:
-        import logging, sys
-        from types import SimpleNamespace
-        from k1edge import __main__
-        from k1edge.system.systemd import start_logging
-        def main(_):
-            start_logging("info", {})
-            logging.info("the end is near")
-            logging.getLogger().handlers[0].flush()
-        sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main=main)
-        __main__.PROGRAMS["ends"] = "ends"
-        sys.exit(__main__.main(["ends"]))"""
+    logs = """lambda _: (
+        start_logging("info", {}), logging.info("the end is near"), logging.getLogger().handlers[0].flush()) and 0"""
+    ends = ending(logs) + "sys.exit(door.main(['ends']))"
     with subprocess.Popen([sys.executable, "-u", "-c", ends], stdin=given, stdout=given, stderr=given) as process:
         try:
             assert process.wait(PATIENCE_S) == 0

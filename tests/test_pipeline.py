@@ -10,7 +10,6 @@ import pytest
 import soundfile
 from scipy.signal import butter, sosfilt
 
-from k1edge.audio.demo import demo_song
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, clicks, four_on_the_floor, noise
 from k1edge.config import Settings
@@ -18,6 +17,7 @@ from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
 from k1edge.genesis.playback import MapPlayer
 from k1edge.genesis.score import Score
 from k1edge.pipeline import MOST_ACTS, Pipeline
+from tests.music import Tracker, demo_song
 
 
 @pytest.fixture(scope="module")
@@ -215,16 +215,6 @@ def test_what_is_done_where_no_hop_comes_is_not_kept_for_ever():
 def test_nothing_else_is_done_to_a_pipeline():
     with pytest.raises(ValueError, match="process"):
         Pipeline(Settings(), StreamFormat(48_000)).act("process")
-
-
-class Tracker:
-    """Writes down the corrections it is asked for."""
-
-    def __init__(self, acts=True):
-        self.asked, self.acts = [], acts
-
-    def __getattr__(self, name):
-        return lambda *args: self.asked.append((name, *args)) or self.acts
 
 
 def corrected(player, verb, *args, acts=True):

@@ -5,6 +5,7 @@ from k1edge.analysis import hindsight
 from k1edge.analysis.hindsight import Hindsight
 from k1edge.beat.network import CONTEXT, HOPS_A_FRAME, N_TEMPI, side_by_side
 from k1edge.dsp.features import N_BANDS
+from tests.beat.equations import gru, logistic, probabilities
 
 UNITS = 5
 
@@ -26,32 +27,14 @@ def heard(hops: int, seed: int = 2) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 4, (hops, N_BANDS)).astype(np.float16)
 
 
-def logistic(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def gru(weights, name, inputs):
-    """(frames, UNITS) by the equations."""
-    into, again, into_bias, again_bias = (weights[name + part] for part in ("into", "again", "into_bias", "again_bias"))
-    state, out = np.zeros(UNITS), []
-    for x in inputs:
-        given, back = (into @ x + into_bias).reshape(3, -1), (again @ state + again_bias).reshape(3, -1)
-        reset, update = logistic(given[0] + back[0]), logistic(given[1] + back[1])
-        state = (1 - update) * np.tanh(given[2] + reset * back[2]) + update * state
-        out.append(state)
-    return np.array(out)
-
-
 def reference(weights, bands):
     frames = bands[::HOPS_A_FRAME].astype(float)
     padded = np.concatenate([np.zeros((CONTEXT - 1, N_BANDS)), frames])
     x = np.array([padded[n : n + CONTEXT].ravel() for n in range(len(frames))])
     x = np.maximum(x @ weights["front"].T + weights["front_bias"], 0)
-    for layer in ("gru1.", "gru2."):
-        x = np.hstack([gru(weights, layer, x), gru(weights, f"{layer}back.", x[::-1])[::-1]])
-    logits = x @ weights["head"].T + weights["head_bias"]
-    odds = np.exp(logits[:, 3:])
-    return np.hstack([logistic(logits[:, :3]), odds / odds.sum(axis=1, keepdims=True)])
+    for layer in ("gru1", "gru2"):
+        x = np.hstack([gru(weights, layer, x), gru(weights, f"{layer}.back", x[::-1])[::-1]])
+    return probabilities(x @ weights["head"].T + weights["head_bias"])
 
 
 @pytest.mark.parametrize("hops", [1, 2, 301])

@@ -2,7 +2,6 @@
 
 import io
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -233,17 +232,14 @@ def test_what_cannot_be_a_source_says_why(tmp_path, make, reason):
 
 
 @pytest.mark.parametrize("closed", ["file", "folder"])
-def test_a_file_without_permission_says_so(request, closed):
-    # pytest's own folders can be entered by their owner alone.
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        soundfile.write(folder / "a.wav", np.zeros(RATE_HZ), RATE_HZ)
-        folder.chmod(0o755 if closed == "file" else 0o700)
-        (folder / "a.wav").chmod(0o000 if closed == "file" else 0o644)
-        request.getfixturevalue("unprivileged")
-        with pytest.raises(AudioError, match="may not be read by this user; change its permissions"):
-            FileSource(folder / "a.wav")
-        os.seteuid(os.getuid())
+def test_a_file_without_permission_says_so(public, request, closed):
+    song = public / "songs" / "a.wav"
+    song.parent.mkdir()
+    soundfile.write(song, np.zeros(RATE_HZ), RATE_HZ)
+    (song if closed == "file" else song.parent).chmod(0)
+    request.getfixturevalue("unprivileged")
+    with pytest.raises(AudioError, match="may not be read by this user; change its permissions"):
+        FileSource(song)
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])

@@ -9,6 +9,7 @@ import pytest
 
 from k1edge.audio import ABSENT, BUSY, CHANNEL, AudioError, StuckError, linein
 from tests.brokers import PATIENCE_S
+from tests.failing import raising
 
 SETTINGS = SimpleNamespace(device="CODEC", rate_hz=48_000, channel="mix")
 
@@ -48,14 +49,18 @@ def portaudio(monkeypatch, tmp_path):
     return library
 
 
+@pytest.fixture
+def line(portaudio):
+    return linein.LineIn(SETTINGS, portaudio.cards)
+
+
 def test_a_card_without_the_channel_that_is_wanted_was_not_pulled_out(portaudio):
     with pytest.raises(AudioError, match="has no channel 9") as raised:
         linein.LineIn(SimpleNamespace(device="CODEC", rate_hz=48_000, channel=9), portaudio.cards)
     assert raised.value.code == CHANNEL
 
 
-def test_a_close_that_hangs_is_given_up_and_said(portaudio):
-    line = linein.LineIn(SETTINGS, portaudio.cards)
+def test_a_close_that_hangs_is_given_up_and_said(line):
     before = time.monotonic()
     with pytest.raises(StuckError, match=r"does not respond within .* restart this process"):
         line.close()
@@ -80,19 +85,13 @@ def test_a_first_start_of_portaudio_that_hangs_is_given_up(portaudio, monkeypatc
 
 
 def test_a_portaudio_that_does_not_start_is_an_audio_error(portaudio):
-    def fail():
-        raise PortAudioError("Unanticipated host error")
-
-    portaudio._initialize = fail
+    portaudio._initialize = raising(PortAudioError("Unanticipated host error"))
     with pytest.raises(AudioError, match="does not start"):
         linein.LineIn(SETTINGS, portaudio.cards)
 
 
 def test_a_portaudio_that_did_not_start_once_is_started_again(portaudio):
-    def not_initialised():
-        raise PortAudioError("PortAudio not initialized")
-
-    portaudio._terminate = not_initialised
+    portaudio._terminate = raising(PortAudioError("PortAudio not initialized"))
     assert linein.LineIn(SETTINGS, portaudio.cards).device.setting == "CODEC"
 
 
@@ -106,9 +105,7 @@ def test_a_portaudio_that_did_not_start_once_is_started_again(portaudio):
     ],
 )
 def test_a_card_that_cannot_be_opened_says_why_and_what_to_do(portaudio, text, code, remedy):
-    def refuse(*_, **__):
-        raise PortAudioError(f"Error opening stream: {text}", code)
-
+    refuse = raising(PortAudioError(f"Error opening stream: {text}", code))
     portaudio.RawInputStream = portaudio.check_input_settings = refuse
     with pytest.raises(AudioError) as raised:
         linein.LineIn(SETTINGS, portaudio.cards)
@@ -153,8 +150,7 @@ def test_mono_is_the_first_pair_or_the_channel_that_was_chosen(portaudio, channe
 
 
 @pytest.mark.parametrize(("sample", "heard"), [(np.nan, 0.25), (np.inf, 0.25), (-np.inf, 0.25), (1e30, 0.75), (-8.0, -0.25)])
-def test_a_sample_that_is_no_number_is_silent_and_one_beyond_full_scale_is_full_scale(portaudio, sample, heard):
-    line = linein.LineIn(SETTINGS, portaudio.cards)
+def test_a_sample_that_is_no_number_is_silent_and_one_beyond_full_scale_is_full_scale(line, sample, heard):
     frames = np.full((480, 2), 0.5, np.float32)
     frames[100, 1] = sample
     line._stream.deliver(frames)
@@ -164,8 +160,7 @@ def test_a_sample_that_is_no_number_is_silent_and_one_beyond_full_scale_is_full_
     assert max(each.peak for each in line.channels()) <= 1
 
 
-def test_an_overflow_is_counted_with_its_block(portaudio):
-    line = linein.LineIn(SETTINGS, portaudio.cards)
+def test_an_overflow_is_counted_with_its_block(line):
     frames = np.zeros((480, 2), np.float32)
     line._stream.deliver(frames)
     line._stream.deliver(frames, overflow=True)
@@ -173,8 +168,7 @@ def test_an_overflow_is_counted_with_its_block(portaudio):
     assert [next(blocks) and line.overflows for _ in range(2)] == [0, 1]
 
 
-def test_a_process_that_cannot_keep_up_skips_what_is_old_and_counts_it(portaudio):
-    line = linein.LineIn(SETTINGS, portaudio.cards)
+def test_a_process_that_cannot_keep_up_skips_what_is_old_and_counts_it(line):
     frames = np.zeros((480, 2), np.float32)
     for _ in range(linein.BACKLOG + 11):
         line._stream.deliver(frames)
@@ -186,17 +180,15 @@ def test_a_process_that_cannot_keep_up_skips_what_is_old_and_counts_it(portaudio
     assert next(blocks).start == 61 * 480
 
 
-def test_a_short_hold_up_is_caught_up_with_and_nothing_is_lost(portaudio):
-    line = linein.LineIn(SETTINGS, portaudio.cards)
+def test_a_short_hold_up_is_caught_up_with_and_nothing_is_lost(line):
     for _ in range(linein.BACKLOG):
         line._stream.deliver(np.zeros((480, 2), np.float32))
     assert [next(iter(line)).start for _ in range(linein.BACKLOG)] == [i * 480 for i in range(linein.BACKLOG)]
     assert (line.skipped_samples, line.lost_samples) == (0, 0)
 
 
-def test_a_card_that_stands_is_given_up_within_a_quarter_of_a_second(portaudio):
+def test_a_card_that_stands_is_given_up_within_a_quarter_of_a_second(line):
     """By then the K1s are to have their own microphones."""
-    line = linein.LineIn(SETTINGS, portaudio.cards)
     line._stream.deliver(np.zeros((480, 2), np.float32))
     waits, blocks = [], iter(line)
     with pytest.raises(AudioError, match="has delivered nothing"):

@@ -1,8 +1,10 @@
+import tracemalloc
 from importlib import resources
 
 import numpy as np
 import pytest
 
+from k1edge.audio.synth import SynthSource
 from k1edge.beat import network as network_module
 from k1edge.beat.network import (
     BEAT,
@@ -19,41 +21,21 @@ from k1edge.beat.network import (
     side_by_side,
 )
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
-from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.frames import HOPS_PER_S, StreamFormat
 from k1edge.live import checkpoint
+from tests.beat.equations import gru, probabilities
 
 RATE_HZ = 48_000
 
 
-def logistic(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def gru(weights, layer, x, h):
-    """The textbook equations in float64."""
-    ways = (("into", x), ("again", h))
-    sums = (weights[f"{layer}.{way}"].astype(float) @ v + weights[f"{layer}.{way}_bias"] for way, v in ways)
-    (ir, iz, i_n), (hr, hz, hn) = (np.split(each, 3) for each in sums)
-    update = logistic(iz + hz)
-    return (1 - update) * np.tanh(i_n + logistic(ir + hr) * hn) + update * h
-
-
 def logits(weights, bands):
-    """(frames, 3 + N_TEMPI) by the equations, with no buffer shared between frames."""
-    size = len(weights["gru1.again_bias"]) // 3
-    h1, h2, out = np.zeros(size), np.zeros(size), []
+    """(frames, 3 + N_TEMPI) by the equations."""
     frames = np.concatenate([np.zeros((CONTEXT - 1, N_BANDS)), bands[::HOPS_A_FRAME]])
-    for i in range(len(frames) - CONTEXT + 1):
-        x = np.maximum(weights["front"].astype(float) @ frames[i : i + CONTEXT].ravel() + weights["front_bias"], 0)
-        h1 = gru(weights, "gru1", x, h1)
-        h2 = gru(weights, "gru2", h1, h2)
-        out.append(weights["head"].astype(float) @ h2 + weights["head_bias"])
-    return np.array(out)
-
-
-def probabilities(said):
-    weight = np.exp(said[:, 3:])
-    return np.hstack([logistic(said[:, :3]), weight / weight.sum(axis=1, keepdims=True)])
+    x = np.array([frames[i : i + CONTEXT].ravel() for i in range(len(frames) - CONTEXT + 1)])
+    x = np.maximum(x @ weights["front"].T.astype(float) + weights["front_bias"], 0)
+    for layer in ("gru1", "gru2"):
+        x = gru(weights, layer, x)
+    return x @ weights["head"].T.astype(float) + weights["head_bias"]
 
 
 def listen(network, bands):
@@ -75,10 +57,8 @@ def other_weights(seed):
 
 def hear(audio, rate_hz=RATE_HZ):
     """(hops, 3): the network behind the real features."""
-    hop = rate_hz // HOPS_PER_S
     extractor, network = FeatureExtractor(StreamFormat(rate_hz)), BeatNetwork()
-    blocks = (AudioBlock(audio[i : i + hop].astype(np.float32), i, 0) for i in range(0, len(audio) - hop + 1, hop))
-    return np.array([network.process(extractor.process(block).bands).copy() for block in blocks])
+    return np.array([network.process(extractor.process(block).bands).copy() for block in SynthSource(audio, rate_hz)])
 
 
 def drums(seconds, bpm, rate_hz=RATE_HZ, seed=0):
@@ -172,8 +152,6 @@ def test_output_is_read_only():
 
 
 def test_nothing_is_allocated_per_hop():
-    import tracemalloc
-
     network, bands = BeatNetwork(), np.ones(N_BANDS, np.float32)
     for _ in range(10):
         network.process(bands)
@@ -200,11 +178,9 @@ def test_a_plain_beat_is_heard_where_it_is(bpm):
 
 @pytest.mark.parametrize("bpm", [75, 100, 140])
 def test_the_tempo_of_a_plain_beat_is_among_the_likeliest(bpm):
-    network = BeatNetwork()
-    extractor, audio = FeatureExtractor(StreamFormat(RATE_HZ)), drums(12, bpm)[0].astype(np.float32)
-    hop, said = RATE_HZ // HOPS_PER_S, np.zeros(N_TEMPI)
-    for n in range(1_200):
-        network.process(extractor.process(AudioBlock(audio[n * hop : (n + 1) * hop], n * hop, 0)).bands)
+    network, extractor, said = BeatNetwork(), FeatureExtractor(StreamFormat(RATE_HZ)), np.zeros(N_TEMPI)
+    for n, block in enumerate(SynthSource(drums(12, bpm)[0], RATE_HZ)):
+        network.process(extractor.process(block).bands)
         said += network.tempi if n > 600 else 0.0
     low, high = np.log(TEMPO_RANGE_BPM)
     classes_bpm = np.exp(low + (np.arange(N_TEMPI) + 0.5) / N_TEMPI * (high - low))

@@ -79,18 +79,6 @@ def test_a_password_that_root_alone_may_read_is_no_fault_of_the_file_beside_it(p
     assert load(public / "k1edge.toml", {}).mqtt.password is None
 
 
-def test_a_password_file_without_permission_leads_to_the_credential(public, request):
-    (public / "secret").write_text("geheim")
-    (public / "secret").chmod(0)
-    (public / "k1edge.toml").write_text("[mqtt]\nusername = 'u'\npassword_file = 'secret'")
-    request.getfixturevalue("unprivileged")
-    with pytest.raises(ConfigError) as caught:
-        load(public / "k1edge.toml", {})
-    (fault,) = caught.value.faults
-    assert "sudo" in fault.remedy
-    assert "/etc/k1edge/mqtt-password" in fault.remedy
-
-
 def test_a_password_longer_than_mqtt_can_carry_is_refused(tmp_path):
     (tmp_path / "secret").write_text("x" * 65_536)
     with pytest.raises(ConfigError, match="larger than 65,535 bytes"):

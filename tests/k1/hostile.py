@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 
@@ -36,10 +37,11 @@ def strangers(seed: int, count: int) -> list[tuple[str, bytes]]:
     return [(rng.choice(_TOPICS), rng.choice(_KINDS)(rng)) for _ in range(count)]
 
 
-def payloads(seed: int, count: int) -> list[bytes]:
+@functools.cache
+def payloads(seed: int, count: int) -> tuple[bytes, ...]:
     """The same without a topic."""
     rng = random.Random(seed)
-    return [rng.choice(_KINDS)(rng) for _ in range(count)]
+    return tuple(rng.choice(_KINDS)(rng) for _ in range(count))
 
 
 def _noise(rng: random.Random) -> bytes:

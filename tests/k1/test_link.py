@@ -24,6 +24,7 @@ from k1edge.k1.outbox import LIVE_LIMIT
 from k1edge.k1.session import Session
 from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
+from tests.failing import raising
 
 QUICK_S = 0.05
 STATUS = Publication("k1/v1/s/edge/a/status", b'{"state":"ready"}', qos=1, retain=True)
@@ -41,11 +42,18 @@ def linked(settings, client_id="edge-a", backoff=lambda _attempt: QUICK_S, **ide
 
 
 @contextlib.contextmanager
+def connected(settings, client_id="edge-a", **more):
+    """A link that has reached its broker."""
+    with linked(settings, client_id, **more) as link:
+        eventually(lambda: link.connected, f"{client_id} is connected")
+        yield link
+
+
+@contextlib.contextmanager
 def listening(settings, *filters, client_id="listener"):
     """A link that has subscribed, with the list that fills as it hears."""
     heard = []
-    with linked(settings, client_id, subscriptions=filters, payload_limit=4096) as link:
-        eventually(lambda: link.connected, "the listener is connected")
+    with connected(settings, client_id, subscriptions=filters, payload_limit=4096) as link:
         link.send(Publication("k1/listening", client_id.encode()))
         yield lambda: heard.extend(link.receive()) or heard
 
@@ -60,8 +68,7 @@ def numbers(heard):
 
 @pytest.mark.parametrize(("protocol", "spoken"), [("auto", "5"), ("5", "5"), ("3.1.1", "3.1.1")])
 def test_messages_arrive_in_either_protocol(mosquitto, protocol, spoken):
-    with listening(mosquitto.settings(), "k1/v1/#") as heard, linked(mosquitto.settings(protocol=protocol)) as link:
-        eventually(lambda: link.connected)
+    with listening(mosquitto.settings(), "k1/v1/#") as heard, connected(mosquitto.settings(protocol=protocol)) as link:
         assert link.protocol == spoken
         link.send(Publication("k1/v1/s/edge/a/beat", b"1"))
         link.send(event(2))
@@ -77,16 +84,14 @@ def test_messages_arrive_in_either_protocol(mosquitto, protocol, spoken):
     ids=["hangs up", "refuses as 3.1.1 would", "refuses as 5 would"],
 )
 def test_a_broker_that_only_speaks_the_older_protocol_is_found_at_once(answer):
-    with scripted_broker(answer) as url, linked(MqttSettings(url=url)) as link:
-        eventually(lambda: link.connected)
+    with scripted_broker(answer) as url, connected(MqttSettings(url=url)) as link:
         assert link.protocol == "3.1.1"
         assert link.counters.failures == 1
 
 
 def test_no_more_goes_unconfirmed_than_the_broker_has_granted():
     five_at_a_time = b"\x20\x06\x00\x00\x03\x21\x00\x05"
-    with scripted_broker(five_at_a_time) as url, linked(MqttSettings(url=url)) as link:
-        eventually(lambda: link.connected)
+    with scripted_broker(five_at_a_time) as url, connected(MqttSettings(url=url)) as link:
         for number in range(30):
             link.send(event(number))
         for live in (1, 2):
@@ -123,8 +128,7 @@ def test_a_broker_that_was_slow_once_is_spoken_to_in_the_newer_protocol(mosquitt
 
     monkeypatch.setattr("k1edge.k1.session.CONNECT_TIMEOUT_S", 0.1)
     mosquitto.pause()
-    with linked(mosquitto.settings(), backoff=backoff) as link:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings(), backoff=backoff) as link:
         assert (link.protocol, link.counters.failures) == ("5", 1)
 
 
@@ -136,8 +140,7 @@ def test_a_broker_that_never_answers_the_newer_protocol_is_found_too(monkeypatch
         opened(session)
 
     monkeypatch.setattr(Session, "open", open_)
-    with scripted_broker(None) as url, linked(MqttSettings(url=url)) as link:
-        eventually(lambda: link.connected)
+    with scripted_broker(None) as url, connected(MqttSettings(url=url)) as link:
         assert (link.protocol, link.counters.failures) == ("3.1.1", 2)
 
 
@@ -185,10 +188,7 @@ def test_whatever_a_session_dies_of_the_link_goes_on(mosquitto, monkeypatch):
 
 
 def test_a_link_whose_thread_has_died_says_so(monkeypatch):
-    def no_memory(*_args, **_more):
-        raise MemoryError
-
-    monkeypatch.setattr("k1edge.k1.link.Session", no_memory)
+    monkeypatch.setattr("k1edge.k1.link.Session", raising(MemoryError()))
     monkeypatch.setattr(threading, "excepthook", lambda fault: None)
     link = Link(MqttSettings(url="mqtt://127.0.0.1:1"), Identity("edge-a"))
     assert not link.died
@@ -211,8 +211,7 @@ def test_why_a_broker_sent_us_away_is_kept(code, reason):
 def test_the_properties_of_mqtt_5_go_and_come(mosquitto):
     asked = Properties(PacketTypes.PUBLISH)
     asked.ResponseTopic, asked.CorrelationData = "k1/answers", b"\x01\x02"
-    with linked(mosquitto.settings()) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings()) as link, listening(mosquitto.settings(), "k1/v1/#") as heard:
         publish.multiple([{"topic": "k1/v1/x", "properties": asked}], port=mosquitto.port, protocol=MQTTProtocolVersion.MQTTv5)
         eventually(heard)
         arrival = heard()[0].arrival
@@ -243,8 +242,7 @@ def test_a_broker_that_hangs_up_over_a_question_is_not_asked_again(protocol, los
 
 
 def test_a_message_larger_than_the_broker_takes_is_not_sent_and_costs_no_connection(tmp_path):
-    with Mosquitto(tmp_path, "max_packet_size 20000") as broker, linked(broker.settings(), subscriptions=("k1/#",)) as link:
-        eventually(lambda: link.connected)
+    with Mosquitto(tmp_path, "max_packet_size 20000") as broker, connected(broker.settings(), subscriptions=("k1/#",)) as link:
         assert link.largest_bytes == 20_000
         heard = []
         for size in (60_000, 19_000):
@@ -262,8 +260,7 @@ def test_what_a_broker_tells_of_itself_is_heard_where_it_tells(mosquitto):
 
 
 def test_a_retained_message_expires_at_the_broker(mosquitto):
-    with linked(mosquitto.settings()) as link:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings()) as link:
         link.send(Publication("k1/v1/tonight", b"{}", qos=1, retain=True, expiry_s=3600.0))
         link.send(Publication("k1/v1/last-night", b"{}", qos=1, retain=True, expiry_s=1.0))
         eventually(lambda: link.queued == 0)
@@ -275,8 +272,7 @@ def test_a_retained_message_expires_at_the_broker(mosquitto):
 
 
 def test_nothing_is_lost_that_matters_when_the_broker_is_killed(mosquitto):
-    with linked(mosquitto.settings()) as link:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings()) as link:
         link.send(STATUS)
         eventually(lambda: link.queued == 0)
         mosquitto.kill()
@@ -302,8 +298,7 @@ def test_durable_messages_arrive_once_and_in_order_after_an_outage(mosquitto):
         listener_ready.wait(PATIENCE_S)
         return 0.0
 
-    with linked(mosquitto.settings(), backoff=backoff) as link:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings(), backoff=backoff) as link:
         mosquitto.kill()
         eventually(lambda: not link.connected)
         for number in range(50):
@@ -325,8 +320,7 @@ def test_the_oldest_durable_messages_go_when_too_many_wait():
 
 
 def test_sending_never_waits_for_a_broker_that_hangs(mosquitto):
-    with linked(mosquitto.settings()) as link:
-        eventually(lambda: link.connected)
+    with connected(mosquitto.settings()) as link:
         mosquitto.pause()
         for _ in range(4000):
             link.send(Publication("k1/v1/s/edge/a/frame", b"x" * 4000, expiry_s=1.0))
@@ -358,8 +352,7 @@ def test_leaving_in_order_says_farewell_and_leaves_no_will(mosquitto):
         link.close([stopping], PATIENCE_S)
         assert link.queued == 0
         eventually(heard)
-        with linked(mosquitto.settings(), "witness") as witness:
-            eventually(lambda: witness.connected)
+        with connected(mosquitto.settings(), "witness") as witness:
             witness.send(event(1))
             eventually(lambda: numbers(heard()) == [1])
         assert [json.loads(message.payload) for message in heard()] == [{"state": "stopping"}, 1]
@@ -395,8 +388,7 @@ def test_what_the_access_list_forbids_is_counted_and_named(tmp_path):
     lines = (*credentials(tmp_path, pi="p"), *acl(tmp_path, "user pi", "topic write k1/v1/s/edge/pi/#"))
     with Mosquitto(tmp_path, *lines) as broker:
         settings = broker.settings(username="pi", password=SecretStr("p"))
-        with linked(settings) as link:
-            eventually(lambda: link.connected)
+        with connected(settings) as link:
             link.send(Publication("k1/v1/s/edge/other/event/drop", b"x", qos=1))
             eventually(lambda: link.counters.refused == 1)
             eventually(lambda: "Not authorized" in link.last_reason)
@@ -441,8 +433,7 @@ def files(tmp_path_factory):
 def test_tls_with_an_authority_of_our_own(tmp_path, files):
     with Mosquitto(tmp_path, *tls_lines(files), tls=True) as broker:
         settings = broker.settings(ca_file=str(files["ca.crt"]))
-        with linked(settings) as link, listening(settings, "k1/v1/#") as heard:
-            eventually(lambda: link.connected)
+        with connected(settings) as link, listening(settings, "k1/v1/#") as heard:
             for number in range(100):
                 link.send(event(number))
             eventually(lambda: numbers(heard()) == list(range(100)))
@@ -480,13 +471,11 @@ def test_a_broker_can_demand_a_client_certificate(tmp_path, files, shown):
 
 
 def test_a_second_client_of_the_same_name_is_noticed(mosquitto):
-    with linked(mosquitto.settings(), "twin", backoff=lambda _attempt: 3600.0) as first:
-        eventually(lambda: first.connected)
-        with linked(mosquitto.settings(), "twin") as second:
-            eventually(lambda: second.connected)
-            eventually(lambda: not first.connected)
-            eventually(lambda: first.last_reason.startswith("connection lost"))
-            assert second.connected
+    late = {"backoff": lambda _attempt: 3600.0}
+    with connected(mosquitto.settings(), "twin", **late) as first, connected(mosquitto.settings(), "twin") as second:
+        eventually(lambda: not first.connected)
+        eventually(lambda: first.last_reason.startswith("connection lost"))
+        assert second.connected
 
 
 def test_a_twin_that_comes_again_and_again_is_guessed_where_the_broker_gives_no_reason(mosquitto):
@@ -500,9 +489,8 @@ def test_a_flood_is_dropped_and_counted_and_costs_a_bounded_share_of_each_hop(tm
     # Else mosquitto drops what a victim on a busy machine has not taken yet, and less than the flood arrives.
     with (
         Mosquitto(tmp_path, "max_queued_messages 0") as broker,
-        linked(broker.settings(), "victim", subscriptions=("k1/flood",)) as victim,
+        connected(broker.settings(), "victim", subscriptions=("k1/flood",)) as victim,
     ):
-        eventually(lambda: victim.connected)
         with linked(broker.settings(outbox_limit=10_000), "attacker") as attacker:
             for _ in range(flood):
                 attacker.send(Publication("k1/flood", b"!" * 100, qos=1))
@@ -514,8 +502,7 @@ def test_a_flood_is_dropped_and_counted_and_costs_a_bounded_share_of_each_hop(tm
 
 
 def test_a_huge_payload_arrives_cut_so_that_the_contract_refuses_it(mosquitto):
-    with linked(mosquitto.settings(), "victim", subscriptions=("k1/flood",), payload_limit=1000) as victim:
-        eventually(lambda: victim.connected)
+    with connected(mosquitto.settings(), "victim", subscriptions=("k1/flood",), payload_limit=1000) as victim:
         with linked(mosquitto.settings(), "attacker") as attacker:
             attacker.send(Publication("k1/flood", b"!" * 2**20, qos=1))
             received = []

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import LIVE_LIMIT, RETAINED_LIMIT, RETURNS_LIMIT, Outbox
+
+
+@pytest.fixture
+def outbox():
+    return Outbox(10)
 
 
 def live(number=0, expiry_s=None):
@@ -28,29 +34,25 @@ def drain(outbox, now_s=0.0):
     return taken
 
 
-def test_live_goes_before_states_before_durable():
-    outbox = Outbox(10)
+def test_live_goes_before_states_before_durable(outbox):
     for publication in (durable(), state("s"), live()):
         outbox.put(publication, 0.0, online=True)
     assert [publication.topic for publication in drain(outbox)] == ["live/0", "s", "event/0"]
 
 
-def test_live_is_dropped_and_counted_while_offline():
-    outbox = Outbox(10)
+def test_live_is_dropped_and_counted_while_offline(outbox):
     outbox.put(live(), 0.0, online=False)
     assert drain(outbox) == []
     assert outbox.dropped_live == 1
 
 
-def test_of_a_state_only_the_newest_waits():
-    outbox = Outbox(10)
+def test_of_a_state_only_the_newest_waits(outbox):
     for payload in (b"1", b"2", b"3"):
         outbox.put(state("tempo", payload), 0.0, online=False)
     assert [publication.payload for publication in drain(outbox)] == [b"3"]
 
 
-def test_too_many_live_messages_cost_the_oldest():
-    outbox = Outbox(10)
+def test_too_many_live_messages_cost_the_oldest(outbox):
     for number in range(LIVE_LIMIT + 5):
         outbox.put(live(number), 0.0, online=True)
     taken = drain(outbox)
@@ -59,16 +61,14 @@ def test_too_many_live_messages_cost_the_oldest():
     assert outbox.dropped_live == 5
 
 
-def test_too_many_durable_messages_cost_the_oldest():
-    outbox = Outbox(10)
+def test_too_many_durable_messages_cost_the_oldest(outbox):
     for number in range(13):
         outbox.put(durable(number), 0.0, online=False)
     assert [publication.topic for publication in drain(outbox)] == [f"event/{number}" for number in range(3, 13)]
     assert outbox.dropped_durable == 3
 
 
-def test_what_has_expired_is_not_sent():
-    outbox = Outbox(10)
+def test_what_has_expired_is_not_sent(outbox):
     outbox.put(durable(1, expiry_s=5.0), 0.0, online=False)
     outbox.put(durable(2), 0.0, online=False)
     outbox.put(live(3, expiry_s=1.0), 0.0, online=True)
@@ -88,8 +88,7 @@ def test_what_has_expired_costs_nothing_that_has_not():
     assert (outbox.dropped_durable, outbox.expired) == (0, 595 * 8)
 
 
-def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
-    outbox = Outbox(10)
+def test_a_message_over_which_every_connection_ends_is_dropped_and_counted(outbox):
     for number in range(3):
         outbox.put(durable(number), 0.0, online=True)
     lost = []
@@ -100,8 +99,7 @@ def test_a_message_over_which_every_connection_ends_is_dropped_and_counted():
     assert outbox.dropped_durable == 1
 
 
-def test_no_message_is_dropped_for_connections_that_end_after_others():
-    outbox = Outbox(10)
+def test_no_message_is_dropped_for_connections_that_end_after_others(outbox):
     for number in range(2 * RETURNS_LIMIT):
         outbox.put(state("s"), 0.0, online=True)
         outbox.put(durable(number), 0.0, online=True)
@@ -109,8 +107,7 @@ def test_no_message_is_dropped_for_connections_that_end_after_others():
     assert outbox.dropped_durable == 0
 
 
-def test_every_state_is_sent_again_after_a_reconnection_status_first():
-    outbox = Outbox(10)
+def test_every_state_is_sent_again_after_a_reconnection_status_first(outbox):
     for topic in ("tempo", "scene", "status"):
         outbox.put(state(topic), 0.0, online=True)
     drain(outbox)
@@ -121,8 +118,7 @@ def test_every_state_is_sent_again_after_a_reconnection_status_first():
     assert again[-1].payload == b"newer"
 
 
-def test_a_state_that_somebody_else_has_replaced_is_not_sent_again():
-    outbox = Outbox(10)
+def test_a_state_that_somebody_else_has_replaced_is_not_sent_again(outbox):
     for topic in ("scene", "tempo"):
         outbox.put(state(topic), 0.0, online=True)
     drain(outbox)
@@ -131,8 +127,7 @@ def test_a_state_that_somebody_else_has_replaced_is_not_sent_again():
     assert [publication.topic for publication in drain(outbox)] == ["tempo"]
 
 
-def test_a_state_that_was_cleared_stays_cleared():
-    outbox = Outbox(10)
+def test_a_state_that_was_cleared_stays_cleared(outbox):
     outbox.put(state("job/1"), 0.0, online=True)
     outbox.put(state("job/1", b""), 0.0, online=False)
     assert [publication.payload for publication in drain(outbox)] == [b""]
@@ -140,16 +135,14 @@ def test_a_state_that_was_cleared_stays_cleared():
     assert drain(outbox) == []
 
 
-def test_an_expired_scene_is_not_sent_again():
-    outbox = Outbox(10)
+def test_an_expired_scene_is_not_sent_again(outbox):
     outbox.put(state("scene", expiry_s=60.0), 0.0, online=True)
     drain(outbox)
     outbox.reconnected("status")
     assert drain(outbox, now_s=61.0) == []
 
 
-def test_remembered_states_are_bounded():
-    outbox = Outbox(10)
+def test_remembered_states_are_bounded(outbox):
     for number in range(RETAINED_LIMIT + 3):
         outbox.put(state(f"track/{number}"), 0.0, online=False)
     taken = drain(outbox)
@@ -175,8 +168,7 @@ def test_songs_and_jobs_beyond_number_push_out_no_other_state(monkeypatch):
     assert outbox.dropped_durable == 0
 
 
-def test_what_was_not_confirmed_goes_first_in_its_order():
-    outbox = Outbox(10)
+def test_what_was_not_confirmed_goes_first_in_its_order(outbox):
     sent = []
     for number in range(4):
         outbox.put(durable(number), 0.0, online=True)
@@ -185,8 +177,7 @@ def test_what_was_not_confirmed_goes_first_in_its_order():
     assert [publication.topic for publication in drain(outbox)] == [f"event/{number}" for number in range(4)]
 
 
-def test_an_unconfirmed_state_gives_way_to_a_newer_one():
-    outbox = Outbox(10)
+def test_an_unconfirmed_state_gives_way_to_a_newer_one(outbox):
     outbox.put(state("tempo", b"old"), 0.0, online=True)
     sent = [outbox.take(0.0)]
     outbox.put(state("tempo", b"new"), 0.0, online=False)
@@ -194,8 +185,7 @@ def test_an_unconfirmed_state_gives_way_to_a_newer_one():
     assert [publication.payload for publication in drain(outbox)] == [b"new"]
 
 
-def test_durable_messages_can_be_held_back_while_live_ones_go():
-    outbox = Outbox(10)
+def test_durable_messages_can_be_held_back_while_live_ones_go(outbox):
     outbox.put(durable(), 0.0, online=True)
     outbox.put(live(), 0.0, online=True)
     assert outbox.take(0.0, durable=False).publication.topic == "live/0"
@@ -253,8 +243,7 @@ def test_a_song_beyond_the_number_costs_as_little_as_one_below_it(monkeypatch):
     assert len(looked_at) <= 6 * 2 * RETAINED_LIMIT, "of a library of 20,000 each start tells 16,000 beyond it"
 
 
-def test_kinds_that_are_no_more_are_not_remembered():
-    outbox = Outbox(10)
+def test_kinds_that_are_no_more_are_not_remembered(outbox):
     for number in range(100):
         outbox.put(state(f"device/k1-{number}/cmd/scene"), 0.0, online=True)
         outbox.put(state(f"device/k1-{number}/cmd/scene", b""), 0.0, online=True)

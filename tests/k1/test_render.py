@@ -43,7 +43,7 @@ def test_every_pattern_shines_from_the_centre(pattern):
     assert np.array_equal(pixels[79::-1], pixels[80:])
 
 
-def test_at_least_eight_patterns_have_a_drawing_of_their_own():
+def test_at_least_fourteen_patterns_have_a_drawing_of_their_own():
     assert len(set(DRAWINGS.values())) >= 14
     assert set(DRAWINGS) <= set(PATTERNS)
 

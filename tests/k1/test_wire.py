@@ -220,11 +220,6 @@ def test_a_slug_is_always_a_topic_level(name):
     assert contract.address(f"k1/v1/{level}/edge/{level}/status").node == level
 
 
-def test_a_name_becomes_a_level():
-    assert slug("Raspberry_Pi") == "raspberry-pi"
-    assert slug("...") == "k1edge"
-
-
 def test_clearing_is_an_empty_retained_message(scribe):
     job = scribe.write(contract.Job, STAMP, id="j1", state="completed")
     clear = scribe.cleared(contract.Job, "j1")

@@ -13,17 +13,7 @@ from k1edge.k1.contract import Scribe
 from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES
 from k1edge.live.desk import Desk, ReplyTo
 from k1edge.live.hands import Hands, Situation
-from tests.music import BRIGHT, EPOCH_MS, at, timeline
-
-
-class Tracker:
-    """Writes down the corrections it is asked for."""
-
-    def __init__(self, acts=True):
-        self.asked, self.acts = [], acts
-
-    def __getattr__(self, name):
-        return lambda *args: self.asked.append((name, *args)) or self.acts
+from tests.music import BRIGHT, EPOCH_MS, Tracker, at, timeline
 
 
 def new_hands(scenes=True):

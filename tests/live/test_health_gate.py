@@ -9,6 +9,12 @@ ALL = frozenset({"audio", "engine", "broker"})
 GATE_S = 20.0
 
 
+@pytest.fixture
+def gate():
+    """Suspects and requires all."""
+    return HealthGate(Judged(ALL, ALL), GATE_S)
+
+
 def verdicts(gate, vitals, seconds, begin_s=0):
     """The verdict of every second; `vitals(second)` gives (audio, late hops of 100, broker)."""
     said, hops, misses = [], 0, 0
@@ -23,14 +29,14 @@ def well(_second):
     return True, 0, True
 
 
-def test_health_for_the_whole_time_passes_and_no_earlier():
-    said = verdicts(HealthGate(Judged(ALL, ALL), GATE_S), well, 21)
+def test_health_for_the_whole_time_passes_and_no_earlier(gate):
+    said = verdicts(gate, well, 21)
     assert said[:20] == [Verdict.WAITING] * 20
     assert said[20] is Verdict.PASSED
 
 
-def test_an_interruption_begins_the_time_anew():
-    said = verdicts(HealthGate(Judged(ALL, ALL), GATE_S), lambda s: (s != 15, 0, True), 40)
+def test_an_interruption_begins_the_time_anew(gate):
+    said = verdicts(gate, lambda s: (s != 15, 0, True), 40)
     assert said.index(Verdict.PASSED) == 16 + 20
 
 
@@ -38,8 +44,7 @@ def test_an_interruption_begins_the_time_anew():
     ("ill", "words"),
     [((False, 0, True), "no sound"), ((True, 90, True), "did not keep up"), ((True, 0, False), "broker was not reached")],
 )
-def test_lasting_trouble_of_a_suspect_fails_and_says_why(ill, words):
-    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+def test_lasting_trouble_of_a_suspect_fails_and_says_why(gate, ill, words):
     said = verdicts(gate, lambda s: ill, 21)
     assert said[:20] == [Verdict.WAITING] * 20
     assert said[20] is Verdict.FAILED
@@ -59,25 +64,21 @@ def test_a_broker_that_is_down_does_not_matter_where_it_is_not_required():
     assert verdicts(gate, lambda s: (True, 0, False), 21)[20] is Verdict.PASSED
 
 
-def test_trouble_that_comes_and_goes_does_not_condemn():
-    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+def test_trouble_that_comes_and_goes_does_not_condemn(gate):
     assert set(verdicts(gate, lambda s: (s % 19 != 0, 0, True), 500)) == {Verdict.WAITING}
 
 
-def test_a_busy_moment_is_not_an_engine_that_cannot_keep_up():
-    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+def test_a_busy_moment_is_not_an_engine_that_cannot_keep_up(gate):
     assert verdicts(gate, lambda s: (True, 40, True), 21)[20] is Verdict.PASSED
 
 
-def test_sound_that_is_open_but_does_not_flow_is_not_health():
-    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+def test_sound_that_is_open_but_does_not_flow_is_not_health(gate):
     said = [gate.process(Vitals(True, 100, 0, True), float(second)) for second in range(23)]
     assert Verdict.PASSED not in said
     assert said[-1] is Verdict.FAILED
 
 
-def test_what_the_link_says_is_the_reason():
-    gate = HealthGate(Judged(ALL, ALL), GATE_S)
+def test_what_the_link_says_is_the_reason(gate):
     gate.process(Vitals(True, 100, 0, False, "publishing refused: Not authorized"), 0.0)
     assert gate.reason == "the broker was not reached: publishing refused: Not authorized"
 

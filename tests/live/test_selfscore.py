@@ -8,14 +8,18 @@ from k1edge.live.selfscore import SelfScore
 from tests.music import BRIGHT, DARK, announcement, frame
 
 
+@pytest.fixture
+def score():
+    return SelfScore()
+
+
 def heard(hop, *, lock=True, silent=False, confidence=0.9, wire="music", **music):
     one = frame(hop, **music)
     beat, features = replace(one.beat, lock=lock, confidence=confidence), replace(one.features, silent=silent)
     return replace(one, beat=beat, features=features, wire=wire)
 
 
-def test_the_time_to_lock_is_counted_in_sound_only():
-    score = SelfScore()
+def test_the_time_to_lock_is_counted_in_sound_only(score):
     for hop in range(1, 401):
         score.process(heard(hop, lock=hop > 300, silent=hop <= 100))
     figures = score.report()
@@ -24,8 +28,7 @@ def test_the_time_to_lock_is_counted_in_sound_only():
 
 
 @pytest.mark.parametrize("wire", ["speech", "noise"])
-def test_what_is_no_music_is_no_music_however_loud(wire):
-    score = SelfScore()
+def test_what_is_no_music_is_no_music_however_loud(score, wire):
     for hop in range(1, 401):
         score.process(heard(hop, lock=hop > 350, confidence=0.1 if hop <= 200 else 0.9, wire=wire if hop <= 200 else "music"))
     figures = score.report()
@@ -33,8 +36,7 @@ def test_what_is_no_music_is_no_music_however_loud(wire):
     assert (figures["confidence_1"], figures["confidence_9"]) == (0.0, 1.0)
 
 
-def test_every_new_lock_counts():
-    score = SelfScore()
+def test_every_new_lock_counts(score):
     for hop in range(1, 801):
         score.process(heard(hop, lock=hop % 200 > 100))
     figures = score.report()
@@ -45,8 +47,7 @@ def test_every_new_lock_counts():
     assert (figures["locks"], figures["relocks"]) == (1, 1)
 
 
-def test_what_the_limiter_stopped_is_counted_by_the_hour():
-    score = SelfScore()
+def test_what_the_limiter_stopped_is_counted_by_the_hour(score):
     assert [score.report(limited)["limited"] for limited in (3, 3, 10)] == [3, 0, 7]
 
 
@@ -58,16 +59,14 @@ def test_dark_seconds_are_those_with_music_and_no_light_whatever_the_look_is_cal
     assert score.report()["dark_s"] == 0.5
 
 
-def test_a_bar_that_slips_is_a_move_and_a_correction_is_not():
-    score = SelfScore()
+def test_a_bar_that_slips_is_a_move_and_a_correction_is_not(score):
     for number, in_bar in ((1, 1), (2, 2), (2, 2), (3, 3), (4, 1), (5, 2), (7, 1), (8, 0), (9, 3)):
         score.process(heard(number, announced=announcement(number, number * 0.5, in_bar)))
     figures = score.report()
     assert (figures["beats"], figures["corrections"], figures["downbeat_moves"]) == (8, 1, 1)
 
 
-def test_the_histogram_adds_up_to_the_music():
-    score = SelfScore()
+def test_the_histogram_adds_up_to_the_music(score):
     for hop in range(1, 101):
         score.process(heard(hop, confidence=hop / 100))
     figures = score.report()
@@ -75,8 +74,7 @@ def test_the_histogram_adds_up_to_the_music():
     assert figures["confidence_9"] == pytest.approx(0.11)
 
 
-def test_a_report_begins_anew_and_an_empty_one_has_figures():
-    score = SelfScore()
+def test_a_report_begins_anew_and_an_empty_one_has_figures(score):
     score.process(heard(1))
     score.report()
     figures = score.report()
