@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from k1edge.analysis.recording import Keeper, Recording
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import Settings
+from k1edge.config.settings import OWN_ENGINE
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 
@@ -21,8 +22,7 @@ def listen(
     blocks: Iterable[AudioBlock], fmt: StreamFormat, settings: Settings, heard_s: Callable[[float], None] = lambda s: None
 ) -> Recording:
     """`heard_s` is told every 10 s of audio how far it is."""
-    # Only this engine tells what it hears.
-    tracker = make_tracker(settings.beat.model_copy(update={"engine": "bar_pointer"}), fmt)
+    tracker = make_tracker(settings.beat.model_copy(update={"engine": OWN_ENGINE}), fmt)
     extractor = FeatureExtractor(fmt, settings.audio.gate_dbfs)
     keeper = Keeper(fmt, tracker.latency_hops / HOPS_PER_S)
     for block in blocks:

@@ -30,6 +30,9 @@ from k1edge.config.mqtt import MqttSettings
 from k1edge.config.rules import RulesSettings
 from k1edge.config.strict import REFUSED, STRICT, refusal
 
+OWN_ENGINE = "bar_pointer"
+ENGINES = (OWN_ENGINE, "aubio")
+"""What `beat.tracker.make_tracker` can make."""
 MAX_DEVICES = 16
 MAX_CHANNELS = 32
 LONGEST_LEAD_MS = 400
@@ -98,7 +101,7 @@ class BeatSettings(BaseModel):
 
     model_config = STRICT
 
-    engine: Literal["bar_pointer", "aubio"] = "bar_pointer"
+    engine: Literal[ENGINES] = OWN_ENGINE
     lead_ms: int = Field(150, ge=100, le=LONGEST_LEAD_MS)
     """How long before it is due a beat is announced."""
     tempo_min_bpm: float = Field(55.0, ge=30, le=150)
@@ -107,6 +110,11 @@ class BeatSettings(BaseModel):
     """Centre of the log-Gaussian that is believed until a tempo is found."""
     prior_octaves: float = Field(1.0, ge=0.1, le=4)
     """Its standard deviation."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether the engine hears features alone and tells what it heard: else nothing is recorded, nor caught for a map."""
+        return self.engine == OWN_ENGINE
 
     @field_validator("tempo_max_bpm")
     @classmethod

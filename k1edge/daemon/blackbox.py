@@ -30,7 +30,7 @@ class BlackBox:
 
     def __init__(self, settings: Settings, boot_id: str) -> None:
         # aubio hears samples, which are not recorded, and its state is out of reach.
-        wanted = settings.recorder.minutes > 0 and settings.beat.engine != "aubio"
+        wanted = settings.recorder.minutes > 0 and settings.beat.tells
         self._recorder = Recorder(settings.recorder.minutes) if wanted else None
         self._boot_id = boot_id
         self._pipeline: Pipeline | None = None

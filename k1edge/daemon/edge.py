@@ -90,7 +90,7 @@ class Edge:
         self._deployment = Deployment(scribe, settings.beat.lead_ms, score, by_ear=live)
         self._lending = Lending(door, scribe, self._desk, self) if library.enabled else None
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._hands, self._lending), settings)
-        catches = library.enabled and library.capture_live and settings.beat.engine == "bar_pointer"
+        catches = library.enabled and library.capture_live and settings.beat.tells
         self._catcher = SongCatcher(heard_folder(library, state_folder()), library.live_mb_a_day) if catches else None
         self._score = SelfScore()
         self._metrics = Metrics(settings.telemetry.prometheus_port) if settings.telemetry.prometheus_port else None

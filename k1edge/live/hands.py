@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from k1edge.clock import Timeline
+from k1edge.config.settings import OWN_ENGINE
 from k1edge.frames import HOP_NS, Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Gate, Publication, Request, Scribe, Stamp
@@ -181,7 +182,7 @@ class Hands:
 
     def _save(self, request: Request, now: Situation) -> dict:
         if now.save_recording is None:
-            raise RefusedError("NOT_READY", "nothing is recorded: [recorder] minutes is 0, or [beat] engine is \"aubio\"")
+            raise RefusedError("NOT_READY", f"no recording: [recorder] minutes is 0, or [beat] engine is not {OWN_ENGINE}")
         try:
             return {"file": now.save_recording()}
         except OSError as error:

@@ -13,6 +13,7 @@ from k1edge.audio import AudioError
 from k1edge.audio.files import FileSource
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
+from k1edge.config.settings import ENGINES, OWN_ENGINE
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import BeatState
 from k1edge.programs.options import EXIT_FAILED, EXIT_USAGE, fail
@@ -32,7 +33,7 @@ examples:
 
 exit code: 0 done, 1 the file cannot be read, 2 wrong usage"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg, mp3 or m4a")
-    parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer", help="default: %(default)s")
+    parser.add_argument("--engine", choices=ENGINES, default=OWN_ENGINE, help="default: %(default)s")
     parser.add_argument("--lead-ms", type=int, default=150, metavar="MS",
                         help="how far ahead a beat is announced, 100..400 (default: %(default)s)")
 

@@ -14,6 +14,7 @@ from k1edge.audio import AudioError
 from k1edge.audio.files import FileSource
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings, GenesisSettings
+from k1edge.config.settings import ENGINES, OWN_ENGINE
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, StreamFormat
 from k1edge.genesis.decision import MOMENTS
@@ -45,7 +46,7 @@ example:
 
 exit code: 0 done, 1 the file cannot be read"""
     parser.add_argument("file", type=Path, metavar="FILE", help="wav, flac, ogg, mp3 or m4a")
-    parser.add_argument("--engine", choices=("bar_pointer", "aubio"), default="bar_pointer",
+    parser.add_argument("--engine", choices=ENGINES, default=OWN_ENGINE,
                         help="who finds the beat (default: %(default)s)")
 
 

@@ -18,7 +18,6 @@ from k1edge.beat.tracker import BarPointerTracker, BeatTracker, make_tracker
 from k1edge.config import BeatSettings, Settings
 from k1edge.dsp.features import FeatureExtractor
 
-OURS = ("bar_pointer", "aubio")
 HINDSIGHT = ("offline",)
 """The whole-track decoder over what the live engine heard: not an announcement, the best that its evidence holds."""
 PEERS = (*HINDSIGHT, "madmom")

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from _beat_calibration import calibrate
-from _beat_engines import OURS, PEERS, run
+from _beat_engines import PEERS, run
 from _beat_metrics import Run, figures, judged
 from _excerpts import DATA, Item, items
 
 from k1edge.beat import network
+from k1edge.config.settings import ENGINES
 
 COLUMNS = (
     ("f70", "F70", "{:.3f}"), ("f35", "F35", "{:.3f}"), ("cmlt", "CMLt", "{:.3f}"), ("amlt", "AMLt", "{:.3f}"),
@@ -115,7 +116,7 @@ def report(work: list[Item], measured: dict[str, tuple[list[Run], float]], args:
         hops = sum(r.duration_s for r in runs) * 100
         p999 = f", P99.9 hop {worst[-max(round(hops / 1000), 1)]:.2f} ms CPU" if len(worst) > hops / 1000 else ""
         print(f"\n{engine}: RSS {rss_mb:.0f} MB{p999}; phantom beats a minute where there is none: {said or '-'}")
-        if engine in OURS:
+        if engine in ENGINES:
             reliability(engine, work, runs)
 
 
@@ -130,8 +131,8 @@ def per_item(work: list[Item], results: dict[str, list[dict[str, float]]]) -> No
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench beats", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
-    parser.add_argument("--engine", action="append", choices=(*OURS, *PEERS),
-                        help="repeatable; default: bar_pointer and aubio (madmom needs the extra `bench`)")
+    parser.add_argument("--engine", action="append", choices=(*ENGINES, *PEERS),
+                        help="repeatable; default: our own (madmom needs the extra `bench`)")
     parser.add_argument("--offline", action="store_const", const=["bar_pointer", "offline"], dest="engine",
                         help="the live engine, and maps beside it")
     parser.add_argument("--split", choices=("tune", "report"), help="only this half of scripts/bench_split.tsv")
@@ -158,7 +159,7 @@ def main() -> int:
         draw(work[0].path, work[0].truth_s, args.plot)
         return 0
     measured = {}
-    for engine in args.engine or OURS:
+    for engine in args.engine or ENGINES:
         # A process per engine, so that RSS is its own.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
             measured[engine] = alone.submit(measure, engine, work, args.weights).result()

@@ -21,6 +21,7 @@ from mir_eval.beat import f_measure
 from k1edge.audio.files import FileSource
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
+from k1edge.config.settings import ENGINES, OWN_ENGINE
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
 from k1edge.system.machine import rss_mb
@@ -105,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench stream", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--split", choices=("tune", "report"), help="only this half of scripts/bench_split.tsv")
-    parser.add_argument("--engine", default="bar_pointer", choices=("bar_pointer", "aubio"))
+    parser.add_argument("--engine", default=OWN_ENGINE, choices=ENGINES)
     parser.add_argument("--hours", type=float, default=2.0, help="of stream that is scored (default: %(default)s)")
     parser.add_argument("--hops", type=int, default=0, help="go on until so many hops, and tell how the memory grew")
     parser.add_argument("--seed", type=int, default=1, help="of the order (default: %(default)s)")

@@ -250,7 +250,7 @@ def test_without_audio_there_is_nothing_to_correct(hands):
 def test_who_asks_for_a_recording_where_there_is_none_is_told_both_reasons(hands):
     said = answer(hands, "recorder.save")
     assert (said["result"], said["code"]) == ("rejected", "NOT_READY")
-    assert "minutes" in said["reason"] and "aubio" in said["reason"]
+    assert "minutes" in said["reason"] and "bar_pointer" in said["reason"]
 
 
 def test_the_same_request_twice_is_done_once_and_answered_twice(hands):
