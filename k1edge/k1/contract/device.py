@@ -116,7 +116,7 @@ class SceneCommand(Command, leaf="cmd/scene", retain=True, expiry_s=3600.0):
     sender: Word = ""
     """The node that asks: an edge knows its own scenes from those of a hand on the controls."""
     pattern: Pattern
-    palette_id: Annotated[int, Field(ge=0, le=32, json_schema_extra={"x-names": list(PALETTES)})]
+    palette_id: Annotated[int, Field(ge=0, le=len(PALETTES) - 1, json_schema_extra={"x-names": list(PALETTES)})]
     parameters: Parameters = Field(default_factory=dict)
     transition: Transition = "fade"
     transition_ms: TransitionMs = 1000

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from k1edge.device_facts import PALETTES
 from k1edge.k1.contract.device import BarsLeft, BeatNumber, Label, Parameters
 from k1edge.k1.contract.message import (
     Bpm,
@@ -111,7 +112,7 @@ class SceneState(Message, leaf="state/scene", retain=True):
 
     look: Word
     pattern: Word
-    palette_id: Annotated[int, Field(ge=0, le=32)]
+    palette_id: Annotated[int, Field(ge=0, le=len(PALETTES) - 1)]
     parameters: Parameters = Field(default_factory=dict)
     origin: Literal["auto", "request", "foreign", "safe"] = "auto"
     """Who chose it: the choreography, a request, or, in safe mode, nobody; `foreign`: somebody has set another on a K1."""

@@ -25,7 +25,7 @@ def known(kind: str, name: str, names: Sequence[str]) -> str:
 
 
 def palette_id(palette: int | str) -> int:
-    """Id 0..32 of a palette given by id or by name, in any case. Raises ValueError saying what is wrong."""
+    """Id of a palette given by id or by name, in any case. Raises ValueError saying what is wrong."""
     if isinstance(palette, int):
         if isinstance(palette, bool) or not 0 <= palette < len(PALETTES):
             raise ValueError(f"palette id {palette} is outside 0..{len(PALETTES) - 1}")
