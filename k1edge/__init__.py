@@ -1,6 +1,9 @@
 """k1edge: line-in audio to light on a K1, over MQTT.
 
 From Python: `k1edge.BeatDetector` finds the beats of a file or an array, `k1edge.Pipeline` is the live engine, block by block.
+
+Each folder says what it is and of which layer; what a layer may import is in `tests/test_architecture.py`, the map of them all
+and where to begin with a change in the README.
 """
 
 from typing import TYPE_CHECKING, Any

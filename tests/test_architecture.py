@@ -81,6 +81,7 @@ def within(module: str, rooms: tuple[str, ...]) -> bool:
 def layer_of(module: str) -> str:
     # `k1.contract` is pure although `k1` is an edge: the longest name decides.
     fitting = [(len(room), layer) for layer, rooms in LAYERS.items() for room in rooms if within(module, (room,))]
+    assert fitting, f"k1edge/{module.replace('.', '/')}.py has no layer: put it into a folder, or name it in LAYERS"
     return max(fitting)[1]
 
 
@@ -216,6 +217,12 @@ def test_the_door_imports_no_program_before_it_is_asked_for():
 
 def test_every_module_says_what_it_is():
     assert not [module for module in MODULES if not ast.get_docstring(tree_of(module))]
+
+
+def test_each_folder_says_of_which_layer_it_is():
+    for layer, room in ((layer, room) for layer, rooms in LAYERS.items() if layer != "door" for room in rooms):
+        if MODULES[room].name == "__init__.py":
+            assert f"Layer: {layer}" in ast.get_docstring(tree_of(room)), room
 
 
 def test_a_module_fits_on_a_few_screens():

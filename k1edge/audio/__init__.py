@@ -1,4 +1,7 @@
-"""Where sound comes from: every source iterates `AudioBlock`s of one `StreamFormat` and raises only `AudioError`."""
+"""Where sound comes from: every source iterates `AudioBlock`s of one `StreamFormat` and raises only `AudioError`.
+
+Layer: edges.
+"""
 
 from __future__ import annotations
 

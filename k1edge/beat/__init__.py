@@ -1,1 +1,1 @@
-"""Features to beats, announced before they are due."""
+"""Features to beats, announced before they are due. Layer: pure; knows nothing of `genesis`."""

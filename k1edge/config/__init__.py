@@ -1,6 +1,7 @@
 """The configuration: TOML in, validated `Settings` out, or every fault at once.
 
 `settings`, `looks`, `rules` and `mqtt` are the tables; `file` reads the file; `faults` finds the words and `source` the lines.
+Layer: facts.
 """
 
 from k1edge.config.faults import ConfigError

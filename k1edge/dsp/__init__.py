@@ -1,1 +1,1 @@
-"""Audio to features."""
+"""Audio to features. Layer: pure; knows neither `beat` nor `genesis`."""

@@ -1,1 +1,1 @@
-"""Genesis Maps on disk and the queue of analyses."""
+"""Genesis Maps on disk and the queue of analyses. Layer: edges."""

@@ -1,1 +1,1 @@
-"""What the daemon asks of the machine it runs on."""
+"""What the daemon asks of the machine it runs on. Layer: edges."""

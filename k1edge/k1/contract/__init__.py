@@ -1,6 +1,6 @@
 """The MQTT contract between an edge, its K1s and anyone who listens: the only place that knows topics and JSON.
 
-Consumes and emits messages (frozen models whose class facts give topic, QoS, retain and direction) and bytes. Pure.
+Consumes and emits messages (frozen models whose class facts give topic, QoS, retain and direction) and bytes. Layer: pure.
 Version 1 of the contract; its JSON Schema and AsyncAPI document are generated from these classes (`schema.py`).
 """
 
