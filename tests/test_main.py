@@ -33,6 +33,11 @@ def test_without_a_program_all_are_shown_and_where_to_begin(capsys):
     assert "To begin: k1edge demo" in err
 
 
+def test_every_module_that_is_a_program_is_one_to_the_door():
+    folder = Path(__file__).parents[1] / "k1edge/programs"
+    assert {path.stem for path in folder.glob("*.py") if "\ndef add_arguments(" in path.read_text()} == set(PROGRAMS)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_explains_itself_in_a_terminal_of_any_width(capsys, monkeypatch, program):
     for columns in ("20", "80", "300"):

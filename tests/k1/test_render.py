@@ -174,4 +174,4 @@ def test_no_palette_is_a_rainbow(palette):
 
 def test_a_palette_that_does_not_exist_becomes_the_first():
     assert np.array_equal(colours(99), colours(0))
-    assert len({colours(number).tobytes() for number in range(33)}) == 33
+    assert len({colours(number).tobytes() for number in range(len(PALETTES))}) == len(PALETTES)

@@ -25,8 +25,8 @@ from k1edge.k1.contract.schema import ASYNCAPI, JSON_SCHEMA, MESSAGES, committed
 from tests.k1.examples import EXAMPLES
 
 REMEDY = (
-    "the contract has changed: k1edge contract --generate > k1edge/k1/contract/contract.schema.json; "
-    "k1edge contract --generate --asyncapi > k1edge/k1/contract/asyncapi.json; then commit both"
+    "the contract has changed: .venv/bin/k1edge contract --generate > k1edge/k1/contract/contract.schema.json; "
+    ".venv/bin/k1edge contract --generate --asyncapi > k1edge/k1/contract/asyncapi.json; then commit both"
 )
 FROZEN = json.loads(Path(__file__).with_name("topics-v1.json").read_text())
 """Topic, QoS, retain and required keys of version 1: an old receiver relies on them. Additions are fine."""

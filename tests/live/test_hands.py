@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from k1edge.daemon.lending import VERBS as LENT
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from k1edge.k1.contract.message import REQUEST_LIMIT_BYTES
@@ -63,6 +64,10 @@ def test_an_answer_holds_what_the_contract_says(hands):
         hands.override = None
         said = answer(hands, verb, now=now, args=needed.get(verb, {}))
         assert (said["result"], set(said["data"])) == ("ok", set(contract.VERBS[verb].answer)), verb
+
+
+def test_whatever_can_be_asked_for_is_done_by_the_hands_or_the_library(hands):
+    assert set(hands._verbs) | LENT == set(contract.VERBS)
 
 
 def scenes(hands, hop, shown=BRIGHT):
