@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from k1edge.k1 import contract
 from k1edge.k1.contract import REQUESTS, Message
+from k1edge.k1.contract.schema import MESSAGES
 
 STAMPED = {"seq": 5, "ts_ms": 1_700_000_000_123, "clock_synced": True}
 BEAT = {"number": 41, "bpm": 127.9, "due_in_ms": 148.25, "due_at_ms": 1.7e12 + 148.25, "downbeat": True, "strength": 0.8,
@@ -83,4 +84,5 @@ _REQUESTS = {
     REQUESTS[verb]: {"id": "r1", "caller": "desk", "expires_at_ms": 1.7e12, "args": _ARGUMENTS.get(verb, {})}
     for verb in contract.VERBS
 }
+assert {*_BARE, *_REQUESTS} == set(MESSAGES), "every message has an example in tests/k1/examples.py"
 EXAMPLES = {model: STAMPED | fields for model, fields in (_BARE | _REQUESTS).items()}
