@@ -222,16 +222,16 @@ class Limiter:
         for name, swing in self._swings.items():
             level = getattr(command, name)
             light = self._shown.light(level)
-            way = swing.way(light)
-            change = [(at_ms, way)] if way else []
-            if change and not most:
-                # A macro may do what adds nothing to the flashes there are and will be; more only while there is room.
-                to_come = self._foreseen(at_ms)
-                most = max(self._runs([], to_come), room)
-            if change and (self._runs(change, beats) > room or self._runs(change, to_come) > most):
-                kept[name] = self._levels[name]
-                continue
-            self._changes += change
+            if way := swing.way(light):
+                change = [(at_ms, way)]
+                if not most:
+                    # A macro may do what adds nothing to the flashes there are and will be; more only while there is room.
+                    to_come = self._foreseen(at_ms)
+                    most = max(self._runs([], to_come), room)
+                if self._runs(change, beats) > room or self._runs(change, to_come) > most:
+                    kept[name] = self._levels[name]
+                    continue
+                self._changes += change
             swing.go(light)
             self._levels[name] = level
         if not kept:
