@@ -90,9 +90,10 @@ class AubioTracker:
 
     def tap(self, index: int) -> bool:
         """A beat is at sample `index`: the grid moves there."""
-        if self._period and self._beats:
-            off = (index / self._fmt.hop - self._grid()) % self._period
-            self._nudge += off - self._period if off > self._period / 2 else off
+        if not (self._period and self._beats):
+            return False
+        off = (index / self._fmt.hop - self._grid()) % self._period
+        self._nudge += off - self._period if off > self._period / 2 else off
         return True
 
     def give_up(self) -> None:

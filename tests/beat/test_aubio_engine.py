@@ -42,7 +42,7 @@ def test_hands_change_what_follows():
 
 def test_what_cannot_be_done_yet_is_not_done_later():
     player = Player(engine="aubio")
-    assert not player.tracker.nudge(100) and not player.tracker.this_is_one(480)
+    assert not player.tracker.nudge(100) and not player.tracker.this_is_one(480) and not player.tracker.tap(480)
     sound = synth.four_on_the_floor(120, 25)
     assert abs(np.median(errors_s(player.play(sound.samples).due_between(15, 24.5), sound.truth.beats_s))) < 0.05
 
