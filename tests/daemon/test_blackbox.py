@@ -28,6 +28,7 @@ from k1edge.live.desk import RefusedError
 from k1edge.pipeline import Pipeline
 from k1edge.programs.replay import decided_anew
 from tests.brokers import PATIENCE_S, eventually
+from tests.failing import raising
 
 RATE_HZ = 48_000
 SONG = four_on_the_floor(126.0, 20.0, RATE_HZ)
@@ -181,8 +182,5 @@ def test_a_recording_of_the_end_does_not_wait_for_one_that_was_asked_for(tmp_pat
 
 
 def test_a_state_folder_that_cannot_be_looked_at_keeps_no_edge_from_its_light(monkeypatch):
-    def dying_card(self, *_):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(Path, "glob", dying_card)
+    monkeypatch.setattr(Path, "glob", raising(OSError(errno.EIO, "Input/output error")))
     assert BlackBox(Settings(), "boot").is_on

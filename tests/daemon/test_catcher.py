@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,17 @@ class Wall:
         return self.now
 
 
+def catch(folder: Path, sound: np.ndarray) -> list[Path]:
+    """The recordings that are there when this has been heard, in their order."""
+    catcher, pipeline = SongCatcher(folder, 40, Wall()), Pipeline(Settings(), FMT)
+    catcher.begin(FMT)
+    for block in blocks(iter([sound]), FMT, False):
+        frame = pipeline.process(block)
+        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
+    ended(catcher)
+    return sorted(folder.iterdir())
+
+
 def ended(catcher: SongCatcher) -> None:
     """Closed, and written however long a busy machine takes."""
     catcher.close()
@@ -39,27 +51,19 @@ def ended(catcher: SongCatcher) -> None:
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory):
     """A song, a pause, a jingle, a pause, half a song: what was caught of it."""
-    inbox = tmp_path_factory.mktemp("evening") / "inbox"
     song = four_on_the_floor(126.0, 50.0, 44_100).samples
     pause = np.zeros(44_100 * 4, np.float32)
     sound = np.concatenate([pause, song, pause, song[: 44_100 * 10], pause, song[: 44_100 * 47]])
-    catcher, pipeline = SongCatcher(inbox, 40, Wall()), Pipeline(Settings(), FMT)
-    catcher.begin(FMT)
-    for block in blocks(iter([sound]), FMT, False):
-        frame = pipeline.process(block)
-        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
-    ended(catcher)
-    return inbox
+    return catch(tmp_path_factory.mktemp("evening") / "inbox", sound)
 
 
 def test_songs_are_caught_and_jingles_are_not(evening):
-    names = sorted(path.name for path in evening.iterdir())
-    assert names == ["heard-20261122T210001Z.k1heard", "heard-20261122T210002Z.k1heard"]
+    assert [path.name for path in evening] == ["heard-20261122T210001Z.k1heard", "heard-20261122T210002Z.k1heard"]
 
 
 def test_a_song_that_was_heard_becomes_a_map_without_its_sound(evening):
-    path = sorted(evening.iterdir())[0]
-    assert admit(path, evening.parent) == path
+    path = evening[0]
+    assert admit(path, path.parents[1]) == path
     assert path.stat().st_size < 1_200_000
     song = file_to_map(path, Settings(), lambda stage, share: None)
     assert song.global_metrics.bpm == pytest.approx(126.0, rel=0.01)
@@ -68,7 +72,7 @@ def test_a_song_that_was_heard_becomes_a_map_without_its_sound(evening):
 
 
 def test_a_recording_survives_being_written_and_damage_is_noticed(evening, tmp_path):
-    content = sorted(evening.iterdir())[0].read_bytes()
+    content = evening[0].read_bytes()
     recording, rate_hz = unpack(content)
     assert rate_hz == FMT.rate_hz and recording.duration_s > 48
     for damaged in (content[:-7], content.replace(b"K1HEARD1", b"K1HEARD0", 1), b"K1HEARD1\n{}\n"):
@@ -108,26 +112,14 @@ def brief(monkeypatch):
 
 def test_noise_between_two_songs_is_of_neither(tmp_path, brief):
     song = four_on_the_floor(126.0, 30.0, 44_100).samples
-    catcher, pipeline = SongCatcher(tmp_path, 40, Wall()), Pipeline(Settings(), FMT)
-    catcher.begin(FMT)
-    for block in blocks(iter([np.concatenate([song, noise(20, -30.0).samples, song])]), FMT, False):
-        frame = pipeline.process(block)
-        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
-    ended(catcher)
-    caught = [unpack(path.read_bytes())[0].duration_s for path in sorted(tmp_path.iterdir())]
-    assert caught == pytest.approx([30, 30], abs=9)
+    caught = catch(tmp_path, np.concatenate([song, noise(20, -30.0).samples, song]))
+    assert [unpack(path.read_bytes())[0].duration_s for path in caught] == pytest.approx([30, 30], abs=9)
 
 
 @pytest.mark.parametrize(("second_bpm", "songs"), [(104.0, 2), (126.0, 1)])
 def test_a_song_that_follows_without_a_pause_is_another_where_its_tempo_is(tmp_path, brief, second_bpm, songs):
     sound = np.concatenate([four_on_the_floor(bpm, 40.0, 44_100).samples for bpm in (126.0, second_bpm)])
-    catcher, pipeline = SongCatcher(tmp_path, 40, Wall()), Pipeline(Settings(), FMT)
-    catcher.begin(FMT)
-    for block in blocks(iter([sound]), FMT, False):
-        frame = pipeline.process(block)
-        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
-    ended(catcher)
-    caught = [unpack(path.read_bytes())[0] for path in sorted(tmp_path.iterdir())]
+    caught = [unpack(path.read_bytes())[0] for path in catch(tmp_path, sound)]
     assert len(caught) == songs
     assert sum(recording.duration_s for recording in caught) == pytest.approx(80, abs=0.5)
     for recording in caught if songs == 2 else ():

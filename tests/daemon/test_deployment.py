@@ -35,6 +35,12 @@ def stream():
     return begun()
 
 
+@pytest.fixture
+def deployment():
+    """Of an edge that was begun without a map."""
+    return Deployment(Scribe("bar", "pi"), 150.0)
+
+
 def told(deployment, stream) -> list:
     publications = list(deployment.process(*stream, NOW))
     return [contract.decode(p.topic, p.payload) if p.payload else p for p in publications]
@@ -47,8 +53,7 @@ def play(player, hops: range, late_ms: float = 0.0) -> None:
         player.beat(BeatState(hop * FMT.hop, 120.0, 0.0, 0.5, True, (), event))
 
 
-def test_a_deployment_tells_each_change_of_state_once(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_a_deployment_tells_each_change_of_state_once(deployment, stream):
     asked = {**ASKED, "start_at_ms": NOW.ts_ms + 1000.0}
     answer = deployment.ask(asked, Situation(NOW, *stream), {"k1-a": True, "k1-b": False})
     assert answer["devices"] == {"k1-a": "ok", "k1-b": "absent"}
@@ -104,8 +109,7 @@ def test_what_waits_goes_on_to_wait_in_the_next_stream_and_what_led_does_not(str
     assert deployment.player(FMT).start is None
 
 
-def test_what_was_asked_for_between_two_streams_waits_in_the_next(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_what_was_asked_for_between_two_streams_waits_in_the_next(deployment, stream):
     deployment.ask(ASKED, Situation(NOW, *stream), {})
     following = begun(5.0, deployment.player(FMT))
     assert [message.state for message in told(deployment, following)] == ["waiting"]
@@ -127,8 +131,7 @@ def test_a_start_far_ahead_follows_the_clocks(stream):
     assert FMT.seconds(stream[0].player.start) == 62.0
 
 
-def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(deployment, stream):
     deployment.ask(ASKED, Situation(NOW, *stream), {})
     told(deployment, stream)
     assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": True}
@@ -136,8 +139,7 @@ def test_what_was_stopped_between_two_streams_does_not_wait_in_the_next(stream):
     assert [message.state for message in told(deployment, following)] == ["stopped"]
 
 
-def test_what_waits_is_called_off_without_a_stream(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_what_waits_is_called_off_without_a_stream(deployment, stream):
     assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW), {}) == {"stopped": False}
     deployment.ask(ASKED, Situation(NOW, *stream), {})
     assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW), {}) == {"stopped": True}
@@ -153,16 +155,14 @@ def test_without_sound_what_led_is_over_and_cannot_be_stopped(stream):
     assert deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {}) == {"stopped": False}
 
 
-def test_without_sound_what_waits_goes_on_to_wait(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_without_sound_what_waits_goes_on_to_wait(deployment, stream):
     deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms + 60_000.0}, Situation(NOW, *stream), {})
     assert [message.state for message in told(deployment, (None, stream[1]))] == ["waiting"]
     following = begun(5.0, deployment.player(FMT))
     assert told(deployment, following) == [] and FMT.seconds(following[0].player.start) == 55.0
 
 
-def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(deployment, stream):
     order = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
     told(deployment, stream)
     (cleared,) = deployment.found("deploy-0")
@@ -170,8 +170,7 @@ def test_of_what_the_broker_has_kept_only_the_last_that_was_told_stands(stream):
     assert list(deployment.found(order)) == []
 
 
-def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_a_hole_in_the_sound_is_not_the_pause_before_the_song(deployment, stream):
     deployment.ask(ASKED, Situation(NOW, *stream), {})
     told(deployment, stream)
     player = deployment.player(FMT)
@@ -184,8 +183,7 @@ def test_on_a_live_line_the_song_of_the_first_map_is_waited_for():
     assert Deployment(Scribe("bar", "pi"), 150.0, SCORE).player(FMT).start == 0
 
 
-def test_a_new_deployment_takes_the_place_of_the_last(stream):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_a_new_deployment_takes_the_place_of_the_last(deployment, stream):
     first = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
     told(deployment, stream)
     second = deployment.ask(ASKED, Situation(NOW, *stream), {})["deployment"]
@@ -196,9 +194,8 @@ def test_a_new_deployment_takes_the_place_of_the_last(stream):
 
 
 @pytest.fixture
-def led(stream):
+def led(deployment, stream):
     """A map leads, and that of the next song, which begins in a minute, has been asked for."""
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
     first = deployment.ask({**ASKED, "start_at_ms": NOW.ts_ms}, Situation(NOW, *stream), {})["deployment"]
     play(stream[0].player, range(200))
     assert [message.state for message in told(deployment, stream)] == ["leading"]
@@ -252,17 +249,16 @@ def test_a_map_that_is_to_lead_at_once_takes_the_place_of_all(stream, led):
     assert {publication.topic.rpartition("/")[2] for publication in cleared} == {first, second} and message.id == third
 
 
-def test_without_audio_there_is_nothing_to_lead():
+def test_without_audio_there_is_nothing_to_lead(deployment):
     with pytest.raises(RefusedError, match="no audio"):
-        Deployment(Scribe("bar", "pi"), 150.0).ask(ASKED, Situation(NOW), {})
+        deployment.ask(ASKED, Situation(NOW), {})
 
 
 @pytest.mark.parametrize(("at_ms", "off"), [
     (NOW.ts_ms * 1000.0, r"\+1698300000000"), (NOW.ts_ms / 1000, "-1698300000"), (NOW.ts_ms - 33_000.0, "-33"),
     (NOW.ts_ms + 86_401_000.0, r"\+86401"),
 ], ids=["us", "s", "over", "tomorrow"])  # fmt: skip
-def test_a_start_in_another_unit_or_of_a_song_that_is_over_is_refused(stream, at_ms, off):
-    deployment = Deployment(Scribe("bar", "pi"), 150.0)
+def test_a_start_in_another_unit_or_of_a_song_that_is_over_is_refused(deployment, stream, at_ms, off):
     with pytest.raises(RefusedError, match=f"start_at_ms is {off} s from now by the clock of this edge") as refused:
         deployment.ask({**ASKED, "start_at_ms": at_ms}, Situation(NOW, *stream), {})
     assert refused.value.code == "INVALID_REQUEST"
@@ -270,9 +266,9 @@ def test_a_start_in_another_unit_or_of_a_song_that_is_over_is_refused(stream, at
 
 
 @pytest.mark.parametrize("off_s", [-32.0, 0.0, 86_400.0])
-def test_a_song_that_plays_or_begins_within_a_day_may_be_led(stream, off_s):
+def test_a_song_that_plays_or_begins_within_a_day_may_be_led(deployment, stream, off_s):
     asked = {**ASKED, "start_at_ms": NOW.ts_ms + 1000 * off_s}
-    assert Deployment(Scribe("bar", "pi"), 150.0).ask(asked, Situation(NOW, *stream), {})["start_at_ms"] == asked["start_at_ms"]
+    assert deployment.ask(asked, Situation(NOW, *stream), {})["start_at_ms"] == asked["start_at_ms"]
 
 
 def test_what_is_told_of_a_start_the_contract_takes_from_a_caller_and_no_more():

@@ -35,6 +35,21 @@ from tests.k1.hostile import payloads
 SITE, EDGE = "hall", "pi"
 COUNT = 10_000
 HOP_S = 0.010
+GONE = AudioError("card", "is gone", "plug it in")
+
+
+def silence(seconds=1):
+    return SynthSource(np.zeros(round(44_100 * seconds), np.float32), 44_100)
+
+
+def hear_a_hop(edge):
+    edge.hear(next(iter(silence())))
+
+
+def a_second_later(edge):
+    """All is told that is told each second."""
+    edge._next_second_ns = 0
+    edge.attend()
 
 
 @pytest.fixture
@@ -55,7 +70,7 @@ def edge(link, monkeypatch, tmp_path):
 def edge_in_silence(link, **audio):
     settings = Settings.model_validate({"site": SITE, "edge": EDGE, "audio": audio, "library": {"enabled": False}})
     edge = Edge(Start(settings), link, Scribe(SITE, EDGE), "boot")
-    edge.listen(SynthSource(np.zeros(44_100, np.float32), 44_100), "silence")
+    edge.listen(silence(), "silence")
     return edge
 
 
@@ -93,7 +108,7 @@ def test_what_the_limiter_has_stopped_is_told_every_ten_seconds_where_there_is_m
 
 
 def test_what_the_limiter_stops_while_there_is_no_sound_is_told_too(edge, link, monkeypatch):
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     monkeypatch.setattr(Roster, "stopped", {"saturation": 1})
     edge.attend()
     assert limited(link) == [{"saturation": 1.0}]
@@ -147,7 +162,7 @@ def test_ten_thousand_hostile_messages_are_answered_or_counted_and_cost_a_share_
     if "/request/" not in pattern and pattern != home_assistant.BIRTH_TOPIC:
         assert edge.telemetry.rejected_messages == sum(is_refused(*message) for message in hostile)
     assert len(edge._k1s.devices) <= MAX_DEVICES
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    hear_a_hop(edge)
     assert edge.telemetry.hops == 1, "the music goes on"
 
 
@@ -163,18 +178,25 @@ def sent(link, leaf):
     return found
 
 
+def telemetry(edge, link):
+    edge._next_telemetry_ns = 0
+    edge.attend()
+    (told,) = sent(link, "/telemetry")
+    return told
+
+
 HOLD = {"id": "1", "caller": "ann", "args": {"lease_s": 60.0}}
 APPLY = {"id": "2", "caller": "ann", "args": {"pattern": "bloom", "palette": "Lava"}}
 STATUS = {"seq": 0, "ts_ms": 1_700_000_000_000, "state": "ready", "firmware": "1", "capabilities": []}
 
 
 def test_a_k1_that_repeats_its_status_has_not_begun_anew_and_one_with_another_boot_id_has(edge, link):
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    hear_a_hop(edge)
     told = []
     for boot_id in ("b1", "b1", "b2"):
         deliver(edge, link, "device/bar/status", STATUS | {"boot_id": boot_id})
         link.sent.clear()
-        edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+        hear_a_hop(edge)
         bar = edge._k1s.devices["bar"]
         told.append((len(sent(link, "cmd/sync")), bar.offset_ms))
         bar.offset_ms = 5.0
@@ -212,7 +234,7 @@ def test_a_request_that_the_broker_kept_is_not_done_again(edge, link):
 
 def test_a_scene_by_hand_is_shown_without_audio(edge, link):
     deliver(edge, link, "device/porch/status", STATUS)
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     sent(link, "")
     deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)
     assert [scene["pattern"] for scene in sent(link, "device/porch/cmd/scene")] == ["bloom"]
@@ -222,7 +244,7 @@ def test_a_parameter_that_is_no_longer_in_the_file_is_taken_back_from_the_k1s_at
     kept = {"sender": EDGE, "pattern": "pulse", "palette_id": 2, "parameters": {"warmth": 0.9}, "expires_at_ms": 4e12}
     deliver(edge, link, "device/porch/status", STATUS, retained=True)
     deliver(edge, link, "device/porch/cmd/scene", kept, retained=True)
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    hear_a_hop(edge)
     (scene,) = sent(link, "device/porch/cmd/scene")
     assert scene["parameters"]["warmth"] == 0.0
 
@@ -230,7 +252,7 @@ def test_a_parameter_that_is_no_longer_in_the_file_is_taken_back_from_the_k1s_at
 def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypatch):
     told = []
     edge._catcher = SimpleNamespace(process=lambda *_: told.append("caught"), end=lambda: told.append("ended"))
-    blocks = iter(SynthSource(np.zeros(44_100, np.float32), 44_100))
+    blocks = iter(silence())
     edge.hear(next(blocks))
     monkeypatch.setattr(Watch, "mode", RUNGS[1])
     edge.hear(next(blocks))
@@ -246,14 +268,14 @@ def test_another_edge_at_the_site_is_noticed(edge, link):
 
 def test_sound_that_is_lost_gives_the_k1s_back_at_once(edge, link):
     deliver(edge, link, "device/porch/status", STATUS)
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    hear_a_hop(edge)
     sent(link, "")
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     assert [sync["action"] for sync in sent(link, "device/porch/cmd/sync")] == ["stop"]
 
 
 def test_light_off_the_beat_gives_each_k1_back_and_says_so_once_and_leads_when_it_is_on_it_again(edge, link, monkeypatch):
-    hops, off = iter(SynthSource(np.zeros(44_100, np.float32), 44_100)), [False, True, True, False, False]
+    hops, off = iter(silence()), [False, True, True, False, False]
     monkeypatch.setattr(DriftGuard, "process", lambda guard, *_: setattr(guard, "off_beat", off.pop(0)))
     for device in ("porch", "bar"):
         deliver(edge, link, f"device/{device}/status", STATUS)
@@ -270,18 +292,17 @@ def test_light_off_the_beat_gives_each_k1_back_and_says_so_once_and_leads_when_i
 
 
 def test_a_card_that_is_back_in_a_silence_is_told(edge, link):
-    def silence():
-        source = SynthSource(np.zeros(44_100, np.float32), 44_100)
+    def told_in_silence():
+        source = silence()
         edge.listen(source, "silence")
         edge.hear(next(iter(source)))
-        edge._next_second_ns = 0
-        edge.attend()
+        a_second_later(edge)
         return [each["state"] for each in sent(link, "state/audio")]
 
-    assert silence() == ["silent"]
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    assert told_in_silence() == ["silent"]
+    edge.lose_audio(GONE)
     assert [each["state"] for each in sent(link, "state/audio")] == ["absent"]
-    assert silence() == ["silent"]
+    assert told_in_silence() == ["silent"]
 
 
 @pytest.mark.parametrize(("url", "insecure"), [
@@ -328,8 +349,7 @@ def test_a_dead_cable_is_an_alarm_with_a_remedy_until_there_is_sound_again(edge,
     for number, block in enumerate(source, start=1):
         edge.hear(block)
         if number % 100 == 0:
-            edge._next_second_ns = 0
-            edge.attend()
+            a_second_later(edge)
     codes = [json.loads(p.payload).get("code", "") for p in link.sent if p.topic.endswith("state/audio")]
     alarms = sent(link, "event/alarm")
     assert [(alarm["code"], alarm["severity"]) for alarm in alarms] == [("NO_SIGNAL", "warning"), ("NO_SIGNAL", "info")]
@@ -341,33 +361,28 @@ def test_a_card_that_is_back_ends_all_that_was_said_of_its_absence_and_nothing_e
     def told():
         return [(alarm["code"], alarm["severity"]) for alarm in sent(link, "event/alarm")]
 
-    def second():
-        edge._next_second_ns = 0
-        edge.attend()
-
     def play():
-        source = SynthSource(np.zeros(44_100 * 12, np.float32), 44_100)
+        source = silence(12)
         edge.listen(source, "silence")
         for number, block in enumerate(source, start=1):
             edge.hear(block)
             if number % 100 == 0:
-                second()
+                a_second_later(edge)
 
     play()
     assert told() == [("NO_SIGNAL", "warning")]
     for error in (AudioError("card", "stands", "wait", STALLED), AudioError("card", "is gone", "plug it in", ABSENT)):
         edge.lose_audio(error)
-        second()
+        a_second_later(edge)
     assert told() == [(STALLED, "alarm"), (ABSENT, "alarm")], "who knows what the line is like"
     play()
     assert told() == [(ABSENT, "info"), (STALLED, "info")], "and the line is as it was"
 
 
 def test_an_edge_that_goes_takes_back_what_is_no_longer_so(edge, link):
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
+    hear_a_hop(edge)
     deliver(edge, link, f"edge/{EDGE}/request/scene.hold", HOLD)
-    edge._next_second_ns = 0
-    edge.attend()
+    a_second_later(edge)
     sent(link, "")
     last = {p.topic.partition(f"/{EDGE}/")[2]: json.loads(p.payload) for p in edge.farewell()}
     assert (last["state/tempo"]["lock"], last["state/section"]["label"]) == (False, "unknown")
@@ -381,9 +396,8 @@ def test_an_alarm_ends_with_the_life_that_told_it(edge, link, monkeypatch):
     monkeypatch.setattr(DriftGuard, "is_doubtful", True)
     monkeypatch.setattr(Link, "heard", True)
     deliver(edge, link, "edge/pi-2/status", {"state": "ready"})
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
-    edge._next_second_ns = 0
-    edge.attend()
+    hear_a_hop(edge)
+    a_second_later(edge)
     edge.lose_audio(AudioError("card", "is gone", "plug it in", ABSENT))
     told = [alarm for alarm in sent(link, "event/alarm") if alarm["severity"] != "info"]
     assert all(alarm["reason"] and alarm["remedy"] for alarm in told)
@@ -406,7 +420,7 @@ def test_a_start_without_a_card_takes_back_what_the_life_before_has_told(link, m
 
 
 def test_the_k1s_are_on_the_live_beat_as_soon_as_a_map_that_was_off_leads_no_more(edge):
-    hops, pipeline = iter(SynthSource(np.zeros(44_100, np.float32), 44_100)), edge._pipeline
+    hops, pipeline = iter(silence()), edge._pipeline
     beats_ms = [500.0 * n for n in range(64)]
     pipeline.act("deploy", MapPlayer(Score(beats_ms, [], [1.0] * 64, [], []), pipeline.fmt, 150.0, 0))
     edge.hear(next(hops))
@@ -420,12 +434,12 @@ def test_the_k1s_are_on_the_live_beat_as_soon_as_a_map_that_was_off_leads_no_mor
 
 def test_a_map_does_not_lead_without_sound_nor_after_the_life_that_it_led_in(edge, link):
     song = {"verb": "deploy", "track": "a" * 16, "version": 1, "score": plain_score(score_of(seal(song_v4(64, 500.0))))}
-    first, second, *_ = SynthSource(np.zeros(44_100, np.float32), 44_100)
+    first, second, *_ = silence()
     edge.hear(first)
     name = edge.deploy(song | {"start_at_ms": edge._now().ts_ms - 5000.0})["deployment"]
     edge.hear(second)
     edge.attend()
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     edge.attend()
     assert [message["state"] for message in sent(link, f"/deploy/{name}")] == ["leading", "over"]
     deliver(edge, link, f"edge/{EDGE}/deploy/deploy-0", {"of": "another version of the contract"}, retained=True)
@@ -435,19 +449,14 @@ def test_a_map_does_not_lead_without_sound_nor_after_the_life_that_it_led_in(edg
 
 
 def test_what_was_lost_is_counted_over_all_openings_of_the_card(edge, link):
-    def telemetry():
-        edge._next_telemetry_ns = 0
-        edge.attend()
-        (told,) = sent(link, "telemetry")
-        return told["audio_lost_samples"], told["audio_overflows"], told["audio_reopened"]
-
     for lost, overflows in ((480, 1), (960, 2)):
-        source = SynthSource(np.zeros(44_100, np.float32), 44_100)
+        source = silence()
         source.lost_samples, source.overflows = lost, overflows
-        edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+        edge.lose_audio(GONE)
         edge.listen(source, "card")
         edge.hear(next(iter(source)))
-    assert telemetry() == (1440, 3, 2)
+    told = telemetry(edge, link)
+    assert (told["audio_lost_samples"], told["audio_overflows"], told["audio_reopened"]) == (1440, 3, 2)
 
 
 def test_telemetry_says_what_each_part_has_counted(edge, link, monkeypatch):
@@ -462,9 +471,7 @@ def test_telemetry_says_what_each_part_has_counted(edge, link, monkeypatch):
         edge.hear(block)
     edge._k1s.devices["porch"].round_trip_ms, edge._guard.drift_ms = 22.0, -23.0
     link.sent.clear()
-    edge._next_telemetry_ns = 0
-    edge.attend()
-    (told,) = sent(link, "/telemetry")
+    told = telemetry(edge, link)
     heard = edge._frame
     counted = {
         "mqtt_sent": 11, "mqtt_received": 12, "mqtt_dropped_inbox": 13, "mqtt_reconnects": 14, "mqtt_dropped_live": 16,
@@ -484,9 +491,7 @@ def test_requests_to_the_library_are_among_those_counted(edge, link):
     for verb in ("scene.hold", "scene.apply", "track.list"):
         deliver(edge, link, f"edge/{EDGE}/request/{verb}", {"id": verb, "caller": "ann", "args": {}})
     sent(link, "")
-    edge._next_telemetry_ns = 0
-    edge.attend()
-    (told,) = sent(link, "telemetry")
+    told = telemetry(edge, link)
     assert (told["requests_ok"], told["requests_rejected"], told["errors"]) == (1, 2, {"INVALID_REQUEST": 1, "NOT_READY": 1})
 
 
@@ -500,19 +505,18 @@ def test_a_caller_has_one_limit_for_the_light_and_the_library(edge, link):
 
 @pytest.mark.parametrize("seconds", [0.6, 3.0])
 def test_a_process_that_was_held_up_says_so_and_does_not_blame_the_card(edge, link, seconds):
-    source = SynthSource(np.zeros(44_100 * 4, np.float32), 44_100)
+    source = silence(4)
     edge.listen(source, "card")
     for number, block in enumerate(source):
         source.skipped_samples = round(seconds * 44_100) * (number >= 150)
         edge.hear(replace(block, start=block.start + source.skipped_samples))
         if number % 100 == 50:
-            edge._next_second_ns = 0
-            edge.attend()
+            a_second_later(edge)
     assert [alarm["code"] for alarm in sent(link, "event/alarm")] == ["HELD_UP"]
 
 
 def test_without_a_card_no_beat_is_put_right_that_nobody_hears(edge, link):
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     deliver(edge, link, f"edge/{EDGE}/request/tempo.tap", {"id": "1", "caller": "ann", "args": {}})
     (answer,) = sent(link, "response/tempo.tap")
     assert (answer["result"], answer["code"]) == ("rejected", "NOT_READY")
@@ -523,7 +527,7 @@ def test_a_scene_is_told_when_it_is_shown_and_not_before(edge, link, monkeypatch
     monkeypatch.setattr(edge, "_now", lambda: Stamp(1_700_000_000_000, True, now_ns))
     asked = {100: {"pattern": "bloom", "lease_s": 60.0}, 110: {"pattern": "lava", "lease_s": 2.0}}
     told = []
-    for hop, block in zip(range(500), SynthSource(np.zeros(44_100 * 6, np.float32), 44_100), strict=False):
+    for hop, block in zip(range(500), silence(6), strict=False):
         edge.hear(block)
         if hop in asked:
             deliver(edge, link, f"edge/{EDGE}/request/scene.apply", {"id": str(hop), "caller": "ann", "args": asked[hop]})
@@ -535,7 +539,7 @@ def test_a_scene_is_told_when_it_is_shown_and_not_before(edge, link, monkeypatch
 
 
 def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):
-    edge.lose_audio(AudioError("card", "is gone", "plug it in"))
+    edge.lose_audio(GONE)
     deliver(edge, link, f"edge/{EDGE}/request/scene.apply", APPLY)
     sent(link, "")
     deliver(edge, link, "device/porch/status", STATUS)
@@ -546,9 +550,8 @@ def test_a_k1_that_joins_without_audio_gets_the_scene_that_is_held(edge, link):
 def test_who_joins_is_in_the_introduction(edge, link):
     assert [info["devices"] for info in sent(link, "/info")] == [[]]
     deliver(edge, link, "device/porch/status", STATUS)
-    edge.hear(next(iter(SynthSource(np.zeros(44_100, np.float32), 44_100))))
-    edge._next_second_ns = 0
-    edge.attend()
+    hear_a_hop(edge)
+    a_second_later(edge)
     assert [info["devices"] for info in sent(link, "/info")] == [["porch"]]
 
 

@@ -11,6 +11,7 @@ from k1edge.daemon.loop import BACKOFF_S, STEADY_HOPS, Loop
 from k1edge.daemon.sources import Opened
 from k1edge.frames import StreamFormat
 from k1edge.system.systemd import Notifier
+from tests.failing import raising
 
 FMT = StreamFormat(48_000)
 GONE = AudioError("CODEC", "was disconnected", "check the cable")
@@ -52,7 +53,9 @@ class FakeEdge:
 
 
 @pytest.fixture
-def edge():
+def edge(monkeypatch):
+    """Of a loop that looks for a card again at once."""
+    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
     return FakeEdge()
 
 
@@ -71,8 +74,7 @@ def loop(edge, sources):
     return running
 
 
-def test_the_k1s_are_released_before_a_dead_card_is_closed_and_told_once(edge, monkeypatch):
-    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
+def test_the_k1s_are_released_before_a_dead_card_is_closed_and_told_once(edge):
     loop(edge, [Card(edge.told), Card(edge.told)]).follow_line()
     assert edge.told == ["listens", "was disconnected", "closed"] * 2 + ["is not here"]
 
@@ -85,9 +87,7 @@ def test_a_close_that_hangs_ends_the_process_after_everyone_was_told(edge):
 
 
 def test_a_sound_library_that_hangs_at_the_start_ends_the_process_after_everyone_was_told(edge):
-    def hang():
-        raise StuckError("PortAudio", "does not respond", "restart this process")
-
+    hang = raising(StuckError("PortAudio", "does not respond", "restart this process"))
     with pytest.raises(StuckError):
         Loop(edge, hang, Notifier({}), lambda: None).follow_line()
     assert edge.told == ["does not respond"]
@@ -138,13 +138,9 @@ def test_systemd_hears_that_a_loop_without_a_card_is_ready_once_and_that_it_live
 
 
 def test_a_search_for_audio_that_uses_up_memory_goes_on_in_a_new_process(edge, monkeypatch):
-    def absent():
-        raise AudioError("CODEC", "is not here", "connect it")
-
     weights_mb = [60.0, 140.0, 159.0, 161.0]
-    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
     monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: weights_mb.pop(0))
-    running = Loop(edge, absent, Notifier({}), lambda: None)
+    running = Loop(edge, raising(GONE), Notifier({}), lambda: None)
     running.follow_line()
     assert weights_mb == []
     assert running.restart == "because the search for audio has used up memory"
@@ -157,7 +153,6 @@ def test_a_loose_plug_that_uses_up_memory_little_by_little_goes_on_in_a_new_proc
         edge.telemetry.hops += (len(weights_mb) < 6) * 2 * STEADY_HOPS
         raise AudioError("CODEC", "was disconnected", "check the cable")
 
-    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
     monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: weights_mb.pop(0))
     running = Loop(edge, flows_and_is_lost, Notifier({}), lambda: None)
     running.follow_line()
@@ -175,7 +170,6 @@ def test_a_recording_that_grows_is_no_memory_that_looking_for_audio_has_used_up(
             running.stop()
         raise GONE
 
-    monkeypatch.setattr(k1edge.daemon.loop, "BACKOFF_S", (0.0,))
     monkeypatch.setattr(k1edge.daemon.loop, "rss_mb", lambda: 90.0 + edge.blackbox.nbytes / 1e6)
     running = Loop(edge, flows_and_is_lost, Notifier({}), lambda: None)
     running.follow_line()

@@ -22,16 +22,20 @@ from tests.music import FMT, announcement, frame
 
 
 @pytest.fixture
-def flight():
+def box():
+    """Keeps six seconds."""
+    return Recorder(minutes=0.1)
+
+
+@pytest.fixture
+def flight(box):
     """A recording of one hop."""
-    box = Recorder(minutes=0.1)
     box.begin(lambda memory: b"state")
     box.add(frame(100))
     return box
 
 
-def test_only_the_last_minutes_are_kept_and_never_less():
-    box = Recorder(minutes=0.1)
+def test_only_the_last_minutes_are_kept_and_never_less(box):
     hops = 0
     for hop in range(1, 5000):
         if box.wants_checkpoint:
@@ -56,16 +60,14 @@ def kept(box):
     return sum(stretch.used for stretch in box._stretches)
 
 
-def test_streams_that_break_off_at_once_do_not_cost_the_minutes_before_them():
-    box = Recorder(minutes=0.1)
+def test_streams_that_break_off_at_once_do_not_cost_the_minutes_before_them(box):
     hear(box, 600)
     for _ in range(14):
         hear(box, 10)
         assert kept(box) >= 600
 
 
-def test_what_was_heard_longer_ago_than_is_kept_goes_however_short_the_streams_since():
-    box = Recorder(minutes=0.1)
+def test_what_was_heard_longer_ago_than_is_kept_goes_however_short_the_streams_since(box):
     hear(box, 600, b"yesterday")
     for _ in range(130):
         hear(box, 10, b"today")
@@ -83,8 +85,8 @@ def test_a_row_is_the_frame_it_was():
     assert decision_row(original)[4:7] == (4, 24_000, 1)
 
 
-def test_what_is_done_without_end_takes_no_more_memory_than_so_many_stretches():
-    box, note = Recorder(minutes=0.1), bytes(10_000)
+def test_what_is_done_without_end_takes_no_more_memory_than_so_many_stretches(box):
+    note = bytes(10_000)
     for hop in range(3000):
         if box.wants_checkpoint:
             box.begin(lambda memory: b"state")
@@ -93,8 +95,7 @@ def test_what_is_done_without_end_takes_no_more_memory_than_so_many_stretches():
         assert sum(len(each) for s in box._stretches for each in s.acts.values()) <= (STRETCHES + 1) * (MOST_NOTED + len(note))
 
 
-def test_what_is_done_after_a_recording_was_asked_for_is_not_in_it(tmp_path):
-    box = Recorder(minutes=0.1)
+def test_what_is_done_after_a_recording_was_asked_for_is_not_in_it(box, tmp_path):
     box.begin(lambda memory: b"state")
     for hop in range(3):
         box.note(b"done %d" % hop)

@@ -15,6 +15,7 @@ from k1edge.config import ConfigError, Settings
 from k1edge.daemon.startup import INVALID, ROLLED_BACK, SAFE_MODE, begin, counted
 from k1edge.system import generations
 from k1edge.system.generations import Generation, Generations, Refusal, digest
+from tests.failing import full, raising
 
 GOOD = 'site = "hall"\nedge = "pi"\n[mqtt]\nurl = "mqtts://broker:8883"\n'
 BETTER = GOOD + "[beat]\nlead_ms = 200\n"
@@ -342,9 +343,6 @@ def test_a_stop_on_trial_waits_for_no_card_and_needs_no_room_to_be_no_death(mach
     machine.live(GOOD)
     start = machine.start(BETTER)
 
-    def full(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(generations, "write_whole", full)
         patch.setattr(os, "fsync", full)
@@ -487,11 +485,7 @@ def test_whatever_has_happened_it_starts_as_the_same_edge_and_says_why_it_does_n
 
 def test_a_state_that_cannot_be_written_is_said_and_it_starts(machine, monkeypatch):
     machine.live(GOOD)
-
-    def full(*args, **kwargs):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(generations, "write_whole", full)
+    monkeypatch.setattr(generations, "write_whole", raising(OSError(errno.EROFS, "Read-only file system")))
     start = machine.start(BETTER)
     assert "Read-only file system" in start.complaint
     assert start.settings.beat.lead_ms == 200

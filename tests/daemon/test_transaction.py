@@ -1,6 +1,5 @@
 """A configuration that came, by file or over MQTT, is trusted, given back or refused - and the world is told which."""
 
-import errno
 import json
 import threading
 import time
@@ -15,6 +14,7 @@ from k1edge.live.health_gate import Vitals
 from k1edge.system import generations
 from k1edge.system.generations import Generations, Refusal, digest
 from tests.brokers import PATIENCE_S, eventually
+from tests.failing import full, raising
 
 GOOD = 'site = "hall"\nedge = "pi"\n[mqtt]\naccept_config = true\n[system]\ngate_s = 5.0\n'
 LOUD = "[telemetry]\nrate_hz = 2.0\n"
@@ -294,10 +294,6 @@ def test_a_wish_is_refused_where_the_file_is_no_more_what_it_was_at_the_start(pr
     assert proven.store.candidate() is None
 
 
-def full(*_args):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def test_a_full_disk_is_said_once_and_what_did_well_is_kept_when_there_is_room_again(edge, monkeypatch):
     edge.run(GOOD)
     with monkeypatch.context() as patch:
@@ -372,10 +368,6 @@ def test_a_stop_does_not_wait_for_a_card_that_takes_seconds(edge, monkeypatch):
 
 def test_where_the_machine_grants_no_thread_a_wish_is_refused_and_nothing_ends(edge, monkeypatch):
     edge.run(GOOD)
-
-    def no_thread(*_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr("k1edge.errand._thread.start_new_thread", no_thread)
+    monkeypatch.setattr("k1edge.errand._thread.start_new_thread", raising(RuntimeError("can't start new thread")))
     edge.ask(GOOD + LOUD)
     assert edge.reported["code"] == "STATE_UNWRITABLE" and not edge.configuration.restart

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import random
@@ -6,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from k1edge.library.store import Library
 from k1edge.library.upkeep import delete
 from k1edge.library.worker import Limits
 from tests.brokers import eventually
+from tests.failing import full, raising
 from tests.library.queue_process import ANALYST
 
 PATIENCE_S = 180.0
@@ -476,10 +475,6 @@ def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
     queue = Queue(tmp_path)
     queue.song("ok")
     job = queue.jobs.submit("ok")
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(queue.library, "add_version", full)
     with pytest.raises(OSError, match="No space"):
         queue.run(job)
@@ -492,7 +487,7 @@ def test_a_map_that_cannot_be_stored_is_no_attempt(tmp_path, monkeypatch):
 def test_a_job_is_completed_with_its_map_or_not_at_all(queue, monkeypatch):
     job = queue.jobs.submit(queue.song("ok"))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(queue.jobs, "_ended", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(queue.jobs, "_ended", raising(KeyboardInterrupt()))
         queue.run(job)
     assert queue.library.versions(job["track_id"]) == []
 
@@ -535,9 +530,25 @@ def test_nothing_is_analysed_while_there_is_no_room_for_its_map(queue, monkeypat
     assert queue.run(job)["state"] == "completed"
 
 
-def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue):
-    refused: list[dict] = []
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+class DropFolder(Inbox):
+    """The inbox of a queue, with all that it refused."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.refused: list[dict] = []
+        super().__init__(queue.library, queue.jobs, queue.music / "inbox", self.refused.append)
+
+    def look_twice(self) -> None:
+        """A file is taken that has not grown since the last look."""
+        self.look()
+        self.look()
+
+
+@pytest.fixture
+def inbox(queue):
+    return DropFolder(queue)
+
+
+def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue, inbox):
     queue.song("inbox/growing", "ok")
     inbox.look()
     with (queue.music / "inbox/growing").open("ab") as file:
@@ -547,20 +558,17 @@ def test_the_inbox_takes_a_file_once_it_has_stopped_growing(queue):
     inbox.look()
     assert [(job["file"], job["priority"]) for job in queue.jobs.list()] == [("growing", 3)]
     queue.run(queue.jobs.list()[0])
-    again = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
-    again.look()
-    again.look()
-    assert len(queue.jobs.list()) == 1 and not refused
+    again = DropFolder(queue)
+    again.look_twice()
+    assert len(queue.jobs.list()) == 1 and not inbox.refused and not again.refused
 
 
 @pytest.mark.parametrize("words", ["ok", "silence", "exit 1", "purged", "refused"])
-def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, inbox, words):
     heard = queue.song("inbox/heard-1.k1heard", words)
     if words == "refused":
         heard.write_text("too large, say")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     assert heard.exists()
     if words == "purged":
         queue.library.db.execute("DELETE FROM tracks")
@@ -574,8 +582,7 @@ def test_what_was_heard_stays_while_it_waits_and_no_longer(queue, words):
         assert (live["filename"], version["reason"]) == ("heard-1.k1heard", "live")
 
 
-def test_a_song_in_the_inbox_is_told_of_only_when_it_is_written_down(queue):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda refused: None)
+def test_a_song_in_the_inbox_is_told_of_only_when_it_is_written_down(queue, inbox):
     queue.song("inbox/song", "ok")
     inbox.look()
     full = "CREATE TEMP TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'full'); END"
@@ -588,9 +595,8 @@ def test_a_song_in_the_inbox_is_told_of_only_when_it_is_written_down(queue):
     assert [job["id"] for job in queue.jobs.list()] == [job["id"] for job in queue.reports]
 
 
-def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeypatch):
+def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, inbox, monkeypatch):
     monkeypatch.setattr("k1edge.library.inbox.LOOK_S", 0.0)
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
     for name in "abc":
         queue.song(f"inbox/{name}")
     queued = []
@@ -600,12 +606,11 @@ def test_the_inbox_takes_no_more_at_a_look_than_there_is_time_for(queue, monkeyp
     assert queued == [0, 1, 2, 3, 3]
 
 
-def test_a_look_into_a_full_inbox_asks_the_index_no_oftener_than_one_into_an_inbox_with_a_song(queue):
-    inbox, asked = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None), []
+def test_a_look_into_a_full_inbox_asks_the_index_no_oftener_than_one_into_an_inbox_with_a_song(queue, inbox):
+    asked = []
     for n in range(30):
         queue.song(f"inbox/{n:02}", f"ok {n}")
-        inbox.look()
-        inbox.look()
+        inbox.look_twice()
         asked.append([])
         queue.library.db.set_trace_callback(asked[-1].append)
         inbox.look()
@@ -613,28 +618,22 @@ def test_a_look_into_a_full_inbox_asks_the_index_no_oftener_than_one_into_an_inb
     assert len(asked[0]) == len(asked[-1]) > 0
 
 
-def test_the_inbox_takes_a_file_once_it_may_be_read(request):
-    # pytest's own folders can be entered by their owner alone.
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        queue, refused = Queue(Path(name)), []
-        inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
-        queue.song("inbox/song").chmod(0)
-        request.getfixturevalue("unprivileged")
-        for _ in range(3):
-            inbox.look()
-        os.seteuid(os.getuid())
-        assert [item["code"] for item in refused] == [Code.FILE_NOT_FOUND] and not queue.jobs.list()
-        (queue.music / "inbox/song").chmod(0o644)
-        for _ in range(2):
-            inbox.look()
-        assert len(queue.jobs.list()) == len(refused) == 1
-        queue.close()
+def test_the_inbox_takes_a_file_once_it_may_be_read(public, request):
+    queue = Queue(public)
+    inbox = DropFolder(queue)
+    queue.song("inbox/song").chmod(0)
+    request.getfixturevalue("unprivileged")
+    for _ in range(3):
+        inbox.look()
+    os.seteuid(os.getuid())
+    assert [item["code"] for item in inbox.refused] == [Code.FILE_NOT_FOUND] and not queue.jobs.list()
+    (queue.music / "inbox/song").chmod(0o644)
+    inbox.look_twice()
+    assert len(queue.jobs.list()) == len(inbox.refused) == 1
+    queue.close()
 
 
-def test_the_inbox_says_once_what_it_refuses(queue):
-    refused: list[dict] = []
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+def test_the_inbox_says_once_what_it_refuses(queue, inbox):
     (queue.music / "inbox" / "notes.txt").write_text("buy milk")
     (queue.music / "inbox" / ".hidden").write_text("x")
     (queue.music / "inbox" / "album").mkdir()
@@ -642,71 +641,57 @@ def test_the_inbox_says_once_what_it_refuses(queue):
     for n in range(4):
         inbox.look()
         queue.song(f"inbox/album/{n}")
-    assert {item["file"] for item in refused} == {"notes.txt", "\ufffd\ufffd.mp3", "album"}
-    assert {item["code"] for item in refused} == {Code.INVALID_FILE_FORMAT}
-    assert len(refused) == 3
-    assert "album is a folder, and not looked into: give the songs in it" in [item["reason"] for item in refused]
+    assert {item["file"] for item in inbox.refused} == {"notes.txt", "\ufffd\ufffd.mp3", "album"}
+    assert {item["code"] for item in inbox.refused} == {Code.INVALID_FILE_FORMAT}
+    assert len(inbox.refused) == 3
+    assert "album is a folder, and not looked into: give the songs in it" in [item["reason"] for item in inbox.refused]
 
 
-def test_the_inbox_forgets_what_was_taken_away(queue, monkeypatch):
+def test_the_inbox_forgets_what_was_taken_away(queue, inbox, monkeypatch):
     monkeypatch.setattr("k1edge.library.inbox.LOOK_S", PATIENCE_S)
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
     for n in range(3):
         (queue.music / "inbox" / f"notes {n}.txt").write_text("buy milk")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     (queue.music / "inbox" / "notes 1.txt").unlink()
     inbox.look()
     remembered = {row["name"] for row in queue.library.db.execute("SELECT name FROM inbox")}
     assert remembered == {b"notes 0.txt", b"notes 2.txt"}
 
 
-def test_an_inbox_that_is_pulled_with_its_stick_is_missed_once_and_known_when_it_is_back(queue):
-    refused: list[dict] = []
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", refused.append)
+def test_an_inbox_that_is_pulled_with_its_stick_is_missed_once_and_known_when_it_is_back(queue, inbox):
     queue.song("inbox/song")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     queue.run(queue.jobs.list()[0])
     stick = queue.music.rename(queue.music.with_name("pulled"))
-    for _ in range(2):
-        inbox.look()
-    (reason,) = [item["reason"] for item in refused]
+    inbox.look_twice()
+    (reason,) = [item["reason"] for item in inbox.refused]
     assert reason == f"{queue.music}/inbox cannot be used: No such file or directory; it is looked for again"
     stick.rename(queue.music)
-    for _ in range(2):
-        inbox.look()
-    assert len(queue.jobs.list()) == len(refused) == 1
+    inbox.look_twice()
+    assert len(queue.jobs.list()) == len(inbox.refused) == 1
 
 
-def test_an_inbox_that_somebody_removed_is_made_again(queue):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+def test_an_inbox_that_somebody_removed_is_made_again(queue, inbox):
     (queue.music / "inbox").rmdir()
     inbox.look()
     queue.song("inbox/song")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     assert len(queue.jobs.list()) == 1
 
 
-def test_a_song_that_was_away_when_its_turn_came_is_queued_when_it_is_back(queue):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+def test_a_song_that_was_away_when_its_turn_came_is_queued_when_it_is_back(queue, inbox):
     queue.song("inbox/song")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     share = (queue.music / "inbox").rename(queue.music / "share")
     queue.run(queue.jobs.list()[0])
     share.rename(queue.music / "inbox")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     assert [(job["state"], job["code"]) for job in queue.jobs.list()] == [("queued", None), ("failed", Code.FILE_NOT_FOUND)]
 
 
-def test_the_inbox_forgets_no_song_because_another_of_its_name_is_gone(queue):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+def test_the_inbox_forgets_no_song_because_another_of_its_name_is_gone(queue, inbox):
     queue.song("inbox/01")
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     queue.run(queue.jobs.list()[0])
     elsewhere = queue.song("01", "ok, but another song")
     gone = queue.jobs.submit("01")
@@ -716,12 +701,10 @@ def test_the_inbox_forgets_no_song_because_another_of_its_name_is_gone(queue):
     assert not queue.jobs.list("queued")
 
 
-def test_of_two_copies_in_the_inbox_either_may_go(queue):
-    inbox = Inbox(queue.library, queue.jobs, queue.music / "inbox", lambda _: None)
+def test_of_two_copies_in_the_inbox_either_may_go(queue, inbox):
     first = queue.song("inbox/a")
     (queue.music / "inbox" / "b").write_bytes(first.read_bytes())
-    for _ in range(2):
-        inbox.look()
+    inbox.look_twice()
     (waiting,) = queue.jobs.list()
     (queue.music / "inbox" / waiting["file"]).unlink()
     assert queue.run(waiting)["code"] == Code.FILE_NOT_FOUND

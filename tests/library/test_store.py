@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from k1edge.genesis.document import ENGINE, encode, plain, seal
+from k1edge.genesis.document import encode, plain, seal
 from k1edge.genesis.faults import MapError, MapFault
 from k1edge.library import upkeep
 from k1edge.library.database import transaction
@@ -16,13 +16,8 @@ from k1edge.library.search import Query
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.upkeep import delete, open_library, prune, restore, sweep, usage
 from k1edge.whole import write_whole
-from tests.genesis.songs import song_v4
-
-
-def song(beats: int = 32, period_ms: float = 500.0):
-    document = song_v4(beats, period_ms)
-    document["metadata"]["analysis_engine"] = ENGINE
-    return seal(document)
+from tests.failing import full, raising
+from tests.genesis.songs import own_map as song
 
 
 def facts(n: int = 1, **more) -> TrackFacts:
@@ -35,14 +30,19 @@ def stored(library: Library, n: int = 1, **more) -> str:
     return track_id
 
 
+@pytest.fixture
+def track_id(library):
+    """Of a song that has its map."""
+    return stored(library)
+
+
 def code_of(call, *args, **kwargs) -> Code:
     with pytest.raises(LibraryError) as caught:
         call(*args, **kwargs)
     return caught.value.code
 
 
-def test_a_map_is_read_back_as_it_was_stored(library):
-    track_id = stored(library)
+def test_a_map_is_read_back_as_it_was_stored(library, track_id):
     assert library.read(track_id) == song()
     assert library.get(track_id) | {"created_ms": 0, "updated_ms": 0} == {
         "id": track_id,
@@ -90,8 +90,7 @@ def test_one_job_makes_one_version(library):
     assert [version["n"] for version in library.versions(track_id)] == [2, 1]
 
 
-def test_one_flipped_bit_is_noticed_quarantined_and_the_other_versions_still_serve(library):
-    track_id = stored(library)
+def test_one_flipped_bit_is_noticed_quarantined_and_the_other_versions_still_serve(library, track_id):
     library.add_version(track_id, song(40), "analysis")
     path = library.path(track_id, 2)
     damaged = bytearray(path.read_bytes())
@@ -106,23 +105,16 @@ def test_one_flipped_bit_is_noticed_quarantined_and_the_other_versions_still_ser
     assert [a["status"] for a in library.artefacts(track_id)] == ["missing"]
 
 
-def test_a_write_that_fails_leaves_no_version_behind(library, monkeypatch):
-    track_id = stored(library)
-
-    def power_cut(handle):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("k1edge.library.files.os.fsync", power_cut)
-    with pytest.raises(OSError, match="no space"):
+def test_a_write_that_fails_leaves_no_version_behind(library, track_id, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("k1edge.library.files.os.fsync", full)
         library.add_version(track_id, song(40), "analysis")
-    monkeypatch.undo()
     assert library.get(track_id)["version"] == 1
     assert library.read(track_id) == song()
     assert not list(library.root.rglob("*.tmp"))
 
 
-def test_promote_makes_an_older_version_current_and_is_written_down(library):
-    track_id = stored(library)
+def test_promote_makes_an_older_version_current_and_is_written_down(library, track_id):
     library.add_version(track_id, song(40, 400.0), "analysis")
     assert library.get(track_id)["bpm"] == 150.0
     promote(library, track_id, 1, by="ana")
@@ -132,8 +124,7 @@ def test_promote_makes_an_older_version_current_and_is_written_down(library):
     assert [(e["by"], e["action"], e["note"]) for e in library.history(track_id)] == [("ana", "version.promote", "v1")]
 
 
-def test_diff_counts_what_changed(library):
-    track_id = stored(library)
+def test_diff_counts_what_changed(library, track_id):
     library.add_version(track_id, song(30, 530.0), "analysis")
     changes = diff(library, track_id, 1, 2)
     assert changes["bpm"] == [120.0, pytest.approx(113.2, abs=0.1)]
@@ -142,8 +133,7 @@ def test_diff_counts_what_changed(library):
     assert diff(library, track_id, 1, 1)["beat_f_measure"] == 1.0
 
 
-def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(library):
-    track_id = stored(library)
+def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(library, track_id):
     late = [beat + 40.0 for beat in song().layers.rhythm.beat_grid_ms][:-2]
     assert override(library, track_id, by="ana", note="40 ms early", beats_ms=late) == 2
     revised = plain(library.read(track_id))["layers"]
@@ -158,8 +148,7 @@ def test_an_override_is_a_new_version_and_rederives_what_depends_on_the_beats(li
     assert (library.read(track_id).global_metrics.bpm, library.get(track_id)["bpm"]) == (60.0, 60.0)
 
 
-def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(library):
-    track_id = stored(library)
+def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(library, track_id):
     override(library, track_id, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
     library.set_status(track_id, "processing")
     assert library.add_version(track_id, song(40), "analysis") == 3
@@ -170,8 +159,7 @@ def test_what_a_person_put_right_outlasts_another_analysis_and_can_be_given_up(l
 
 
 @pytest.mark.parametrize("noticed", [False, True])
-def test_what_a_person_put_right_and_the_card_has_damaged_gives_way_to_another_analysis(library, noticed):
-    track_id = stored(library)
+def test_what_a_person_put_right_and_the_card_has_damaged_gives_way_to_another_analysis(library, track_id, noticed):
     override(library, track_id, by="ana", note="", ops=[{"op": "add", "at_ms": 250}])
     library.path(track_id, 2).write_bytes(b"worn out")
     if noticed:
@@ -180,8 +168,7 @@ def test_what_a_person_put_right_and_the_card_has_damaged_gives_way_to_another_a
     assert library.get(track_id)["status"] == "ready" and library.read(track_id) == song(40)
 
 
-def test_single_beats_are_added_moved_and_deleted(library):
-    track_id = stored(library)
+def test_single_beats_are_added_moved_and_deleted(library, track_id):
     ops = [
         {"op": "delete", "at_ms": 1010.0},
         {"op": "move", "from_ms": 1500.0, "to_ms": 1530.0},
@@ -202,20 +189,17 @@ def test_single_beats_are_added_moved_and_deleted(library):
         [{"op": "add", "at_ms": 500.0}],
     ],
 )
-def test_an_impossible_edit_is_refused_and_changes_nothing(library, ops):
-    track_id = stored(library)
+def test_an_impossible_edit_is_refused_and_changes_nothing(library, track_id, ops):
     with pytest.raises(MapError):
         override(library, track_id, by="ana", note="", ops=ops)
     assert library.get(track_id)["version"] == 1
 
 
-def test_an_override_needs_a_list_or_operations(library):
-    track_id = stored(library)
+def test_an_override_needs_a_list_or_operations(library, track_id):
     assert code_of(override, library, track_id, by="ana", note="") is Code.INVALID_REQUEST
 
 
-def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock, steady):
-    track_id = stored(library)
+def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, track_id, clock, steady):
     until_ms = delete(library, track_id, by="ana")
     assert until_ms == round(clock.now_s * 1000) + 30_000
     assert code_of(library.get, track_id) is Code.TRACK_NOT_FOUND
@@ -226,16 +210,14 @@ def test_a_deleted_track_is_hidden_and_comes_back_within_30_s(library, clock, st
     assert library.read(track_id) == song()
 
 
-def test_a_deleted_track_that_is_imported_again_is_there_and_stays(library, steady):
-    track_id = stored(library)
+def test_a_deleted_track_that_is_imported_again_is_there_and_stays(library, track_id, steady):
     delete(library, track_id, by="ana")
     assert library.register(facts())["deleted_ms"] is None
     steady.now_s += 30.5
     assert sweep(library) == [] and library.read(track_id) == song()
 
 
-def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
-    track_id = stored(library)
+def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, track_id, steady):
     delete(library, track_id, by="ana")
     steady.now_s += 30.5
     assert code_of(restore, library, track_id, by="ana") is Code.TOO_LATE
@@ -247,21 +229,17 @@ def test_after_30_s_a_deleted_track_is_gone_with_its_files(library, steady):
 
 @pytest.mark.parametrize("cut_at", ["rmtree", "transaction"])
 def test_a_purge_that_a_power_cut_ended_is_done_again(library, steady, monkeypatch, cut_at):
-    def power_cut(*_, **__):
-        raise KeyboardInterrupt
-
     track_id = stored(library)
     delete(library, track_id, by="ana")
     steady.now_s += 30.5
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(upkeep, cut_at, power_cut)
+        patch.setattr(upkeep, cut_at, raising(KeyboardInterrupt()))
         sweep(library)
     assert sweep(library) == [track_id]
     assert not list(library.root.glob("maps/*"))
 
 
-def test_a_clock_that_is_put_right_neither_takes_nor_gives_time_to_change_ones_mind(library, clock, steady):
-    track_id = stored(library)
+def test_a_clock_that_is_put_right_neither_takes_nor_gives_time_to_change_ones_mind(library, track_id, clock, steady):
     delete(library, track_id, by="ana")
     clock.now_s += 400 * 86_400
     assert sweep(library) == []
@@ -272,8 +250,7 @@ def test_a_clock_that_is_put_right_neither_takes_nor_gives_time_to_change_ones_m
     assert sweep(library) == [track_id]
 
 
-def test_what_was_deleted_before_a_restart_goes_30_s_after_it(library, steady):
-    track_id = stored(library)
+def test_what_was_deleted_before_a_restart_goes_30_s_after_it(library, track_id, steady):
     delete(library, track_id, by="ana")
     library.close()
     again = Library(library.root, steady=steady)
@@ -363,8 +340,7 @@ def test_of_what_was_done_the_latest_stays_written_down(library, monkeypatch):
     assert [entry["action"] for entry in library.history()] == ["8", "7", "6"]
 
 
-def test_pruning_stops_at_what_is_pinned(library):
-    track_id = stored(library)
+def test_pruning_stops_at_what_is_pinned(library, track_id):
     library.add_version(track_id, song(), "analysis")
     library.pin(track_id, True, by="ana")
     library.limit_bytes = 1
@@ -566,8 +542,7 @@ def test_what_was_told_before_there_were_notes_is_noted_at_the_next_start(indexe
     library.close()
 
 
-def test_what_was_told_of_nothing_is_not_noted_and_what_was_taken_back_is_forgotten(library):
-    track_id = stored(library)
+def test_what_was_told_of_nothing_is_not_noted_and_what_was_taken_back_is_forgotten(library, track_id):
     note = library.root / "maps" / track_id / "told.json"
     library.note(track_id)
     assert not note.exists()

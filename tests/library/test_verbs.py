@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from k1edge.genesis.document import ENGINE, seal
+from k1edge.genesis.document import seal
 from k1edge.k1 import contract
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs
@@ -10,16 +10,11 @@ from k1edge.library.rules import Rules
 from k1edge.library.store import Library, TrackFacts
 from k1edge.library.upkeep import UNDO_S, prune, sweep
 from k1edge.library.verbs import KEPT_BYTES, REPLY_BYTES, Verbs
+from tests.genesis.songs import own_map as song
 from tests.genesis.songs import song_v4
 from tests.library.queue_process import ANALYST
 
 TRACK = "0123456789abcdef"
-
-
-def song(beats: int = 32):
-    document = song_v4(beats)
-    document["metadata"]["analysis_engine"] = ENGINE
-    return seal(document)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What has proved itself survives power cuts, damage and full disks; what was done twice is done once."""
 
-import errno
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ import pytest
 from k1edge.system import generations
 from k1edge.system.generations import KEPT, Generation, Generations, Refusal, digest, machine_boot
 from k1edge.whole import write_whole
+from tests.failing import full
 
 FILE = Path("/etc/k1edge/k1edge.toml")
 FIRST = Generation(b'site = "hall"\n', folder="/etc/k1edge")
@@ -295,10 +295,6 @@ def test_contents_reach_the_disk_before_the_name_and_the_name_before_the_return(
 def test_a_full_or_read_only_disk_is_said_and_leaves_no_litter(store, monkeypatch, call):
     store.promote(FIRST, WHEN, reached=True)
     before = sorted(store.folder.iterdir())
-
-    def full(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
         with pytest.raises(OSError, match="No space"):
