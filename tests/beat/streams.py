@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k1edge.audio import instruments, synth
+from k1edge.audio import instruments
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
@@ -115,6 +115,3 @@ def babble(seconds: float, seed: int = 7) -> np.ndarray:
         out[start : start + length] += (syllable * np.hanning(length) * rng.uniform(0.05, 0.15)).astype(np.float32)
         at_s += length / RATE_HZ + rng.exponential(0.06) + (rng.random() < 0.12) * rng.uniform(0.2, 0.9)
     return out
-
-
-clicks, four_on_the_floor = synth.clicks, synth.four_on_the_floor

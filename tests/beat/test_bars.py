@@ -16,6 +16,11 @@ def last_passed(metre, place, share=0.9):
     return beats
 
 
+@pytest.fixture
+def bars():
+    return BarCount(PER_BAR, POSITION)
+
+
 def count(bars, first, beats, metre=4, share=0.9):
     counted = []
     for n in range(first, first + beats):
@@ -24,8 +29,7 @@ def count(bars, first, beats, metre=4, share=0.9):
     return counted
 
 
-def test_the_bar_is_unknown_until_one_count_stands_out():
-    bars = BarCount(PER_BAR, POSITION)
+def test_the_bar_is_unknown_until_one_count_stands_out(bars):
     bars.next(np.full(len(PER_BAR), 1 / len(PER_BAR)), 1)
     assert bars.shown == (0, 0)
 
@@ -37,8 +41,7 @@ def test_it_counts_the_metre(metre):
     assert {per_bar for _, per_bar in counted} == {metre}
 
 
-def test_a_single_vote_or_two_change_nothing():
-    bars = BarCount(PER_BAR, POSITION)
+def test_a_single_vote_or_two_change_nothing(bars):
     count(bars, 0, 8)
     for n in range(8, 8 + VOTES - 1):
         bars.next(last_passed(4, n + 2), 1)
@@ -46,22 +49,19 @@ def test_a_single_vote_or_two_change_nothing():
     assert count(bars, 8 + VOTES - 1, 4)[-1] == ((8 + VOTES + 3) % 4 + 1, 4)
 
 
-def test_votes_that_do_not_agree_with_each_other_change_nothing():
-    bars = BarCount(PER_BAR, POSITION)
+def test_votes_that_do_not_agree_with_each_other_change_nothing(bars):
     count(bars, 0, 8)
     for n in range(8, 24):
         bars.next(last_passed(4, n + 1 + n % 3 if n % 3 else n), 1)
         assert bars.shown == ((n + 1) % 4 + 1, 4)
 
 
-def test_several_agreeing_votes_move_the_count():
-    bars = BarCount(PER_BAR, POSITION)
+def test_several_agreeing_votes_move_the_count(bars):
     count(bars, 0, 8)
     assert count(bars, 10, VOTES)[-1] == ((10 + VOTES) % 4 + 1, 4)
 
 
-def test_a_slight_preference_is_not_a_vote():
-    bars = BarCount(PER_BAR, POSITION)
+def test_a_slight_preference_is_not_a_vote(bars):
     count(bars, 0, 8)
     for n in range(8, 30):
         beats = last_passed(4, n, 0.4) + 1.2 * last_passed(4, n + 2, 0.4)
@@ -69,8 +69,7 @@ def test_a_slight_preference_is_not_a_vote():
         assert bars.shown == ((n + 1) % 4 + 1, 4)
 
 
-def test_a_person_decides_at_once():
-    bars = BarCount(PER_BAR, POSITION)
+def test_a_person_decides_at_once(bars):
     count(bars, 0, 6)
     bars.seat(1)
     assert bars.shown == (2, 4)
@@ -79,8 +78,7 @@ def test_a_person_decides_at_once():
 
 
 @pytest.mark.parametrize("metre", [2, 3, 4, 5])
-def test_beats_that_nobody_was_told_of_count(metre):
-    bars = BarCount(PER_BAR, POSITION)
+def test_beats_that_nobody_was_told_of_count(bars, metre):
     count(bars, 0, 6, metre)
     bars.count_on(7)
     assert bars.shown == ((6 + 7) % metre + 1, metre)

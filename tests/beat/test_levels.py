@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from k1edge.audio import instruments
+from k1edge.audio.synth import SynthSource
 from k1edge.beat import levels
 from k1edge.beat.beatwise import BeatwiseNetwork
 from k1edge.beat.levels import AS_THEY_ARE, HYPOTHESES, LEAST_S, MARGIN, SUREST, UNSURE_BEATS, LevelEar, Levels
@@ -15,9 +15,8 @@ from k1edge.beat.sounds import N_COLUMNS
 from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
-from k1edge.frames import AudioBlock, StreamFormat
 from tests.beat.heard_beats import PERIOD, SOUNDS, hear_beats
-from tests.beat.streams import RATE_HZ, Player, kit_at
+from tests.beat.streams import RATE_HZ, Player, hat, kick, kit_at, snare
 
 
 def no_view(_bpm):
@@ -57,21 +56,19 @@ def heard(beats, period=PERIOD, first=1, cycle=16):
 def band(bpm, seconds, snare_on=(1, 3)):
     """Kick, snare and hats of eighths; beats from half a second on."""
     beats = np.arange(0.5, seconds - 0.5, 60 / bpm)
-    kit = instruments.Kit()
     kicks = beats[[n % 4 not in snare_on for n in range(len(beats))]]
     snares = beats[[n % 4 in snare_on for n in range(len(beats))]]
     hats = np.sort(np.r_[beats, beats + 30 / bpm])
-    return beats, kit_at(seconds, (instruments.kick(kit, RATE_HZ), kicks, 0.8), (instruments.snare(kit, RATE_HZ), snares, 0.6),
-                         (instruments.hat(kit, RATE_HZ), hats, 0.25))  # fmt: skip
+    return beats, kit_at(seconds, (kick(), kicks, 0.8), (snare(), snares, 0.6), (hat(), hats, 0.25))
 
 
 def told(samples, beats_s):
     """What is said at the end of a band that is heard by these beats."""
-    fmt = StreamFormat(RATE_HZ)
-    features, tracker = FeatureExtractor(fmt), make_tracker(BeatSettings(), fmt)
+    source = SynthSource(samples, RATE_HZ)
+    features, tracker = FeatureExtractor(source.fmt), make_tracker(BeatSettings(), source.fmt)
     rows, found, waiting = BeatRows(), Levels(55.0, 215.0), list(enumerate(beats_s, 1))
-    for n, first in enumerate(range(0, len(samples) - fmt.hop + 1, fmt.hop), 1):
-        frame = features.process(AudioBlock(samples[first : first + fmt.hop], first, 0))
+    for n, block in enumerate(source, 1):
+        frame = features.process(block)
         while waiting and waiting[0][1] * 100 - 15 <= n:
             number, due_s = waiting.pop(0)
             rows.expect(number, due_s * 100, 100 * (beats_s[1] - beats_s[0]))
@@ -226,7 +223,7 @@ def on_grid(lines):
 
 @pytest.mark.parametrize("says", ["even", "odd"])
 def test_the_tracker_goes_on_with_the_beats_it_was_told(says):
-    player, samples = Player(), kit_at(24, (instruments.kick(instruments.Kit(), RATE_HZ), np.arange(0.5, 23, 0.4), 0.8))
+    player, samples = Player(), kit_at(24, (kick(), np.arange(0.5, 23, 0.4), 0.8))
     player.play(samples[: 12 * RATE_HZ])
     told = {number % 2: odd for number, odd in on_grid(player.heard.lines)}[says == "odd"]
     player.tracker._levels = levels_told = Told(says)
@@ -237,15 +234,14 @@ def test_the_tracker_goes_on_with_the_beats_it_was_told(says):
 
 @pytest.mark.parametrize("says", ["thirds", "thirds from 1", "thirds from 2"])
 def test_the_tracker_goes_on_with_the_third_halves_it_was_told(says):
-    kit, player = instruments.Kit(), Player()
-    kick, hat = instruments.kick(kit, RATE_HZ), instruments.hat(kit, RATE_HZ)
+    player = Player()
     eighths = np.arange(0.5, 11.5, 0.2)
-    _, told = player.play(kit_at(12, (kick, eighths[::2], 0.8), (hat, eighths, 0.3))).lines[-1]
+    _, told = player.play(kit_at(12, (kick(), eighths[::2], 0.8), (hat(), eighths, 0.3))).lines[-1]
     player.tracker._levels = levels_told = Told(says)
     eighths = np.arange(0.1, 8, 0.2)  # from second 12 on
     first = round((told.due / RATE_HZ - 12.1) / 0.2) + HYPOTHESES[says].wait(2 * told.number)
     kicks = eighths[first % 3 :: 3]
-    heard = player.play(kit_at(8, (kick, kicks, 0.8), (hat, eighths, 0.3)))
+    heard = player.play(kit_at(8, (kick(), kicks, 0.8), (hat(), eighths, 0.3)))
     assert levels_told.taken == [says]
     found = heard.due_between(13, 19)
     assert len(found) == 10 and max(np.abs(12 + kicks - due).min() for due in found) < 0.05
@@ -300,7 +296,7 @@ def test_what_was_counted_at_a_level_is_forgotten_when_the_ear_leaves_it():
 
 
 def test_a_person_who_holds_a_level_is_not_argued_with():
-    player, samples = Player(), kit_at(30, (instruments.kick(instruments.Kit(), RATE_HZ), np.arange(0.5, 29, 0.4), 0.8))
+    player, samples = Player(), kit_at(30, (kick(), np.arange(0.5, 29, 0.4), 0.8))
     player.play(samples[: 12 * RATE_HZ])
     player.tracker.halve()
     player.tracker._levels = told = Told("twice")
