@@ -3,22 +3,17 @@
 import numpy as np
 import pytest
 
+from k1edge.audio.synth import SynthSource
 from k1edge.dsp.features import FeatureExtractor
-from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
+from k1edge.frames import BeatEvent, BeatState, StreamFormat
 
 FMT = StreamFormat(44_100)
 LEAD_S = 0.15
 
 
-def _blocks(samples, fmt=FMT):
-    hop = fmt.hop
-    for start in range(0, len(samples) - hop + 1, hop):
-        yield AudioBlock(samples[start : start + hop], start, 0)
-
-
 def _frames(samples, fmt=FMT):
     extractor = FeatureExtractor(fmt)
-    return [extractor.process(block) for block in _blocks(np.asarray(samples, np.float32), fmt)]
+    return [extractor.process(block) for block in SynthSource(np.asarray(samples, np.float32), fmt.rate_hz)]
 
 
 class _Metronome:
@@ -43,7 +38,7 @@ class _Metronome:
         return BeatState(end, self._bpm if locked else 0.0, 0.0, 1.0 if locked else 0.0, locked, (), event, self.metre * locked)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fmt():
     return FMT
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from k1edge.genesis.document import ENGINE, GenesisMap, seal
+
 SHA = "5e" * 32
 
 
@@ -42,6 +44,12 @@ def song_v4(beats: int = 32, period_ms: float = 500.0) -> dict[str, Any]:
             },
         },
     }
+
+
+def own_map(beats: int = 32, period_ms: float = 500.0) -> GenesisMap:
+    """One that this engine made, sealed."""
+    document = song_v4(beats, period_ms)
+    return seal(document | {"metadata": document["metadata"] | {"analysis_engine": ENGINE}})
 
 
 V3 = {

@@ -21,6 +21,8 @@ from k1edge.k1.palettes import LUMINANCE, colours
 
 HOP, RATE_HZ, BEAT = 441, 44_100, 22_050
 FMT = StreamFormat(RATE_HZ)
+STILL = Macros()
+SPEECH, UNHEARD = ({"wire": Wire(state, 1.0, 0)} for state in ("speech", "silence"))
 
 
 def _beat(end):
@@ -37,10 +39,10 @@ def _show(parts, start=0, looks=None, per_bar=4, **rules):
     for index, (label, seconds, *more) in enumerate(parts):
         if section is None or label != section.label:
             section = Section(label, end, 1.0, provisional=True, index=index)
+        fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
         for _ in range(int(seconds * 100)):
             end += HOP
-            fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
-            form = Form(section, (), Macros(), _beat(end), bars=(end - section.since) / BEAT / 4, **fields)
+            form = Form(section, (), STILL, _beat(end), bars=(end - section.since) / BEAT / 4, **fields)
             look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True, beats_per_bar=per_bar))
             if not shown or look is not shown[-1][1]:
                 shown.append((end, look))
@@ -139,9 +141,6 @@ def test_light_returns_with_the_music_at_once():
     assert _value(shown[-1][1]) == pytest.approx(Settings().looks["verse"].parameters["brightness"], abs=0.002)
 
 
-UNHEARD = {"wire": Wire("silence", 1.0, 0)}
-
-
 def test_what_sounds_after_a_silence_is_not_lit_before_it_is_known():
     shown = _show([("verse", 29), ("silence", 6, UNHEARD), ("intro", 1.5, UNHEARD), ("intro", 1)])
     since, known = 35 * RATE_HZ, FMT.index(36.5)
@@ -156,15 +155,14 @@ def test_a_pause_within_a_song_leaves_the_light_where_it_is_until_the_music_is_k
 
 
 def test_the_light_does_not_rise_when_a_speaker_stops():
-    speech = {"wire": Wire("speech", 1.0, 0)}
-    shown = _show([("verse", 25), ("verse", 4, speech), ("verse", 1, UNHEARD), ("silence", 6, UNHEARD)])
+    shown = _show([("verse", 25), ("verse", 4, SPEECH), ("verse", 1, UNHEARD), ("silence", 6, UNHEARD)])
     levels = [_value(look) for end, look in shown if end > 25 * RATE_HZ]
     assert levels == sorted(levels, reverse=True)
     assert levels[-1] == 0.0
 
 
 def test_an_announcement_ducks_and_nothing_moves_in_it():
-    shown = _show([("verse", 10), ("unknown", 5, {"wire": Wire("speech", 1.0, 0)}), ("verse", 3)])
+    shown = _show([("verse", 10), ("unknown", 5, SPEECH), ("verse", 3)])
     during = [look for end, look in shown if 12 * RATE_HZ < end <= 15 * RATE_HZ]
     full = Settings().looks["verse"].parameters["brightness"]
     assert _value([look for end, look in shown if end <= 12 * RATE_HZ][-1]) == pytest.approx(full / 2, abs=0.01)
@@ -183,13 +181,12 @@ def test_what_is_on_a_wire_without_music_chooses_among_three_looks(state):
 
 
 def test_what_is_said_over_music_changes_no_scene_however_the_form_goes_on():
-    over = {"wire": Wire("speech", 1.0, 0)}
-    assert _scenes(_show([("verse", 25), ("chorus", 10, over), ("drop", 10, over)])) == _scenes(_show([("verse", 25)]))
+    assert _scenes(_show([("verse", 25), ("chorus", 10, SPEECH), ("drop", 10, SPEECH)])) == _scenes(_show([("verse", 25)]))
 
 
 def test_nothing_is_shown_before_it_is_known_what_the_wire_holds():
-    guess, known = {"wire": Wire("silence", 1.0, 0)}, {"wire": Wire("noise", 1.0, 0)}
-    assert [name for _, name in _scenes(_show([("unknown", 1, guess), ("unknown", 5, known)]))] == ["noise"]
+    known = {"wire": Wire("noise", 1.0, 0)}
+    assert [name for _, name in _scenes(_show([("unknown", 1, UNHEARD), ("unknown", 5, known)]))] == ["noise"]
 
 
 def test_a_build_ramps_up_and_never_down_even_where_its_scene_may_not_change():
@@ -239,15 +236,13 @@ def test_a_section_whose_scene_comes_with_the_next_bar_line_is_not_shown_in_two_
 
 
 def test_music_that_begins_anew_has_not_the_light_of_the_drop_before_it():
-    speech = {"wire": Wire("speech", 1.0, 0)}
-    shown = _show([("verse", 22), ("chorus", 22), ("drop", 5), ("silence", 5), ("unknown", 5, speech), ("unknown", 3)])
+    shown = _show([("verse", 22), ("chorus", 22), ("drop", 5), ("silence", 5), ("unknown", 5, SPEECH), ("unknown", 3)])
     assert shown[-1][1].name == "drop", "the minute has had its changes"
     assert _value(shown[-1][1]) == pytest.approx(Settings().looks["unknown"].parameters["brightness"])
 
 
 def test_what_keeps_the_scene_that_stands_keeps_its_light_too():
-    called = {"wire": Wire("speech", 1.0, 0)}
-    shown = _show([("verse", 30), ("build", 10), ("drop", 1, called)], changes_per_minute=1)
+    shown = _show([("verse", 30), ("build", 10), ("drop", 1, SPEECH)], changes_per_minute=1)
     assert _value(shown[-1][1]) < 1.0, "somebody speaks: nothing begins"
 
 
@@ -280,7 +275,7 @@ def test_a_lit_silence_after_a_section_whose_scene_waited_is_as_bright_as_it_is_
 
 
 def test_speech_over_a_section_whose_scene_waits_ducks_the_light_of_that_section():
-    shown = _show([*WAITING, ("breakdown", 4, {"wire": Wire("speech", 1.0, 0)})])
+    shown = _show([*WAITING, ("breakdown", 4, SPEECH)])
     assert shown[-1][1].name == "drop"
     assert _value(shown[-1][1]) <= 0.5 * Settings().looks["breakdown"].parameters["brightness"]
 

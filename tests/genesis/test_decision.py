@@ -32,15 +32,18 @@ class Believing(Decision):
         return self.step(SimpleNamespace(off_beat=False, due=self.beats * BEAT, values=None, beat=beat))
 
 
-def test_a_section_is_told_once_however_long_it_goes_on(monkeypatch):
-    told = Believing(monkeypatch)
+@pytest.fixture
+def told(monkeypatch):
+    return Believing(monkeypatch)
+
+
+def test_a_section_is_told_once_however_long_it_goes_on(told):
     moments = [told.beat(CHORUS, age) for age in range(3 * MAX_AGE)]
     assert sum(map(len, moments)) == 1
     assert (told.section.label, told.section.index, told.section.since) == ("chorus", 1, BEAT)
 
 
-def test_a_drop_that_is_heard_a_beat_beside_is_no_other_section(monkeypatch):
-    told = Believing(monkeypatch)
+def test_a_drop_that_is_heard_a_beat_beside_is_no_other_section(told):
     for age in range(40):
         told.beat(CHORUS, age)
     (called,) = told.beat(DROP, 0)
@@ -49,8 +52,7 @@ def test_a_drop_that_is_heard_a_beat_beside_is_no_other_section(monkeypatch):
     assert (told.section.label, told.section.index) == ("drop", 2)
 
 
-def test_a_section_whose_label_is_in_doubt_is_provisional_however_surely_one_began(monkeypatch):
-    told = Believing(monkeypatch)
+def test_a_section_whose_label_is_in_doubt_is_provisional_however_surely_one_began(told):
     told.beat(CHORUS, 0, sure=0.9)
     assert (told.section.label, told.section.confidence, told.section.provisional) == ("chorus", 1.0, True)
     told.beat(VERSE, 1)
@@ -61,8 +63,7 @@ def test_a_section_whose_label_is_in_doubt_is_provisional_however_surely_one_beg
 
 
 @pytest.mark.parametrize("per_bar", [2, 3, 5])
-def test_the_countdown_is_in_bars_of_the_metre(monkeypatch, per_bar):
-    told = Believing(monkeypatch)
+def test_the_countdown_is_in_bars_of_the_metre(told, per_bar):
     for age in range(64):
         told.beat(CHORUS, age)
         in_fours, probability = told.countdown(4)

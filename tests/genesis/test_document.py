@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k1edge.genesis.codec import fit, map_sha256, read_json, write_json
-from k1edge.genesis.document import ENGINE, HEAD_BYTES, GenesisMap, encode, plain, seal, validate
+from k1edge.genesis.document import HEAD_BYTES, GenesisMap, encode, plain, seal, validate
 from k1edge.genesis.faults import MapError
-from tests.genesis.songs import changed, damaged, song_v4
+from tests.genesis.songs import changed, damaged, own_map, song_v4
 
 FUZZ_EXAMPLES = int(os.environ.get("K1EDGE_FUZZ", "1000"))
 SCHEMA = Path(__file__).parents[2] / "docs" / "genesis-map-4.0.0.schema.json"
@@ -32,12 +32,8 @@ def nested(depth: int) -> list:
     return [nested(depth - 1)] if depth else []
 
 
-def own(document: dict) -> dict:
-    return document | {"metadata": document["metadata"] | {"analysis_engine": ENGINE}}
-
-
 def test_a_good_map_is_read_back_as_it_was_written():
-    song = seal(own(song_v4()))
+    song = own_map()
     assert validate(read_json(encode(song))) == song
 
 
@@ -93,12 +89,8 @@ def test_each_rule_is_enforced(path, value, complaint):
     assert complaint in " ".join(faults_of(document))
 
 
-def test_silence_is_never_a_map():
-    assert "$.layers.rhythm.beat_grid_ms" in faults_of(changed(song_v4(), ("layers", "rhythm", "beat_grid_ms"), []))[0]
-
-
 def test_one_changed_number_breaks_the_seal_of_our_own_maps():
-    document = plain(seal(own(song_v4())))
+    document = plain(own_map())
     document["layers"]["rhythm"]["beat_strength"][3] = 0.55
     assert faults_of(document) == [
         "$.metadata.hashes.map_sha256: does not match the content: changed or damaged"
@@ -106,7 +98,7 @@ def test_one_changed_number_breaks_the_seal_of_our_own_maps():
 
 
 def test_the_hash_does_not_depend_on_key_order_spaces_or_a_trailing_point_nought():
-    document = plain(seal(own(song_v4())))
+    document = plain(own_map())
     shuffled = json.loads(json.dumps(document, sort_keys=True, indent=3))
     whole = json.loads(re.sub(r"(\d)\.0\b", r"\1", json.dumps(document)))
     assert map_sha256(document) == map_sha256(shuffled) == document["metadata"]["hashes"]["map_sha256"]
@@ -122,7 +114,7 @@ def test_unknown_keys_are_kept_behind_the_known_ones():
 
 
 def test_metadata_metrics_and_rhythm_come_first_and_time_before_intensity():
-    shuffled = json.loads(json.dumps(own(song_v4()), sort_keys=True))
+    shuffled = json.loads(json.dumps(plain(own_map()), sort_keys=True))
     text = encode(seal(shuffled)).decode()
     order = ["metadata", "global_metrics", "rhythm", "beat_grid_ms", "bass", "mids", "highs", "annotations"]
     places = [text.index(f'"{name}"') for name in order]
@@ -144,7 +136,7 @@ def on_device_bands(text: str) -> dict[str, list[tuple[float, float]]]:
 
 
 def test_the_decoder_of_a_k1_finds_each_band_whole():
-    song = seal(own(song_v4()))
+    song = own_map()
     found = on_device_bands(encode(song).decode())
     for band, points in found.items():
         assert points == [(p["time_ms"], p["intensity"]) for p in getattr(song.layers.frequency, band)]

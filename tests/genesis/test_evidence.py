@@ -6,24 +6,9 @@ import pytest
 from k1edge.genesis.evidence import EARLY_S, GONE_BELOW, KICK, N_ROW, ROW, Evidence
 from k1edge.genesis.grid import BarGrid
 from k1edge.genesis.hearing import Ear
+from tests.genesis.sounds import RATE_HZ, chord, kicks
 
-RATE_HZ = 44_100
 BEATS_S = np.arange(1, 100) * 0.5
-
-
-def _kicks(first, last):
-    t = np.arange(int(0.25 * RATE_HZ)) / RATE_HZ
-    kick = np.sin(2 * np.pi * (50 * t + 5 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.08)
-    out = np.zeros(int(50 * RATE_HZ))
-    for at in BEATS_S[first:last]:
-        start = int(at * RATE_HZ)
-        out[start : start + len(kick)] += kick
-    return out * 0.5
-
-
-def _chord(seconds):
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    return 0.05 * sum(np.sin(2 * np.pi * f * t) for f in (220, 277, 330, 880))
 
 
 @pytest.fixture
@@ -41,7 +26,7 @@ def rows(fmt, frames, metronome):
 
 
 def test_a_row_follows_each_beat_and_each_moment_between_within_a_quarter_second(rows, fmt):
-    found = rows(_chord(10))
+    found = rows(chord(10))
     on = [(end, row) for end, row in found if not row.off_beat and row.due >= fmt.index(1.0)]
     assert [row.due for _, row in on] == [fmt.index(t) for t in BEATS_S[1 : 1 + len(on)]]
     assert all(EARLY_S <= (end - row.due) / RATE_HZ < 0.25 for end, row in on)
@@ -51,7 +36,7 @@ def test_a_row_follows_each_beat_and_each_moment_between_within_a_quarter_second
 
 
 def test_a_kick_that_goes_is_gone_and_one_that_comes_is_heard_on_its_beat(rows):
-    samples = _chord(30) + _kicks(0, 20)[: 30 * RATE_HZ] + _kicks(36, 60)[: 30 * RATE_HZ]
+    samples = chord(30) + kicks(BEATS_S[0:20], 30) + kicks(BEATS_S[36:60], 30)
     on = {round(row.due / RATE_HZ / 0.5) - 1: row.values for _, row in rows(samples) if not row.off_beat}
     gone = {n: values[ROW["gone"]][1] for n, values in on.items()}
     assert gone[18] == 0
@@ -62,7 +47,7 @@ def test_a_kick_that_goes_is_gone_and_one_that_comes_is_heard_on_its_beat(rows):
 
 
 def test_a_look_at_a_beat_says_what_the_beats_own_row_says(frames, fmt, metronome):
-    samples = _chord(20) + _kicks(0, 8)[: 20 * RATE_HZ] + _kicks(24, 38)[: 20 * RATE_HZ]
+    samples = chord(20) + kicks(BEATS_S[0:8], 20) + kicks(BEATS_S[24:38], 20)
     ear, grid, tracker, evidence = Ear(), BarGrid(fmt), metronome(BEATS_S, BEATS_S[::4]), Evidence(fmt)
     at, own, seen = fmt.index(BEATS_S[24]), None, None
     for frame in frames(samples):
@@ -79,6 +64,6 @@ def test_a_look_at_a_beat_says_what_the_beats_own_row_says(frames, fmt, metronom
 
 def test_rows_do_not_know_the_volume(rows):
     breath = 3e-4 * np.random.default_rng(1).standard_normal(20 * RATE_HZ)
-    samples = _chord(20) + _kicks(0, 40)[: 20 * RATE_HZ] + breath
+    samples = chord(20) + kicks(BEATS_S[0:40], 20) + breath
     loud, quiet = ([row.values for _, row in rows(samples * gain)][-1] for gain in (1.0, 0.1))
     assert np.mean(np.abs(loud - quiet) < 0.1) > 0.95

@@ -26,6 +26,11 @@ class Command(SimpleNamespace):
         return Command(**{**vars(self), **update})
 
 
+@pytest.fixture
+def limiter():
+    return Limiter()
+
+
 def beat(number, due_in_ms, tick=True, bpm=120.0):
     return Command(LEAF="cmd/beat", number=number, due_in_ms=due_in_ms, tick=tick, strength=1.0, bpm=bpm)
 
@@ -60,9 +65,11 @@ def luminance(sent, weights, gains, shade):
     ends = np.minimum(due + PULSE_MS, np.append((due[1:] + due[:-1]) / 2, np.inf))
     steps = [(at, c) for at, c in sent if c.LEAF != "cmd/beat"]
     times = sorted({at for at, _ in steps} | set(due) | set(ends))
+    # An instant in which one pulse ends as another begins is lit.
+    pulses = np.any((due[:, None] <= times) & (times < ends[:, None]), axis=0) * weights[0]
     levels, reds, mix, gain, red, step = [], [], 0.0, 1.0, False, 0
     kept, macros = {"color": 0.33, "warmth": 0.0, "saturation": 0.75, "audio_sensitivity": 1.0}, np.zeros(len(MACROS))
-    for t in times:
+    for t, pulse in zip(times, pulses, strict=True):
         while step < len(steps) and steps[step][0] <= t:
             c = steps[step][1]
             if c.LEAF == "cmd/macro":
@@ -73,9 +80,7 @@ def luminance(sent, weights, gains, shade):
                 red = may_be_red(c.palette_id, kept["warmth"], kept["saturation"])
             mix = weights[1:] @ np.minimum(macros * kept["audio_sensitivity"], 1.0)
             step += 1
-        # An instant in which one pulse ends as another begins is lit.
-        pulse = float(np.any((due <= t) & (t < ends)))
-        levels.append(gain * (weights[0] * pulse + mix))
+        levels.append(gain * (pulse + mix))
         reds.append(red)
     return times, levels, reds
 
@@ -101,7 +106,7 @@ def most_in_a_second(found):
 def most_in_red(times, levels, reds):
     """Changes of luminance in red, and to and from it, in the worst second."""
     most = 0
-    for first, since in enumerate(times):
+    for first, since in enumerate(times if any(reds) else ()):
         window = range(first, bisect_left(times, since + 1000))
         if not any(reds[first - 1 : window.stop] if first else reds[: window.stop]):
             continue
@@ -263,24 +268,21 @@ def test_a_step_of_brightness_lets_beats_go_first_for_a_second_and_hardly_longer
     assert max(waits) < 1500
 
 
-def test_a_correction_is_not_a_second_flash():
-    limiter = Limiter()
+def test_a_correction_is_not_a_second_flash(limiter):
     for number in range(30):
         limiter.process(beat(number, 150.0), number * 400.0)
         limiter.process(beat(number, 100.0), number * 400.0 + 60)
     assert not limiter.stopped
 
 
-def test_a_beat_in_a_red_palette_keeps_the_tempo_and_loses_the_flash():
-    limiter = Limiter()
+def test_a_beat_in_a_red_palette_keeps_the_tempo_and_loses_the_flash(limiter):
     limiter.process(scene(palette=LAVA), 0.0)
     (sent,) = limiter.process(beat(1, 100.0), 2000.0)
     assert not sent.tick
     assert limiter.stopped["beat"] == 1
 
 
-def test_a_red_scene_waits_for_the_beat_that_was_announced():
-    limiter = Limiter()
+def test_a_red_scene_waits_for_the_beat_that_was_announced(limiter):
     limiter.process(scene(palette=OCEAN), 0.0)
     limiter.process(beat(1, 150.0), 2000.0)
     assert limiter.process(scene(palette=LAVA), 2010.0) == ()
@@ -289,8 +291,7 @@ def test_a_red_scene_waits_for_the_beat_that_was_announced():
     assert not released[1].tick
 
 
-def test_a_scene_that_waits_is_counted_once_however_many_commands_pass_meanwhile():
-    limiter = Limiter()
+def test_a_scene_that_waits_is_counted_once_however_many_commands_pass_meanwhile(limiter):
     limiter.process(scene(palette=OCEAN), 0.0)
     limiter.process(beat(1, 150.0), 2000.0)
     assert limiter.process(scene(palette=LAVA), 2010.0) == ()
@@ -299,15 +300,13 @@ def test_a_scene_that_waits_is_counted_once_however_many_commands_pass_meanwhile
     assert limiter.stopped["scene"] == 1
 
 
-def test_saturation_is_kept_where_no_red_is_saturated():
-    limiter = Limiter()
+def test_saturation_is_kept_where_no_red_is_saturated(limiter):
     (sent,) = limiter.process(scene(saturation=1.0, brightness=0.5), 0.0)
     assert sent.parameters == {"saturation": MAX_SATURATION, "brightness": 0.5}
     assert limiter.stopped["saturation"] == 1
 
 
-def test_what_others_have_saturated_is_paler_when_a_scene_leaves_it_out():
-    limiter = Limiter()
+def test_what_others_have_saturated_is_paler_when_a_scene_leaves_it_out(limiter):
     limiter.saw(scene(saturation=1.0), 0.0)
     (sent,) = limiter.process(scene(), 2000.0)
     assert sent.parameters == {"saturation": MAX_SATURATION}
@@ -331,15 +330,13 @@ def test_a_parameter_that_is_turned_to_and_fro_is_a_flash_as_brightness_is(name,
 @pytest.mark.parametrize(("palette", "warmth", "tick"), [("Magenta Evening", 0.0, True), ("Magenta Evening", 0.2, False),
                                                          ("Fuschia 7", 0.2, True), ("Fuschia 7", 0.5, False),
                                                          ("Rivendell", 0.5, True), ("Rivendell", 1.0, False)])  # fmt: skip
-def test_a_warm_scene_flashes_as_long_as_its_colours_are_no_saturated_red(palette, warmth, tick):
-    limiter = Limiter()
+def test_a_warm_scene_flashes_as_long_as_its_colours_are_no_saturated_red(limiter, palette, warmth, tick):
     limiter.process(scene(palette=PALETTES.index(palette), warmth=warmth), 0.0)
     (sent,) = limiter.process(beat(1, 100.0), 2000.0)
     assert sent.tick is tick
 
 
-def test_a_red_that_was_left_does_not_come_back_within_a_second():
-    limiter = Limiter()
+def test_a_red_that_was_left_does_not_come_back_within_a_second(limiter):
     limiter.process(scene(palette=LAVA), 0.0)
     assert limiter.process(scene(palette=OCEAN), 2000.0)
     assert limiter.process(scene(palette=LAVA), 2300.0) == ()
@@ -347,16 +344,14 @@ def test_a_red_that_was_left_does_not_come_back_within_a_second():
     assert [c.LEAF for c in limiter.process(macro(), 3000.0)] == ["cmd/scene", "cmd/macro"]
 
 
-def test_a_sensitive_k1_makes_more_of_a_macro_than_it_is():
-    limiter = Limiter()
+def test_a_sensitive_k1_makes_more_of_a_macro_than_it_is(limiter):
     limiter.process(scene(audio_sensitivity=4.0), 0.0)
     for n in range(40):
         limiter.process(macro(energy=0.09 * (n % 2)), 2000.0 + 50 * n)
     assert limiter.stopped["macro"]
 
 
-def test_a_scene_that_does_not_say_how_bright_it_is_is_as_bright_as_a_k1_can_be():
-    limiter = Limiter()
+def test_a_scene_that_does_not_say_how_bright_it_is_is_as_bright_as_a_k1_can_be(limiter):
     for at, dark_or_unsaid in ((0.0, scene(brightness=0.0)), (3000.0, scene())):
         limiter.process(dark_or_unsaid, at)
     for n in range(20):
@@ -364,8 +359,7 @@ def test_a_scene_that_does_not_say_how_bright_it_is_is_as_bright_as_a_k1_can_be(
     assert limiter.stopped["macro"]
 
 
-def test_macros_are_as_tame_in_a_scene_that_somebody_else_has_set():
-    limiter = Limiter()
+def test_macros_are_as_tame_in_a_scene_that_somebody_else_has_set(limiter):
     limiter.process(scene(brightness=0.0), 0.0)
     limiter.saw(scene(brightness=1.0), 2000.0)
     for n in range(20):
@@ -375,8 +369,7 @@ def test_macros_are_as_tame_in_a_scene_that_somebody_else_has_set():
 
 @pytest.mark.parametrize("seen", [scene(palette=LAVA), scene(saturation=1.0), scene(palette=EVENING, warmth=0.5),
                                   scene(palette_id=24.0), None])  # fmt: skip
-def test_no_beat_flashes_in_what_somebody_else_has_set_if_that_may_be_red(seen):
-    limiter = Limiter()
+def test_no_beat_flashes_in_what_somebody_else_has_set_if_that_may_be_red(limiter, seen):
     limiter.process(scene(), 0.0)
     limiter.saw(seen, 2000.0)
     assert not limiter.process(beat(1, 100.0), 4000.0)[0].tick
@@ -384,8 +377,7 @@ def test_no_beat_flashes_in_what_somebody_else_has_set_if_that_may_be_red(seen):
     assert limiter.process(beat(2, 100.0), 8000.0)[0].tick
 
 
-def test_a_scene_that_waits_gives_way_to_one_that_somebody_else_has_set():
-    limiter = Limiter()
+def test_a_scene_that_waits_gives_way_to_one_that_somebody_else_has_set(limiter):
     limiter.process(scene(palette=OCEAN), 0.0)
     limiter.process(beat(1, 150.0), 2000.0)
     assert limiter.process(scene(palette=LAVA), 2010.0) == ()
@@ -393,8 +385,7 @@ def test_a_scene_that_waits_gives_way_to_one_that_somebody_else_has_set():
     assert [c.LEAF for c in limiter.process(beat(2, 100.0), 2600.0)] == ["cmd/beat"]
 
 
-def test_the_contracts_own_messages_pass_through():
-    limiter = Limiter()
+def test_the_contracts_own_messages_pass_through(limiter):
     number = BeatCommand.model_construct(number=1, bpm=120.0, due_in_ms=150.0, due_at_ms=150.0, confidence=1.0, tick=True)
     level = MacroCommand.model_construct(**dict.fromkeys(MACROS, 0.5))
     look = SceneCommand.model_construct(pattern="bloom", palette_id=LAVA, parameters={"saturation": 1.0})

@@ -11,15 +11,10 @@ from k1edge.audio.instruments import Kit, hat, kick, snare
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.macros import MacroMeter
+from tests.genesis.sounds import RATE_HZ, tone
 
-RATE_HZ = 44_100
 EXCERPTS = Path(__file__).resolve().parents[3] / "shared/bench/beats/data"
 """Recordings and renderings beside the project, where they are there."""
-
-
-def _tone(freqs_hz, seconds, gain=0.1):
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    return gain * sum(np.sin(2 * np.pi * f * t) for f in freqs_hz)
 
 
 def _noise(seconds, gain, seed=3):
@@ -65,50 +60,50 @@ def measure(frames):
 
 
 def test_every_macro_stays_within_0_and_1(measure):
-    wild = np.concatenate([_noise(2, 0.5), np.zeros(RATE_HZ), _tone([50], 2, 0.9), _hits(2), _noise(1, 1e-4)])
+    wild = np.concatenate([_noise(2, 0.5), np.zeros(RATE_HZ), tone([50], 2, 0.9), _hits(2), _noise(1, 1e-4)])
     for m in measure(wild):
         assert all(0.0 <= x <= 1.0 for x in (m.energy, m.vocal_presence, m.bass_weight, m.percussiveness, m.brightness))
 
 
 def test_a_quiet_venue_looks_like_a_loud_one(measure):
-    music = _tone([60, 220, 330, 440], 8) + _hits(8)
+    music = tone([60, 220, 330, 440], 8) + _hits(8)
     loud, quiet = measure(music)[-200:], measure(music * 0.1)[-200:]
     assert np.mean([m.energy for m in loud]) == pytest.approx(np.mean([m.energy for m in quiet]), abs=0.05)
 
 
 def test_ten_decibels_less_is_half_the_energy(measure):
-    chord = _tone([220, 330, 440], 6, 0.2)
+    chord = tone([220, 330, 440], 6, 0.2)
     macros = measure(np.concatenate([chord, chord[: 2 * RATE_HZ] * 10 ** (-10 / 20)]))
     assert macros[590].energy > 0.9
     assert macros[-1].energy == pytest.approx(0.5, abs=0.06)
 
 
 def test_the_gain_freezes_in_silence(measure):
-    chord, hiss = _tone([220, 330, 440], 4, 0.2), _noise(40, 1e-4)
+    chord, hiss = tone([220, 330, 440], 4, 0.2), _noise(40, 1e-4)
     after = measure(np.concatenate([chord, hiss, chord[:RATE_HZ] * 0.1]))[-1]
     at_once = measure(np.concatenate([chord, chord[:RATE_HZ] * 0.1]))[-1]
     assert after.energy == pytest.approx(at_once.energy, abs=0.05)
 
 
 def test_silence_and_hiss_glow_nowhere(measure):
-    last = measure(np.concatenate([_tone([220], 2), _noise(5, 1e-4)]))[-1]
+    last = measure(np.concatenate([tone([220], 2), _noise(5, 1e-4)]))[-1]
     assert max(last.energy, last.vocal_presence, last.bass_weight, last.percussiveness) < 0.02
 
 
 def test_drums_are_percussive_and_chords_are_not(measure):
     drums = np.mean([m.percussiveness for m in measure(_hits(6))[200:]])
-    chord = np.mean([m.percussiveness for m in measure(_tone([220, 277, 330, 440], 6))[200:]])
+    chord = np.mean([m.percussiveness for m in measure(tone([220, 277, 330, 440], 6))[200:]])
     assert drums > 0.4
     assert chord < 0.05
 
 
 def test_bass_is_bass_and_a_bassless_chord_has_none(measure):
-    assert measure(_tone([55, 220, 330], 5))[-1].bass_weight > 0.8
-    assert measure(_tone([440, 550, 660], 5))[-1].bass_weight < 0.2
+    assert measure(tone([55, 220, 330], 5))[-1].bass_weight > 0.8
+    assert measure(tone([440, 550, 660], 5))[-1].bass_weight < 0.2
 
 
 def test_brightness_follows_the_spectrum(measure):
-    dark, bright = measure(_tone([200, 300], 4))[-1], measure(_noise(4, 0.1))[-1]
+    dark, bright = measure(tone([200, 300], 4))[-1], measure(_noise(4, 0.1))[-1]
     assert dark.brightness < 0.2 < 0.8 < bright.brightness
 
 

@@ -16,6 +16,7 @@ from tests.genesis.songs import song_v4
 
 FMT = StreamFormat(48_000)
 LEAD_MS = 150.0
+BANDS, NOVELTY, CHROMA = np.zeros(80), np.zeros(4), np.zeros(12)
 
 
 def song(beats: int = 64):
@@ -32,27 +33,33 @@ def player_of(stored, start: int | None = 0) -> MapPlayer:
     return MapPlayer(score_of(stored), FMT, LEAD_MS, start)
 
 
+@pytest.fixture
+def player() -> MapPlayer:
+    """Leads from the beginning of the song."""
+    return player_of(song())
+
+
 def features(hop: int, silent: bool) -> FeatureFrame:
-    level_dbfs = -100.0 if silent else -20.0
-    return FeatureFrame(hop * FMT.hop, np.zeros(80), np.zeros(4), level_dbfs, -90.0, 0.0, np.zeros(12), silent)
+    return FeatureFrame(hop * FMT.hop, BANDS, NOVELTY, -100.0 if silent else -20.0, -90.0, 0.0, CHROMA, silent)
 
 
-def live(hop: int, event: BeatEvent | None = None) -> BeatState:
-    return BeatState(hop * FMT.hop, 99.0, 0.3, 0.4, True, (), event, 0)
+def live(hop: int, event: BeatEvent | None = None, tempo_bpm: float = 99.0, lock: bool = True) -> BeatState:
+    return BeatState(hop * FMT.hop, tempo_bpm, 0.3, 0.4, lock, (), event, 0)
 
 
 def form(label: str = "verse", wire: str = "music") -> Form:
     return Form(Section(label, 0, 0.5, True), (), Macros(energy=0.7), wire=Wire(wire, 1.0, 0))
 
 
-def play(player: MapPlayer, hops: range, offset_ms: float | None = None) -> list[BeatEvent]:
-    """Live beats every 500 ms, `offset_ms` beside the map's."""
-    events, number = [], 0
+def heard_at(hop: int, number: int, offset_ms: float = 0.0) -> BeatEvent:
+    return BeatEvent(number, FMT.index(hop / 100 + offset_ms / 1000), 0, False, 1.0, 0.5)
+
+
+def play(player: MapPlayer, hops: range, offset_ms: float | None = None, every: int = 50) -> list[BeatEvent]:
+    """Live beats every 500 ms, or every so many hops, `offset_ms` beside the map's."""
+    events = []
     for hop in hops:
-        event = None
-        if offset_ms is not None and hop % 50 == 0:
-            number += 1
-            event = BeatEvent(number, FMT.index(hop / 100 + offset_ms / 1000), 0, False, 1.0, 0.5)
+        event = heard_at(hop, hop // every + 1, offset_ms) if offset_ms is not None and hop % every == 0 else None
         state = player.beat(live(hop, event))
         if state.announced:
             events.append((state.end, state.announced))
@@ -188,15 +195,13 @@ def test_silence_is_believed_to_the_ear():
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 45.0, -45.0])
-def test_a_small_drift_is_told_and_nothing_else(offset_ms):
-    player = player_of(song())
+def test_a_small_drift_is_told_and_nothing_else(player, offset_ms):
     play(player, range(2500), offset_ms)
     assert player.leads and player.drift_ms == pytest.approx(offset_ms, abs=1)
 
 
 @pytest.mark.parametrize("offset_ms", [60.0, -60.0, 95.0])
-def test_a_start_that_was_given_wrongly_is_put_right_by_small_steps_once_that_is_sure(offset_ms):
-    player = player_of(song())
+def test_a_start_that_was_given_wrongly_is_put_right_by_small_steps_once_that_is_sure(player, offset_ms):
     events = play(player, range(2500), offset_ms)
     beside_ms = [1000 * ((FMT.seconds(event.due) + 0.25) % 0.5 - 0.25) for _, event in events]
     assert beside_ms[:30] == pytest.approx([0.0] * 30, abs=0.1)
@@ -205,8 +210,7 @@ def test_a_start_that_was_given_wrongly_is_put_right_by_small_steps_once_that_is
 
 
 @pytest.mark.parametrize(("offset_ms", "nudged_at"), [(0.0, 100), (0.0, 1800), (95.0, 2300)])
-def test_a_map_that_a_person_has_nudged_stays_where_it_was_put(offset_ms, nudged_at):
-    player = player_of(song())
+def test_a_map_that_a_person_has_nudged_stays_where_it_was_put(player, offset_ms, nudged_at):
     play(player, range(nudged_at), offset_ms)
     player.nudge(70.0)
     put = player.start
@@ -214,8 +218,7 @@ def test_a_map_that_a_person_has_nudged_stays_where_it_was_put(offset_ms, nudged
     assert player.state == "leading" and player.start == put
 
 
-def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine():
-    player = player_of(song())
+def test_a_large_drift_for_five_seconds_hands_the_light_back_to_the_live_engine(player):
     events = play(player, range(2500), 140.0)
     assert player.state == "rolled_back" and not player.leads
     numbers = [event.number for _, event in events]
@@ -251,7 +254,7 @@ def heard(player: MapPlayer, silent: range, hops: range, offset_ms: float, first
     for hop in hops:
         event = None
         if hop > begins and (hop - begins) % 50 == 0:
-            event = BeatEvent(number, FMT.index(hop / 100 + offset_ms / 1000), 0, False, 1.0, 0.5)
+            event = heard_at(hop, number, offset_ms)
             number += 1
         player.hear(features(hop, hop in silent))
         state = player.beat(live(hop, event))
@@ -284,14 +287,13 @@ def rest(player: MapPlayer, hops: range, wire: str, silent: bool = False) -> lis
     announced = []
     for hop in hops:
         player.hear(features(hop, silent))
-        announced.append(player.beat(replace(live(hop), lock=False)).announced)
+        announced.append(player.beat(live(hop, lock=False)).announced)
         player.form(form(wire=wire), hop * FMT.hop)
     return [event for event in announced if event]
 
 
 @pytest.mark.parametrize("wire", ["speech", "noise", "silence"])
-def test_a_map_rests_where_neither_music_nor_a_beat_is_heard_and_goes_on_with_the_music(wire):
-    player = player_of(song())
+def test_a_map_rests_where_neither_music_nor_a_beat_is_heard_and_goes_on_with_the_music(player, wire):
     events = [event for _, event in play(player, range(1000), 0.0)] + rest(player, range(1000, 1400), wire)
     assert rest(player, range(1400, 1910), wire) == [] and player.form(form(wire=wire), 1910 * FMT.hop).section.label == "verse"
     rest(player, range(1910, 1912), "music")
@@ -300,8 +302,7 @@ def test_a_map_rests_where_neither_music_nor_a_beat_is_heard_and_goes_on_with_th
     assert [event.number for event in events + after] == list(range(1, len(events + after) + 1))
 
 
-def test_a_beat_on_a_doubtful_wire_keeps_the_map():
-    player = player_of(song())
+def test_a_beat_on_a_doubtful_wire_keeps_the_map(player):
     for hop in range(1500):
         player.beat(live(hop))
         player.form(form(wire="noise"), hop * FMT.hop)
@@ -336,31 +337,20 @@ def test_a_quiet_beginning_is_waited_out():
 
 def test_another_song_hands_the_light_back_although_its_mean_error_is_small():
     player = player_of(song(128))
-    number = 0
-    for hop in range(6000):
-        event = None
-        if hop % 43 == 0:
-            number += 1
-            event = BeatEvent(number, hop * FMT.hop, 0, False, 1.0, 0.5)
-        player.beat(live(hop, event))
+    play(player, range(6000), 0.0, every=43)
     assert player.state == "rolled_back"
 
 
-def test_a_live_engine_that_counts_double_does_not_condemn_the_map():
-    player = player_of(song())
-    for hop in range(2500):
-        event = BeatEvent(hop // 25 + 1, hop * FMT.hop, 0, False, 1.0, 0.5) if hop % 25 == 0 else None
-        player.beat(live(hop, event))
+def test_a_live_engine_that_counts_double_does_not_condemn_the_map(player):
+    play(player, range(2500), 0.0, every=25)
     assert player.leads and player.drift_ms == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize("sides_ms", [[240.0], [-235.0], [247.0, -247.0]])
-def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(sides_ms):
-    player = player_of(song())
+def test_a_live_engine_on_the_off_beat_does_not_condemn_the_map(player, sides_ms):
     for hop in range(2500):
         number = hop // 50
-        due = FMT.index(number / 2 + sides_ms[number % len(sides_ms)] / 1000)
-        player.beat(live(hop, BeatEvent(number + 1, due, 0, False, 1.0, 0.5) if hop % 50 == 0 else None))
+        player.beat(live(hop, heard_at(hop, number + 1, sides_ms[number % len(sides_ms)]) if hop % 50 == 0 else None))
     assert player.leads
 
 
@@ -370,7 +360,7 @@ def test_a_map_half_a_beat_beside_the_accents_that_are_heard_is_given_up_where_t
         number, beside = hop // 50, 25 if hop > 1025 else 0  # the needle jumps
         novelty = np.array([1.0, 0.0, 0.0, 0.2]) if hop % 50 == beside + 3 else np.zeros(4)
         player.hear(replace(features(hop, False), novelty=novelty))
-        event = BeatEvent(number + 1, (50 * number + beside) * FMT.hop, 0, False, 1.0, 0.5) if hop % 50 == beside else None
+        event = heard_at(hop, number + 1) if hop % 50 == beside else None
         player.beat(live(hop, event))
         assert player.leads or hop > 1025
     assert player.state == "rolled_back" and "250 ms off" in player.given_up
@@ -388,7 +378,7 @@ def pitched(
             number += 1
             event = BeatEvent(number, FMT.index(due_s), 0, False, 1.0, 0.5)
         player.hear(features(hop, hop < begins))
-        state = player.beat(replace(live(hop, event), tempo_bpm=60 / period_s * (1 + tempo_off)))
+        state = player.beat(live(hop, event, 60 / period_s * (1 + tempo_off)))
         events += [state.announced] if player.leads and state.announced else []
         each()
     return events
@@ -422,8 +412,7 @@ def test_a_speed_that_was_learned_from_a_tempo_a_little_off_is_put_right_by_the_
     assert player.beat(live(9000)).tempo_bpm == pytest.approx(120 * 1.04, rel=0.001)
 
 
-def test_a_map_that_follows_has_its_sections_and_drops_where_they_sound():
-    player = player_of(song())
+def test_a_map_that_follows_has_its_sections_and_drops_where_they_sound(player):
     pitched(player, 4.0, 12)
     (drop,) = player.form(form(), 1200 * FMT.hop).moments
     assert drop.kind == "drop" and FMT.seconds(drop.due) == pytest.approx(16.5 / 1.04, abs=0.02)
@@ -440,7 +429,7 @@ def test_a_map_that_is_deployed_in_mid_song_leaves_out_no_beat_and_no_drop_when_
         if hop / 100 >= due_s:
             number += 1
             event = BeatEvent(number, FMT.index(due_s), 0, False, 1.0, 0.5)
-        state = player.beat(replace(live(hop, event), tempo_bpm=114.0))
+        state = player.beat(live(hop, event, 114.0))
         events += [FMT.seconds(state.announced.due)] if state.announced else []
         drops += [FMT.seconds(moment.due) for moment in player.form(form(), hop * FMT.hop).moments]
     assert player.leads
@@ -469,7 +458,7 @@ def test_a_map_leads_on_where_the_live_engine_loses_its_lock_while_a_speed_is_le
     player = player_of(song(256))
     pitched(player, 4.0, 3)
     for hop in range(300, 1000):
-        player.beat(replace(live(hop), lock=False))
+        player.beat(live(hop, lock=False))
     assert player.leads
 
 
@@ -497,22 +486,19 @@ def test_a_map_is_given_up_when_a_fader_moves_later():
 def test_another_tempo_of_the_live_engine_for_a_moment_does_not_condemn_the_map():
     player = player_of(song(128))
     for hop in range(6000):
-        at = FMT.index(hop / 100 + 0.24)
-        event = BeatEvent(hop // 50 + 1, at, 0, False, 1.0, 0.5) if hop % 50 == 0 else None
-        player.beat(replace(live(hop, event), tempo_bpm=124.0 if hop % 1000 < 300 else 120.0))
+        event = heard_at(hop, hop // 50 + 1, 240.0) if hop % 50 == 0 else None
+        player.beat(live(hop, event, 124.0 if hop % 1000 < 300 else 120.0))
     assert player.leads
 
 
-def test_what_was_compared_before_the_lock_was_lost_does_not_condemn_the_map():
-    player = player_of(song())
+def test_what_was_compared_before_the_lock_was_lost_does_not_condemn_the_map(player):
     play(player, range(600), 140.0)
     for hop in range(600, 1200):
-        player.beat(replace(live(hop), lock=False))
+        player.beat(live(hop, lock=False))
     assert player.leads
 
 
-def test_a_map_that_is_stopped_leads_no_more_and_says_it_once():
-    player = player_of(song())
+def test_a_map_that_is_stopped_leads_no_more_and_says_it_once(player):
     play(player, range(300))
     assert player.stop() and not player.stop()
     assert player.state == "stopped" and player.form(form(), 48_000).section.label == "verse"

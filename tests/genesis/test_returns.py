@@ -5,23 +5,7 @@ import pytest
 
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.returns import GONE_S, Returns
-
-RATE_HZ = 44_100
-
-
-def _kicks(times_s, seconds):
-    t = np.arange(int(0.3 * RATE_HZ)) / RATE_HZ
-    kick = 0.6 * np.sin(2 * np.pi * (50 * t + 5 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.08)
-    out = np.zeros(int(seconds * RATE_HZ))
-    for at in times_s:
-        start = int(at * RATE_HZ)
-        out[start : start + len(kick)] += kick[: len(out) - start]
-    return out
-
-
-def _chord(seconds, level=0.05):
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    return level * sum(np.sin(2 * np.pi * f * t) for f in (220, 277, 330, 880))
+from tests.genesis.sounds import RATE_HZ, chord, kicks
 
 
 @pytest.fixture
@@ -37,13 +21,13 @@ def onsets_s(frames, fmt):
 def test_a_kick_after_a_rest_is_heard_within_two_hops_of_where_it_is(onsets_s):
     for at_s in (6.0, 6.004, 6.013):
         groove = np.arange(0.5, 4, 0.5)
-        found = onsets_s(_chord(8) + _kicks([*groove, at_s], 8))
+        found = onsets_s(chord(8) + kicks([*groove, at_s], 8))
         assert [t for t in found if t > 1] == [pytest.approx(at_s, abs=0.02)]
 
 
 @pytest.mark.parametrize("bpm", [90, 128, 175])
 def test_a_groove_holds_no_returns(onsets_s, bpm):
-    found = onsets_s(_chord(12) + _kicks(np.arange(0.5, 11, 60 / bpm), 12))
+    found = onsets_s(chord(12) + kicks(np.arange(0.5, 11, 60 / bpm), 12))
     assert len(found) <= 1
     assert all(t < 0.5 + GONE_S for t in found)
 
@@ -51,5 +35,5 @@ def test_a_groove_holds_no_returns(onsets_s, bpm):
 def test_chords_hiss_and_silence_hold_none(onsets_s):
     hiss = 0.02 * np.random.default_rng(3).standard_normal(6 * RATE_HZ)
     swell = np.interp(np.arange(6 * RATE_HZ) / RATE_HZ, [3.0, 3.1], [0.05, 0.3])
-    assert onsets_s(swell * _chord(6, 1.0) + hiss) == []
+    assert onsets_s(swell * chord(6, 1.0) + hiss) == []
     assert onsets_s(np.zeros(3 * RATE_HZ)) == []

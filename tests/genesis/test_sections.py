@@ -41,7 +41,9 @@ def weights():
             "phase": phase, "follows": follows, "ends": np.tile(general_ends(), (N_LABELS, 1))}
 
 
-def _learnt(monkeypatch, weights):
+@pytest.fixture
+def learnt(monkeypatch, weights):
+    """That world is what the package has learnt."""
     for module in ("sections", "decision"):
         monkeypatch.setattr(f"k1edge.genesis.{module}.packaged", lambda name: weights)
 
@@ -52,13 +54,17 @@ def _row(stage, label, strength=9.0):
     return row
 
 
+def _beat(index, scheduled=True):
+    return Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, scheduled)
+
+
 def _play(decision, sections, start=0):
     """Steps through [(label, bars)]; [(beat index, moment)]."""
     moments, index = [], start
     for label, bars in sections:
         for age in range(bars * BAR):
             stage = "first" if age == 0 else "bar" if age < BAR else "later"
-            beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+            beat = _beat(index)
             moments += [(index, m) for m in decision.step(Row(beat.due, beat, _row(stage, label)))]
             index += 1
     return moments
@@ -91,8 +97,7 @@ def test_sections_end_after_phrases_counted_from_their_own_first_beat():
     assert on.shape == (MAX_AGE,)
 
 
-def test_moments_are_called_on_their_first_beat(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_moments_are_called_on_their_first_beat(learnt):
     called = _play(Decision(), [("intro", 8), ("build", 8), ("drop", 16), ("breakdown", 8)])
     kinds = [(m.kind, m.due // PERIOD // BAR) for _, m in called]
     assert ("build", 8) in kinds
@@ -102,16 +107,14 @@ def test_moments_are_called_on_their_first_beat(weights, monkeypatch):
     assert drop[0] * PERIOD == drop[1].due
 
 
-def test_no_two_drops_within_four_bars(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_no_two_drops_within_four_bars(learnt):
     called = _play(Decision(), [("build", 4)] + [("drop", 1), ("build", 1)] * 12)
     dues = [m.due // PERIOD for _, m in called if m.kind == "drop"]
     assert dues
     assert all(b - a >= DROP_GAP_BEATS - BAR for a, b in pairwise(dues))
 
 
-def test_a_restart_forgets_the_form(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_a_restart_forgets_the_form(learnt):
     decision = Decision()
     _play(decision, [("build", 8)])
     index = decision.section.index
@@ -122,14 +125,13 @@ def test_a_restart_forgets_the_form(weights, monkeypatch):
     assert decision.section.label == "intro"
 
 
-def test_a_tracker_on_the_off_beat_costs_no_drop(weights, monkeypatch):
+def test_a_tracker_on_the_off_beat_costs_no_drop(learnt):
     """Its beats are half a beat early, and sound like what is between beats."""
-    _learnt(monkeypatch, weights)
     decision, moments = Decision(), []
     for index in range(24 * BAR):
         label = "intro" if index < 8 * BAR else "build" if index < 16 * BAR else "drop"
         stage = "first" if index in (0, 8 * BAR, 16 * BAR) else "later"
-        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        beat = _beat(index)
         between = _row("later", LABELS[max(LABELS.index(label) - 1, 0)], 1.0)
         true = _row(stage, label)
         between[N_START - 1], true[N_START - 1] = -4.0, 4.0
@@ -140,13 +142,12 @@ def test_a_tracker_on_the_off_beat_costs_no_drop(weights, monkeypatch):
 
 
 @pytest.mark.parametrize("begins", ["drop", "breakdown"])
-def test_half_a_beat_after_something_else_has_begun_nothing_drops(weights, monkeypatch, begins):
+def test_half_a_beat_after_something_else_has_begun_nothing_drops(learnt, begins):
     """A fake drop's boom goes on between the beats, and sounds like a drop's there."""
-    _learnt(monkeypatch, weights)
     decision, moments = Decision(), []
     for index in range(16 * BAR + 2):
         label = "intro" if index < 8 * BAR else "build" if index < 16 * BAR else begins
-        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        beat = _beat(index)
         on, between = _row("first" if index in (0, 8 * BAR, 16 * BAR) else "later", label), np.zeros(N_ROW)
         if index == 16 * BAR:
             between = _row("first", "drop")
@@ -170,41 +171,36 @@ def _build_then_return(at_beats, strength=9.0, scheduled=True):
     """A build heard by a tracker that goes its own way, then a drop's sound `at_beats` after one of its beats."""
     decision = Decision()
     _play(decision, [("intro", 8), ("build", 8)])
-    last = Beat(16 * BAR - 1, (16 * BAR - 1) * PERIOD, BAR, 15, PERIOD, scheduled)
+    last = _beat(16 * BAR - 1, scheduled)
     return decision, decision.returned(Row(last.due + round(at_beats * PERIOD), last, _row("first", "drop", strength)))
 
 
-def test_a_drop_is_called_where_the_bass_returns_and_no_beat_was_looked_for(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_a_drop_is_called_where_the_bass_returns_and_no_beat_was_looked_for(learnt):
     decision, (drop,) = _build_then_return(0.7)
     assert (drop.kind, drop.due) == ("drop", round((16 * BAR - 0.3) * PERIOD))
     assert (decision.section.label, decision.section.since) == ("drop", drop.due)
     for index in range(16 * BAR, 20 * BAR):
-        beat = Beat(index, index * PERIOD, index % BAR + 1, index // BAR, PERIOD, True)
+        beat = _beat(index)
         assert decision.step(Row(beat.due, beat, _row("later", "drop", 2.0))) == ()
     assert (decision.section.label, decision.section.since) == ("drop", drop.due)
 
 
-def test_a_return_on_a_beat_is_the_beats_to_judge(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_a_return_on_a_beat_is_the_beats_to_judge(learnt):
     assert _build_then_return(0.05)[1] == ()
 
 
-def test_a_return_that_does_not_sound_like_a_drop_is_none(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_a_return_that_does_not_sound_like_a_drop_is_none(learnt):
     decision, moments = _build_then_return(0.7, strength=0.0)
     assert moments == ()
     assert decision.section.label == "build"
 
 
-def test_without_a_beat_nothing_drops(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
+def test_without_a_beat_nothing_drops(learnt):
     assert _build_then_return(0.7, scheduled=False)[1] == ()
 
 
-def test_the_phase_is_not_left_for_one_beat_that_sounds_odd(weights, monkeypatch):
-    _learnt(monkeypatch, weights)
-    phase, beat = Phase(), Beat(0, 0, 1, 0, PERIOD, True)
+def test_the_phase_is_not_left_for_one_beat_that_sounds_odd(learnt):
+    phase, beat = Phase(), _beat(0)
     good, odd = np.zeros(N_ROW), np.zeros(N_ROW)
     good[N_START - 1], odd[N_START - 1] = 4.0, -4.0
     assert all(phase.hear(Row(0, beat, good)) for _ in range(16))

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import noise
 from k1edge.config import GenesisSettings
 from k1edge.frames import SECTION_LABELS, Section
 from k1edge.genesis.grid import Beat
 from k1edge.genesis.structure import Structure
+from tests.music import demo_song
 
 RATE_HZ = 44_100
 
@@ -21,7 +21,7 @@ def song():
     return demo_song()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def follow(fmt, frames, metronome):
     def follow(samples, truth=None):
         tracker = metronome(truth.beats_s, truth.downbeats_s, truth.bpm) if truth else metronome(())
@@ -32,15 +32,9 @@ def follow(fmt, frames, metronome):
 
 
 @pytest.fixture(scope="module")
-def heard(request):
-    """The demo song, followed once for all tests that only read."""
-    return {}
-
-
-def _demo(follow, song, heard):
-    if "forms" not in heard:
-        heard["forms"] = follow(song.samples, song.truth)
-    return heard["forms"]
+def demo(follow, song):
+    """The form of the demo song after each hop."""
+    return follow(song.samples, song.truth)
 
 
 def _moments(forms, kind):
@@ -53,45 +47,42 @@ def test_the_first_section_begins_with_the_first_hop(fmt, frames, metronome):
     assert structure.process(frame, metronome(()).state(frame.end)).section.since == weeks
 
 
-def test_the_demos_second_drop_is_called_on_its_first_beat(follow, song, heard, fmt):
+def test_the_demos_second_drop_is_called_on_its_first_beat(demo, song):
     drop_s = song.truth.drops_s[1]
-    called = [(i, m) for i, m in _moments(_demo(follow, song, heard), "drop") if abs(m.due / RATE_HZ - drop_s) < 0.1]
+    called = [(i, m) for i, m in _moments(demo, "drop") if abs(m.due / RATE_HZ - drop_s) < 0.1]
     assert len(called) == 1
     assert (called[0][0] + 1) / 100 <= drop_s + 0.25
 
 
-def test_its_build_is_known_two_bars_before(follow, song, heard):
+def test_its_build_is_known_two_bars_before(demo, song):
     bar_s = 4 * 60 / song.truth.bpm
     build_s, drop_s = song.truth.builds_s[1], song.truth.drops_s[1]
-    called = [i / 100 for i, m in _moments(_demo(follow, song, heard), "build") if abs(m.due / RATE_HZ - build_s) < bar_s]
+    called = [i / 100 for i, m in _moments(demo, "build") if abs(m.due / RATE_HZ - build_s) < bar_s]
     assert called
     assert called[0] <= drop_s - 2 * bar_s + 0.25
 
 
-def test_sections_are_canonical_and_counted(follow, song, heard):
-    forms = _demo(follow, song, heard)
-    indices = [form.section.index for form in forms]
+def test_sections_are_canonical_and_counted(demo):
+    indices = [form.section.index for form in demo]
     assert indices == sorted(indices)
-    assert {form.section.label for form in forms} <= set(SECTION_LABELS)
-    assert all(form.section.since <= (i + 1) * 441 for i, form in enumerate(forms))
+    assert {form.section.label for form in demo} <= set(SECTION_LABELS)
+    assert all(form.section.since <= (i + 1) * 441 for i, form in enumerate(demo))
 
 
-def test_a_section_is_entered_once_and_a_drop_stays_one(follow, song, heard):
-    forms = _demo(follow, song, heard)
-    entered = [(i, m) for i, form in enumerate(forms) for m in form.moments]
+def test_a_section_is_entered_once_and_a_drop_stays_one(demo, song):
+    entered = [(i, m) for i, form in enumerate(demo) for m in form.moments]
     assert len(entered) <= 2 * len(song.truth.sections)
     assert len({m.due for _, m in entered}) >= len(entered) - 2
-    called, _ = next((i, m) for i, m in _moments(forms, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1)
-    drop = forms[called].section
-    assert {form.section.label for form in forms if form.section.index == drop.index} == {"drop"}
+    called, _ = next((i, m) for i, m in _moments(demo, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1)
+    drop = demo[called].section
+    assert {form.section.label for form in demo if form.section.index == drop.index} == {"drop"}
 
 
-def test_bars_are_counted_from_the_sections_own_beginning(follow, song, heard):
-    forms = _demo(follow, song, heard)
-    (start,) = {m.due for _, m in _moments(forms, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1}
+def test_bars_are_counted_from_the_sections_own_beginning(demo, song):
+    (start,) = {m.due for _, m in _moments(demo, "drop") if abs(m.due / RATE_HZ - song.truth.drops_s[1]) < 0.1}
     bar_s = 4 * 60 / song.truth.bpm
     for bars in (1, 3.5, 6):
-        form = forms[round((start / RATE_HZ + bars * bar_s) * 100)]
+        form = demo[round((start / RATE_HZ + bars * bar_s) * 100)]
         assert form.bars == pytest.approx(bars, abs=0.05)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import hum, noise
 from k1edge.frames import BeatState
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.wire import SILENT_HOPS, WireWatch
+from tests.music import demo_song
 
 RATE_HZ = 44_100
 SETTLE = 300
@@ -24,11 +24,20 @@ WORDS = (
 
 @pytest.fixture
 def watch(frames):
-    def watch(samples):
-        ear, wire = Ear(), WireWatch()
-        return [wire.process(f, ear.process(f), BeatState(f.end, 0.0, 0.0, 0.0, False)) for f in frames(samples)]
+    """watch(samples, tempo, confidence, lock) -> what is said after each hop of a beat of which so much is believed."""
+
+    def watch(samples, tempo_bpm=0.0, confidence=0.0, lock=False, **beat):
+        ear, watch.last = Ear(), WireWatch()
+        states = ((f, BeatState(f.end, tempo_bpm, 0.0, confidence, lock, **beat)) for f in frames(samples))
+        return [watch.last.process(f, ear.process(f), state) for f, state in states]
 
     return watch
+
+
+def believed(watch, *args, **beat):
+    """At the end; what is said changes only with what is more than a little."""
+    watch(noise(5, -30.0).samples, 120.0, *args, **beat)
+    return watch.last._belief.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -100,22 +109,13 @@ def test_the_end_of_the_music_is_silence_within_a_second_or_so(watch):
 
 
 @pytest.mark.parametrize(("confidence", "counts"), [(0.9, True), (0.5, False)])
-def test_a_beat_that_nobody_is_sure_of_is_no_evidence_of_music(frames, confidence, counts):
-    believed = []
-    for lock in (False, True):
-        ear, wire = Ear(), WireWatch()
-        for f in frames(noise(5, -30.0).samples):
-            wire.process(f, ear.process(f), BeatState(f.end, 120.0, 0.0, confidence, lock))
-        believed.append(wire._belief.tolist())
-    assert (believed[0] != believed[1]) == counts
+def test_a_beat_that_nobody_is_sure_of_is_no_evidence_of_music(watch, confidence, counts):
+    assert (believed(watch, confidence, lock=True) != believed(watch, confidence, lock=False)) == counts
 
 
 @pytest.mark.parametrize(("confidence", "state"), [(0.9, "music"), (0.7, "noise")])
-def test_a_sure_beat_outweighs_whatever_sounds_like_noise(frames, confidence, state):
-    ear, wire = Ear(), WireWatch()
-    for f in frames(hum(8, -30.0).samples):
-        heard = wire.process(f, ear.process(f), BeatState(f.end, 180.0, 0.0, confidence, lock=True))
-    assert heard.state == state
+def test_a_sure_beat_outweighs_whatever_sounds_like_noise(watch, confidence, state):
+    assert watch(hum(8, -30.0).samples, 180.0, confidence, lock=True)[-1].state == state
 
 
 @pytest.mark.parametrize(("builds", "lock", "state"), [(True, True, "music"), (False, True, "noise"), (True, False, "noise")])
@@ -127,14 +127,10 @@ def test_a_riser_in_a_build_is_music_while_its_beat_is_heard(frames, builds, loc
     assert heard.state == state
 
 
-def test_only_a_beat_that_is_heard_is_evidence_of_music(frames):
-    believed = {}
-    for lock, coasting in ((False, False), (True, True), (True, False)):
-        ear, wire = Ear(), WireWatch()
-        for f in frames(noise(5, -30.0).samples):
-            wire.process(f, ear.process(f), BeatState(f.end, 120.0, 0.0, 0.9, lock, coasting=coasting))
-        believed[lock, coasting] = wire._belief.tolist()
-    assert believed[True, True] == believed[False, False] != believed[True, False]
+def test_only_a_beat_that_is_heard_is_evidence_of_music(watch):
+    heard, coasting, none = (believed(watch, 0.9, **beat) for beat in (
+        {"lock": True}, {"lock": True, "coasting": True}, {"lock": False}))  # fmt: skip
+    assert coasting == none != heard
 
 
 def test_confidence_is_a_probability(watch):
