@@ -206,8 +206,8 @@ class Bulletin:
             mqtt_dropped_durable=link.dropped_durable, mqtt_dropped_inbox=link.counters.dropped_inbox,
             requests_ok=desk.ok, requests_rejected=desk.rejected.total(), errors=dict(desk.rejected),
             clamped_parameters=driver.clamped, devices_ready=driver.k1s.ready,
-            device_round_trip_ms_max=driver.k1s.round_trip_ms_max, extra=measured.extra(), **measured.snapshot(),
-            **heard,
+            device_round_trip_ms_max=driver.k1s.round_trip_ms_max, **measured.snapshot(), **heard,
+            extra=measured.extra() | {"degraded": float(self._status[0] == "degraded")},
         )  # fmt: skip
 
 

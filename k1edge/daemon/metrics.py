@@ -43,6 +43,7 @@ def _counter(name: str, text: str, **labels: str) -> Meaning:
 
 LOAD, DROPPED = "Share of a hop's 10 ms that its processing takes", "Messages not sent or not taken"
 MEANINGS = {
+    "degraded": _gauge("degraded", "1 while its status is: something is wrong, which the status names"),
     "uptime_s": _gauge("uptime_seconds", "Since the daemon began"),
     "drift_ms": _gauge("drift_seconds", "Signed median of heard minus announced, over eight beats", MS),
     "cpu_pct": _gauge("cpu_ratio", "Of one core", PCT),
@@ -50,9 +51,9 @@ MEANINGS = {
     "rss_mb": _gauge("resident_memory_bytes", "Of the daemon", MB),
     "hops": _counter("hops", "Hops of 10 ms processed"),
     "deadline_misses": _counter("deadline_misses", "Hops that took longer than they last"),
-    "hop_load_pct_p50": _gauge("hop_load_ratio", LOAD, PCT, quantile="0.5"),
-    "hop_load_pct_p99": _gauge("hop_load_ratio", LOAD, PCT, quantile="0.99"),
-    "hop_load_pct_max": _gauge("hop_load_ratio", LOAD, PCT, quantile="1"),
+    "hop_load_pct_p50": _gauge("hop_load_ratio", LOAD, PCT, percentile="50"),
+    "hop_load_pct_p99": _gauge("hop_load_ratio", LOAD, PCT, percentile="99"),
+    "hop_load_pct_max": _gauge("hop_load_ratio", LOAD, PCT, percentile="100"),
     "audio_lag_ms": _gauge("audio_lag_seconds", "How long sound that has arrived waits", MS),
     "arrival_jitter_ms_p99": _gauge("arrival_jitter_seconds", "How late sound arrives, 99 of 100 hops", MS),
     "audio_lost_samples": _counter("audio_lost_samples", "Samples that the card lost"),
