@@ -205,6 +205,7 @@ def test_the_topic_not_the_payload_decides_the_verb():
         ("k1/v1/club/edge/pi-1/weather", "UNKNOWN_TOPIC"),
         ("k1/v1/club/edge/pi-1/event/a/b", "UNKNOWN_TOPIC"),
         ("k1/v1/club/gateway/pi-1/status", "UNKNOWN_TOPIC"),
+        ("k1/v1/club/device/k1-1\n/status", "UNKNOWN_TOPIC"),
         ("homeassistant/status", "UNKNOWN_TOPIC"),
     ],
 )

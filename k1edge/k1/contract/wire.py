@@ -67,7 +67,7 @@ def address(topic_name: str) -> Address:
     if len(levels) != 6 or levels[0] != "k1" or f"k1/{levels[1]}" != ROOT:
         raise ContractError("UNKNOWN_TOPIC", f"not a topic of {ROOT}")
     _, _, site, role, node, leaf = levels
-    if role not in ("edge", "device") or not _ID.match(site) or not _ID.match(node):
+    if role not in ("edge", "device") or not _ID.fullmatch(site) or not _ID.fullmatch(node):
         raise ContractError("UNKNOWN_TOPIC", "site and node are a-z 0-9 -, between them `edge` or `device`")
     if role == "edge" and leaf.startswith("request/"):
         verb = leaf.removeprefix("request/")
