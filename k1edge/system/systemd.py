@@ -14,7 +14,6 @@ import os
 import socket
 import sys
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import SimpleQueue
@@ -35,6 +34,9 @@ START_LIMIT_S = 90
 
 LAST_WORDS_S = 0.5
 """How long the end waits for who reads the log."""
+
+Writing = Callable[[logging.LogRecord, str], Callable[[], object]]
+"""(a record, its text) -> what is to be done about it, with all that it says made out by now."""
 
 
 class Notifier:
@@ -103,7 +105,7 @@ def start_logging(level: str, environ: Mapping[str, str] = os.environ) -> None:
     """Sends everything logged at `level` or above to the journal, or to standard error where there is none."""
     root = logging.getLogger()
     to_journal = _is_journal(sys.stderr, environ)
-    root.handlers = [(to_journal and _journal()) or _LineHandler(sys.stderr, to_journal)]
+    root.handlers = [_Aside((to_journal and _journal()) or _lines(sys.stderr, to_journal))]
     root.setLevel(level.upper())
 
 
@@ -117,13 +119,13 @@ def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"
 
 
-def _journal() -> logging.Handler | None:
+def _journal() -> Writing | None:
     """The journal with its fields, where systemd-python is installed."""
     try:
         from systemd import journal
     except ImportError:
         return None
-    return _JournalHandler(journal.send)
+    return _entries(journal.send)
 
 
 class _Aside(logging.Handler):
@@ -132,8 +134,9 @@ class _Aside(logging.Handler):
     What does not fit, or cannot be written, is counted, and told when there is room again: nowhere else, which may be as stuck.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writing: Writing) -> None:
         super().__init__()
+        self._writing = writing
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._lost = 0
         Errand(self._write)
@@ -146,7 +149,7 @@ class _Aside(logging.Handler):
         if lost:
             self._waiting.put(partial(self._tell_lost, lost))
         try:
-            self._waiting.put(self.writing(record))
+            self._waiting.put(self._writing(record, self.format(record)))
         except Exception:
             self._lost += 1
 
@@ -156,13 +159,10 @@ class _Aside(logging.Handler):
         self._waiting.put(written.set)
         written.wait(LAST_WORDS_S)
 
-    @abstractmethod
-    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
-        """What is to be done about a record, with all that it says made out by now."""
-
     def _tell_lost(self, count: int) -> None:
+        record = _told_lost(count)
         try:
-            self.writing(_told_lost(count))()
+            self._writing(record, self.format(record))()
         except Exception:
             self._lost += count
 
@@ -180,37 +180,30 @@ def _told_lost(count: int) -> logging.LogRecord:
     return logging.makeLogRecord({"name": __name__, "levelno": logging.WARNING, "msg": text, "args": (count,)})
 
 
-class _JournalHandler(_Aside):
+def _entries(send: Callable[..., None]) -> Writing:
     """One journal entry per record, its fields beside the message. `send` is systemd-python's."""
 
-    def __init__(self, send: Callable[..., None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
+    def writing(record: logging.LogRecord, text: str) -> Callable[[], object]:
         own = {FIELD_PREFIX + name.upper(): str(value) for name, value in _fields(record).items()}
         return partial(
-            self._send, self.format(record), PRIORITY=_priority(record), LOGGER=record.name, CODE_FILE=record.pathname,
+            send, text, PRIORITY=_priority(record), LOGGER=record.name, CODE_FILE=record.pathname,
             CODE_LINE=record.lineno, CODE_FUNC=record.funcName, SYSLOG_IDENTIFIER="k1edge", **own,
         )  # fmt: skip
 
+    return writing
 
-class _LineHandler(_Aside):
+
+def _lines(stream: TextIO, prefixed: bool) -> Writing:
     """One line per record: `<6>message key=value` for the journal to parse, without the prefix on a terminal."""
+    stream = _unlocked(stream)
 
-    def __init__(self, stream: TextIO, prefixed: bool) -> None:
-        super().__init__()
-        self._stream, self._prefixed = _unlocked(stream), prefixed
+    def writing(record: logging.LogRecord, text: str) -> Callable[[], object]:
+        text += "".join(f" {name}={value}" for name, value in _fields(record).items())
+        if prefixed:  # the journal makes an entry of each line, so each needs its priority
+            text = "\n".join(f"<{_priority(record)}>{line}" for line in text.splitlines())
+        return partial(stream.write, text + "\n")
 
-    def writing(self, record: logging.LogRecord) -> Callable[[], object]:
-        return partial(self._stream.write, self.format(record) + "\n")
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record) + "".join(f" {name}={value}" for name, value in _fields(record).items())
-        if not self._prefixed:
-            return text
-        # The journal makes an entry of each line, so each needs its priority.
-        return "\n".join(f"<{_priority(record)}>{line}" for line in text.splitlines())
+    return writing
 
 
 def _unlocked(stream: TextIO) -> TextIO:
