@@ -33,7 +33,7 @@ def _bare(image: Image.Image, at_s: float) -> Image.Image:
 
 def save_png(path: Path, frames: np.ndarray, beats: Sequence[int] = ()) -> None:
     """Space-time picture; `beats` are the indices of frames with a beat. Raises ValueError without frames, or OSError."""
-    lines = np.repeat(np.repeat(_some(frames), LINE_PX, axis=0), LED_PX, axis=1)
+    lines = _some(frames).repeat(LINE_PX, axis=0).repeat(LED_PX, axis=1)
     edge = np.zeros((len(lines), TICK_PX, 3), np.uint8)
     for beat in beats:
         edge[beat * LINE_PX : (beat + 1) * LINE_PX] = 230
@@ -44,14 +44,13 @@ def save_gif(path: Path, frames: np.ndarray, rate_hz: float, framed: Framing = _
     """The plate, moving at its true speed; `framed` adds what there is to say. Raises ValueError without frames, or OSError."""
     frames = _some(frames)
     step = max(1, round(rate_hz / GIF_HZ))
-    plates = ((at / rate_hz, plate(frames[: at + 1], step)) for at in range(0, len(frames), step))
-    images = [_with_palette(framed(Image.fromarray(_enlarged(picture)), at_s)) for at_s, picture in plates]
+    images = []
+    for at in range(0, len(frames), step):
+        enlarged = plate(frames[: at + 1], step).repeat(LED_PX, axis=0).repeat(LED_PX, axis=1)
+        image = framed(Image.fromarray(enlarged), at / rate_hz)
+        images.append(image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
     duration_ms = round(1000 * step / rate_hz / 10) * 10
     images[0].save(path, "GIF", save_all=True, append_images=images[1:], duration=duration_ms, loop=0)
-
-
-def _with_palette(image: Image.Image) -> Image.Image:
-    return image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def plate(frames: np.ndarray, step: int = 1) -> np.ndarray:
@@ -61,10 +60,6 @@ def plate(frames: np.ndarray, step: int = 1) -> np.ndarray:
     picture = np.zeros((PLATE_LINES, *past.shape[1:]), np.float32)
     picture[PLATE_LINES - len(past) :] = past * fading[:, None, None]
     return picture.astype(np.uint8)
-
-
-def _enlarged(picture: np.ndarray) -> np.ndarray:
-    return np.repeat(np.repeat(picture, LED_PX, axis=0), LED_PX, axis=1)
 
 
 def _some(frames: np.ndarray) -> np.ndarray:
