@@ -22,24 +22,7 @@ from k1edge.config.settings import (
 )
 
 __all__ = [
-    "BUILT_IN",
-    "SYSTEM_FILE",
-    "AudioSettings",
-    "BeatSettings",
-    "ConfigError",
-    "DeviceSettings",
-    "GenesisSettings",
-    "K1Settings",
-    "LibrarySettings",
-    "LogSettings",
-    "LookSettings",
-    "MqttSettings",
-    "RulesSettings",
-    "Settings",
-    "TelemetrySettings",
-    "find",
-    "load",
-    "loads",
-    "read",
-    "tables",
+    "BUILT_IN", "SYSTEM_FILE", "AudioSettings", "BeatSettings", "ConfigError", "DeviceSettings", "GenesisSettings",
+    "K1Settings", "LibrarySettings", "LogSettings", "LookSettings", "MqttSettings", "RulesSettings", "Settings",
+    "TelemetrySettings", "find", "load", "loads", "read", "tables",
 ]

@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, WithJsonSchema, field_validator
 
 from k1edge.config.strict import STRICT, refusal
 
