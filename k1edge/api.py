@@ -87,10 +87,10 @@ class BeatDetector:
 def _mono(audio: np.ndarray) -> np.ndarray:
     if audio.ndim not in (1, 2) or not np.issubdtype(audio.dtype, np.floating):
         raise ValueError(f"samples must be floats of shape (n,) or (n, channels), not {audio.dtype} {audio.shape}")
-    if not np.isfinite(audio).all():
-        raise ValueError("samples must be finite")
-    mono = audio if audio.ndim == 1 else audio.mean(axis=1)
-    return mono.astype(np.float32, copy=False)
+    mono = (audio if audio.ndim == 1 else audio.mean(axis=1)).astype(np.float32, copy=False)
+    if not np.isfinite(mono).all():
+        raise ValueError("samples must be finite, and of at least one channel")
+    return mono
 
 
 def _confidence(recording: Recording, beats_s: np.ndarray) -> float:

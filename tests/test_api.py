@@ -64,8 +64,11 @@ def test_silence_has_no_beats_and_no_tempo(seconds):
 
 
 @pytest.mark.parametrize(
-    "samples", [np.zeros((2, 2, 2), np.float32), np.zeros(9, np.int16), np.array([0.0, np.nan], np.float32)]
-)
+    "samples",
+    [np.zeros((2, 2, 2), np.float32), np.zeros(9, np.int16), np.array([0.0, np.nan], np.float32), np.full(9, 1e39),
+     np.zeros((9, 0))],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_bad_array_is_refused(samples):
     with pytest.raises(ValueError, match="samples must be"):
         k1edge.BeatDetector(sr=44_100).detect_beats(samples)
