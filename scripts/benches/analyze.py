@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from k1edge.audio.arrangement import arrangement
 from k1edge.library.worker import Limits
-from scripts.train.arrangement import arrangement
 
 SECONDS = 240.0
 RATE_HZ = 44_100

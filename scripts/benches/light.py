@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from k1edge.audio.arrangement import arrangement
 from k1edge.audio.synth import SynthSource, Truth
 from k1edge.config import Settings
 from k1edge.config.rules import PRESETS
 from k1edge.k1.palettes import GAMMA, LUMINANCE
 from k1edge.programs.portrait import FRAMES_PER_S, perform
-from scripts.train.arrangement import arrangement
 
 SEEN = 1.2
 """Light that is so many times brighter is seen to be; that much darker, 1 / SEEN."""

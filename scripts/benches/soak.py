@@ -35,7 +35,7 @@ HOUR_S = 3600.0
 WARM_UP_S = HOUR_S
 CHUNK_S = 5.0
 RENDER = """import sys, numpy, soundfile
-from scripts.train.arrangement import arrangement
+from k1edge.audio.arrangement import arrangement
 song = arrangement(int(sys.argv[1]))
 soundfile.write(sys.argv[2], song.samples, song.rate_hz, "PCM_16")
 numpy.save(sys.argv[3], song.truth.beats_s)

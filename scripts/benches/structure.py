@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from _excerpts import DATA, Item, items
 
+from k1edge.audio.arrangement import arrangement
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource, Truth, hum, noise, silence
 from k1edge.beat.tracker import make_tracker
@@ -25,7 +26,6 @@ from k1edge.dsp.features import FeatureExtractor
 from k1edge.genesis.choreography import Choreography
 from k1edge.genesis.structure import Structure
 from k1edge.programs.events import Event, decisions
-from scripts.train.arrangement import arrangement
 
 NEGATIVE_SETS = ("fof", "groove", "pop909", "loops")
 BAR = 4

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import effects
 import numpy as np
-from arrangement import arrangement
 from bands import bands
 from items import truth
 from kits import RATE_HZ
 
+from k1edge.audio.arrangement import arrangement
 from k1edge.audio.synth import Sound, four_on_the_floor
 
 FIRST_SEED = 1_000

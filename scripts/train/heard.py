@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from arrangement import arrangement
 
 from k1edge.audio import Source
+from k1edge.audio.arrangement import arrangement
 from k1edge.audio.files import FileSource
 from k1edge.audio.synth import SynthSource
 from k1edge.beat.tracker import make_tracker
@@ -101,7 +101,6 @@ def _kept(folder: Path | None, name: str, make: Callable[[], np.ndarray]) -> np.
 @cache
 def _version(*rooms: str) -> str:
     files = sorted(file for room in rooms for file in (CODE / room).glob("*") if file.suffix in (".py", ".npz"))
-    files.append(Path(__file__).with_name("arrangement.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 

@@ -21,10 +21,10 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-from arrangement import truth as truth_of_seed
 from heard import DATA, MORE_SEEDS, ROOT, SEEDS, Heard, heard_excerpt, heard_song, tuning_excerpts
 from scipy.optimize import minimize
 
+from k1edge.audio.arrangement import truth as truth_of_seed
 from k1edge.audio.synth import Truth
 from k1edge.frames import BeatEvent, BeatState
 from k1edge.genesis.evidence import BAR, ROW, Evidence

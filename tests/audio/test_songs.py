@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from k1edge.audio import instruments
+from k1edge.audio import arrangement, instruments
 from k1edge.audio.composer import Chord, Passage, Style, compose
 from k1edge.audio.demo import FORM, demo_song
 from k1edge.audio.mixdown import CEILING, SEGMENT, Mix
 from k1edge.frames import SECTION_LABELS
-from scripts.train import arrangement
 
 SEEDS = range(60)
 FLOAT32 = 1e-6

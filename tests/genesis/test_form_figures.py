@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from k1edge.audio.arrangement import arrangement
 from k1edge.config import GenesisSettings
 from k1edge.frames import StreamFormat
 from k1edge.genesis.structure import Structure
 from k1edge.programs.events import decisions
-from scripts.train.arrangement import arrangement
 
 BENCHES = str(Path(__file__).parents[2] / "scripts/benches")
 sys.path.append(BENCHES)
