@@ -127,7 +127,7 @@ def test_what_is_mended_and_thinned_on_the_way_is_told(files, tmp_path, capsys):
 
 def test_a_dialect_that_is_not_known_is_answered_with_those_that_are(files, capsys):
     assert door.main(["map", "convert", files["v4.0.0"], "--to", "v5"]) == 2
-    assert "'v3', 'v3-advanced', 'v4.0.0'" in capsys.readouterr().err
+    assert "v3, v3-advanced, v4.0.0" in capsys.readouterr().err.replace("'", "")  # before Python 3.12, argparse quotes them
 
 
 def test_a_reader_that_leaves_early_is_no_fault_of_a_map(files, capsys):
