@@ -38,8 +38,10 @@ class Moment:
 
     @property
     def kick(self) -> float:
-        """1 on the beat, gone after about a third of a second."""
-        return float(self.strengths[0] * np.exp(-self.ages_s[0] / 0.13)) if len(self.ages_s) else 0.0
+        """1 on the beat, gone after about a third of a second; softness blends frames: less at first, and for longer."""
+        if not len(self.ages_s):
+            return 0.0
+        return float(self.strengths[0] * (1 - 0.5 * self.softness) * np.exp(-self.ages_s[0] / (0.1 + 0.14 * self.softness)))
 
 
 Drawing = tuple[np.ndarray, np.ndarray]
@@ -76,7 +78,7 @@ def bloom(m: Moment) -> Drawing:
     opening = 0.2 + 0.55 * m.macros.energy + 0.34 * m.kick
     petals = 0.82 + 0.18 * np.cos(TAU * (3.0 * X - 0.25 * m.seconds))
     light = _below(X, opening, 0.05 + 0.06 * m.softness) * petals * (0.55 + 0.45 * m.kick)
-    return light + 0.7 * m.kick * _glow(X, 0.0, 0.1), 0.15 + 0.55 * X + 0.35 * m.kick
+    return light + 0.7 * m.kick * _glow(X, 0.0, 0.1), 0.62 - 0.45 * X + 0.3 * m.kick
 
 
 def bloom_mirror(m: Moment) -> Drawing:
@@ -169,8 +171,8 @@ def twilight(m: Moment) -> Drawing:
 
 
 def departure(m: Moment) -> Drawing:
-    """A slow swell that leaves the centre and comes to rest at the ends."""
-    swell = _glow(X, (0.11 * m.seconds) % 1.4 - 0.2, 0.28)
+    """A slow swell that leaves the centre and goes out past the ends before the next one comes."""
+    swell = _glow(X, (0.11 * m.seconds) % 2.2 - 0.6, 0.28)
     return 0.14 + 0.42 * swell + 0.12 * (1 - X), 0.25 + 0.5 * swell + 0.15 * (1 - X)
 
 

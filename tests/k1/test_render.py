@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
+from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, STATIC_PATTERNS, TRANSITIONS
 from k1edge.frames import Macros
-from k1edge.k1.palettes import colours
+from k1edge.genesis.presets import PRESETS
+from k1edge.k1.palettes import LUMINANCE, colours
 from k1edge.k1.patterns import DRAWINGS, drawing
 from k1edge.k1.render import frame
 from k1edge.k1.simulator import DEFAULTS, Flash, Light, Scene
@@ -22,6 +23,7 @@ MUSIC = Macros(energy=0.6, vocal_presence=0.3, bass_weight=0.6, percussiveness=0
 ON_BEAT = ("pulse", "bloom", "bloom_mirror", "beat_tunnel", "tunnel_glow", "spectrum", "metronome", "hype", "tempiscope",
            "snapwave", "perlin")  # fmt: skip
 BPM = 120.0
+PRESET_PALETTES = sorted({name for preset in PRESETS.values() for pair in preset.palettes.values() for name in pair})
 
 
 def light(pattern="pulse", age_ms=0.0, *, led=True, mix=1.0, transition="fade", before=None, palette_id=30, number=20,
@@ -91,6 +93,28 @@ def test_the_more_energy_the_more_light(pattern):
     between = light(pattern, 200.0)
     still, loud = (brightness(frame(replace(between, macros=replace(MUSIC, energy=energy)))) for energy in (0.2, 0.9))
     assert loud > 1.2 * still
+
+
+@pytest.mark.parametrize("pattern", STATIC_PATTERNS)
+def test_a_light_that_rests_never_jumps(pattern):
+    rows = np.array([frame(light(pattern, now_ms=1e4 + age_ms)) for age_ms in range(0, 60_000, 50)]).astype(int)
+    assert np.abs(np.diff(rows, axis=0)).max() <= 10
+
+
+@pytest.mark.parametrize("palette", PRESET_PALETTES)
+@pytest.mark.parametrize("pattern", ["bloom", "bloom_mirror"])
+def test_a_bloom_is_brightest_at_its_heart(pattern, palette):
+    for age_ms in (0.0, 100.0, 400.0):
+        half = frame(light(pattern, age_ms, palette_id=PALETTES.index(palette)))[80:].astype(float) @ LUMINANCE
+        assert half[:20].mean() > 1.4 * half[-20:].mean()
+
+
+@pytest.mark.parametrize("pattern", ["pulse", "bloom", "bloom_mirror", "beat_tunnel", "tunnel_glow", "spectrum", "perlin"])
+def test_the_softer_the_light_the_less_a_beat_stands_out(pattern):
+    hard, soft = (
+        [brightness(frame(light(pattern, age_ms, softness=softness))) for age_ms in (0.0, 250.0)] for softness in (0.15, 0.85)
+    )
+    assert hard[0] / hard[1] > 1.15 * soft[0] / soft[1] > 1.15
 
 
 def test_a_pulse_runs_from_the_centre_to_the_end():
