@@ -72,6 +72,13 @@ def test_a_code_it_names_is_one_that_is_told():
     assert not {code for code in codes if f'"{code}"' not in said and f'"AUDIO_{code}"' not in said}
 
 
+def test_each_decision_stands_once_in_a_section_of_the_contents():
+    text = (ROOT / "DECISIONS.md").read_text()
+    titles = [" ".join(title.split()) for title in re.findall(r"^\*\*20[\d-]+ - (.*?)\*\*", text, re.MULTILINE | re.DOTALL)]
+    assert not {title for title in titles if titles.count(title) > 1}
+    assert re.findall(r"^- \[(.*?)\]\(#", text, re.MULTILINE) == re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+
 def test_its_configuration_has_no_fault(tmp_path):
     (tmp_path / "mqtt-password").write_text("secret")
     (tmp_path / "ca.crt").touch()
