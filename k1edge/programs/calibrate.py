@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from k1edge.audio import AudioError
+from k1edge.audio import AudioError, StuckError
 from k1edge.clock import StreamClock
 from k1edge.config import AudioSettings, ConfigError, Settings, find, load
 from k1edge.programs.lighting import Lighting
@@ -92,7 +92,8 @@ def main(args: argparse.Namespace) -> int:
         try:
             device, heard_ms = line_latencies(settings.audio, args.clicks, args.output, args.metres)
         except AudioError as error:
-            return fail("calibrate", error, os.EX_NOINPUT)
+            first = error.__context__ if isinstance(error, StuckError) else error  # a card that has gone may not let go
+            return fail("calibrate", first if isinstance(first, AudioError) else error, os.EX_NOINPUT)
         if complaint := _doubt(heard_ms, args.clicks):
             complaints.append(f"{device}: {complaint}")
         else:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k1edge.__main__ import main
+from k1edge.audio import AudioError, StuckError
 from k1edge.genesis.red import RED_PALETTES
 from k1edge.programs import calibrate as calibrate_module
 from k1edge.programs.calibrate import Measured, click_times_s, lateness_ms, sound_of
@@ -141,6 +142,21 @@ def test_each_k1_s_light_is_measured_late_or_early(mosquitto, tmp_path):
     assert tomllib.loads(done.stdout) == {"k1": {"auto_latency_ms": to_write}}
     (line,) = (line for line in done.stdout.splitlines() if "away" in line)
     assert line.startswith("auto_latency_ms = {"), "one line in the place of one"
+
+
+@pytest.mark.parametrize(("gone", "told"), [(AudioError("CODEC", "has delivered nothing", "see its cable"), "see its cable"),
+                                          (None, "restart this process")])  # fmt: skip
+def test_of_a_card_that_is_gone_and_does_not_let_go_the_first_is_told(monkeypatch, capsys, gone, told):
+    def lost(*_):
+        try:
+            if gone:
+                raise gone
+        finally:
+            raise StuckError("CODEC", "does not respond within 1 s", "restart this process")
+
+    monkeypatch.setattr(calibrate_module, "line_latencies", lost)
+    assert main(["calibrate", "--only", "line"]) == 66
+    assert capsys.readouterr().err.endswith(f"; {told}\n")
 
 
 def test_a_running_service_is_asked_to_stop_first(mosquitto, tmp_path):
