@@ -32,8 +32,8 @@ STAGES = ("first", "bar", "later")
 MAX_BARS = 48
 MAX_AGE = MAX_BARS * BAR
 """Beats; older than that a section is just old."""
-HAZARD_8_BARS, HAZARD_4_BARS, HAZARD_2_BARS, HAZARD_BAR, HAZARD_BEAT = 0.25, 0.08, 0.02, 0.01, 0.01
-"""That a section ends there, for music in general. The last is for bar lines that nobody has found."""
+HAZARD_WITHIN = 0.01
+"""That a section ends within a bar of its own: for bar lines that nobody has found."""
 HAZARD_RETURN = 0.25
 """That one ends where the bass returns: as after 8 bars."""
 OFF_BAR = 0.3
@@ -49,20 +49,10 @@ def stage_of(age: np.ndarray) -> np.ndarray:
     return np.where(age == 0, 0, np.where(age < BAR, 1, 2))
 
 
-def general_ends() -> np.ndarray:
-    """(MAX_BARS + 1,) hazard that a section of so many bars ends there."""
-    bars = np.arange(MAX_BARS + 1)
-    ends = np.full(MAX_BARS + 1, HAZARD_BAR)
-    for every, hazard in ((2, HAZARD_2_BARS), (4, HAZARD_4_BARS), (8, HAZARD_8_BARS)):
-        ends[bars % every == 0] = hazard
-    ends[0] = 0.0
-    return ends
-
-
 def hazards(ends: np.ndarray, downbeat: bool) -> np.ndarray:
     """(N_LABELS, MAX_AGE) hazard at the coming beat, from (N_LABELS, MAX_BARS + 1) hazards after whole bars."""
     after = np.arange(1, MAX_AGE + 1)
-    hazard = np.full((N_LABELS, MAX_AGE), HAZARD_BAR if downbeat else HAZARD_BEAT)
+    hazard = np.full((N_LABELS, MAX_AGE), HAZARD_WITHIN)
     whole = after % BAR == 0
     hazard[:, whole] = ends[:, after[whole] // BAR] * (1.0 if downbeat else OFF_BAR)
     hazard[:, : BAR - 1] = 1e-6

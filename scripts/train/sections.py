@@ -31,7 +31,7 @@ from k1edge.genesis.evidence import BAR, ROW, Evidence
 from k1edge.genesis.grid import BarGrid
 from k1edge.genesis.hearing import Ear
 from k1edge.genesis.returns import Returns
-from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STAGES, general_ends, stage_of
+from k1edge.genesis.sections import BUILD, DROP, LABELS, MAX_BARS, N_LABELS, STAGES, stage_of
 
 OUT = ROOT / "k1edge/genesis/sections.npz"
 NEGATIVE_SETS = ("fof", "groove", "pop909", "loops")
@@ -45,6 +45,8 @@ LATER_EVERY = 3
 """Beats late in a section are alike: one in so many is used."""
 ENDS_PRIOR = 6.0
 """How many imagined sections the general hazards count as."""
+ENDS_EVERY = {1: 0.01, 2: 0.02, 4: 0.08, 8: 0.25}
+"""Those: that a section ends after so many bars, and after a multiple of them."""
 FOLLOWS_PRIOR = 0.3
 SELDOM = 0.05
 """The prior of what is as good as never: a section after itself, a chorus where no verse or bridge was, a drop after one."""
@@ -240,6 +242,9 @@ def grammar(truths: list[Truth]) -> dict[str, np.ndarray]:
     for before, after in (pair for song in IMAGINED_SONGS for pair in pairwise(song)):
         follows[LABELS.index(before), LABELS.index(after)] += IMAGINED
     ended, lived = np.zeros((2, N_LABELS, MAX_BARS + 1))
+    general = np.zeros(MAX_BARS + 1)
+    for every, hazard in ENDS_EVERY.items():
+        general[::every] = hazard
     for truth in truths:
         for span, following in pairwise(truth.sections):
             label = LABELS.index(span.label)
@@ -247,7 +252,7 @@ def grammar(truths: list[Truth]) -> dict[str, np.ndarray]:
             follows[label, LABELS.index(following.label)] += 1
             ended[label, bars] += 1
             lived[label, : bars + 1] += 1
-    ends = (ended + ENDS_PRIOR * general_ends()) / (lived + ENDS_PRIOR)
+    ends = (ended + ENDS_PRIOR * general) / (lived + ENDS_PRIOR)
     ends[:, 0] = 0
     return {"follows": follows / follows.sum(axis=1, keepdims=True), "ends": ends}
 
