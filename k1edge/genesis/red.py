@@ -26,8 +26,6 @@ _NAMED = {
 """The warmth from which a palette holds one: the gradients of the FastLED collection, as the firmware carries them, between
 their keys, too, through that filter."""
 _FROM_WARMTH = {PALETTES.index(name): warmth for name, warmth in _NAMED.items()}
-RED_PALETTES = frozenset(palette for palette, warmth in _FROM_WARMTH.items() if not warmth)
-"""Those that hold one as they are."""
 
 
 def may_be_red(palette: int, warmth: float, saturation: float) -> bool:

@@ -12,7 +12,6 @@ from k1edge.config import DeviceSettings, K1Settings
 from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PALETTES
 from k1edge.frames import Section
-from k1edge.genesis.red import RED_PALETTES
 from k1edge.k1 import contract
 from k1edge.k1.contract import Scribe
 from k1edge.k1.contract.device import COMMANDS
@@ -24,7 +23,7 @@ from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timelin
 PORCH = contract.topic(contract.SceneCommand, "hall", "porch")
 
 
-RED = replace(BRIGHT, palette=min(RED_PALETTES))
+RED = replace(BRIGHT, palette=PALETTES.index("Fire"))
 """A look in which no beat flashes: it waits until one is over."""
 
 
