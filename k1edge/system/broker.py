@@ -168,16 +168,13 @@ def _say_when_up(parent: int) -> None:
 
 def _listens(descriptor: Path) -> bool:
     try:
-        number = os.dup(int(descriptor.name))
+        found = socket.socket(fileno=int(descriptor.name))
+        try:
+            return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        finally:
+            found.detach()  # it stays the broker's
     except OSError:
-        return False  # closed meanwhile
-    try:
-        own = socket.socket(fileno=number)
-    except OSError:
-        os.close(number)  # no socket
-        return False
-    with own:
-        return bool(own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        return False  # no socket, or closed meanwhile
 
 
 def configuration(port: int, port_311: int) -> str:
