@@ -14,8 +14,8 @@ MODE = 0o644
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
-    """Writes it, and its folder if need be. It belongs to whoever owns the folder, so that what root has written the daemon
-    can replace. Raises OSError."""
+    """Writes it, and its folder if need be. It belongs to whoever owns the folder, so that the daemon can replace what
+    root has written. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the name and a suffix: a name may be as long as names can be.
     temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{threading.get_native_id()}.tmp")

@@ -35,7 +35,7 @@ class Place:
     folder: Path
     environ: Mapping[str, str]
     password: bool = True
-    """Looked for; without it, one that cannot be used is no fault."""
+    """Whether the password is looked for; where it is not, one that cannot be used is no fault."""
 
 
 class DeniedError(ValueError):

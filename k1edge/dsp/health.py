@@ -33,7 +33,7 @@ HUM_FLOOR_DBFS = -75.0
 DEAD_SHARE, ALIVE_PEAK = 0.002, 0.01
 """A channel 54 dB below its neighbour, while that one is heard: no mix is so lopsided for long."""
 CANCELLED_SHARE = 0.05
-"""Of the weaker channel, that a mix of two opposites has left over: 26 dB, as much as cheap balanced outputs are unequal."""
+"""What a mix of two opposites may leave of the weaker one: -26 dB, as cheap balanced outputs are not quite equal."""
 DRIFT_PPM = 500.0
 """Between the card's clock and ours: crystals are within 100."""
 PATIENCE = {"CLIPPING": 3, "LEVEL_LOW": 1, "DC_OFFSET": 5, "MAINS_HUM": 2, "NO_SIGNAL": 10, "CHANNEL_DEAD": 20,

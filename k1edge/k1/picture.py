@@ -21,7 +21,8 @@ PLATE_LINES = 28
 FADE = 0.955
 """Light kept per line of the plate."""
 COLOURS = 128
-"""Of a moving picture, chosen over all that are there: by how often they are, a caption would get none, and twice the file."""
+"""Of a moving picture, spread over all that there are. Chosen by how often they occur, none would be left for a caption, and
+the file would be twice as large."""
 
 Framing = Callable[[Image.Image, float], Image.Image]
 """(an image, its time in s) -> what is shown of it."""

@@ -35,7 +35,7 @@ PACKET_LIMIT_BYTES = 2 * 2**20
 MQTT_LIMIT_BYTES = 2**28
 """No packet can be larger."""
 HEADERS_BYTES = 48
-"""Of a PUBLISH with what we say in its properties, but for the correlation."""
+"""Of a PUBLISH: its header, and our properties but for the correlation."""
 CONTENT_TYPE = "application/json"
 RUMQTTD_ALIASES = 4096
 """The topic aliases that only rumqttd grants (it is inside the embedded broker). It dies of a message with MQTT 5

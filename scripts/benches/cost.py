@@ -41,7 +41,7 @@ class Meter:
     def __call__(self, *args):
         began_ns = time.thread_time_ns()
         result = self._call(*args)
-        if not isinstance(result, (tuple, str)) and hasattr(result, "__next__"):
+        if hasattr(result, "__next__"):
             result = list(result)
         took_ns = time.thread_time_ns() - began_ns
         self.spent_ns += took_ns

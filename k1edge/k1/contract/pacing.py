@@ -113,7 +113,7 @@ class AnswerCache(Generic[T]):
         return answer if now_s - given_s < REPEATED_WITHIN_S else None
 
     def put(self, request: Hashable, answer: T, now_s: float) -> None:
-        """Remember an answer; the oldest goes when there are too many, and what is given no more: one may have 128 KB."""
+        """Remember an answer. The oldest goes when there are too many, or when it is given no more: one may have 128 KB."""
         self._answers[request] = answer, now_s
         self._answers.move_to_end(request)
         while len(self._answers) > self.limit or now_s - next(iter(self._answers.values()))[1] >= REPEATED_WITHIN_S:
