@@ -131,6 +131,7 @@ def _run(argv: list[str] | None) -> int:
     args = sys.argv[1:] if argv is None else argv
     name = next((a for a in args if not a.startswith("-")), None)
     layout = _module("layout").Layout
+    _module("ending")  # now: another version may be in this one's place when it is needed
     parser = argparse.ArgumentParser("k1edge", description="Line-in audio to light on a K1, over MQTT.", epilog=EPILOG,
                                      formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"k1edge {__version__}")

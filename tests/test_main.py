@@ -242,6 +242,22 @@ def test_a_program_ends_although_the_sound_library_never_does(tmp_path, words, c
     assert "PortAudio" in done.stdout + done.stderr and "does not respond" in done.stdout + done.stderr
 
 
+def test_a_program_ends_although_another_version_has_been_put_in_its_place():
+    program = """if True:
+        import sys
+        from types import SimpleNamespace
+        from k1edge import __main__, programs
+        def main(_):
+            programs.__path__ = []
+            return 3
+        sys.modules["k1edge.programs.ends"] = SimpleNamespace(add_arguments=lambda _: None, main=main)
+        __main__.PROGRAMS["ends"] = "ends"
+        sys.argv[1:] = ["ends"]
+        sys.exit(__main__.main())"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 @pytest.mark.parametrize("words", [
     "check", "demo --song --seconds 0.2", f"simulate --seconds 0.2 --url {NOWHERE}", f"monitor --seconds 0.2 --url {NOWHERE}",
 ])  # fmt: skip
