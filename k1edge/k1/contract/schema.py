@@ -67,8 +67,7 @@ def json_schema() -> dict[str, Any]:
 
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document, from the edge's point of view."""
-    schema = json_schema()
-    definitions = json.loads(json.dumps(schema["$defs"]).replace("#/$defs/", "#/components/schemas/"))
+    schema = json.loads(json.dumps(json_schema()).replace("#/$defs/", "#/components/schemas/"))
     models = {model.__name__: model for model in MESSAGES}
     return {
         "asyncapi": "3.0.0",
@@ -78,7 +77,7 @@ def asyncapi() -> dict[str, Any]:
         "operations": {name: _operation(name, model) for name, model in models.items()},
         "components": {
             "messages": {name: _message(name, schema["properties"][name]) for name in models},
-            "schemas": definitions,
+            "schemas": schema["$defs"],
         },
     }
 
@@ -123,7 +122,7 @@ def _message(name: str, described: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "contentType": "application/json",
-        "payload": {"$ref": described["$ref"].replace("#/$defs/", "#/components/schemas/")},
+        "payload": {"$ref": described["$ref"]},
         "x-limit-bytes": described["x-limit-bytes"],
     }
 
