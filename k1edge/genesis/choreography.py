@@ -105,7 +105,8 @@ class Choreography:
             self._take_pace(form, end, label)
         elif end >= self._next_step:
             darkens = form.section.label == "silence" and not self._brightness("silence")
-            self._move(form, end, stays=has_room or darkens)
+            in_doubt = form.section.label == "outro" != label
+            self._move(form, end, stays=has_room or darkens or in_doubt)
         return self._shown
 
     def _turn(self, form: Form, end: int, label: str, transition: str) -> None:
@@ -144,10 +145,13 @@ class Choreography:
         self._next_step = max(end + self._fmt.index(look.transition_ms / 1000), self._soonest)
 
     def _wanted(self, form: Form) -> str:
-        """The look that would fit. Until the wire is known, and while someone speaks over music, it is the present one."""
+        """The look that would fit. Until the wire is known, while someone speaks over music, and where an outro is in doubt, it
+        is the present one: most of those are soon another section, and the light sank and rose for nothing."""
         label, state = form.section.label, form.wire.state
         if label == "silence":
             return label
+        if label == "outro" and form.section.provisional and self._label not in UNMUSICAL:
+            return self._label
         if state in ("speech", "noise"):
             return state if label == "unknown" or self._label in UNMUSICAL else self._label
         return label if state == "music" or not form.section.provisional else self._label

@@ -38,11 +38,12 @@ def _show(parts, start=0, looks=None, per_bar=4, **rules):
     section = None
     for index, (label, seconds, *more) in enumerate(parts):
         if section is None or label != section.label:
-            section = Section(label, end, 1.0, provisional=True, index=index)
-        fields = {"wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)} | (more[0] if more else {})
+            section = Section(label, end, 1.0, provisional=label != "outro", index=index)
+        fields = {"section": section, "wire": Wire("music", 1.0, 0), "mood": Mood(valence=0.5, arousal=0.8)}
+        fields |= more[0] if more else {}
         for _ in range(int(seconds * 100)):
             end += HOP
-            form = Form(section, (), STILL, _beat(end), bars=(end - section.since) / BEAT / 4, **fields)
+            form = Form(moments=(), macros=STILL, beat=_beat(end), bars=(end - section.since) / BEAT / 4, **fields)
             look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True, beats_per_bar=per_bar))
             if not shown or look is not shown[-1][1]:
                 shown.append((end, look))
@@ -239,6 +240,14 @@ def test_music_that_begins_anew_has_not_the_light_of_the_drop_before_it():
     shown = _show([("verse", 22), ("chorus", 22), ("drop", 5), ("silence", 5), ("unknown", 5, SPEECH), ("unknown", 3)])
     assert shown[-1][1].name == "drop", "the minute has had its changes"
     assert _value(shown[-1][1]) == pytest.approx(Settings().looks["unknown"].parameters["brightness"])
+
+
+def test_an_outro_is_shown_when_it_is_sure():
+    doubtful = {"section": Section("outro", 30 * RATE_HZ, 0.6, provisional=True, index=1)}
+    assert _show([("verse", 30), ("verse", 2, doubtful), ("verse", 2)]) == _show([("verse", 34)])
+    assert _scenes(_show([("verse", 30), ("verse", 2, doubtful), ("outro", 3)]))[-1][1] == "outro"
+    begins = _show([("silence", 3), ("outro", 3, {"section": Section("outro", 0, 0.6, provisional=True)})])
+    assert begins[-1][1].name == "outro", "from the dark there is nothing to keep"
 
 
 def test_what_keeps_the_scene_that_stands_keeps_its_light_too():
