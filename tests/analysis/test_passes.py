@@ -13,6 +13,7 @@ from k1edge.audio.synth import four_on_the_floor, noise, silence
 from k1edge.config import BeatSettings, Settings
 from k1edge.frames import StreamFormat
 from k1edge.genesis.document import encode, plain, validate
+from tests.failing import raising
 
 RATE_HZ = 48_000
 ORIGIN = Origin("a.wav", "1" * 64, "2026-11-22T10:00:00+00:00", RATE_HZ)
@@ -55,9 +56,7 @@ def test_no_time_ms_stands_outside_the_bands(floor):
 
 
 def test_a_pass_that_fails_loses_nothing_else(floor, monkeypatch):
-    def broken(*args):
-        raise ValueError("not today")
-
+    broken = raising(ValueError("not today"))
     monkeypatch.setattr(tone, "chords", broken)
     monkeypatch.setattr(levels, "spectral", broken)
     layers = plain(analyse(floor[1], ORIGIN, BeatSettings()))["layers"]

@@ -5,9 +5,10 @@ import pytest
 
 from k1edge.audio import arrangement, instruments
 from k1edge.audio.composer import Chord, Passage, Style, compose
-from k1edge.audio.demo import FORM, demo_song
+from k1edge.audio.demo import FORM
 from k1edge.audio.mixdown import CEILING, SEGMENT, Mix
 from k1edge.frames import SECTION_LABELS
+from tests.music import demo_song
 
 SEEDS = range(60)
 FLOAT32 = 1e-6

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, hum, noise
 from k1edge.dsp.features import GATE_DBFS, FeatureExtractor
 from k1edge.dsp.health import PATIENCE, REMEDIES, LineHealth
 from k1edge.frames import Alarm, AudioBlock, Channel, StreamFormat
+from tests.music import demo_song
 
 
 def alarms(samples, rate_hz=44_100, gate_dbfs=GATE_DBFS):

@@ -9,15 +9,13 @@ import sys
 import threading
 
 import pytest
-import soundfile
 
-from k1edge.audio.synth import four_on_the_floor
 from k1edge.daemon.configuration import local_file
 from k1edge.k1.contract import Publication
 from k1edge.system.generations import Generations, digest
 from k1edge.system.state import state_folder
 from tests.brokers import eventually, free_port
-from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
+from tests.end_to_end.daemon import DaemonProcess, write_config
 
 EDGE = "k1/v1/hall/edge/pi"
 
@@ -46,23 +44,9 @@ class Box:
         Generations(state_folder(self.env), self.file).promote(local_file(self.file), "2026-11-22T12:00:00Z", reached=True)
 
 
-@pytest.fixture(scope="module")
-def song(tmp_path_factory):
-    path = tmp_path_factory.mktemp("song") / "song.wav"
-    sound = four_on_the_floor(125.0, 60.0)
-    soundfile.write(path, sound.samples, sound.rate_hz)
-    return path
-
-
 @pytest.fixture
 def box(tmp_path, mosquitto, song):
     return Box(tmp_path, mosquitto, song)
-
-
-@pytest.fixture
-def ear(mosquitto):
-    with Ear(mosquitto.settings()) as listening:
-        yield listening
 
 
 class Systemd:

@@ -30,13 +30,6 @@ def quiet(tmp_path):
 
 
 @pytest.fixture
-def song(tmp_path):
-    path = tmp_path / "song.wav"
-    soundfile.write(path, four_on_the_floor(125.0, 60.0, 44_100).samples, 44_100)
-    return path
-
-
-@pytest.fixture
 def ask(mosquitto):
     def asking(verb: str, *args: str, json_out: bool = True) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "k1edge", "ask", verb, *args, "--url", mosquitto.url, *EDGE, "--wait", "60"]
@@ -111,9 +104,10 @@ def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosqu
     document["layers"]["annotations"]["sections"] = [
         {"label": "intro", "start_ms": 0.0, "end_ms": 11_520.0}, {"label": "drop", "start_ms": 11_520.0, "end_ms": 48_000.0},
     ]  # fmt: skip
+    song = shutil.copy(song, tmp_path)
     (tmp_path / "song.wav.genesis.json").write_bytes(encode(seal(document)))
     config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
-    with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", str(song), "--map") as daemon:
+    with Ear(mosquitto.settings()) as ear, DaemonProcess("--config", str(config), "--source", song, "--map") as daemon:
         drop = ear.await_said("/event/drop")
         assert drop["due_in_ms"] > 6_000
         beat = ear.await_said("/beat", number=3)

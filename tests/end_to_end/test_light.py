@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from k1edge.audio.demo import demo_song
 from tests.brokers import PATIENCE_S, eventually
 from tests.end_to_end.daemon import DaemonProcess, write_config
 from tests.end_to_end.k1 import K1OnTheWall
+from tests.music import demo_song
 from tests.sound import PCM, as_pcm16, in_a_quiet_moment
 
 TOLERANCE_S = 0.035

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from k1edge import __main__ as door
 from k1edge.audio import AudioError
 from k1edge.audio.synth import four_on_the_floor
 from k1edge.config import Settings
 from k1edge.genesis.codec import read_json
-from k1edge.genesis.document import validate
+from k1edge.genesis.document import GenesisMap, validate
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.worker import Failure
 from k1edge.programs import job
 from k1edge.programs.analyze import _choose_pictures, _is_done, _work_off
 from k1edge.programs.songs import every_song
 from tests.brokers import PATIENCE_S, eventually
+from tests.in_terminal import told
 
 ANALYZE = [sys.executable, "-m", "tests.programs.eager", "analyze"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -32,6 +32,10 @@ ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 def analyze(*args) -> subprocess.CompletedProcess:
     return subprocess.run([*ANALYZE, *map(str, args)], capture_output=True, text=True, timeout=4 * PATIENCE_S, env=ONE_THREAD)
+
+
+def mapped(song: Path, *told) -> GenesisMap:
+    return job.file_to_map(song, Settings(), lambda stage, share: None, *told)
 
 
 def reports(done: subprocess.CompletedProcess) -> dict[str, dict]:
@@ -114,10 +118,10 @@ def test_a_person_gets_lines_and_a_picture(music, tmp_path):
     assert (tmp_path / "song.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize(("args", "code"), [(["none.wav"], 2), (["--jobs", "0", "."], 2)])
-def test_wrong_usage_is_said(args, code):
-    done = analyze(*args)
-    assert done.returncode == code and done.stderr.startswith("k1edge analyze: ")
+@pytest.mark.parametrize("words", [["none.wav"], ["--jobs", "0", "."]])
+def test_wrong_usage_is_said(capsys, words):
+    code, _, said = told(capsys, "analyze", *words)
+    assert code == 2 and said.startswith("k1edge analyze: ")
 
 
 def test_a_place_that_cannot_be_written_is_said_and_nothing_else(music, tmp_path):
@@ -142,17 +146,17 @@ def test_several_songs_are_drawn_into_a_folder(first_run, music, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{name}.png" for name in drawn}
 
 
-def test_songs_of_one_name_keep_their_pictures_and_maps_apart_or_are_refused(first_run, music, tmp_path):
+def test_songs_of_one_name_keep_their_pictures_and_maps_apart_or_are_refused(first_run, music, tmp_path, capsys):
     _, maps = first_run
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(music / "deep" / "曲.flac", tmp_path / name)
         shutil.copy(maps / "deep" / "曲.flac.genesis.json", tmp_path / name)
-    assert analyze(tmp_path, "--plot", tmp_path / "all").returncode == 0
+    assert told(capsys, "analyze", str(tmp_path), "--plot", str(tmp_path / "all"))[0] == 0
     assert sorted(path.parent.name for path in (tmp_path / "all").glob("*/曲.flac.png")) == ["a", "b"]
     for option, target in (("--plot", "曲.flac.png"), ("--output", "曲.flac.genesis.json")):
-        done = analyze(tmp_path / "a", tmp_path / "b", option, tmp_path / "one")
-        assert done.returncode == 2 and f"would both become {tmp_path / 'one' / target}" in done.stderr
+        code, _, said = told(capsys, "analyze", *(str(tmp_path / folder) for folder in "ab"), option, str(tmp_path / "one"))
+        assert code == 2 and f"would both become {tmp_path / 'one' / target}" in said
         assert not (tmp_path / "one").exists()
 
 
@@ -178,10 +182,11 @@ def test_a_name_that_is_not_utf_8_is_analysed_drawn_and_told_in_utf_8(music, tmp
     assert reports(done)["caf\ufffd.flac"]["state"] == "completed"
 
 
-def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path):
-    done = analyze(music / "deep" / "曲.flac", "-o", tmp_path / "maps", "--plot", tmp_path / "song.foo")
-    assert (done.returncode, (tmp_path / "maps").exists()) == (2, False)
-    assert done.stderr.startswith(f"k1edge analyze: --plot {tmp_path / 'song.foo'}: a picture's name ends in .png")
+def test_a_picture_that_is_none_is_refused_before_the_analysis(music, tmp_path, capsys):
+    song, maps, picture = (str(path) for path in (music / "deep" / "曲.flac", tmp_path / "maps", tmp_path / "song.foo"))
+    code, _, said = told(capsys, "analyze", song, "-o", maps, "--plot", picture)
+    assert (code, Path(maps).exists()) == (2, False)
+    assert said.startswith(f"k1edge analyze: --plot {picture}: a picture's name ends in .png")
 
 
 def test_a_link_far_within_does_not_take_the_name_of_the_folder_that_it_leads_to(tmp_path):
@@ -225,7 +230,7 @@ def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_searched(shut)
     assert told == dict.fromkeys(("closed", "listed/deep"), "Permission denied")
 
 
-def test_what_cannot_become_a_map_is_told_before_anything_is_analysed(tmp_path):
+def test_what_cannot_become_a_map_is_told_before_anything_is_analysed(tmp_path, capsys):
     longest = "ж" * 119  # with .mp3, 242 bytes: what the name of its map just leaves
     for name in (f"{longest}.mp3", f"{longest}x.mp3"):
         (tmp_path / name).write_bytes(b"")
@@ -238,18 +243,18 @@ def test_what_cannot_become_a_map_is_told_before_anything_is_analysed(tmp_path):
         "pipe.wav": "INVALID_FILE_FORMAT",
         "broken.mp3": "FILE_NOT_FOUND",
     }
-    done = analyze(tmp_path / "pipe.wav", "--json")
-    assert (done.returncode, reports(done)["pipe.wav"]["state"]) == (1, "failed")
+    code, said, _ = told(capsys, "analyze", str(tmp_path / "pipe.wav"), "--json")
+    assert (code, json.loads(said)["state"]) == (1, "failed")
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp3", "closed/song.mp3"])
 def test_a_name_that_cannot_be_looked_at_is_said_without_a_traceback(name, shut, capsys):
-    assert door.main(["analyze", str(shut / name)]) == 2
-    assert capsys.readouterr().err.startswith(f"k1edge analyze: {shut / name}: ")
+    code, _, said = told(capsys, "analyze", str(shut / name))
+    assert code == 2 and said.startswith(f"k1edge analyze: {shut / name}: ")
 
 
-def test_a_directory_without_songs_is_said(tmp_path):
-    assert analyze(tmp_path).returncode == 1
+def test_a_directory_without_songs_is_said(tmp_path, capsys):
+    assert told(capsys, "analyze", str(tmp_path)) == (1, "", "k1edge analyze: there is no sound file in there\n")
 
 
 def children(pid: int) -> list[str]:
@@ -268,7 +273,7 @@ def test_a_song_that_is_replaced_while_it_is_listened_to_is_refused(music, tmp_p
 
     monkeypatch.setattr(job, "listen", replaced)
     with pytest.raises(LibraryError, match="replaced by another file"):
-        job.file_to_map(song, Settings(), lambda stage, share: None)
+        mapped(song)
 
 
 @pytest.mark.parametrize(("pulled", "code"), [(True, "FILE_NOT_FOUND"), (False, "INVALID_FILE_FORMAT")])
@@ -285,7 +290,7 @@ def test_a_song_that_is_pulled_with_its_stick_while_it_is_listened_to_is_away_an
 
     monkeypatch.setattr(job, "listen", torn)
     with pytest.raises(LibraryError) as told:
-        job.file_to_map(song, Settings(), lambda stage, share: None)
+        mapped(song)
     assert told.value.code == code
 
 
@@ -297,16 +302,16 @@ def test_a_song_too_long_for_the_memory_it_may_use_is_refused_before_it_is_heard
     monkeypatch.setattr(job.FileSource, "__init__", _lasting(400))
     at_most(700)
     with pytest.raises(LibraryError, match="400 minutes: that needs 920 MB of memory, and an analysis may use 700") as told:
-        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
+        mapped(music / "песня один.wav")
     assert told.value.code == "OUT_OF_MEMORY"
     at_most(1_000)
     with pytest.raises(pytest.fail.Exception, match="was listened to"):
-        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None)
+        mapped(music / "песня один.wav")
     monkeypatch.setattr(job.FileSource, "__init__", _lasting(240))
     at_most(700)
     lasts_s: list[float] = []
     with pytest.raises(pytest.fail.Exception, match="was listened to"):
-        job.file_to_map(music / "песня один.wav", Settings(), lambda stage, share: None, lasts_s.append)
+        mapped(music / "песня один.wav", lasts_s.append)
     assert lasts_s == [240 * 60]
 
 
@@ -382,3 +387,19 @@ def test_so_many_songs_as_are_asked_for_are_analysed_at_a_time(tmp_path, monkeyp
     songs, busy = list(every_song([tmp_path], None, pytest.fail)), []
     _work_off(songs, argparse.Namespace(again=False, jobs=jobs, json=False, config=None), Show(), [])
     assert max(busy) == min(jobs, 5) and {song.state for song in songs} == {"failed"}
+
+
+def test_the_faults_of_a_configuration_are_told_once_and_nothing_is_analysed(tmp_path, capsys):
+    (tmp_path / "k1edge.toml").write_text("[beat]\ntempo_min_bpm = 7\n[audi]\n")
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.zeros(44_100), 44_100)
+    code, _, said = told(capsys, "analyze", str(tmp_path), "--config", str(tmp_path / "k1edge.toml"))
+    assert code == os.EX_CONFIG
+    assert said.count("k1edge.toml:3: audi: ") == said.count("k1edge.toml:2: beat.tempo_min_bpm: ") == 1 and "a.wav" not in said
+
+
+def test_a_configuration_counts_whose_password_may_not_be_read(tmp_path, capsys):
+    (tmp_path / "k1edge.toml").write_text('[mqtt]\nurl = "mqtt://broker"\nusername = "me"\npassword_file = "not/here"\n')
+    soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
+    code, _, said = told(capsys, "analyze", str(tmp_path), "--config", str(tmp_path / "k1edge.toml"))
+    assert code == 1 and "there is only silence" in said

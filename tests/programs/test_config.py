@@ -10,6 +10,7 @@ from k1edge.programs.config import Archive
 from k1edge.system import generations
 from k1edge.system.generations import Generations, Refusal, digest
 from k1edge.system.state import INSTALLED
+from tests.failing import raising
 
 TEXTS = [f'site = "hall"\n[beat]\nlead_ms = {lead_ms}\n' for lead_ms in (100, 200, 300)]
 
@@ -136,10 +137,7 @@ def test_a_generation_that_no_longer_loads_is_not_staged(site, capsys, tmp_path)
 
 
 def test_a_state_that_cannot_be_written_is_said(site, capsys, monkeypatch):
-    def full(*args):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(generations, "write_whole", full)
+    monkeypatch.setattr(generations, "write_whole", raising(OSError(errno.EROFS, "Read-only file system")))
     assert main(["config", "rollback"]) == 73
     assert "Read-only file system" in capsys.readouterr().err
 

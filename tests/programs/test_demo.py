@@ -18,7 +18,6 @@ import soundfile
 from k1edge.__main__ import main
 from k1edge.audio import AudioError
 from k1edge.audio.cards import Device
-from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import AudioSettings, Settings
 from k1edge.daemon.sources import opener
@@ -27,6 +26,7 @@ from k1edge.programs.options import this_machine
 from k1edge.programs.portrait import perform
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
+from tests.music import demo_song
 
 CARDS = [Device(0, "USB Audio", 2, "CODEC"), Device(3, "HiFiBerry", 2, "sndrpihifiberry"), Device(5, "default", 2)]
 BEATS = re.compile(rb"(\d+) beats shown, (\d+) too late")

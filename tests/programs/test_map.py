@@ -1,4 +1,3 @@
-import errno
 import io
 import json
 import os
@@ -10,6 +9,7 @@ from PIL import Image
 
 from k1edge import __main__ as door
 from k1edge.genesis.document import encode, seal
+from tests.failing import full
 from tests.genesis.songs import DIALECTS, changed, song_v4
 from tests.in_terminal import no_reader
 
@@ -90,9 +90,6 @@ def test_a_map_is_written_through_a_link_and_into_a_pipe_which_stay_what_they_ar
 
 
 def test_a_full_disk_leaves_no_half_map_and_is_told_of_the_file_that_was_asked_for(files, tmp_path, monkeypatch, capsys):
-    def full(handle):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr(os, "fsync", full)
     target = tmp_path / "new" / "map.json"
     assert door.main(["map", "convert", files["v3"], "-o", str(target)]) == 1

@@ -25,14 +25,17 @@ from tests.k1.fake_edge import SITE, FakeEdge, now
 STAMP = Stamp(1_700_000_000_000, True)
 
 
+def tell(view, model, *, by="pi-1", at_s=100.0, **facts):
+    said = Scribe("club", by).write(model, STAMP, **facts)
+    view.take(said.topic, said.payload, at_s)
+
+
 @pytest.fixture
 def view():
-    view, scribe = SiteView("+"), Scribe("club", "pi-1")
+    view = SiteView("+")
     for model in contract.EDGE_MESSAGES:
-        said = scribe.write(model, STAMP, **EXAMPLES[model])
-        view.take(said.topic, said.payload, 100.0)
-    k1 = Scribe("club", "k1-a").write(contract.DeviceStatus, STAMP, state="ready")
-    view.take(k1.topic, k1.payload, 100.0)
+        tell(view, model, **EXAMPLES[model])
+    tell(view, contract.DeviceStatus, by="k1-a", state="ready")
     return view
 
 
@@ -50,10 +53,7 @@ def test_everything_an_edge_says_is_on_the_screen(view):
 
 @pytest.mark.parametrize(("per_bar", "dots"), [(0, "● ○ ○ ○ "), (3, "● ○ ○  "), (5, "● ○ ○ ○ ○ ")])
 def test_a_bar_has_as_many_dots_as_beats(view, per_bar, dots):
-    tempo = {**EXAMPLES[contract.TempoState], "beats_per_bar": per_bar}
-    said = Scribe("club", "pi-1").write(contract.TempoState, STAMP, **tempo)
-    view.take(said.topic, said.payload, 100.0)
-    assert f" {dots}" in screen(view)
+    assert f" {dots}" in after(view, contract.TempoState, **EXAMPLES[contract.TempoState] | {"beats_per_bar": per_bar})
 
 
 @pytest.mark.parametrize("columns", [1, 10, 24, 80, 300])
@@ -66,8 +66,7 @@ HUM = {"code": "MAINS_HUM", "reason": "the line carries mains hum", "remedy": "c
 
 def after(view, model, **facts):
     """The screen, once the edge has said this."""
-    said = Scribe("club", "pi-1").write(model, STAMP, **facts)
-    view.take(said.topic, said.payload, 101.0)
+    tell(view, model, at_s=101.0, **facts)
     return screen(view)
 
 
@@ -125,8 +124,7 @@ def test_what_is_too_long_for_a_line_goes_on_below(view):
     after(view, contract.Status, state="degraded", code="TWO_EDGES", reason=reason)
     after(view, contract.AudioState, state="ok", code="MAINS_HUM", reason=reason, remedy=reason[::-1])
     for number in range(9):
-        k1 = Scribe("club", f"k1-{number}").write(contract.DeviceStatus, STAMP, state="lost")
-        view.take(k1.topic, k1.payload, 100.0)
+        tell(view, contract.DeviceStatus, by=f"k1-{number}", state="lost")
     words = " ".join(screen(view, 40).split())
     for told in (reason, reason[::-1], "k1-8 lost"):
         assert told in words
@@ -144,10 +142,8 @@ def test_an_event_says_what_it_is_and_when_it_was(view):
 
 def test_the_edges_account_of_its_last_hour_stays_on_the_screen(view):
     figures = {"lock_time_s_mean": 2.5, "relocks": 3.0, "sections_per_hour": 41.0, "limited": 7.0, "confidence_9": 0.6}
-    scribe = Scribe("club", "pi-1")
     for kind, data in (("score", figures), *[("limiter", {"beat": 1.0})] * 20):
-        said = scribe.write(contract.Event, STAMP, kind=kind, data=data)
-        view.take(said.topic, said.payload, 101.0)
+        tell(view, contract.Event, at_s=101.0, kind=kind, data=data)
     shown = screen(view, columns=120)
     for expected in ("lock after 2.5", "re-locks 3", "sections/h 41", "limited 7", "confidence ▁▁▁▁▁▁▁▁▁█"):
         assert expected in shown
@@ -168,9 +164,8 @@ def test_that_nothing_is_heard_is_a_line_once(monkeypatch, capsys):
 
 def heard(view, edge, at_s, *, state="ready"):
     """An edge says how it is and how it fares."""
-    for model, facts in ((contract.Status, {"state": state}), (contract.Telemetry, {"cpu_pct": 5.0})):
-        said = Scribe("club", edge).write(model, STAMP, **facts)
-        view.take(said.topic, said.payload, at_s)
+    tell(view, contract.Status, by=edge, at_s=at_s, state=state)
+    tell(view, contract.Telemetry, by=edge, at_s=at_s, cpu_pct=5.0)
 
 
 def test_of_two_edges_one_is_shown_and_never_what_the_other_says():
@@ -185,11 +180,10 @@ def test_of_two_edges_one_is_shown_and_never_what_the_other_says():
 
 def test_an_edge_that_was_lost_long_ago_does_not_stand_for_one_that_lives():
     view = SiteView("+")
-    lost = Scribe("club", "old").write(contract.Status, STAMP, state="lost")  # retained
-    view.take(lost.topic, lost.payload, 0.0)
+    tell(view, contract.Status, by="old", at_s=0.0, state="lost")  # retained
     assert screen(view).startswith("old  lost")
     heard(view, "pi-1", 1.0)
-    view.take(lost.topic, lost.payload, 2.0)
+    tell(view, contract.Status, by="old", at_s=2.0, state="lost")
     assert screen(view).startswith("pi-1  ready")
 
 

@@ -10,7 +10,6 @@ import soundfile
 from PIL import Image
 
 from k1edge.__main__ import main
-from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.k1.palettes import GAMMA, LUMINANCE
@@ -26,6 +25,7 @@ from k1edge.programs.portrait import (
     draw,
     perform,
 )
+from tests.music import demo_song
 
 
 @pytest.fixture(scope="module")

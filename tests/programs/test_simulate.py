@@ -35,6 +35,13 @@ def edge(mosquitto):
     edge.link.close()
 
 
+def there(mosquitto, edge):
+    """A virtual K1 that has reported to the edge, without a view; all its statuses."""
+    process, log = simulate(mosquitto.url, "--view", "off"), []
+    eventually(lambda: "ready" in statuses(edge, log), "the K1 reports")
+    return process, log
+
+
 def statuses(edge, log):
     log.extend(message for message in edge.heard() if isinstance(message, contract.DeviceStatus))
     return [message.state for message in log]
@@ -67,19 +74,17 @@ def test_a_virtual_k1_follows_an_edge_and_paints_what_it_saw(mosquitto, edge, tm
 
 @pytest.mark.parametrize(("site", "device"), [("elsewhere", DEVICE), ("test", f"site-{DEVICE}")])
 def test_k1s_of_one_name_at_two_sites_or_of_names_that_read_alike_leave_each_other_at_the_broker(mosquitto, edge, site, device):
-    there = [simulate(mosquitto.url, "--view", "off", *more) for more in ((), ("--site", site, "--device", device))]
+    both = [simulate(mosquitto.url, "--view", "off", *more) for more in ((), ("--site", site, "--device", device))]
     for topic in (f"{SITE}/device/{DEVICE}/cmd/+", f"{site}/device/{device}/cmd/+"):
         eventually(lambda topic=topic: topic in mosquitto.log, "it has subscribed")
-    for process in there:
+    for process in both:
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
     assert "already connected" not in mosquitto.log
 
 
 def test_pings_are_answered_and_beats_acknowledged_over_the_broker(mosquitto, edge):
-    process = simulate(mosquitto.url, "--view", "off")
-    heard = []
-    eventually(lambda: "ready" in statuses(edge, heard))
+    process, _ = there(mosquitto, edge)
     edge.command(contract.PingCommand, id="p1", sent_ms=1e6)
     edge.scene("pulse", id="s1")
     said = {}
@@ -100,10 +105,8 @@ def test_pings_are_answered_and_beats_acknowledged_over_the_broker(mosquitto, ed
 
 def test_what_nohup_began_outlives_its_terminal(mosquitto, edge):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    process = simulate(mosquitto.url, "--view", "off")
+    process, _ = there(mosquitto, edge)
     signal.signal(signal.SIGHUP, before)
-    heard = []
-    eventually(lambda: "ready" in statuses(edge, heard))
     process.send_signal(signal.SIGHUP)
     edge.command(contract.PingCommand, id="p1", sent_ms=1e6)
     eventually(lambda: any(isinstance(message, contract.Pong) for message in edge.heard()), "it answers")
@@ -112,11 +115,9 @@ def test_what_nohup_began_outlives_its_terminal(mosquitto, edge):
 
 
 def test_the_will_tells_that_a_k1_was_unplugged(mosquitto, edge):
-    process = simulate(mosquitto.url, "--view", "off")
-    heard = []
-    eventually(lambda: "ready" in statuses(edge, heard))
+    process, log = there(mosquitto, edge)
     process.kill()
-    eventually(lambda: statuses(edge, heard)[-1] == "lost")
+    eventually(lambda: statuses(edge, log)[-1] == "lost")
     process.wait(PATIENCE_S)
 
 

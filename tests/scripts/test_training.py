@@ -6,9 +6,10 @@ import pytest
 import soundfile
 
 from k1edge.analysis.hindsight import Hindsight
+from k1edge.audio.synth import SynthSource
 from k1edge.beat.network import DELAY_S, FRAMES_PER_S, HOPS_A_FRAME, BeatNetwork, load_weights, side_by_side
 from k1edge.dsp.features import N_BANDS, FeatureExtractor
-from k1edge.frames import HOPS_PER_S, AudioBlock, StreamFormat
+from k1edge.frames import HOPS_PER_S, StreamFormat
 
 TRAIN = Path(__file__).parents[2] / "scripts" / "train"
 
@@ -30,10 +31,9 @@ def loudness_steps(rate_hz, seconds=4, seed=0):
 def test_training_hears_what_the_daemon_hears(rate_hz):
     from bands import bands
 
-    audio, fmt = loudness_steps(rate_hz), StreamFormat(rate_hz)
-    extractor = FeatureExtractor(fmt)
-    blocks = (AudioBlock(audio[i : i + fmt.hop], i, 0) for i in range(0, len(audio), fmt.hop))
-    assert np.abs(np.array([extractor.process(b).bands for b in blocks]) - bands(audio, rate_hz)).max() < 1e-4
+    audio, extractor = loudness_steps(rate_hz), FeatureExtractor(StreamFormat(rate_hz))
+    heard = np.array([extractor.process(block).bands for block in SynthSource(audio, rate_hz)])
+    assert np.abs(heard - bands(audio, rate_hz)).max() < 1e-4
 
 
 def test_bands_that_were_not_altered_are_scaled_as_they_were():
