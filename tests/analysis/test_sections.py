@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ SURE = 12.0
 GAUSS_NEWTON_STEPS = 40
 
 
+@functools.cache
 def typical(label: str, stage: int) -> np.ndarray:
     """A small row that the model takes for the label in a stage, far before all else: by Gauss and Newton's steps."""
     model = SectionFilter()

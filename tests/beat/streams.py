@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from k1edge.beat.tracker import make_tracker
 from k1edge.config import BeatSettings
 from k1edge.dsp.features import FeatureExtractor
 from k1edge.frames import AudioBlock, BeatEvent, BeatState, StreamFormat
+from k1edge.live import checkpoint
 
 RATE_HZ = 44_100
 
@@ -57,6 +59,13 @@ class Player:
             self.heard.states.append(self.tracker.process(block, self._features.process(block)))
             self.at += hop
         return self.heard
+
+    def twin(self) -> Player:
+        """Another that has heard the same, and goes on by itself."""
+        twin = copy.copy(self)
+        twin._features, twin.tracker = checkpoint.loads(checkpoint.dumps((self._features, self.tracker)))
+        twin.heard = Heard([*self.heard.states], self.fmt)
+        return twin
 
     def lose(self, hops: int) -> None:
         """That many hops never arrive."""

@@ -1,5 +1,6 @@
 """Double, halve, nudge, this-is-one and tap act on the state space: later beats follow from them."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -122,11 +123,11 @@ def test_what_was_refused_and_wanted_again_breaks_nothing():
 
 def test_a_nudge_is_as_much_at_every_hop():
     """The posterior is looked at on every fourth, and goes on in between."""
-    sound, moved = synth.clicks(120, 10).samples, []
+    sound, moved, before = synth.clicks(120, 10).samples, [], Player()
     for hop in range(4):
-        players = Player(), Player()
+        before.play(sound[before.at : (800 + hop) * before.fmt.hop])
+        players = before.twin(), before.twin()
         for player, ms in zip(players, (0, 40), strict=True):
-            player.play(sound[: (800 + hop) * player.fmt.hop])
             assert player.tracker.nudge(ms)
             player.play(sound[player.at :])
         still, nudged = (player.heard.due_between(8.3, 8.9)[0] for player in players)
@@ -138,13 +139,21 @@ def test_a_nudge_is_as_much_at_every_hop():
 BREAKDOWN_S, BREAKDOWN_BPM = (12.5, 26.0), 120
 
 
-def in_a_breakdown(act):
-    """Drums, then chords alone; a hand after some seconds of them. The tracker that coasts, and what it announced."""
+@functools.cache
+def coasting():
+    """Drums, then chords alone, and a player after some seconds of them."""
     drums = synth.four_on_the_floor(BREAKDOWN_BPM, BREAKDOWN_S[0]).samples
     player, samples = Player(), chords(*BREAKDOWN_S)
     samples[: len(drums)] += drums
     player.play(samples[: 18 * RATE_HZ])
     assert player.tracker._lock.coasting
+    return player, samples
+
+
+def in_a_breakdown(act):
+    """What is announced of a breakdown in which a hand acts."""
+    before, samples = coasting()
+    player = before.twin()
     act(player.tracker)
     return player.play(samples[player.at :])
 
@@ -192,17 +201,23 @@ def test_nudge_moves_the_grid():
     assert len(moved) and moved[0] == pytest.approx(0.12, abs=0.04)
 
 
+@functools.cache
+def nearly_eight_seconds_of_kicks():
+    """A player that has heard 7.7 s of them, all of them, and when one is that it has not heard yet."""
+    beats = np.arange(0.5, 18.4, 0.5)
+    player, samples = Player(), kit_at(19, (kick(), beats, 0.7))
+    player.play(samples[: 770 * player.fmt.hop])
+    return player, samples, beats[15]
+
+
 @pytest.mark.parametrize("ago_s", [0.0, 0.4])
 @pytest.mark.parametrize("said_at", [-0.48, -0.4, 0.0, 0.4, 0.48])
 def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at, ago_s):
     """As far from the beat as it may be said: what is heard lags behind what is meant by 60 ms, an eighth of a beat. The
     network brings it late."""
-    beats = np.arange(0.5, 18.4, 0.5)
-    samples = kit_at(19, (kick(), beats, 0.7))
-    player = Player()
-    one_s = beats[15]
-    meant_s = one_s + said_at * 0.5
-    player.play(samples[: round((meant_s + ago_s) * RATE_HZ)])
+    before, samples, one_s = nearly_eight_seconds_of_kicks()
+    player, meant_s = before.twin(), one_s + said_at * 0.5
+    player.play(samples[player.at : round((meant_s + ago_s) * RATE_HZ)])
     player.tracker.this_is_one(player.at - round(ago_s * RATE_HZ))
     heard = player.play(samples[player.at :])
     events = [e for at, e in heard.lines if at > one_s + ago_s + 0.3]
@@ -224,15 +239,24 @@ def test_this_is_one_is_believed_and_not_only_told():
     assert believed[tracker._pointer.position == 0].sum() > 0.99 * believed.sum()
 
 
+FLOOR = synth.four_on_the_floor(100, 9)
+
+
+@functools.cache
+def heard_until(sample):
+    player = Player()
+    player.play(FLOOR.samples[:sample])
+    return player
+
+
 @pytest.mark.parametrize("moment_s", np.arange(0, 0.6, 0.1))
 @pytest.mark.parametrize("act", ["double", "halve", "nudge", "tap"])
 def test_whenever_a_hand_acts_no_beat_is_left_out(act, moment_s):
-    floor, player = synth.four_on_the_floor(100, 9), Player()
-    beat_s = floor.truth.beats_s[8]
-    player.play(floor.samples[: round((beat_s + moment_s) * RATE_HZ)])
+    beat_s = FLOOR.truth.beats_s[8]
+    player = heard_until(round((beat_s + moment_s) * RATE_HZ)).twin()
     said = {"nudge": (20.0,), "tap": (round(beat_s * RATE_HZ),)}.get(act, ())
     getattr(player.tracker, act)(*said)
-    due = player.play(floor.samples[player.at :]).due_between(beat_s - 0.1, 8.5)
+    due = player.play(FLOOR.samples[player.at :]).due_between(beat_s - 0.1, 8.5)
     period = {"double": 0.3, "halve": 1.2}.get(act, 0.6)
     assert np.diff(due[due > beat_s + moment_s - 0.1]).max() < 1.6 * period
     assert len(due) >= 3

@@ -1,8 +1,6 @@
 """What is wrong with a file is said all at once, with the line, the key and the remedy; what is right is loaded."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from k1edge.config import ConfigError, Settings, find, load
 from k1edge.config.file import SYSTEM_FILE, Origin, validated
 from k1edge.config.mqtt import Place
+from tests.in_terminal import told
 
 BROKEN = [
     # id, text, line, key, words of the problem, words of the remedy
@@ -329,15 +328,11 @@ def _are_faults(error: ConfigError) -> None:
 
 
 @pytest.mark.parametrize("case", ["unknown key", "not UTF-8", "10 MB", "no value", "missing secret", "duplicate ids"])
-def test_the_command_line_refuses_a_broken_file_without_a_traceback(folder, case):
-    text = next(each[1] for each in BROKEN if each[0] == case)
-    path = written(folder, text)
-    done = subprocess.run([sys.executable, "-m", "k1edge", "check", str(path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 78
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith(f"{path}")
-    assert done.stderr.endswith(f"1 fault in {path}\n")
+def test_the_command_line_refuses_a_broken_file_without_a_traceback(folder, capsys, case):
+    path = written(folder, next(each[1] for each in BROKEN if each[0] == case))
+    code, printed, said = told(capsys, "check", str(path))
+    assert (code, printed) == (78, "")
+    assert said.startswith(f"{path}") and said.endswith(f"1 fault in {path}\n")
 
 
 @pytest.mark.parametrize("text", [

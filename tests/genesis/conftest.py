@@ -11,12 +11,12 @@ FMT = StreamFormat(44_100)
 LEAD_S = 0.15
 
 
-def _frames(samples, fmt=FMT):
+def frames_of(samples, fmt=FMT):
     extractor = FeatureExtractor(fmt)
     return [extractor.process(block) for block in SynthSource(np.asarray(samples, np.float32), fmt.rate_hz)]
 
 
-class _Metronome:
+class Metronome:
     """Announces the given beats ahead, as a tracker that is never wrong would."""
 
     metre = 4
@@ -46,10 +46,10 @@ def fmt():
 @pytest.fixture(scope="session")
 def frames():
     """frames(samples) -> every `FeatureFrame` of them."""
-    return _frames
+    return frames_of
 
 
 @pytest.fixture(scope="session")
 def metronome():
     """metronome(beats_s, downbeats_s) -> .state(end): the `BeatState` of a tracker that is never wrong."""
-    return _Metronome
+    return Metronome

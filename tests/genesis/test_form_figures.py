@@ -5,6 +5,8 @@ Eight of its arrangements, with the beats of a tracker that is never wrong: what
 
 import importlib
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from k1edge.config import GenesisSettings
 from k1edge.frames import StreamFormat
 from k1edge.genesis.structure import Structure
 from k1edge.programs.events import decisions
+from tests.genesis.conftest import Metronome, frames_of
 
 BENCHES = str(Path(__file__).parents[2] / "scripts/benches")
 sys.path.append(BENCHES)
@@ -24,17 +27,20 @@ SEEDS = range(100, 108)
 """26 drops, some of them after a silent bar, some false ones, and sections in half time."""
 
 
+def decided(seed):
+    """How long this song is, what was decided about it, and its truth."""
+    song = arrangement(seed)
+    fmt, truth = StreamFormat(song.rate_hz), song.truth
+    tracker, structure = Metronome(truth.beats_s, truth.downbeats_s, truth.bpm, fmt), Structure(GenesisSettings(), fmt)
+    forms = ((frame.end, structure.process(frame, tracker.state(frame.end))) for frame in frames_of(song.samples, fmt))
+    return song.duration_s, list(decisions(forms, fmt)), truth
+
+
 @pytest.fixture(scope="module")
-def songs(metronome, frames):
-    """What was decided about each, and its truth."""
-    songs = []
-    for seed in SEEDS:
-        song = arrangement(seed)
-        fmt, truth = StreamFormat(song.rate_hz), song.truth
-        tracker, structure = metronome(truth.beats_s, truth.downbeats_s, truth.bpm, fmt), Structure(GenesisSettings(), fmt)
-        forms = ((frame.end, structure.process(frame, tracker.state(frame.end))) for frame in frames(song.samples, fmt))
-        songs.append((bench.Heard(len(song.samples) / song.rate_hz, list(decisions(forms, fmt))), truth))
-    return songs
+def songs():
+    """Each core takes one after the other: half an hour of music is heard."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as cores:
+        return [(bench.Heard(seconds, found), truth) for seconds, found, truth in cores.map(decided, SEEDS)]
 
 
 def test_drops_are_called_on_their_first_beat_and_nothing_else_is_one(songs):

@@ -86,13 +86,18 @@ def test_bars_are_counted_from_the_sections_own_beginning(demo, song):
         assert form.bars == pytest.approx(bars, abs=0.05)
 
 
+@pytest.fixture(scope="module")
+def quiet_frames(song, frames):
+    return frames(0.1 * song.samples[: 19 * RATE_HZ])
+
+
 @pytest.mark.parametrize("metre", [2, 3, 5])
-def test_bars_pass_evenly_in_every_metre(fmt, frames, metronome, metre):
+def test_bars_pass_evenly_in_every_metre(fmt, quiet_frames, metronome, metre):
     period_s = 0.5
     beats_s = np.arange(1, 40) * period_s
     tracker, structure = metronome(beats_s, beats_s[::metre]), Structure(GenesisSettings(), fmt)
     tracker.metre = metre
-    forms = [structure.process(frame, tracker.state(frame.end)) for frame in frames(0.1 * demo_song().samples[: 19 * RATE_HZ])]
+    forms = [structure.process(frame, tracker.state(frame.end)) for frame in quiet_frames]
     bars = np.array([form.bars for form in forms])
     within = np.array([a.section.index == b.section.index for a, b in itertools.pairwise(forms)])
     after = 200

@@ -398,7 +398,8 @@ def test_the_faults_of_a_configuration_are_told_once_and_nothing_is_analysed(tmp
     assert said.count("k1edge.toml:3: audi: ") == said.count("k1edge.toml:2: beat.tempo_min_bpm: ") == 1 and "a.wav" not in said
 
 
-def test_a_configuration_counts_whose_password_may_not_be_read(tmp_path, capsys):
+def test_a_configuration_counts_whose_password_may_not_be_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("k1edge.library.worker.NICE", 0)
     (tmp_path / "k1edge.toml").write_text('[mqtt]\nurl = "mqtt://broker"\nusername = "me"\npassword_file = "not/here"\n')
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
     code, _, said = told(capsys, "analyze", str(tmp_path), "--config", str(tmp_path / "k1edge.toml"))
