@@ -93,7 +93,7 @@ def test_a_type_checker_sees_what_is_loaded_later(monkeypatch):
     assert runpy.run_path(k1edge.__file__).items() >= loaded.items()
 
 
-def test_what_is_not_there_is_not_there():
+def test_what_the_package_does_not_offer_is_an_attribute_error_and_what_it_does_is_loaded():
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         k1edge.Nonsense  # noqa: B018
     assert k1edge.Pipeline.__module__ == "k1edge.pipeline"

@@ -182,7 +182,7 @@ def test_each_library_has_one_door():
         assert not [module for module in MODULES if library in foreign(module) and not within(module, rooms)], library
 
 
-def test_the_lower_layers_lean_on_little():
+def test_the_lower_layers_use_no_library_but_those_named_for_them():
     for layer, allowed in OUTSIDE.items():
         inside = [module for module in MODULES if layer_of(module) == layer]
         assert not {m: more for m in inside if (more := foreign(m) - sys.stdlib_module_names - allowed)}

@@ -199,7 +199,7 @@ def test_what_is_printed_without_a_buffer_is_told_to_be_lost_too():
     assert (done.returncode, done.stderr) == (74, LOST)
 
 
-def test_half_a_table_is_not_all_of_it(tmp_path):
+def test_a_program_that_is_ended_half_way_does_not_end_as_if_it_had_told_all(tmp_path):
     command = [sys.executable, "-u", "-m", "k1edge", "beats", str(tmp_path / "long.wav")]
     soundfile.write(tmp_path / "long.wav", np.zeros(44_100 * 600), 44_100)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

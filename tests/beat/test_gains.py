@@ -24,7 +24,7 @@ def test_a_beat_speaks_for_the_states_at_their_beat_alone():
     np.testing.assert_allclose(gain[(AGES < 0) | (AGES >= ZONE)], 1.0, rtol=1e-5)
 
 
-def test_half_way_is_half_way():
+def test_evidence_for_half_way_is_strongest_half_a_period_after_the_beat():
     gain = Gains(AGES, PERIODS).process(0.0, 0.0, 0.8, None)
     np.testing.assert_allclose(gain, np.exp(0.8 * half_zone(AGES, PERIODS)), rtol=1e-5)
     middle = AGES[gain.argmax(axis=0)] - BEAT_AGE

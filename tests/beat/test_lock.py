@@ -69,7 +69,7 @@ def test_the_certainty_that_there_is_no_beat_unlocks():
     assert [is_locked for is_locked, _ in said] == [True] * HELD_HOPS + [False], "until it is known whether it is a breakdown"
 
 
-def test_a_beat_longer_than_that_is_waited_for():
+def test_the_next_beat_of_a_slow_song_is_waited_for_longer_than_a_lock_is_held():
     said = go_on(locked(), 101, BEATS, Belief(period=50.0, due=10.0, mass=0.0, none=0.0))
     assert [is_locked for is_locked, _ in said] == [True] * 100 + [False]
 

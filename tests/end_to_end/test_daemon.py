@@ -283,7 +283,7 @@ def test_with_no_broker_configured_it_brings_its_own(tmp_path, song):
         assert daemon.process.returncode == 0
 
 
-def test_that_was_wrong_saves_a_recording_that_replays_identically(run, ear, song, tmp_path, capsys):
+def test_who_says_that_it_was_wrong_has_a_recording_that_replays_identically(run, ear, song, tmp_path, capsys):
     with run("--source", str(song), env=os.environ | {"XDG_STATE_HOME": str(tmp_path)}) as daemon:
         eventually(lambda: len(ear.said(f"{EDGE}/beat")) > 3, "a few beats")
         answer = ask(ear, "recorder.save")

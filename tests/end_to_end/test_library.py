@@ -17,6 +17,7 @@ from k1edge.library.store import Library, TrackFacts
 from tests.brokers import PATIENCE_S, eventually
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.genesis.songs import song_v4
+from tests.in_terminal import told
 
 EDGE = ["--site", "hall", "--edge", "pi"]
 
@@ -30,13 +31,17 @@ def quiet(tmp_path):
 
 
 @pytest.fixture
-def ask(mosquitto):
-    def asking(verb: str, *args: str, json_out: bool = True) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "k1edge", "ask", verb, *args, "--url", mosquitto.url, *EDGE, "--wait", "60"]
-        command += ["--json"] if json_out else []
-        return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S)
+def ask(mosquitto, capsys):
+    """ask(verb, words) -> the answer; `ask.said(verb, words)` -> the exit code and what a person is told."""
 
-    return asking
+    def said(verb: str, *words: str) -> tuple[int, str, str]:
+        return told(capsys, "ask", verb, *words, "--url", mosquitto.url, *EDGE, "--wait", "60")
+
+    def ask(verb: str, *words: str) -> dict:
+        return json.loads(said(verb, *words, "--json")[1])
+
+    ask.said = said
+    return ask
 
 
 def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosquitto, quiet, ask):
@@ -53,18 +58,18 @@ def test_a_song_is_dropped_analysed_found_corrected_and_deleted(tmp_path, mosqui
         done = ear.await_said("/event/job_completed")
         track = done["data"]["track"]
         assert ear.await_said(f"/track/{track}", status="ready")["title"] == "Nächte"
-        found = json.loads(ask("track.list", "text=nach").stdout)
+        found = ask("track.list", "text=nach")
         assert (found["result"], found["data"]["total"]) == ("ok", 1)
-        layers = json.loads(ask("track.get", f"track={track}", 'layers=["rhythm"]').stdout)["data"]["layers"]
+        layers = ask("track.get", f"track={track}", 'layers=["rhythm"]')["data"]["layers"]
         assert layers["rhythm"]["beat_grid_ms"]
         ops = json.dumps([{"op": "delete", "at_ms": layers["rhythm"]["beat_grid_ms"][3]}])
-        assert json.loads(ask("beats.override", f"track={track}", f"ops={ops}").stdout)["data"]["version"] == 2
-        shown = ask("version.list", f"track={track}", json_out=False)
-        assert "current: 2" in shown.stdout and "reason override" in shown.stdout
+        assert ask("beats.override", f"track={track}", f"ops={ops}")["data"]["version"] == 2
+        command = [sys.executable, "-m", "k1edge", "ask", "version.list", f"track={track}", "--url", mosquitto.url, *EDGE]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S).stdout
+        assert "current: 2" in shown and "reason override" in shown
         ask("track.delete", f"track={track}")
-        refused = ask("track.get", f"track={track}", json_out=False)
-        assert refused.returncode == 1 and "TRACK_NOT_FOUND" in refused.stderr
-        assert ask("track.paint").returncode == 2
+        code, _, refused = ask.said("track.get", f"track={track}")
+        assert code == 1 and "TRACK_NOT_FOUND" in refused
         daemon.stop()
         assert daemon.process.returncode == 0, daemon.stderr
     assert list(Path(state).rglob("v2/track.genesis.json"))
@@ -84,15 +89,15 @@ def test_a_map_is_deployed_over_mqtt_and_leads_from_the_next_beginning_of_its_so
     run = ("--config", str(config), "--source", str(tmp_path / "again.wav"))
     with Ear(mosquitto.settings()) as ear, DaemonProcess(*run, env=os.environ | {"XDG_STATE_HOME": str(state)}) as daemon:
         ear.await_said("/status", state="ready")
-        eventually(lambda: ask("storage.usage").returncode == 0, "the library is open")
-        told = json.loads(ask("deploy", f"track={track}").stdout)["data"]
-        assert (told["track"], told["version"], told["beats"]) == (track, 1, 24)
-        ear.await_said(f"/{told['deployment']}", state="waiting")
-        ear.await_said(f"/{told['deployment']}", state="leading")
+        eventually(lambda: ask.said("storage.usage")[0] == 0, "the library is open")
+        answer = ask("deploy", f"track={track}")["data"]
+        assert (answer["track"], answer["version"], answer["beats"]) == (track, 1, 24)
+        ear.await_said(f"/{answer['deployment']}", state="waiting")
+        ear.await_said(f"/{answer['deployment']}", state="leading")
         eventually(lambda: any(beat["confidence"] > 0.97 for beat in ear.said("/beat")), "a beat of the map")
-        assert json.loads(ask("deploy.stop").stdout)["data"] == {"stopped": True}
-        ear.await_said(f"/{told['deployment']}", state="stopped")
-        seen = json.loads(ask("scene.simulate", "pattern=pulse", "palette=Rivendell", "seconds=1").stdout)["data"]
+        assert ask("deploy.stop")["data"] == {"stopped": True}
+        ear.await_said(f"/{answer['deployment']}", state="stopped")
+        seen = ask("scene.simulate", "pattern=pulse", "palette=Rivendell", "seconds=1")["data"]
         assert seen["frames"] == 50 and seen["luminance_max"] > 0
         daemon.stop()
         assert daemon.process.returncode == 0, daemon.stderr

@@ -53,7 +53,7 @@ def test_accents_half_a_beat_beside_the_map_are_unlike(late_s):
     assert likeness(late_s, 0.25 + late_s) < -0.9
 
 
-def test_a_bar_says_nothing():
+def test_two_bars_of_accents_are_too_few_to_judge_by():
     assert likeness(0.25, 0.5, beats=8) == 0
 
 

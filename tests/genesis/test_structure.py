@@ -54,7 +54,7 @@ def test_the_demos_second_drop_is_called_on_its_first_beat(demo, song):
     assert (called[0][0] + 1) / 100 <= drop_s + 0.25
 
 
-def test_its_build_is_known_two_bars_before(demo, song):
+def test_the_build_of_the_demos_second_drop_is_known_two_bars_before_it(demo, song):
     bar_s = 4 * 60 / song.truth.bpm
     build_s, drop_s = song.truth.builds_s[1], song.truth.drops_s[1]
     called = [i / 100 for i, m in _moments(demo, "build") if abs(m.due / RATE_HZ - build_s) < bar_s]

@@ -13,7 +13,7 @@ def roster_of(count):
     return k1s
 
 
-def test_auto_takes_sixteen_and_no_more():
+def test_of_whoever_reports_sixteen_have_a_place_and_no_more():
     assert len(roster_of(40).devices) == MAX_DEVICES
 
 

@@ -119,7 +119,7 @@ def test_a_person_gets_lines_and_a_picture(music, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["none.wav"], ["--jobs", "0", "."]])
-def test_wrong_usage_is_said(capsys, words):
+def test_a_file_that_is_missing_or_no_worker_at_all_is_refused(capsys, words):
     code, _, said = told(capsys, "analyze", *words)
     assert code == 2 and said.startswith("k1edge analyze: ")
 

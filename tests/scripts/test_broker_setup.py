@@ -261,7 +261,7 @@ def test_secrets_are_for_their_owner_alone(tmp_path):
         (("--dir", "", "hall"), "--dir needs a value"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, args, words):
+def test_an_argument_that_makes_no_venue_is_refused_and_nothing_is_written(tmp_path, args, words):
     done = setup(tmp_path, *args)
     assert done.returncode == 1
     assert words in done.stderr

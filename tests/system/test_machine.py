@@ -69,7 +69,7 @@ def test_temperature_is_read_in_thousandths(tmp_path, monkeypatch):
     assert machine.reading(tmp_path).temp_c == 61.234
 
 
-def test_a_machine_without_any_of_it_has_a_reading_too(tmp_path, monkeypatch):
+def test_a_machine_that_tells_nothing_of_itself_has_a_reading_too(tmp_path, monkeypatch):
     for name in ("THERMAL", "STATM", "THROTTLED", "SENSORS", "OWN_GROUP", "GROUPS"):
         monkeypatch.setattr(machine, name, tmp_path / "nothing")
     found = machine.reading(tmp_path / "not" / "made")
