@@ -232,15 +232,19 @@ def stored_map(leads=True):
     return player
 
 
+@pytest.fixture
+def player():
+    """A map that leads."""
+    return stored_map()
+
+
 @pytest.mark.parametrize("correction", [("double",), ("halve",), ("tap", 480), ("this_is_one", 480)], ids=lambda each: each[0])
-def test_who_corrects_a_map_that_leads_has_the_live_engine_back_at_once(correction):
-    player = stored_map()
+def test_who_corrects_a_map_that_leads_has_the_live_engine_back_at_once(player, correction):
     assert corrected(player, *correction) == (True, [correction])
     assert player.state == "stopped"
 
 
-def test_a_nudge_moves_the_map_and_what_it_is_compared_with():
-    player = stored_map()
+def test_a_nudge_moves_the_map_and_what_it_is_compared_with(player):
     assert corrected(player, "nudge", 25.0) == (True, [("nudge", 25.0)])
     assert player.leads and player.beat(BeatState(48_480, 120.0, 0.0, 0.9, True)).phase == pytest.approx(1 - 0.015 / 0.5)
 
@@ -251,8 +255,7 @@ def test_a_nudge_moves_the_map_and_what_it_is_compared_with():
     ("halve", 60.0, []),
     ("halve", 240.0, [("halve",)]),
 ])  # fmt: skip
-def test_a_level_that_the_live_engine_counts_beside_a_map_is_taken_as_it_is(verb, live_bpm, asked):
-    player = stored_map()
+def test_a_level_that_the_live_engine_counts_beside_a_map_is_taken_as_it_is(player, verb, live_bpm, asked):
     for number in range(1, 17):
         due = round(48_000 * number * 60 / live_bpm)
         player.beat(BeatState(due, live_bpm, 0.0, 0.9, True, (), BeatEvent(number, due, 0, False, 1.0, 0.9)))
@@ -260,8 +263,7 @@ def test_a_level_that_the_live_engine_counts_beside_a_map_is_taken_as_it_is(verb
     assert player.state == "stopped"
 
 
-def test_a_map_goes_on_where_the_live_engine_has_no_beat_to_go_on_with():
-    player = stored_map()
+def test_a_map_goes_on_where_the_live_engine_has_no_beat_to_go_on_with(player):
     player.beat(BeatState(48_480, 120.0, 0.0, 0.1, False))
     assert corrected(player, "tap", 480) == (True, [("tap", 480)])
     assert player.leads

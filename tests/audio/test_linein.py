@@ -21,6 +21,13 @@ def ramp(seconds=20, rate_hz=RATE_HZ):
     return np.column_stack((position, -position)).astype(np.int16)
 
 
+@pytest.fixture
+def line(wire_line):
+    """On which a ramp is played over and over."""
+    wire_line.plug(ramp())
+    return wire_line
+
+
 def undisturbed(captured):
     """The first of some captures during which the machine did not take the process away for longer than the ring; the last,
     if it always does."""
@@ -40,9 +47,8 @@ def unstuck(captured):
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000])
-def test_capture_is_bit_exact_in_hops_of_10_ms(wire_line, capture, rate_hz):
-    wire_line.plug(ramp())
-    got = undisturbed(lambda: capture(wire_line, 1.0, rate_hz, 2).result())
+def test_capture_is_bit_exact_in_hops_of_10_ms(line, capture, rate_hz):
+    got = undisturbed(lambda: capture(line, 1.0, rate_hz, 2).result())
     heard = np.round(got.samples.ravel() * 32768).astype(int)
     assert got.samples.shape[1] == rate_hz // 100
     assert len(got.samples) > 30
@@ -62,9 +68,8 @@ def test_mono_is_the_mean_of_left_and_right(wire_line, capture):
     np.testing.assert_allclose(heard, wanted[: len(heard)], atol=1e-7)
 
 
-def test_a_process_held_up_loses_samples_and_start_jumps_over_them(wire_line, capture):
-    wire_line.plug(ramp())
-    running = capture(wire_line).await_sound()
+def test_a_process_held_up_loses_samples_and_start_jumps_over_them(line, capture):
+    running = capture(line).await_sound()
     time.sleep(0.7)
     os.kill(running.pid, signal.SIGSTOP)
     time.sleep(0.3)
@@ -78,12 +83,11 @@ def test_a_process_held_up_loses_samples_and_start_jumps_over_them(wire_line, ca
     assert abs(got.offsets()[-1]) <= 2 * HOP
 
 
-def test_a_reported_overrun_is_counted(wire_line, capture):
-    wire_line.plug(ramp())
-    running = capture(wire_line).await_sound()
+def test_a_reported_overrun_is_counted(line, capture):
+    running = capture(line).await_sound()
     for number in range(3):
         time.sleep(0.3)
-        wire_line.fault(f"xrun {number}")
+        line.fault(f"xrun {number}")
     time.sleep(0.3)
     got = running.stop()
     assert got.errors == []
@@ -91,15 +95,14 @@ def test_a_reported_overrun_is_counted(wire_line, capture):
     assert abs(got.offsets()[-1]) <= 3 * HOP
 
 
-def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
-    wire_line.plug(ramp())
+def test_a_hole_that_nobody_reports_is_found_by_the_clock(line, capture):
 
     def with_a_hole():
-        running = capture(wire_line).await_sound()
+        running = capture(line).await_sound()
         time.sleep(2.7)
-        wire_line.fault("hole 80")
+        line.fault("hole 80")
         time.sleep(2.3)
-        wire_line.fault("run")
+        line.fault("run")
         return running.stop()
 
     got = undisturbed(with_a_hole)
@@ -109,14 +112,13 @@ def test_a_hole_that_nobody_reports_is_found_by_the_clock(wire_line, capture):
     assert overflows or (lost <= 9 * HOP and abs(got.offsets()[-1]) <= 2 * HOP)
 
 
-def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture):
-    wire_line.plug(ramp())
+def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(line, capture):
 
     def with_a_pause():
-        running = capture(wire_line).await_sound()
-        wire_line.fault("hole 110")
+        running = capture(line).await_sound()
+        line.fault("hole 110")
         time.sleep(0.5)
-        wire_line.fault("run")
+        line.fault("run")
         return running.stop()
 
     got = undisturbed(with_a_pause)
@@ -125,16 +127,15 @@ def test_a_short_pause_lets_the_loop_breathe_and_is_no_error(wire_line, capture)
 
 
 @pytest.mark.parametrize("fault", ["stall", "error", "unplug"])
-def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(wire_line, capture, fault):
-    wire_line.plug(ramp())
+def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(line, capture, fault):
 
     def lost_and_back():
-        running = capture(wire_line).await_sound()
-        wire_line.fault(fault)
+        running = capture(line).await_sound()
+        line.fault(fault)
         try:
             running.await_loss()
         finally:
-            wire_line.fault("run")
+            line.fault("run")
         return running.await_sound().stop()
 
     got = unstuck(lost_and_back)
@@ -148,17 +149,15 @@ def test_a_lost_card_is_an_error_in_time_and_reopens_when_it_is_back(wire_line, 
     assert len(got.stderr.splitlines()) == (3 if fault == "error" else 0)
 
 
-def test_a_card_that_dies_in_an_overrun_leaves_the_library_stuck_and_does_not_hang(wire_line, capture):
-    wire_line.plug(ramp())
-    running = capture(wire_line).await_sound()
-    wire_line.fault("dying")
+def test_a_card_that_dies_in_an_overrun_leaves_the_library_stuck_and_does_not_hang(line, capture):
+    running = capture(line).await_sound()
+    line.fault("dying")
     with pytest.raises(Stuck):
         running.await_loss()
 
 
-def test_an_absent_card_is_named_with_what_is_there(wire_line, capture):
-    wire_line.plug(ramp())
-    got = capture(wire_line, 0.3, device="CODEC").result()
+def test_an_absent_card_is_named_with_what_is_there(line, capture):
+    got = capture(line, 0.3, device="CODEC").result()
     assert got.errors[0][0] == "CODEC"
     assert "is not here; there is 'k1line'" in "; ".join(got.errors[0][1:3])
 
@@ -169,16 +168,14 @@ def test_a_rate_the_card_lacks_is_refused_with_the_one_it_has(wire_line, capture
     assert got.errors[0][:3] == ["k1line", "does not run at 48000 Hz", "set rate_hz = 44100"]
 
 
-def test_a_channel_the_card_lacks_is_refused(wire_line, capture):
-    wire_line.plug(ramp())
-    got = capture(wire_line, 0.3, channel=3).result()
+def test_a_channel_the_card_lacks_is_refused(line, capture):
+    got = capture(line, 0.3, channel=3).result()
     assert got.errors[0][1:3] == ["has no channel 3", "set channel to 1..2 or 'mix'"]
 
 
-def test_a_silent_line_is_no_error(wire_line, capture):
-    wire_line.plug(ramp())
-    wire_line.fault("silence")
-    got = capture(wire_line, 0.6).result()
+def test_a_silent_line_is_no_error(line, capture):
+    line.fault("silence")
+    got = capture(line, 0.6).result()
     assert got.errors == []
     assert not got.samples.any()
 

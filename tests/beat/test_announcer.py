@@ -52,14 +52,17 @@ def test_no_beat_follows_another_too_closely(beliefs):
                 last = made.due
 
 
-def test_a_small_move_of_the_phase_is_not_worth_a_message():
-    announcer = Announcer(150)
+@pytest.fixture
+def announcer():
+    return Announcer(150)
+
+
+def test_a_small_move_of_the_phase_is_not_worth_a_message(announcer):
     announcer.process(85.0, 100.0, 50.0)
     assert announcer.process(86.0, 101.0, 50.0) is None
 
 
-def test_a_larger_move_is_corrected_under_the_same_number():
-    announcer = Announcer(150)
+def test_a_larger_move_is_corrected_under_the_same_number(announcer):
     first = announcer.process(85.0, 100.0, 50.0).number
     corrected = announcer.process(88.0, 106.0, 50.0)
     assert (corrected.number, corrected.due, corrected.corrections) == (first, 106.0, 1)
@@ -74,8 +77,7 @@ def test_a_correction_brings_no_beat_too_near_to_the_one_before():
     assert announcer.process(35.0, first + 36.0, 50.0).corrections == 1
 
 
-def test_the_steady_grid_is_the_line_through_the_beats():
-    announcer = Announcer(150)
+def test_the_steady_grid_is_the_line_through_the_beats(announcer):
     for hop in range(2_000):
         wobble = 1.0 if hop // 50 % 2 else -1.0
         announcer.process(float(hop), 7.0 + wobble, 50.0)

@@ -7,8 +7,12 @@ from k1edge.audio import synth
 from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, play
 
 
-def test_its_beats_are_announced_ahead_and_once():
-    sound = synth.four_on_the_floor(120, 25)
+@pytest.fixture(scope="module")
+def sound():
+    return synth.four_on_the_floor(120, 25)
+
+
+def test_its_beats_are_announced_ahead_and_once(sound):
     heard = play(sound.samples, engine="aubio")
     late = heard.due_between(12, 24)
     assert hit_share(late, sound.truth.beats_s[(sound.truth.beats_s > 12) & (sound.truth.beats_s < 24)]) >= 0.9
@@ -47,8 +51,7 @@ def test_what_cannot_be_done_yet_is_not_done_later():
     assert abs(np.median(errors_s(player.play(sound.samples).due_between(15, 24.5), sound.truth.beats_s))) < 0.05
 
 
-def test_released_it_beats_as_it_would_have():
-    sound = synth.four_on_the_floor(120, 25)
+def test_released_it_beats_as_it_would_have(sound):
     player = Player(engine="aubio")
     player.play(sound.samples[: 15 * RATE_HZ])
     player.tracker.halve()
@@ -80,8 +83,7 @@ class DayLater:
         return (self._tempo.get_last() + self._samples) % 2**32
 
 
-def test_a_day_of_music_leaves_it_on_the_beat():
-    sound = synth.four_on_the_floor(120, 25)
+def test_a_day_of_music_leaves_it_on_the_beat(sound):
     player = Player(engine="aubio")
     fed = 2**32 // player.fmt.hop - 1_500
     player.tracker._fed, player.tracker._tempo = fed, DayLater(player.tracker._tempo, fed * player.fmt.hop)
@@ -96,8 +98,7 @@ def test_hands_stay_within_the_range():
     assert [player.tracker.double() for _ in range(4)] == [True, False, False, False]
 
 
-def test_this_is_one_is_the_beat_nearest_to_the_moment_that_was_meant():
-    sound = synth.four_on_the_floor(120, 25)
+def test_this_is_one_is_the_beat_nearest_to_the_moment_that_was_meant(sound):
     player = Player(engine="aubio", lead_ms=400)
     player.play(sound.samples[: 15 * RATE_HZ])
     one = sound.truth.beats_s[np.abs(sound.truth.beats_s - 14.9).argmin()]

@@ -16,6 +16,11 @@ def pointer(bpm=120.0, octaves=0.75):
     return BarPointer(TempoPrior(((bpm, octaves, 1.0),)), 55, 215)
 
 
+@pytest.fixture
+def space():
+    return pointer()
+
+
 def pulse(space, period_steps, steps, downbeat_every=0, first=10.0):
     """A beat every `period_steps`: the evidence of a perfect activation."""
     for step in range(steps):
@@ -67,8 +72,7 @@ def test_a_pulse_is_found_and_its_next_beat_foretold(bpm):
 
 
 @pytest.mark.parametrize("metre", [3, 4])
-def test_downbeats_tell_the_metre(metre):
-    space = pointer()
+def test_downbeats_tell_the_metre(space, metre):
     pulse(space, 25.0, 1500, downbeat_every=metre)
     reader = Reader(space)
     reader.read(None)
@@ -79,8 +83,7 @@ def test_downbeats_tell_the_metre(metre):
 
 @pytest.mark.parametrize("place", [0, 20, 40, 63])
 @pytest.mark.parametrize("share_of_beat", np.linspace(0, 1, 23))
-def test_wherever_in_the_beat_it_is_planted_it_goes_on_from_there(place, share_of_beat):
-    space = pointer()
+def test_wherever_in_the_beat_it_is_planted_it_goes_on_from_there(space, place, share_of_beat):
     period = float(space.periods[place])
     due = share_of_beat * period
     space.plant(period, due, share=1 - 1e-6)
@@ -94,8 +97,7 @@ def test_wherever_in_the_beat_it_is_planted_it_goes_on_from_there(place, share_o
 
 
 @pytest.mark.parametrize("due", [0.5, 2.0, 10.0])
-def test_a_beat_planted_as_the_one_last_passed_is_followed_by_the_next(due):
-    space = pointer()
+def test_a_beat_planted_as_the_one_last_passed_is_followed_by_the_next(space, due):
     three_of_four = 1.0 * ((space.per_bar == 4) & (space.position == 2))
     space.plant(25.0, due, 1 - 1e-6, three_of_four)
     reader = Reader(space)
@@ -106,8 +108,7 @@ def test_a_beat_planted_as_the_one_last_passed_is_followed_by_the_next(due):
     assert (space.per_bar[passed.argmax()], space.position[passed.argmax()]) == (4, 3)
 
 
-def test_a_planted_beat_comes_when_it_was_planted():
-    space = pointer()
+def test_a_planted_beat_comes_when_it_was_planted(space):
     space.plant(period=25.0, due=11.0, share=0.9)
     for _ in range(4):
         space.age()
@@ -116,9 +117,8 @@ def test_a_planted_beat_comes_when_it_was_planted():
     assert belief.period == pytest.approx(25.0, rel=0.02)
 
 
-def test_ageing_alone_keeps_time():
+def test_ageing_alone_keeps_time(space):
     """The entry weights make the period exact: after 20 beats without evidence the mean has not drifted."""
-    space = pointer()
     space.plant(period=float(space.periods[30]), due=10.0, share=0.999)
     reader = Reader(space)
     for _ in range(10 + round(20 * space.periods[30]) - 5):
@@ -142,8 +142,7 @@ def test_seating_makes_the_nearest_beat_a_downbeat(beats_ago, off):
     assert belief.due > BEAT_AGE
 
 
-def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain():
-    space = pointer()
+def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain(space):
     for _ in range(3_000):
         space.age()
     belief = Reader(space).read(None)
@@ -152,8 +151,7 @@ def test_without_evidence_no_beat_is_not_ruled_out_and_nothing_is_certain():
 
 
 @pytest.mark.parametrize("bpm", [75, 150])
-def test_where_nothing_is_heard_tempi_are_as_probable_as_the_room_has_taught(bpm):
-    space = pointer()
+def test_where_nothing_is_heard_tempi_are_as_probable_as_the_room_has_taught(space, bpm):
     space.believe(TempoPrior().taught(bpm).taught(bpm))
     for _ in range(1_000):
         space.age()
@@ -206,8 +204,7 @@ def test_weak_beats_half_way_do_not_double_the_tempo():
     assert shares[1] < 0.5 * shares[0] + 1e-6
 
 
-def test_what_is_said_of_the_bar_says_nothing_of_tempo_and_phase():
-    space = pointer()
+def test_what_is_said_of_the_bar_says_nothing_of_tempo_and_phase(space):
     pulse(space, 25, 200, downbeat_every=4)
     told, untold = copy.deepcopy(space), space
     third = np.where((space.per_bar == 4) & (space.position == 2), 2.0, 0.0)

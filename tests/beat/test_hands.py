@@ -16,6 +16,11 @@ from tests.beat.streams import RATE_HZ, Player, errors_s, hit_share, kick, kit_a
 CUT = 12 * RATE_HZ
 
 
+@pytest.fixture
+def player():
+    return Player()
+
+
 def cut_at(player, samples, act):
     player.play(samples[:CUT])
     act(player.tracker)
@@ -46,16 +51,14 @@ def test_a_level_that_was_left_does_not_come_back_while_the_song_goes_on():
     assert all(state.tempo_bpm == pytest.approx(66, rel=0.05) for state in heard.states[1_300:])
 
 
-def test_a_level_that_was_left_comes_back_when_the_hand_is_taken_off():
-    player = Player()
+def test_a_level_that_was_left_comes_back_when_the_hand_is_taken_off(player):
     sound = synth.four_on_the_floor(132, 60).samples
     cut_at(player, sound[: 20 * RATE_HZ], lambda t: t.halve())
     player.tracker.release()
     assert player.play(sound[20 * RATE_HZ :]).states[-1].tempo_bpm == pytest.approx(132, rel=0.03)
 
 
-def test_a_level_that_was_left_is_welcome_in_the_next_song():
-    player = Player()
+def test_a_level_that_was_left_is_welcome_in_the_next_song(player):
     player.play(synth.four_on_the_floor(132, 15).samples)
     player.tracker.halve()
     player.play(synth.four_on_the_floor(132, 15).samples)
@@ -180,8 +183,7 @@ def test_a_breakdown_is_nudged_and_stays_so():
     assert off == pytest.approx(0.12, abs=0.03)
 
 
-def test_a_series_of_taps_is_one_lesson():
-    player = Player()
+def test_a_series_of_taps_is_one_lesson(player):
     for bpm in (96, 96, 96):
         player.tracker._learn(bpm, player.tracker.tempo_prior)
     known = player.tracker.tempo_prior.density(96)
@@ -227,9 +229,8 @@ def test_this_is_one_makes_the_nearest_beat_a_downbeat_and_holds(said_at, ago_s)
         assert event.in_bar == beat % 4 + 1
 
 
-def test_this_is_one_is_believed_and_not_only_told():
+def test_this_is_one_is_believed_and_not_only_told(player):
     """So that the bar goes on from there when the count is begun anew."""
-    player = Player()
     beats = np.arange(0.5, 10, 0.5)
     player.play(kit_at(8.1, (kick(), beats, 0.7)))
     assert player.tracker.this_is_one(8 * RATE_HZ)
@@ -262,8 +263,7 @@ def test_whenever_a_hand_acts_no_beat_is_left_out(act, moment_s):
     assert len(due) >= 3
 
 
-def test_taps_set_tempo_and_phase_before_anything_is_heard():
-    player = Player()
+def test_taps_set_tempo_and_phase_before_anything_is_heard(player):
     noise = synth.noise(30, -45).samples
     at = 0
     for n in range(5):
@@ -277,8 +277,7 @@ def test_taps_set_tempo_and_phase_before_anything_is_heard():
     assert player.tracker.tempo_prior.density(125) > 0
 
 
-def test_hands_before_the_first_beat_do_nothing_and_say_so():
-    player = Player()
+def test_hands_before_the_first_beat_do_nothing_and_say_so(player):
     for act in ("double", "halve"):
         assert not getattr(player.tracker, act)()
     assert not player.tracker.this_is_one(0)
@@ -287,8 +286,7 @@ def test_hands_before_the_first_beat_do_nothing_and_say_so():
     assert not player.play(synth.silence(2).samples).lines
 
 
-def test_the_prior_can_be_handed_over():
-    player = Player()
+def test_the_prior_can_be_handed_over(player):
     cut_at(player, synth.clicks(80, 14).samples, lambda t: t.double())
     again = Player(prior=player.tracker.tempo_prior)
     assert again.tracker.tempo_prior.density(160) == player.tracker.tempo_prior.density(160)

@@ -32,7 +32,9 @@ def fade(lock, hops, heard, *novelty):
     go_on(lock, hops - 300, heard, believed(0.01, none=0.95), *novelty)
 
 
-def locked():
+@pytest.fixture
+def lock():
+    """That has been on a beat for six seconds."""
     lock = Lock()
     go_on(lock, 600, BEATS, believed(1.0))
     lock.announced()
@@ -58,37 +60,33 @@ def test_what_the_network_does_not_hear_as_music_never_locks():
 
 
 @pytest.mark.parametrize(("novelty", "coasts"), [(0.02, True), (0.003, False), (0.08, False)], ids=["chords", "hum", "talk"])
-def test_held_chords_are_coasted_through_and_hum_and_talk_are_not(novelty, coasts):
-    lock = locked()
+def test_held_chords_are_coasted_through_and_hum_and_talk_are_not(lock, novelty, coasts):
     fade(lock, 1_500, NOTHING, novelty)
     assert (lock.coasting, lock.locked) == (coasts, coasts)
 
 
-def test_the_certainty_that_there_is_no_beat_unlocks():
-    said = go_on(locked(), HELD_HOPS + 1, BEATS, believed(0.5, none=0.97))
+def test_the_certainty_that_there_is_no_beat_unlocks(lock):
+    said = go_on(lock, HELD_HOPS + 1, BEATS, believed(0.5, none=0.97))
     assert [is_locked for is_locked, _ in said] == [True] * HELD_HOPS + [False], "until it is known whether it is a breakdown"
 
 
-def test_the_next_beat_of_a_slow_song_is_waited_for_longer_than_a_lock_is_held():
-    said = go_on(locked(), 101, BEATS, Belief(period=50.0, due=10.0, mass=0.0, none=0.0))
+def test_the_next_beat_of_a_slow_song_is_waited_for_longer_than_a_lock_is_held(lock):
+    said = go_on(lock, 101, BEATS, Belief(period=50.0, due=10.0, mass=0.0, none=0.0))
     assert [is_locked for is_locked, _ in said] == [True] * 100 + [False]
 
 
-def test_the_drop_after_a_breakdown_finds_the_lock_there():
-    lock = locked()
+def test_the_drop_after_a_breakdown_finds_the_lock_there(lock):
     fade(lock, 1_500, NOTHING, 0.02)
     assert lock.coasting
     assert set(go_on(lock, 100, Activation(0.9, 0.2, 0.02), believed(0.9), 0.1)) == {(True, False)}
 
 
-def test_what_fades_into_hum_is_no_breakdown():
-    lock = locked()
+def test_what_fades_into_hum_is_no_breakdown(lock):
     said = go_on(lock, 50, NOTHING, believed(0.0, none=0.95), 0.1) + go_on(lock, 350, NOTHING, believed(0.0, none=0.95), 0.0)
     assert not any(coasting for _, coasting in said) and not lock.locked
 
 
-def test_a_breakdown_is_coasted_through_but_not_for_ever():
-    lock = locked()
+def test_a_breakdown_is_coasted_through_but_not_for_ever(lock):
     fade(lock, 1_000, PAD)
     assert lock.coasting and lock.locked
     for _ in range(4 * BARS_OF_A_BREAKDOWN):
@@ -97,8 +95,7 @@ def test_a_breakdown_is_coasted_through_but_not_for_ever():
     assert not lock.locked
 
 
-def test_what_is_no_breakdown_is_given_up_and_a_beat_that_is_heard_is_not():
-    lock = locked()
+def test_what_is_no_breakdown_is_given_up_and_a_beat_that_is_heard_is_not(lock):
     lock.give_up()
     assert lock.locked
     go_on(lock, 1_000, PAD, believed(0.8))
@@ -111,12 +108,11 @@ def test_nothing_is_coasted_through_before_the_first_beat():
     assert go_on(Lock(), 600, PAD, believed(0.9))[-1] == (True, False)
 
 
-def test_the_end_of_the_music_is_not_coasted_through():
-    assert go_on(locked(), 1_500, TALK, believed(0.01, none=0.99))[-1] == (False, False)
+def test_the_end_of_the_music_is_not_coasted_through(lock):
+    assert go_on(lock, 1_500, TALK, believed(0.01, none=0.99))[-1] == (False, False)
 
 
-def test_short_rests_leave_the_confidence_alone_and_long_ones_fade_it():
-    lock = locked()
+def test_short_rests_leave_the_confidence_alone_and_long_ones_fade_it(lock):
     sure = lock.confidence
     for _ in range(RESTS_UP_TO):
         lock.hear(True, PAD)

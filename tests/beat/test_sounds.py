@@ -19,8 +19,12 @@ def beat(bands, hops=50, beat=0.1, downbeat=0.02):
     return rows
 
 
-def test_a_beat_is_nearest_to_those_that_sounded_alike():
-    sounds = BeatSounds()
+@pytest.fixture
+def sounds():
+    return BeatSounds()
+
+
+def test_a_beat_is_nearest_to_those_that_sounded_alike(sounds):
     for n in range(12):
         told = sounds.process(beat(CHORDS[n % 4]))
     for likeness in (told[WHOLE], told[BY_PARTS]):
@@ -28,16 +32,14 @@ def test_a_beat_is_nearest_to_those_that_sounded_alike():
         assert likeness[:11].mean() == pytest.approx(0.0, abs=1e-2)
 
 
-def test_what_never_changes_differs_from_nothing():
-    sounds = BeatSounds()
+def test_what_never_changes_differs_from_nothing(sounds):
     for _ in range(20):
         told = sounds.process(beat(CHORDS[0]))
     assert np.abs(told[CHANGE]).max() < 1e-5
     assert told[WHOLE][-1] < -5 and told[BY_PARTS][-1] < -5
 
 
-def test_parts_are_told_apart_where_the_whole_is_the_same():
-    sounds = BeatSounds()
+def test_parts_are_told_apart_where_the_whole_is_the_same(sounds):
     for n in range(9):
         told = sounds.process(beat(np.repeat(CHORDS[:2][:: 1 if n % 2 else -1], 25, axis=0)))
     assert np.ptp(told[WHOLE][:8]) < 0.5 < np.ptp(told[BY_PARTS][:8])

@@ -58,6 +58,13 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
+@pytest.fixture
+def proven(machine):
+    """Where GOOD has done well."""
+    machine.live(GOOD)
+    return machine
+
+
 def test_a_new_file_is_tried_and_then_trusted(machine):
     first = machine.start(GOOD)
     assert (first.origin, first.on_trial, first.generation, first.code) == ("file", True, 1, "")
@@ -67,9 +74,8 @@ def test_a_new_file_is_tried_and_then_trusted(machine):
     assert (again.origin, again.on_trial, again.generation, again.code) == ("file", False, 1, "")
 
 
-def test_a_broken_file_starts_what_did_well_and_every_fault_is_told(machine):
-    machine.live(GOOD)
-    start = machine.start(BAD)
+def test_a_broken_file_starts_what_did_well_and_every_fault_is_told(proven):
+    start = proven.start(BAD)
     assert (start.origin, start.code, start.generation) == ("last-known-good", INVALID, 1)
     assert start.settings.site == "hall"
     assert len(start.faults) == 2
@@ -79,10 +85,9 @@ def test_a_broken_file_starts_what_did_well_and_every_fault_is_told(machine):
 
 
 @pytest.mark.parametrize("broken", [b"\xff\xfe", b"[", b"x" * 2_000_000, None], ids=["bytes", "toml", "huge", "missing"])
-def test_whatever_happens_to_the_file_it_starts(machine, broken):
-    machine.live(GOOD)
-    machine.file.write_bytes(broken) if broken is not None else machine.file.unlink()
-    start = machine.start()
+def test_whatever_happens_to_the_file_it_starts(proven, broken):
+    proven.file.write_bytes(broken) if broken is not None else proven.file.unlink()
+    start = proven.start()
     assert (start.origin, start.code, start.settings.site) == ("last-known-good", INVALID, "hall")
     assert start.faults
 
@@ -157,13 +162,12 @@ def test_a_first_file_that_does_not_go_with_its_credential_still_says_where_the_
     assert (start.settings.edge, start.settings.mqtt.host, start.settings.mqtt.password) == ("pi", "broker", None)
 
 
-def test_an_older_generation_is_taken_where_the_newest_does_not_load_any_more(machine, tmp_path):
-    machine.live(GOOD)
+def test_an_older_generation_is_taken_where_the_newest_does_not_load_any_more(proven, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("x")
-    machine.live(GOOD + f'username = "u"\npassword_file = "{secret}"\n')
+    proven.live(GOOD + f'username = "u"\npassword_file = "{secret}"\n')
     secret.unlink()
-    start = machine.start()
+    start = proven.start()
     assert (start.origin, start.generation, start.code) == ("last-known-good", 1, INVALID)
 
 
@@ -195,11 +199,10 @@ def test_a_person_at_a_terminal_is_told_the_faults_where_there_is_nothing_to_fal
     assert machine.start(BAD).origin == "last-known-good"
 
 
-def test_a_fault_of_the_command_line_is_told_even_where_there_is(machine):
-    machine.live(GOOD)
-    del machine.environ["NOTIFY_SOCKET"]
+def test_a_fault_of_the_command_line_is_told_even_where_there_is(proven):
+    del proven.environ["NOTIFY_SOCKET"]
     with pytest.raises(ConfigError, match="site"):
-        machine.start(site="no topic")
+        proven.start(site="no topic")
 
 
 def test_without_a_file_there_is_nothing_to_remember(machine):
@@ -208,30 +211,27 @@ def test_without_a_file_there_is_nothing_to_remember(machine):
     assert not machine.store.folder.exists()
 
 
-def test_what_the_command_line_says_holds_in_every_fallback(machine):
-    machine.live(GOOD)
-    assert machine.start(BAD, site="other").settings.site == "other"
+def test_what_the_command_line_says_holds_in_every_fallback(proven):
+    assert proven.start(BAD, site="other").settings.site == "other"
 
 
-def test_a_trial_that_dies_is_given_up_at_the_next_start_and_not_tried_again(machine):
-    machine.live(GOOD)
-    assert machine.start(BETTER).on_trial
-    start = machine.start()
+def test_a_trial_that_dies_is_given_up_at_the_next_start_and_not_tried_again(proven):
+    assert proven.start(BETTER).on_trial
+    start = proven.start()
     assert (start.origin, start.code, start.generation) == ("last-known-good", ROLLED_BACK, 1)
     assert "died" in start.refusal.reason
-    machine.store.survived()
-    assert machine.start().code == ROLLED_BACK, "the file stands, and still is not trusted"
-    machine.store.survived()
-    assert machine.start(BETTER + "\n").on_trial, "an edit is another attempt"
+    proven.store.survived()
+    assert proven.start().code == ROLLED_BACK, "the file stands, and still is not trusted"
+    proven.store.survived()
+    assert proven.start(BETTER + "\n").on_trial, "an edit is another attempt"
 
 
-def test_a_refused_file_is_tried_again_when_somebody_asks(machine):
-    machine.live(GOOD)
-    machine.start(BETTER)
-    machine.start()
-    machine.store.survived()
-    machine.store.retry()
-    assert machine.start().on_trial
+def test_a_refused_file_is_tried_again_when_somebody_asks(proven):
+    proven.start(BETTER)
+    proven.start()
+    proven.store.survived()
+    proven.store.retry()
+    assert proven.start().on_trial
 
 
 def test_two_failed_starts_in_a_row_lead_to_safe_mode_under_the_old_name(machine):
@@ -253,46 +253,41 @@ def test_safe_mode_knows_what_is_wrong_with_the_file_and_that_its_broker_may_not
     assert [(len(each.faults), each.broker_known) for each in starts] == [(faults, known)] * 3
 
 
-def test_a_trial_that_dies_and_a_fallback_that_dies_are_two(machine):
-    machine.live(GOOD)
-    machine.start(BETTER)
-    assert machine.start().code == ROLLED_BACK
-    assert machine.start().code == SAFE_MODE
+def test_a_trial_that_dies_and_a_fallback_that_dies_are_two(proven):
+    proven.start(BETTER)
+    assert proven.start().code == ROLLED_BACK
+    assert proven.start().code == SAFE_MODE
 
 
-def test_safe_mode_that_survives_tries_again_at_the_next_start(machine):
-    machine.live(GOOD)
+def test_safe_mode_that_survives_tries_again_at_the_next_start(proven):
     for _ in range(3):
-        start = machine.start()
+        start = proven.start()
     assert start.code == SAFE_MODE
-    machine.store.survived()
-    assert (machine.start().code, machine.start().origin) == ("", "file")
+    proven.store.survived()
+    assert (proven.start().code, proven.start().origin) == ("", "file")
 
 
-def test_a_restart_by_hand_leaves_safe_mode(machine):
-    machine.live(GOOD)
+def test_a_restart_by_hand_leaves_safe_mode(proven):
     for _ in range(3):
-        start = machine.start()
+        start = proven.start()
     with counted(start):
         assert start.code == SAFE_MODE
-    assert machine.start().code == ""
+    assert proven.start().code == ""
 
 
-def test_a_file_that_somebody_mends_in_safe_mode_is_tried_at_once(machine):
-    machine.live(GOOD)
+def test_a_file_that_somebody_mends_in_safe_mode_is_tried_at_once(proven):
     for _ in range(3):
-        start = machine.start(BETTER)
+        start = proven.start(BETTER)
     assert start.code == SAFE_MODE
-    mended = machine.start(BETTER + "# mended\n")
+    mended = proven.start(BETTER + "# mended\n")
     assert (mended.origin, mended.on_trial, mended.code) == ("file", True, "")
 
 
-def test_what_is_staged_in_safe_mode_is_tried_at_once(machine):
-    machine.live(GOOD)
+def test_what_is_staged_in_safe_mode_is_tried_at_once(proven):
     for _ in range(3):
-        machine.start()
-    machine.store.stage(Generation(BETTER.encode(), "remote", over=digest(GOOD.encode())))
-    start = machine.start()
+        proven.start()
+    proven.store.stage(Generation(BETTER.encode(), "remote", over=digest(GOOD.encode())))
+    start = proven.start()
     assert (start.origin, start.on_trial) == ("remote", True)
 
 
@@ -318,37 +313,34 @@ def test_the_first_file_ever_gets_a_second_chance(machine):
     assert machine.start().code == SAFE_MODE
 
 
-def test_power_cuts_are_not_failed_starts_and_do_not_condemn_a_trial(machine, monkeypatch):
-    machine.live(GOOD)
-    machine.file.write_text(BETTER)
+def test_power_cuts_are_not_failed_starts_and_do_not_condemn_a_trial(proven, monkeypatch):
+    proven.file.write_text(BETTER)
     for boot in range(5):
-        machine.reboot(monkeypatch, f"boot {boot}")
-        start = machine.start()
+        proven.reboot(monkeypatch, f"boot {boot}")
+        start = proven.start()
         assert (start.on_trial, start.code) == (True, "")
 
 
 @pytest.mark.parametrize(("end", "starts"), [(None, 0), (SystemExit(0), 0), (KeyboardInterrupt(), 0), (ValueError(), 1)])
-def test_a_start_that_is_ended_in_order_is_not_a_failed_one(machine, end, starts):
-    machine.live(GOOD)
+def test_a_start_that_is_ended_in_order_is_not_a_failed_one(proven, end, starts):
     try:
-        with counted(machine.start()):
+        with counted(proven.start()):
             if end is not None:
                 raise end
     except BaseException as error:
         assert error is end
-    assert machine.store.record().starts == starts
+    assert proven.store.record().starts == starts
 
 
-def test_a_stop_on_trial_waits_for_no_card_and_needs_no_room_to_be_no_death(machine, monkeypatch):
-    machine.live(GOOD)
-    start = machine.start(BETTER)
+def test_a_stop_on_trial_waits_for_no_card_and_needs_no_room_to_be_no_death(proven, monkeypatch):
+    start = proven.start(BETTER)
 
     with monkeypatch.context() as patch:
         patch.setattr(generations, "write_whole", full)
         patch.setattr(os, "fsync", full)
         with counted(start):
             pass
-    again = machine.start()
+    again = proven.start()
     assert (again.on_trial, again.code, again.settings.beat.lead_ms) == (True, "", 200)
 
 
@@ -360,75 +352,68 @@ def remote(text, over, origin="remote"):
 LOUD = "[telemetry]\nrate_hz = 2.0\n"
 
 
-def test_a_staged_configuration_goes_before_the_file_until_the_file_is_edited(machine):
-    machine.live(GOOD)
-    machine.store.stage(remote(LOUD, over=GOOD))
-    start = machine.live()
+def test_a_staged_configuration_goes_before_the_file_until_the_file_is_edited(proven):
+    proven.store.stage(remote(LOUD, over=GOOD))
+    start = proven.live()
     assert (start.origin, start.settings.telemetry.rate_hz, start.settings.site) == ("remote", 2.0, "hall")
-    proven = machine.live()
-    assert (proven.origin, proven.generation, proven.on_trial) == ("remote", 2, False)
-    assert machine.start(BETTER).origin == "file"
+    again = proven.live()
+    assert (again.origin, again.generation, again.on_trial) == ("remote", 2, False)
+    assert proven.start(BETTER).origin == "file"
 
 
-def test_a_staged_configuration_does_not_go_before_an_edit_nobody_has_started_yet(machine):
-    machine.live(GOOD)
-    machine.store.stage(remote(LOUD, over=GOOD))
-    assert machine.start(BETTER).origin == "file"
+def test_a_staged_configuration_does_not_go_before_an_edit_nobody_has_started_yet(proven):
+    proven.store.stage(remote(LOUD, over=GOOD))
+    assert proven.start(BETTER).origin == "file"
 
 
-def test_a_staged_configuration_that_dies_leaves_the_edge_as_it_was(machine):
-    machine.live(GOOD)
-    machine.store.stage(remote(LOUD, over=GOOD))
-    machine.start()
-    start = machine.start()
+def test_a_staged_configuration_that_dies_leaves_the_edge_as_it_was(proven):
+    proven.store.stage(remote(LOUD, over=GOOD))
+    proven.start()
+    start = proven.start()
     assert (start.origin, start.code, start.generation) == ("file", "", 1), "what is meant to run is running"
     assert (start.refusal.code, start.refusal.hash) == (ROLLED_BACK, digest(LOUD.encode()))
-    machine.store.survived()
-    later = machine.start()
+    proven.store.survived()
+    later = proven.start()
     assert later.refusal.told
     assert later.code == ""
 
 
-def test_a_staged_configuration_that_dies_while_the_file_is_on_trial_is_given_up_and_said(machine):
-    machine.live(GOOD)
-    machine.start(BETTER)
-    machine.store.stage(remote(LOUD, over=BETTER))
-    machine.start()
-    start = machine.start()
+def test_a_staged_configuration_that_dies_while_the_file_is_on_trial_is_given_up_and_said(proven):
+    proven.start(BETTER)
+    proven.store.stage(remote(LOUD, over=BETTER))
+    proven.start()
+    start = proven.start()
     assert (start.origin, start.on_trial, start.code) == ("file", True, "")
     assert (start.refusal.code, start.refusal.hash) == (ROLLED_BACK, digest(LOUD.encode()))
-    machine.prove(start)
-    assert machine.store.candidate() is None, "it would be tried at some later start"
+    proven.prove(start)
+    assert proven.store.candidate() is None, "it would be tried at some later start"
 
 
-def test_what_was_given_up_and_told_is_not_said_of_a_later_edit(machine):
-    machine.live(GOOD)
-    machine.start(BETTER)
-    machine.start()
-    machine.store.survived()
-    start = machine.start(BETTER + "# mended\n")
+def test_what_was_given_up_and_told_is_not_said_of_a_later_edit(proven):
+    proven.start(BETTER)
+    proven.start()
+    proven.store.survived()
+    start = proven.start(BETTER + "# mended\n")
     assert (start.on_trial, start.refusal) == (True, None)
 
 
-def test_a_staged_configuration_that_dies_where_the_file_was_given_up_is_not_tried_again(machine):
-    machine.live(GOOD)
-    machine.start(BETTER)
-    machine.start()
-    machine.store.survived()
-    machine.store.stage(remote(LOUD, over=BETTER))
-    machine.start()
-    assert machine.start().origin == "last-known-good"
-    machine.store.survived()
-    assert machine.start().origin == "last-known-good"
+def test_a_staged_configuration_that_dies_where_the_file_was_given_up_is_not_tried_again(proven):
+    proven.start(BETTER)
+    proven.start()
+    proven.store.survived()
+    proven.store.stage(remote(LOUD, over=BETTER))
+    proven.start()
+    assert proven.start().origin == "last-known-good"
+    proven.store.survived()
+    assert proven.start().origin == "last-known-good"
 
 
-def test_a_rollback_by_hand_holds_against_the_file_that_was_not_wanted(machine):
-    machine.live(GOOD)
-    machine.live(BETTER)
-    old = machine.store.kept()[1]
-    machine.store.stage(replace(old, origin="rollback", over=digest(BETTER.encode()), number=0))
-    assert machine.live().settings.beat.lead_ms == 150
-    start = machine.start()
+def test_a_rollback_by_hand_holds_against_the_file_that_was_not_wanted(proven):
+    proven.live(BETTER)
+    old = proven.store.kept()[1]
+    proven.store.stage(replace(old, origin="rollback", over=digest(BETTER.encode()), number=0))
+    assert proven.live().settings.beat.lead_ms == 150
+    start = proven.start()
     assert (start.origin, start.generation, start.code) == ("last-known-good", 3, "")
 
 
@@ -438,11 +423,10 @@ def test_only_the_local_file_allows_configurations_over_mqtt(machine):
     assert not machine.start(BAD.replace("[mqtt]", "[mqtt]\naccept_config = true")).accepts
 
 
-def test_what_is_judged_compares_with_what_did_well(machine):
-    machine.live(GOOD)
-    assert machine.start(BETTER).parts.suspect == {"engine"}
-    machine.store.survived()
-    assert machine.start(GOOD.replace("broker", "other")).parts.suspect == {"broker"}
+def test_what_is_judged_compares_with_what_did_well(proven):
+    assert proven.start(BETTER).parts.suspect == {"engine"}
+    proven.store.survived()
+    assert proven.start(GOOD.replace("broker", "other")).parts.suspect == {"broker"}
 
 
 EVENTS = {
@@ -483,10 +467,9 @@ def test_whatever_has_happened_it_starts_as_the_same_edge_and_says_why_it_does_n
         assert (last.origin, last.code, last.generation) == ("file", "", machine.store.kept()[0].number)
 
 
-def test_a_state_that_cannot_be_written_is_said_and_it_starts(machine, monkeypatch):
-    machine.live(GOOD)
+def test_a_state_that_cannot_be_written_is_said_and_it_starts(proven, monkeypatch):
     monkeypatch.setattr(generations, "write_whole", raising(OSError(errno.EROFS, "Read-only file system")))
-    start = machine.start(BETTER)
+    start = proven.start(BETTER)
     assert "Read-only file system" in start.complaint
     assert start.settings.beat.lead_ms == 200
     with counted(start):
@@ -500,12 +483,11 @@ def test_a_state_folder_that_cannot_even_be_made_is_said(machine):
     assert start.settings.site == "hall"
 
 
-def test_a_record_of_a_refusal_is_written_once(machine, monkeypatch):
-    machine.live(GOOD)
-    machine.store.refuse(Refusal(digest(BETTER.encode()), ROLLED_BACK, "no sound came"))
+def test_a_record_of_a_refusal_is_written_once(proven, monkeypatch):
+    proven.store.refuse(Refusal(digest(BETTER.encode()), ROLLED_BACK, "no sound came"))
     written = []
     monkeypatch.setattr(Generations, "refuse", lambda self, refusal: written.append(refusal))
-    assert machine.start(BETTER).refusal.reason == "no sound came"
+    assert proven.start(BETTER).refusal.reason == "no sound came"
     assert not written
 
 

@@ -65,16 +65,22 @@ def visitor(tmp_path):
     visitor.door.close()
 
 
-def test_a_song_in_the_inbox_is_analysed_and_told_of(visitor, tmp_path):
+@pytest.fixture
+def opened(visitor):
+    """At a door that is open."""
     visitor.until_open()
+    return visitor
+
+
+def test_a_song_in_the_inbox_is_analysed_and_told_of(opened, tmp_path):
     (tmp_path / "music" / "inbox" / "夜.flac").write_bytes(b"fLaC ok")
     (tmp_path / "music" / "inbox" / "bad.flac").write_bytes(b"fLaC silence")
     (tmp_path / "music" / "inbox" / "letter.txt").write_text("dear sound")
-    visitor.until(lambda: sum(news.get("job", {}).get("state") in ("completed", "failed") for news in visitor.said) >= 2)
-    states = {news["job"]["file"]: (news["job"]["state"], news["job"]["code"]) for news in visitor.said if "job" in news}
+    opened.until(lambda: sum(news.get("job", {}).get("state") in ("completed", "failed") for news in opened.said) >= 2)
+    states = {news["job"]["file"]: (news["job"]["state"], news["job"]["code"]) for news in opened.said if "job" in news}
     assert states == {"夜.flac": ("completed", None), "bad.flac": ("failed", "NO_MUSIC")}
-    assert [news["refused"]["file"] for news in visitor.said if "refused" in news] == ["letter.txt"]
-    listed = visitor.ask("track.list")["data"]
+    assert [news["refused"]["file"] for news in opened.said if "refused" in news] == ["letter.txt"]
+    listed = opened.ask("track.list")["data"]
     assert {track["title"]: track["status"] for track in listed["tracks"]} == {"夜": "ready", "bad": "failed"}
 
 
@@ -95,21 +101,20 @@ def test_a_track_is_told_as_being_analysed_when_that_begins_and_when_it_is_tried
     assert told() == ["processing"]
 
 
-def test_a_track_is_told_when_it_changes_and_not_for_every_question(visitor, tmp_path):
-    visitor.until_open()
+def test_a_track_is_told_when_it_changes_and_not_for_every_question(opened, tmp_path):
     (tmp_path / "music" / "song.flac").write_bytes(b"fLaC ok")
-    track = visitor.ask("track.import", path="song.flac")["data"]["track"]
-    visitor.until_told("track", status="ready")
-    visitor.said.clear()
+    track = opened.ask("track.import", path="song.flac")["data"]["track"]
+    opened.until_told("track", status="ready")
+    opened.said.clear()
     for verb in ("version.list", "artefact.list", "bundle.get"):
-        assert visitor.ask(verb, track=track)["result"] == "ok"
-    assert [news for news in visitor.said if "track" in news] == []
+        assert opened.ask(verb, track=track)["result"] == "ok"
+    assert [news for news in opened.said if "track" in news] == []
     next(tmp_path.rglob("track.genesis.json")).write_text("{")
-    assert visitor.ask("track.get", track=track)["code"] == "ARTIFACT_DAMAGED"
-    visitor.until_told("track")
-    assert [news["track"]["status"] for news in visitor.said if "track" in news] == ["warning"]
-    assert visitor.ask("track.get", track="5e5e")["code"] == "TRACK_NOT_FOUND"
-    assert not any("gone" in news for news in visitor.said)
+    assert opened.ask("track.get", track=track)["code"] == "ARTIFACT_DAMAGED"
+    opened.until_told("track")
+    assert [news["track"]["status"] for news in opened.said if "track" in news] == ["warning"]
+    assert opened.ask("track.get", track="5e5e")["code"] == "TRACK_NOT_FOUND"
+    assert not any("gone" in news for news in opened.said)
 
 
 def test_to_listen_where_nothing_is_said_takes_no_memory(visitor):
@@ -184,26 +189,24 @@ def test_a_door_that_is_not_open_yet_takes_no_question(visitor):
     assert not visitor.door.ask(1, "track.list", {}, "ana")
 
 
-def test_a_librarian_that_dies_is_started_again_and_the_question_is_answered(visitor):
-    visitor.until_open()
-    os.kill(visitor.door._process.pid, signal.SIGSTOP)
-    assert visitor.door.ask(77, "track.list", {}, "ana")
-    os.kill(visitor.door._process.pid, signal.SIGKILL)
-    assert visitor.until_answered(77)["code"] == "NOT_READY"
-    assert any("lost" in news for news in visitor.said)
-    visitor.until_open()
-    assert visitor.ask("storage.usage")["data"]["tracks"] == 0
+def test_a_librarian_that_dies_is_started_again_and_the_question_is_answered(opened):
+    os.kill(opened.door._process.pid, signal.SIGSTOP)
+    assert opened.door.ask(77, "track.list", {}, "ana")
+    os.kill(opened.door._process.pid, signal.SIGKILL)
+    assert opened.until_answered(77)["code"] == "NOT_READY"
+    assert any("lost" in news for news in opened.said)
+    opened.until_open()
+    assert opened.ask("storage.usage")["data"]["tracks"] == 0
 
 
-def test_what_ended_last_is_told_by_the_next_librarian_since_its_end_may_not_have_been(visitor, tmp_path):
-    visitor.until_open()
+def test_what_ended_last_is_told_by_the_next_librarian_since_its_end_may_not_have_been(opened, tmp_path):
     (tmp_path / "music" / "song.flac").write_bytes(b"fLaC ok")
-    done = visitor.ask("track.import", path="song.flac")["data"]["job"]
-    visitor.until_told("job", state="completed")
-    visitor.said.clear()
-    os.kill(visitor.door._process.pid, signal.SIGKILL)
-    visitor.until_told("track")
-    past, track = [news for news in visitor.said if "past" in news or "track" in news]
+    done = opened.ask("track.import", path="song.flac")["data"]["job"]
+    opened.until_told("job", state="completed")
+    opened.said.clear()
+    os.kill(opened.door._process.pid, signal.SIGKILL)
+    opened.until_told("track")
+    past, track = [news for news in opened.said if "past" in news or "track" in news]
     assert (past["past"]["id"], past["past"]["state"], track["track"]["status"]) == (done, "completed", "ready")
 
 
@@ -232,14 +235,13 @@ def test_a_librarian_that_dies_soon_after_it_opens_is_waited_for_longer_each_tim
     assert not list(visitor.door.heard()) and visitor.door._wire is None
 
 
-def test_every_open_question_is_answered_and_the_loss_told_however_little_is_heard_at_once(visitor):
-    visitor.until_open()
-    os.kill(visitor.door._process.pid, signal.SIGSTOP)
+def test_every_open_question_is_answered_and_the_loss_told_however_little_is_heard_at_once(opened):
+    os.kill(opened.door._process.pid, signal.SIGSTOP)
     for number in (77, 78, 79):
-        assert visitor.door.ask(number, "track.list", {}, "ana")
-    os.kill(visitor.door._process.pid, signal.SIGKILL)
+        assert opened.door.ask(number, "track.list", {}, "ana")
+    os.kill(opened.door._process.pid, signal.SIGKILL)
     heard: list[dict] = []
-    eventually(lambda: heard.extend(islice(visitor.door.heard(), 1)) or any("lost" in news for news in heard))
+    eventually(lambda: heard.extend(islice(opened.door.heard(), 1)) or any("lost" in news for news in heard))
     assert [(news["answer"], news["code"]) for news in heard[:-1]] == [(n, "NOT_READY") for n in (77, 78, 79)]
 
 
@@ -357,8 +359,7 @@ def test_a_music_folder_that_cannot_be_used_takes_no_library_with_it(tmp_path):
     assert f"{tmp_path}/music/inbox cannot be used: Not a directory" in refused["reason"]
 
 
-def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(visitor, tmp_path, capfd):
-    visitor.until_open()
+def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(opened, tmp_path, capfd):
     second = Visitor(tmp_path)
     second.until_told("lost")
     second.door.close()
@@ -366,9 +367,8 @@ def test_a_librarian_that_finds_another_at_work_says_so_without_a_traceback(visi
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_librarian_that_finds_the_index_of_a_newer_k1edge_says_so(visitor, tmp_path):
-    visitor.until_open()
-    visitor.door.close()
+def test_a_librarian_that_finds_the_index_of_a_newer_k1edge_says_so(opened, tmp_path):
+    opened.door.close()
     index = tmp_path / "library" / "library.db"
     with sqlite3.connect(index) as db:
         db.execute("PRAGMA user_version = 99")

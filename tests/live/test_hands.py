@@ -27,6 +27,11 @@ def hands():
     return new_hands()
 
 
+@pytest.fixture
+def tracker():
+    return Tracker()
+
+
 def when(hop=100, tracker=None):
     playing = None if tracker is None else SimpleNamespace(act=lambda verb, *args: getattr(tracker, verb)(*args))
     return Situation(at(hop), playing, timeline())
@@ -158,16 +163,14 @@ def test_a_scene_set_by_someone_else_holds_the_edge_off_for_eight_seconds(hands)
     ("tempo.tap", {"at_ms": EPOCH_MS + 500.0}, ("tap", 24_000)),
     ("tempo.tap", {}, ("tap", 48_000)),
 ])  # fmt: skip
-def test_corrections_reach_the_tracker(hands, verb, args, asked):
-    tracker = Tracker()
+def test_corrections_reach_the_tracker(hands, tracker, verb, args, asked):
     assert answer(hands, verb, now=when(100, tracker), args=args)["result"] == "ok"
     assert tracker.asked == [asked]
 
 
 @pytest.mark.parametrize("verb", ["tempo.tap", "beat.this_is_one"])
 @pytest.mark.parametrize("off_ms", [-11_000.0, 11_000.0])
-def test_a_moment_told_by_a_wrong_clock_is_refused(hands, verb, off_ms):
-    tracker = Tracker()
+def test_a_moment_told_by_a_wrong_clock_is_refused(hands, tracker, verb, off_ms):
     said = answer(hands, verb, now=when(100, tracker), args={"at_ms": EPOCH_MS + 1000 + off_ms})
     assert (said["code"], tracker.asked) == ("INVALID_REQUEST", [])
     assert "11 s" in said["reason"]
@@ -232,16 +235,14 @@ def test_a_correction_does_not_take_the_scenes_from_who_holds_them(hands):
     assert hands.look(BRIGHT).pattern == "bloom"
 
 
-def test_giving_back_a_scene_does_not_undo_a_correction(hands):
-    tracker = Tracker()
+def test_giving_back_a_scene_does_not_undo_a_correction(hands, tracker):
     answer(hands, "tempo.halve", now=when(100, tracker))
     answer(hands, "scene.hold", now=when(110, tracker), id="2")
     assert answer(hands, "override.release", now=when(120, tracker), id="3")["data"] == {"released": True}
     assert tracker.asked == [("halve",)]
 
 
-def test_release_takes_a_persons_hand_off_the_beat(hands):
-    tracker = Tracker()
+def test_release_takes_a_persons_hand_off_the_beat(hands, tracker):
     answer(hands, "tempo.double", now=when(100, tracker))
     assert answer(hands, "override.release", now=when(150, tracker), id="2")["data"] == {"released": True}
     assert tracker.asked == [("double",), ("release",)]
@@ -258,16 +259,14 @@ def test_who_asks_for_a_recording_where_there_is_none_is_told_both_reasons(hands
     assert "minutes" in said["reason"] and "bar_pointer" in said["reason"]
 
 
-def test_the_same_request_twice_is_done_once_and_answered_twice(hands):
-    tracker = Tracker()
+def test_the_same_request_twice_is_done_once_and_answered_twice(hands, tracker):
     first = ask(hands, "tempo.double", now=when(100, tracker))
     second = ask(hands, "tempo.double", now=when(110, tracker))
     assert len(tracker.asked) == 1
     assert second == first[:1]
 
 
-def test_the_same_id_from_another_caller_is_another_request(hands):
-    tracker = Tracker()
+def test_the_same_id_from_another_caller_is_another_request(hands, tracker):
     ask(hands, "tempo.double", now=when(100, tracker))
     ask(hands, "tempo.double", now=when(100, tracker), caller="bob")
     assert len(tracker.asked) == 2
