@@ -17,7 +17,7 @@ from k1edge.config import MqttSettings
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Scribe, Stamp
 from k1edge.system.priority import CAPTURE, LINK, LOOP
-from tests.brokers import PATIENCE_S, eventually, free_port
+from tests.brokers import PATIENCE_S, Mosquitto, eventually, free_port
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.sound import PCM, as_pcm16
 
@@ -70,29 +70,39 @@ def test_sigterm_during_start_up_ends_cleanly(run, song, after_s):
         assert "Traceback" not in daemon.stderr
 
 
-def test_the_world_is_told_what_is_heard(run, ear, song):
-    a_k1(ear)
-    with run("--source", str(song)) as daemon:
-        ear.await_said(f"{EDGE}/status", state="ready")
-        ear.await_times(f"{EDGE}/beat", 8)
-        assert median(beat["due_in_ms"] for beat in ear.said(f"{EDGE}/beat")) > 90
-        ear.await_said("/porch/cmd/beat")
-        ear.await_said("/porch/cmd/scene")
-        ear.await_said(f"{EDGE}/state/tempo", lock=True)
-        for leaf in ("info", "state/audio", "state/section", "state/scene", "tempo-map", "frame", "telemetry",
-                     "config/reported"):
-            ear.await_said(f"{EDGE}/{leaf}")
-        daemon.stop()
-    for received in ear.heard:
+LEAVES = ("info", "state/audio", "state/section", "state/scene", "tempo-map", "frame", "telemetry", "config/reported")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, song):
+    """The ear that heard all of a daemon that led a K1 for a dozen beats."""
+    folder = tmp_path_factory.mktemp("told")
+    with Mosquitto(folder) as broker, Ear(broker.settings()) as ear:
+        a_k1(ear)
+        config = write_config(folder, f'[mqtt]\nurl = "{broker.url}"\n')
+        with DaemonProcess("--config", str(config), "--source", str(song)) as daemon:
+            ear.await_times(f"{EDGE}/beat", 13)
+            for leaf in (*LEAVES, "status"):
+                ear.await_said(f"{EDGE}/{leaf}")
+            daemon.stop()
+    return ear
+
+
+def test_the_world_is_told_what_is_heard(told):
+    assert "ready" in [status["state"] for status in told.said(f"{EDGE}/status")]
+    assert any(tempo["lock"] for tempo in told.said(f"{EDGE}/state/tempo"))
+    assert median(beat["due_in_ms"] for beat in told.said(f"{EDGE}/beat")) > 90
+    for leaf in (f"{EDGE}/{leaf}" for leaf in LEAVES):
+        assert told.said(leaf), leaf
+    for leaf in ("beat", "scene"):
+        assert told.said(f"/porch/cmd/{leaf}"), leaf
+    for received in told.heard:
         contract.decode(received.topic, received.payload)
 
 
-def test_a_beat_in_the_tempo_map_comes_when_the_music_has_it(run, ear, song):
-    with run("--source", str(song)) as daemon:
-        eventually(lambda: len(ear.said(f"{EDGE}/beat")) > 12, "a dozen beats")
-        daemon.stop()
-    by_number = {b["number"]: b["due_at_ms"] for b in ear.said(f"{EDGE}/beat")}
-    last = ear.said(f"{EDGE}/tempo-map")[-1]
+def test_a_beat_in_the_tempo_map_comes_when_the_music_has_it(told):
+    by_number = {b["number"]: b["due_at_ms"] for b in told.said(f"{EDGE}/beat")}
+    last = told.said(f"{EDGE}/tempo-map")[-1]
     for number in sorted(by_number)[-4:]:
         assert last["anchor_ms"] + (number - last["number"]) * last["period_ms"] == pytest.approx(by_number[number], abs=25)
 
