@@ -196,13 +196,6 @@ def test_a_series_of_taps_is_one_lesson(player):
     assert player.tracker.tempo_prior.density(128) > 0
 
 
-def test_nudge_moves_the_grid():
-    sound = synth.clicks(120, 14)
-    heard = cut_at(Player(), sound.samples, lambda t: t.nudge(120))
-    moved = errors_s(heard.due_between(12.05, 12.7), sound.truth.beats_s)
-    assert len(moved) and moved[0] == pytest.approx(0.12, abs=0.04)
-
-
 @functools.cache
 def nearly_eight_seconds_of_kicks():
     """A player that has heard 7.7 s of them, all of them, and when one is that it has not heard yet."""
