@@ -54,8 +54,8 @@ class StuckError(AudioError):
 
     @property
     def before(self) -> BaseException | None:
-        """What had been raised when it was asked to let go."""
+        """What had been raised when it was asked to let go, if not of the sound."""
         fault = self.__context__
         while isinstance(fault, AudioError):
-            fault = fault.__context__
+            fault = None if fault.__suppress_context__ else fault.__context__  # what it was told by is of the sound, too
         return fault

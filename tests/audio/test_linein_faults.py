@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,14 @@ def test_a_close_that_hangs_is_given_up_and_said(line):
     with pytest.raises(StuckError, match=r"does not respond within .* restart this process"):
         line.close()
     assert time.monotonic() - before < PATIENCE_S
+    line._stream.never.set()
+
+
+def test_a_card_that_delivers_nothing_and_does_not_let_go_leaves_nothing_else_to_be_told(portaudio, monkeypatch):
+    monkeypatch.setattr(linein, "FIRST_BLOCK_S", 0.05)
+    with pytest.raises(StuckError) as raised, closing(linein.LineIn(SETTINGS, portaudio.cards)) as line:
+        list(line)
+    assert raised.value.before is None, "the empty queue is what nothing came by"
     line._stream.never.set()
 
 
