@@ -51,7 +51,7 @@ def test_every_program_explains_itself_in_a_terminal_of_any_width(capsys, monkey
 def test_every_program_shows_examples_that_it_takes_and_says_what_its_exit_code_means(program):
     parser = argparse.ArgumentParser(f"k1edge {program}")
     importlib.import_module(f"k1edge.programs.{program}").add_arguments(parser)
-    assert re.search(r"^exit code: 0 ", parser.epilog, re.MULTILINE)
+    assert re.search(r"^exit code: 0 ", parser.epilog or "", re.MULTILINE), "add_arguments gives an epilog, as the others do"
     examples = re.findall(rf"^  k1edge {program}(?: ([^ |>&].*?)|)(?:  +.*| [|>&].*)?$", parser.epilog, re.MULTILINE)
     assert examples
     for words in examples:

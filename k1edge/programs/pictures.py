@@ -1,4 +1,6 @@
-"""Why a picture could not be written, told before minutes are spent on it."""
+"""What the pictures of songs have in common: the colours of sections, and why one could not be written, told before minutes are
+spent on it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,17 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+
+SECTION_COLOURS = {
+    "intro": (70, 96, 160), "verse": (64, 140, 150), "chorus": (222, 140, 62), "build": (150, 92, 190),
+    "drop": (232, 66, 82), "breakdown": (58, 88, 128), "bridge": (110, 130, 84), "outro": (84, 84, 112),
+}  # fmt: skip
+OTHER_SECTION = (80, 84, 96)
+
+
+def section_colour(label: str) -> tuple[int, int, int]:
+    """RGB of a section of this name, also of one that somebody else has given it."""
+    return SECTION_COLOURS.get(label, OTHER_SECTION)
 
 
 def pillow_fault() -> str:

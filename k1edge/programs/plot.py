@@ -15,6 +15,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from k1edge.genesis.codec import BANDS
 from k1edge.genesis.document import GenesisMap, plain
+from k1edge.programs.pictures import section_colour
 
 SIZE = (1800, 1000)
 SCALE = 2
@@ -23,17 +24,6 @@ COLOUR_STEP = 6
 MARGIN = (96, 40)
 GROUND, PANEL, INK, FAINT = (9, 10, 16), (17, 19, 28), (228, 230, 238), (110, 116, 134)
 BAND_COLOURS = {"bass": (255, 92, 57), "mids": (255, 190, 92), "highs": (120, 214, 255)}
-SECTION_COLOURS = {
-    "intro": (70, 96, 160),
-    "verse": (64, 140, 150),
-    "chorus": (222, 140, 62),
-    "build": (150, 92, 190),
-    "drop": (232, 66, 82),
-    "breakdown": (58, 88, 128),
-    "bridge": (110, 130, 84),
-    "outro": (84, 84, 112),
-}
-OTHER_SECTION = (80, 84, 96)
 BUILD_COLOUR = (52, 34, 72)
 TEMPO_COLOUR, TEMPO_SHARE = (110, 190, 255), 0.34
 MOOD_COLOURS = {"valence": (126, 226, 160), "arousal": (255, 120, 100), "tension": (186, 140, 255)}
@@ -136,7 +126,7 @@ def _sections(canvas: _Canvas, sections: list[dict[str, Any]]) -> None:
         left, right = canvas.x(section["start_ms"]), canvas.x(min(section["end_ms"], canvas.duration_ms))
         if right - left < 3 * SCALE:
             continue
-        colour = SECTION_COLOURS.get(section["label"], OTHER_SECTION)
+        colour = section_colour(section["label"])
         canvas.draw.rounded_rectangle((left + SCALE, top, right - SCALE, bottom), 5 * SCALE, fill=colour)
         words = f"{section['label']} {section.get('letter', '')}".strip()
         if right - left > len(words) * 9 * SCALE:

@@ -30,6 +30,7 @@ from k1edge.k1.simulator import VirtualK1
 from k1edge.live.driver import Driver
 from k1edge.pipeline import Pipeline
 from k1edge.programs.options import fail
+from k1edge.programs.pictures import section_colour
 
 SITE, EDGE, DEVICE = "studio", "edge", "k1"
 FRAMES_PER_S = 50
@@ -42,10 +43,6 @@ BAND_PX, RULER_PX, MARGIN_PX = 32, 36, 8
 LABEL_PX, TIME_PX = 18, 15
 """Text that can still be read where a page shows the picture at half its size."""
 INK, FAINT, PAPER = (235, 235, 240), (120, 120, 130), (14, 14, 18)
-TINTS = {
-    "intro": (70, 110, 150), "verse": (70, 140, 110), "chorus": (170, 110, 60), "build": (170, 80, 120),
-    "drop": (210, 60, 70), "breakdown": (80, 80, 160), "bridge": (120, 90, 150), "outro": (90, 100, 110),
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -158,7 +155,7 @@ def _captioned(shown: Performance, image: Image.Image, at_s: float) -> Image.Ima
     picture.paste(image, (0, BAND_PX))
     pen = ImageDraw.Draw(picture)
     label = next((label for start_s, label in reversed(shown.sections) if start_s <= at_s), "")
-    pen.rectangle((0, 0, image.width, BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
+    pen.rectangle((0, 0, image.width, BAND_PX - 5), fill=section_colour(label))
     pen.text((MARGIN_PX, 3), label, fill=INK, font=ImageFont.load_default(LABEL_PX))
     lit = [downbeat for due_s, downbeat in shown.beats.values() if due_s <= at_s < due_s + BEAT_LIT_S]
     if lit:
@@ -173,7 +170,7 @@ def _sections(pen: ImageDraw.ImageDraw, shown: Performance, seconds: float, x) -
         right = x(end) - 2  # a gap between two
         if right < x(start):
             continue
-        pen.rectangle((x(start), MARGIN_PX, right, MARGIN_PX + BAND_PX - 5), fill=TINTS.get(label, (50, 50, 58)))
+        pen.rectangle((x(start), MARGIN_PX, right, MARGIN_PX + BAND_PX - 5), fill=section_colour(label))
         if x(end) - x(start) > pen.textlength(label, font) + 6:
             pen.text((x(start) + 5, MARGIN_PX + 3), label, fill=INK, font=font)
 

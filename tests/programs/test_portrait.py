@@ -14,12 +14,12 @@ from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import Settings
 from k1edge.k1.palettes import GAMMA, LUMINANCE
 from k1edge.k1.picture import save_gif
+from k1edge.programs.pictures import SECTION_COLOURS
 from k1edge.programs.portrait import (
     BAND_PX,
     FRAMES_PER_S,
     MARGIN_PX,
     RULER_PX,
-    TINTS,
     Performance,
     _captioned,
     draw,
@@ -81,7 +81,7 @@ def test_a_film_names_the_section_that_plays_and_blinks_on_each_beat(song, tmp_p
     lit = np.array([head[BAND_PX - 4, ::40].min() > 150 for head in heads])
     assert 8 <= np.count_nonzero(np.diff(lit.astype(int)) == 1) <= 14, "120 bpm for six seconds"
     tint = np.median(heads[-1][1, 200:400], axis=0)
-    assert min(np.abs(tint - colour).max() for colour in TINTS.values()) < 30
+    assert min(np.abs(tint - colour).max() for colour in SECTION_COLOURS.values()) < 30
     assert np.ptp(heads[-1][4:18, MARGIN_PX:60, 0]) > 80, "its name"
 
 
@@ -94,7 +94,7 @@ def test_the_name_of_a_section_can_be_read_whatever_the_light_is(tmp_path):
         film.seek(film.n_frames - 1)
         head = np.asarray(film.convert("RGB"), int)[: BAND_PX - 6, : 3 * BAND_PX]
     assert head.min(axis=2).max() > 200, "as bright as INK"
-    assert np.abs(head[1, -1] - TINTS["build"]).max() < 20
+    assert np.abs(head[1, -1] - SECTION_COLOURS["build"]).max() < 20
 
 
 def test_no_time_is_cut_off_at_the_end_of_a_picture(tmp_path):
