@@ -26,6 +26,12 @@ def scribe():
     return Scribe("club", "pi-1")
 
 
+def refusal(call, *args, **fields) -> ContractError:
+    with pytest.raises(ContractError) as refused:
+        call(*args, **fields)
+    return refused.value
+
+
 @pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
 def test_every_message_survives_the_wire(model):
     message = model(**EXAMPLES[model])
@@ -65,23 +71,18 @@ def test_a_scene_with_all_parameters_fits_a_k1(scribe):
 
 
 def test_what_is_too_long_for_a_k1_does_not_leave(scribe):
-    with pytest.raises(ContractError) as refused:
-        scribe.write_to("k1-a", contract.BeatCommand, STAMP, **BEAT, id="x" * 1000)
-    assert refused.value.code == "TOO_LARGE"
+    assert refusal(scribe.write_to, "k1-a", contract.BeatCommand, STAMP, **BEAT, id="x" * 1000).code == "TOO_LARGE"
 
 
 def test_a_request_of_more_than_16_kb_is_refused_unread():
-    with pytest.raises(ContractError) as refused:
-        contract.decode("k1/v1/club/edge/pi-1/request/tempo.double", b'{"id":"a"}'.ljust(16_385))
-    assert refused.value.code == "TOO_LARGE"
+    request = b'{"id":"a"}'.ljust(16_385)
+    assert refusal(contract.decode, "k1/v1/club/edge/pi-1/request/tempo.double", request).code == "TOO_LARGE"
 
 
 @pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf, np.float32("nan"), np.float64("inf")])
 def test_a_number_that_is_not_finite_never_leaves(scribe, nothing):
     for fields in ({"cpu_pct": nothing}, {"extra": {"deep": nothing}}, {"errors": {"A": nothing}}):
-        with pytest.raises(ContractError) as refused:
-            scribe.write(contract.Telemetry, STAMP, **fields)
-        assert refused.value.code == "NOT_FINITE"
+        assert refusal(scribe.write, contract.Telemetry, STAMP, **fields).code == "NOT_FINITE"
     with pytest.raises(ContractError):
         scribe.write(contract.Frame, STAMP, bands=(1.0, nothing))
 
@@ -98,9 +99,7 @@ def test_numpy_numbers_are_written_as_numbers(scribe):
 
 
 def test_what_json_cannot_say_is_refused(scribe):
-    with pytest.raises(ContractError) as refused:
-        scribe.write(contract.Event, STAMP, kind="drop", data={"x": object()})
-    assert refused.value.code == "NOT_JSON"
+    assert refusal(scribe.write, contract.Event, STAMP, kind="drop", data={"x": object()}).code == "NOT_JSON"
 
 
 def test_a_field_without_a_source_is_left_out(scribe):
@@ -139,11 +138,10 @@ def test_unknown_keys_are_ignored():
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong_and_keeps_its_id(leaf, payload, told):
-    with pytest.raises(ContractError) as refused:
-        contract.decode(f"k1/v1/club/edge/pi-1/{leaf}", payload)
-    assert refused.value.code == "INVALID_REQUEST"
-    assert refused.value.request_id == "n1"
-    assert told in refused.value.reason
+    refused = refusal(contract.decode, f"k1/v1/club/edge/pi-1/{leaf}", payload)
+    assert refused.code == "INVALID_REQUEST"
+    assert refused.request_id == "n1"
+    assert told in refused.reason
 
 
 @pytest.mark.parametrize(("verb", "args"), [
@@ -153,10 +151,9 @@ def test_a_bad_request_is_told_what_is_wrong_and_keeps_its_id(leaf, payload, tol
     ("beats.override", {"track": "x", "beats": [1.0] * 2_001}), ("beats.override", {"track": "x", "ops": [{}] * 501}),
 ])  # fmt: skip
 def test_the_library_is_not_asked_for_what_it_does_not_have(verb, args):
-    with pytest.raises(ContractError) as refused:
-        contract.decode(f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
-    assert refused.value.code == "INVALID_REQUEST"
-    assert list(args)[-1] in refused.value.reason
+    refused = refusal(contract.decode, f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
+    assert refused.code == "INVALID_REQUEST"
+    assert list(args)[-1] in refused.reason
 
 
 @pytest.mark.parametrize(("verb", "args", "told"), [
@@ -173,17 +170,15 @@ def test_the_library_is_not_asked_for_what_it_does_not_have(verb, args):
      "args.beats.0: must be a number; args.beats.1: must be a number; args.beats.2: must be a number"),
 ])  # fmt: skip
 def test_what_is_wrong_is_told_in_words_and_of_each_place_once(verb, args, told):
-    with pytest.raises(ContractError) as refused:
-        contract.decode(f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
-    assert refused.value.reason.startswith(told) and len(refused.value.reason) < len(told) + 50
+    refused = refusal(contract.decode, f"k1/v1/club/edge/pi/request/{verb}", json.dumps({"id": "1", "args": args}).encode())
+    assert refused.reason.startswith(told) and len(refused.reason) < len(told) + 50
 
 
 def test_what_a_refusal_repeats_of_the_caller_moves_no_cursor():
     body = {"id": "n1", "args": {"pattern": "pulse", "parameters": {"\x1b[2J\u202espeed\n": 1}}}
-    with pytest.raises(ContractError) as refused:
-        contract.decode("k1/v1/club/edge/pi-1/request/scene.apply", json.dumps(body).encode())
-    assert "speed" in refused.value.reason
-    assert refused.value.reason.isprintable()
+    refused = refusal(contract.decode, "k1/v1/club/edge/pi-1/request/scene.apply", json.dumps(body).encode())
+    assert "speed" in refused.reason
+    assert refused.reason.isprintable()
 
 
 def test_a_palette_may_be_asked_for_by_name():
@@ -210,9 +205,7 @@ def test_the_topic_not_the_payload_decides_the_verb():
     ],
 )
 def test_topics_outside_the_contract_are_named_as_such(topic, code):
-    with pytest.raises(ContractError) as refused:
-        contract.decode(topic, b"{}")
-    assert refused.value.code == code
+    assert refusal(contract.decode, topic, b"{}").code == code
 
 
 @given(st.text(max_size=300))
