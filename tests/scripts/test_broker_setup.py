@@ -338,6 +338,11 @@ def test_rules_of_ones_own_survive(tmp_path):
     assert (tmp_path / "k1edge" / "acl").read_text().endswith("topic read other/#\n")
 
 
+def test_no_rule_needs_a_user_name_in_its_pattern_where_mosquitto_2_1_takes_no_slash(tmp_path):
+    assert setup(tmp_path, "hall", *NODES).returncode == 0
+    assert not re.findall(r"^pattern.*", (tmp_path / "k1edge" / "acl").read_text(), re.MULTILINE)
+
+
 def test_who_may_not_write_there_is_told_that_root_is_needed(tmp_path):
     tmp_path.chmod(0o555)
     mortal = []
