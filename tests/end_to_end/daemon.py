@@ -54,7 +54,8 @@ class DaemonProcess:
         return time.monotonic() - began_s
 
     def _read(self) -> None:
-        self.lines.extend(self.process.stderr)
+        with self.process.stderr as lines:
+            self.lines.extend(lines)
 
 
 class Ear:
