@@ -61,9 +61,9 @@ class Reader:
         self._rival, self._read_at = 0.0, 0
         """How much more probable a phase far from the held one is, as a log-ratio, and the step of the last reading."""
 
-    def follow(self, period: float | None) -> None:
-        """Follow the level of this period from now on, in steps; None: whichever is most probable."""
-        self._tempo = None if period is None else int(np.abs(self._log_periods - np.log(period)).argmin())
+    def follow(self, period: float) -> None:
+        """Follow the level of this period, in steps, from now on."""
+        self._tempo = int(np.abs(self._log_periods - np.log(period)).argmin())
 
     def read(self, expected: float | None) -> Belief | None:
         """`expected`: time to the next beat as it was read last, if it is to be held. None when all mass is on "no beat"."""
