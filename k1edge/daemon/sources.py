@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SOURCES = """`line` (the configured input), `demo` (the demo song, over and over), or an audio file, played at its own pace
 (default: line)"""
+NAMED = ("line", "demo")
+"""Those that are no file: no map lies beside them."""
 
 
 class Opened(NamedTuple):

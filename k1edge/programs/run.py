@@ -21,7 +21,7 @@ from k1edge.config import BUILT_IN, ConfigError, find
 from k1edge.daemon.broker import NoBrokerError, broker_for
 from k1edge.daemon.edge import BROKER_CLIENTS, Edge, subscriptions
 from k1edge.daemon.loop import SWITCH_INTERVAL_S, Loop
-from k1edge.daemon.sources import SOURCES, Opened, opener
+from k1edge.daemon.sources import NAMED, SOURCES, Opened, opener
 from k1edge.daemon.startup import Start, begin, counted
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.dialects import read
@@ -100,7 +100,7 @@ def _say(start: Start, path: Path | None) -> None:
 
 def stored_score(given: Path, source: str) -> Score:
     """The score of the map to play by: the one that was given, or the one beside the source. Raises AudioError."""
-    if not given.name and source in ("line", "demo"):
+    if not given.name and source in NAMED:
         raise AudioError("--map", f"there is no map beside the {source}", "name its file: --map FILE")
     path = given if given.name else Path(f"{source}.genesis.json")
     try:
