@@ -4,9 +4,9 @@ Consumes `Form` and `BeatState`, emits `Look`, 100 a second; the same object as 
 sends looks compares by identity. Four things happen, each in its own time:
 
     scene     pattern and palette of the section: on a bar line (a drop: when its first beat has been heard, which is a bar
-              line, whatever was counted), as rarely as `scenes.py` says; a palette that is the default gives way to the
-              mood's, chosen when the scene changes. Without music, those of what the wire holds: silence, speech and noise
-              each idle in their own way
+              line, whatever was counted), as rarely as `scenes.py` says; a palette that is the default gives way to one of the
+              mood's two, chosen when the scene changes, or has stood for long. Without music, those of what the wire holds:
+              silence, speech and noise each idle in their own way
     pace      brightness, speed and softness of the section's look, even where its scene must wait: a breakdown rests and a
               drop is the brightest light in whatever pattern stands
     motion    a build ramps, a breakdown breathes, an outro fades: parameters within the scene, one step per STEP_MS
@@ -95,7 +95,7 @@ class Choreography:
         self._budget.hear(end, label)
         if form.wire.state != self._wire:
             self._wire, self._next_step = form.wire.state, self._soonest  # silence and voices wait for no fade to end
-        has_room = label != self._label and self._has_room(label, form, beat)
+        has_room = self._is_news(label, form, end) and self._has_room(label, form, beat)
         if has_room and self._on_line(label, form.section, end):
             self._budget.spend(end, label, first=self._dark)
             self._dark = False
@@ -156,6 +156,13 @@ class Choreography:
             return state if label == "unknown" or self._label in UNMUSICAL else self._label
         return label if state == "music" or not form.section.provisional else self._label
 
+    def _is_news(self, label: str, form: Form, end: int) -> bool:
+        """Whether it is another scene than the one that stands; in a section that lasts, another palette makes it one."""
+        if label != self._label:
+            return True
+        lasts = label == form.section.label and form.wire.state == "music" and self._budget.is_stale(end)
+        return lasts and self._palette_for(label) != self._palette
+
     def _has_room(self, label: str, form: Form, beat: BeatState) -> bool:
         """Whether the scene of a section may come; that of a build comes where it leaves its drop one."""
         if label == "silence" and not self._brightness(label):
@@ -184,7 +191,7 @@ class Choreography:
         chosen = own != PALETTES.index(DEFAULT_LOOKS[label]["palette"])
         if chosen or not self._rules.mood_palettes or not self._mood or label in UNMUSICAL:
             return own
-        return palette_of(self._preset, self._mood, label)
+        return palette_of(self._preset, self._mood, label, self._palette)
 
     def _next_level(self, form: Form) -> float:
         """Share of the look's brightness, one step nearer to where it should be."""

@@ -3,7 +3,7 @@
 Consumes times as sample indices, answers yes or no. Changes are at least `min_gap_s` apart; after each there is a
 cool-down which only a drop may break, once; no minute holds more than `changes_per_minute`. The last of those is kept for a
 drop: by a build, which promises one, and by all music where there has been one lately. The first light of a stream is none
-of them, since no other was seen before it, but stays for as long.
+of them, since no other was seen before it, but stays for as long. Where a scene has stood for long, its palette may change.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ DROPS_GO_ON_S = 300.0
 if builds alone leave room, and 13 if everything always does."""
 
 
+STANDS_S = 90.0
+"""Music of one section in one mood would otherwise be one colour from its beginning to its end."""
+
+
 class SceneBudget:
     """Counts scene changes and answers whether another is allowed; one per stream."""
 
@@ -30,6 +34,7 @@ class SceneBudget:
         self._last: int | None = None
         self._cool_down_broken = False
         self._drops_go_on, self._drops_until = fmt.index(DROPS_GO_ON_S), 0
+        self._stands = fmt.index(STANDS_S)
 
     def hear(self, at: int, label: str) -> None:
         """A section of this label plays at `at`. A drop promises another, even if it came too late for a scene of its own."""
@@ -48,6 +53,10 @@ class SceneBudget:
         if since < self._min_gap:
             return False
         return since >= self._cool_down or (label == "drop" and not self._cool_down_broken)
+
+    def is_stale(self, at: int) -> bool:
+        """Whether the scene has stood for long, and no drop may come that would have to wait for what takes its place."""
+        return self._last is not None and at - self._last >= self._stands and at >= self._drops_until
 
     def spend(self, at: int, label: str, *, first: bool = False) -> None:
         """The scene changed at `at` to that of a section of this label; `first` = there was no light before."""

@@ -1,6 +1,6 @@
 """From form to look."""
 
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -350,6 +350,30 @@ def test_a_mood_that_is_over_before_it_has_dwelt_is_not_shown():
                       45: palette_of(PRESETS["edm"], "bright excited", "chorus")}
 
 
+def test_the_two_palettes_of_a_mood_take_turns():
+    first = palette_of(PRESETS["lounge"], "bright excited", "verse")
+    second = palette_of(PRESETS["lounge"], "bright excited", "verse", first)
+    shown = _show([("verse", 70), ("bridge", 70), ("verse", 10)], preset="lounge")
+    palettes = [palette for palette, _ in groupby(look.palette for _, look in shown if look.name != "silence")]
+    assert palettes == [first, second, first]
+
+
+def test_a_section_that_lasts_does_not_stay_in_one_colour():
+    shown = _show([("verse", 300)], preset="lounge")
+    palettes = [(end, look.palette) for end, look in shown if look.name == "verse"]
+    assert len({palette for _, palette in palettes}) == 2
+    assert all(90 <= (b - a) / RATE_HZ < 93 and b % (4 * BEAT) < HOP for (a, _), (b, _) in pairwise(palettes))
+    assert len(palettes) == 4
+    for steady in ({"mood_palettes": False}, {"looks": {"verse": {"palette": "Departure"}}}):
+        assert len({look.palette for _, look in _show([("verse", 300)], **steady) if look.name == "verse"}) == 1
+
+
+def test_where_drops_go_on_a_colour_stays_so_that_the_next_need_not_wait():
+    shown = _show([("verse", 25), ("drop", 20), ("verse", 150), ("drop", 1)])
+    assert len({look.palette for end, look in shown if 80 * RATE_HZ < end < 195 * RATE_HZ}) <= 1
+    assert shown[-1][1].name == "drop"
+
+
 def test_a_lounge_is_slower_and_softer_than_a_club():
     looks = {preset: _show([("verse", 10)], preset=preset)[-1][1] for preset in ("edm", "lounge")}
     assert _value(looks["lounge"], "speed") <= 0.5 * _value(looks["edm"], "speed")
@@ -387,16 +411,19 @@ def test_beats_may_flash_in_every_look_that_nobody_has_changed(look):
 def test_presets_hold_real_palettes_that_may_flash(preset):
     for mood in MOODS:
         for label in SECTION_LABELS:
-            palette = palette_of(PRESETS[preset], mood, label)
-            assert not may_be_red(palette, 0.0, 0.0)
-            assert PALETTES[palette] not in ("Rainbow Sherbet", "Colorful")
+            first = palette_of(PRESETS[preset], mood, label)
+            second = palette_of(PRESETS[preset], mood, label, first)
+            assert first != second
+            for palette in (first, second):
+                assert not may_be_red(palette, 0.0, 0.0)
+                assert PALETTES[palette] not in ("Rainbow Sherbet", "Colorful")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_where_the_music_lets_go_a_palette_is_no_darker_than_where_it_rests(preset):
-    for resting, letting_go in PRESETS[preset].palettes.values():
-        light = [float((colours(PALETTES.index(name)) @ LUMINANCE).mean()) for name in (resting, letting_go)]
-        assert light == sorted(light), (resting, letting_go)
+    for pairs in PRESETS[preset].palettes.values():
+        resting, letting_go = ([float((colours(PALETTES.index(name)) @ LUMINANCE).mean()) for name in pair] for pair in pairs)
+        assert max(resting) <= min(letting_go), pairs
 
 
 _parts = st.lists(

@@ -23,7 +23,9 @@ MUSIC = Macros(energy=0.6, vocal_presence=0.3, bass_weight=0.6, percussiveness=0
 ON_BEAT = ("pulse", "bloom", "bloom_mirror", "beat_tunnel", "tunnel_glow", "spectrum", "metronome", "hype", "tempiscope",
            "snapwave", "perlin")  # fmt: skip
 BPM = 120.0
-PRESET_PALETTES = sorted({name for preset in PRESETS.values() for pair in preset.palettes.values() for name in pair})
+PRESET_PALETTES = sorted({
+    name for preset in PRESETS.values() for pairs in preset.palettes.values() for pair in pairs for name in pair
+})  # fmt: skip
 
 
 def light(pattern="pulse", age_ms=0.0, *, led=True, mix=1.0, transition="fade", before=None, palette_id=30, number=20,
