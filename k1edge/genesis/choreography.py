@@ -41,6 +41,8 @@ UNMUSICAL = frozenset((*IDLE, "unknown"))
 """Looks that follow no bar lines and no mood."""
 BRIGHT_VALENCE, EXCITED_AROUSAL = 0.0, 0.55
 MOOD_MARGIN = 0.08
+DOUBT_BARS = 2
+"""For which an outro may be another section after all."""
 DUCK_S = 0.8
 """In which speech takes the light down, and gives it back."""
 
@@ -150,7 +152,7 @@ class Choreography:
         label, state = form.section.label, form.wire.state
         if label == "silence":
             return label
-        if label == "outro" and form.section.provisional and self._label not in UNMUSICAL:
+        if label == "outro" and form.section.provisional and form.bars < DOUBT_BARS and self._label not in UNMUSICAL:
             return self._label
         if state in ("speech", "noise"):
             return state if label == "unknown" or self._label in UNMUSICAL else self._label

@@ -43,7 +43,7 @@ def _show(parts, start=0, looks=None, per_bar=4, **rules):
         fields |= more[0] if more else {}
         for _ in range(int(seconds * 100)):
             end += HOP
-            form = Form(moments=(), macros=STILL, beat=_beat(end), bars=(end - section.since) / BEAT / 4, **fields)
+            form = Form(moments=(), macros=STILL, beat=_beat(end), **({"bars": (end - section.since) / BEAT / 4} | fields))
             look = stage.process(form, BeatState(end, 120.0, 0.0, 1.0, True, beats_per_bar=per_bar))
             if not shown or look is not shown[-1][1]:
                 shown.append((end, look))
@@ -242,11 +242,12 @@ def test_music_that_begins_anew_has_not_the_light_of_the_drop_before_it():
     assert _value(shown[-1][1]) == pytest.approx(Settings().looks["unknown"].parameters["brightness"])
 
 
-def test_an_outro_is_shown_when_it_is_sure():
-    doubtful = {"section": Section("outro", 30 * RATE_HZ, 0.6, provisional=True, index=1)}
+def test_an_outro_is_shown_when_it_is_sure_or_has_lasted():
+    doubtful = {"section": Section("outro", 30 * RATE_HZ, 0.6, provisional=True, index=1), "bars": 0.5}
     assert _show([("verse", 30), ("verse", 2, doubtful), ("verse", 2)]) == _show([("verse", 34)])
     assert _scenes(_show([("verse", 30), ("verse", 2, doubtful), ("outro", 3)]))[-1][1] == "outro"
-    begins = _show([("silence", 3), ("outro", 3, {"section": Section("outro", 0, 0.6, provisional=True)})])
+    assert _scenes(_show([("verse", 30), ("verse", 3, doubtful | {"bars": 2.0})]))[-1][1] == "outro"
+    begins = _show([("silence", 3), ("outro", 3, {"section": Section("outro", 0, 0.6, provisional=True), "bars": 0.5})])
     assert begins[-1][1].name == "outro", "from the dark there is nothing to keep"
 
 
