@@ -132,7 +132,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench beats", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--engine", action="append", choices=(*ENGINES, *PEERS),
-                        help="repeatable; default: our own (madmom needs the extra `bench`)")
+                        help=f"repeatable; default: {' and '.join(ENGINES)} (madmom needs the extra `bench`)")
     parser.add_argument("--offline", action="store_const", const=["bar_pointer", "offline"], dest="engine",
                         help="the live engine, and maps beside it")
     parser.add_argument("--split", choices=("tune", "report"), help="only this half of scripts/bench_split.tsv")
