@@ -90,7 +90,16 @@ def test_only_operators_make_requests_and_only_admins_change_the_configuration(c
 
 
 def test_home_assistant_takes_the_description_of_an_edge_back_that_is_deleted_there(come_in):
-    assert may_write(come_in("operator/ann"), "homeassistant/device/k1edge-hall-pi-1/config")
+    operator = come_in("operator/ann")
+    assert may_write(operator, "homeassistant/device/k1edge-hall-pi-1/config")
+    assert not may_write(operator, "homeassistant/device/kitchen/config"), "that of nobody else"
+
+
+def test_home_assistant_takes_back_the_description_of_an_edge_that_was_revoked(tmp_path):
+    assert setup(tmp_path, "hall", "operator/ann", "edge/pi-1", "edge/pi-2").returncode == 0
+    assert setup(tmp_path, "--revoke", "edge/pi-2", "hall").returncode == 0
+    (ann,) = re.findall(r"^user operator/ann\n((?:.+\n)+)", (tmp_path / "k1edge" / "acl").read_text(), re.MULTILINE)
+    assert re.findall("k1edge-.+/config", ann) == ["k1edge-hall-pi-1/config", "k1edge-hall-pi-2/config"]
 
 
 def test_a_stolen_viewer_credential_sees_all_and_writes_nothing(come_in):
