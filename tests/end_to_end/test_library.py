@@ -38,7 +38,9 @@ def ask(mosquitto, capsys):
         return told(capsys, "ask", verb, *words, "--url", mosquitto.url, *EDGE, "--wait", "60")
 
     def ask(verb: str, *words: str) -> dict:
-        return json.loads(said(verb, *words, "--json")[1])
+        answer = json.loads(said(verb, *words, "--json")[1])
+        assert answer["result"] == "ok", (answer["code"], answer["reason"])
+        return answer
 
     ask.said = said
     return ask
@@ -88,8 +90,8 @@ def test_a_map_is_deployed_over_mqtt_and_leads_from_the_next_beginning_of_its_so
     config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
     run = ("--config", str(config), "--source", str(tmp_path / "again.wav"))
     with Ear(mosquitto.settings()) as ear, DaemonProcess(*run, env=os.environ | {"XDG_STATE_HOME": str(state)}) as daemon:
-        ear.await_said("/status", state="ready")
-        eventually(lambda: ask.said("storage.usage")[0] == 0, "the library is open")
+        # Told once the library is open; who asked again and again until then would be refused for that.
+        ear.await_said(f"/track/{track}", status="ready")
         answer = ask("deploy", f"track={track}")["data"]
         assert (answer["track"], answer["version"], answer["beats"]) == (track, 1, 24)
         ear.await_said(f"/{answer['deployment']}", state="waiting")
