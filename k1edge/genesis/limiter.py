@@ -115,7 +115,7 @@ class Limiter:
         self.stopped: Counter[str] = Counter()
         """How often what was changed or held back: beat, macro, scene, saturation."""
         self._beats: dict[int, float] = {}
-        self._last_due, self._period_ms = float("-inf"), 0.0
+        self._last_due, self._last_number, self._period_ms = float("-inf"), 0, 0.0
         self._changes: list[Change] = []
         self._swings = {name: _Swing() for name in MACROS}
         self._levels = dict.fromkeys(MACROS, 0.0)
@@ -204,7 +204,8 @@ class Limiter:
         if not command.tick:
             return command
         number, due = command.number, at_ms + max(command.due_in_ms, 0.0)
-        self._last_due, self._period_ms = due, 60_000 / command.bpm
+        every = min(max(number - self._last_number, 1), 2)  # of a fast tempo every other beat flashes
+        self._last_due, self._last_number, self._period_ms = due, number, every * 60_000 / command.bpm
         # A correction replaces the beat while that is still to come; afterwards it is one more flash.
         if self._beats.get(number, at_ms + 1) <= at_ms:
             number = min(0, *self._beats) - 1

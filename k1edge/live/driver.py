@@ -19,6 +19,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, SceneWindow, Scribe, Stamp
 from k1edge.k1.contract.parameters import clamp
 from k1edge.live.follower import Follower
+from k1edge.live.pulse import Pulse
 from k1edge.live.roster import Roster
 
 BPM_RANGE = (30.0, 300.0)
@@ -43,6 +44,7 @@ class Driver:
         self.macro_at_least = 1
         """Hops from one macro to the next while the edge must spare itself."""
         self._hops = 0
+        self._pulse = Pulse()
         self._window: SceneWindow[Look] = SceneWindow()
         self._wanted: Look | None = None
         self.shown: Look | None = None
@@ -139,14 +141,15 @@ class Driver:
 
     def _beat(self, frame: GenesisFrame, event: BeatEvent, ahead_ms: float, stamp: Stamp) -> Iterator[Publication]:
         bpm = min(max(frame.beat.tempo_bpm, BPM_RANGE[0]), BPM_RANGE[1])
+        tick = self._pulse.shows(event, bpm, frame.beat.beats_per_bar)
         for device in self.k1s.driven:
             due_in_ms = round(ahead_ms - device.latency_ms, 1)
             yield from self._command(
                 device, contract.BeatCommand, stamp,
                 number=event.number, bpm=round(bpm, 2), phase=round(frame.beat.phase, 4) % 1.0, due_in_ms=due_in_ms,
-                due_at_ms=round(stamp.ts_ms + due_in_ms), downbeat=event.downbeat,
+                due_at_ms=round(stamp.ts_ms + due_in_ms), tick=tick, downbeat=event.downbeat,
                 beat_in_bar=min(max(event.in_bar - 1, 0), LAST_PLACE),
-                strength=round(event.strength, 3), confidence=round(event.confidence, 3),
+                strength=round(event.strength, 3) if tick else 0.0, confidence=round(event.confidence, 3),
             )  # fmt: skip
 
     def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:

@@ -78,6 +78,14 @@ def test_an_announced_beat_reaches_every_k1_earlier_by_its_latency():
     assert beats["fast"]["beat_in_bar"] == 2, "a K1 counts from zero"
 
 
+def test_beats_too_fast_to_flash_keep_tempo_and_phase_and_every_other_one_its_flash(driver):
+    heard = [announcement(n, due_s=0.32 * n + 0.15, in_bar=n % 4 + 1) for n in range(1, 13)]
+    told = [messages(run(driver, 32 * each.number, announced=each, bpm=190.0), "cmd/beat")["porch"] for each in heard]
+    assert [beat["tick"] for beat in told] == [beat["beat_in_bar"] in (0, 2) for beat in told]
+    assert {beat["strength"] for beat in told if not beat["tick"]} == {0.0}
+    assert {beat["bpm"] for beat in told} == {190.0}
+
+
 def test_no_beat_but_the_first_is_in_the_place_of_the_downbeat():
     driver, places = driver_of(), []
     for n in range(1, 6):
