@@ -103,7 +103,7 @@ class Choreography:
             self._dark = False
             self._label, self._palette = label, self._palette_for(label)
             self._turn(form, end, label, self._looks[label].transition)
-        elif label == form.section.label != self._pace and not has_room and label not in IDLE and self._label not in UNMUSICAL:
+        elif label != self._pace and not has_room and self._may_pace(label, form):
             self._take_pace(form, end, label)
         elif end >= self._next_step:
             darkens = form.section.label == "silence" and not self._brightness("silence")
@@ -174,6 +174,13 @@ class Choreography:
             if form.bars_left * bar_s < self._rules.min_gap_s:
                 return False
         return self._budget.allows(beat.end, label)
+
+    def _may_pace(self, label: str, form: Form) -> bool:
+        """Whether light and speed may be those of `label` in a scene of another: of a section that plays, in an idle scene
+        while there is music; and of that idle scene again, when it is over."""
+        if label in IDLE:
+            return label == self._label
+        return label == form.section.label and (self._label not in UNMUSICAL or form.wire.state == "music")
 
     def _on_line(self, label: str, section: Section, end: int) -> bool:
         line, grace = self._bar_line, self._fmt.hop

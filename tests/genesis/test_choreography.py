@@ -229,6 +229,16 @@ def test_what_a_section_is_like_is_shown_at_once_even_where_its_scene_must_wait(
     assert _value(at["build"]) + 0.2 < rising[-1] < 0.8
 
 
+@pytest.mark.parametrize("idle", ["speech", "noise"])
+def test_music_that_begins_in_an_idle_scene_has_its_light_at_once_and_gives_it_back(idle):
+    looks, calm = Settings().looks, {"wire": Wire(idle, 1.0, 0)}
+    shown = _show([("verse", 40), ("unknown", 6, calm), ("chorus", 4), ("unknown", 2, calm)])
+    assert [name for _, name in _scenes(shown)] == ["verse", idle], "the scene waits"
+    light = {at_s: next(_value(look) for end, look in reversed(shown) if end <= at_s * RATE_HZ) for at_s in (46, 47, 52)}
+    of_idle, of_chorus = (looks[label].parameters["brightness"] for label in (idle, "chorus"))
+    assert light == {46: of_idle, 47: of_chorus, 52: of_idle}
+
+
 def test_a_section_whose_scene_comes_with_the_next_bar_line_is_not_shown_in_two_steps():
     shown = _show([("verse", 30.5), ("chorus", 10)])
     chorus = [(end, look) for end, look in shown if end > 30.5 * RATE_HZ]
