@@ -120,6 +120,12 @@ class Keeper:
         if event := beat.announced:
             self._dues[event.number] = event.due
 
+    def last(self, hops: int) -> np.ndarray:
+        """(hops or fewer,) of ROW, a copy."""
+        first = max(self._used - hops, 0)
+        chunks = enumerate(self._chunks[first // CHUNK :], first // CHUNK)
+        return np.concatenate([chunk[max(first - n * CHUNK, 0) : self._used - n * CHUNK] for n, chunk in chunks])
+
     def cut(self, hops: int) -> Keeper:
         """Takes the last `hops` off, as a keeper of their own that goes on from here."""
         kept = self._used - hops

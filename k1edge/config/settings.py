@@ -241,6 +241,8 @@ class LibrarySettings(BaseModel):
     """Nothing outside is ever opened; '' = `music` in the state folder. Its folder `inbox` is watched."""
     capture_live: bool = True
     """Each song heard on the line gets a map; its sound is not kept."""
+    recall: bool = True
+    """A song that was heard before is led by its map."""
     live_mb_a_day: int = Field(40, ge=1, le=100_000)
     """Of such maps, at most: what else is heard that day gets none, for an SD card wears."""
     limit_mb: int = Field(2_000, ge=10, le=1_000_000)

@@ -2,8 +2,8 @@
 
 Consumes frames with what the tracker heard, one a hop; emits files of 0.9 MB a minute, written by a thread of their own and
 gone when the map is made. The sound itself is not kept. A song ends with silence, with talk or noise, with its stream, or where
-one steady tempo gives way to another, which is the next song's. Cost: 10 us a hop; 10 ms where a song follows another without
-a pause.
+one steady tempo gives way to another, which is the next song's. What a map has led through for the most part is not kept once
+more. Cost: 10 us a hop; 10 ms where a song follows another without a pause.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from k1edge.analysis.recording import Keeper
-from k1edge.beat.observation import Heard
 from k1edge.errand import GOODBYE_S, Errand
 from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
 from k1edge.genesis.structure import NOT_MUSIC
 from k1edge.library.rules import HEARD_SUFFIX
+from k1edge.pipeline import Pipeline
 from k1edge.whole import write_whole
 
 SHORTEST_S, FEWEST_BEATS = 45.0, 60
@@ -55,6 +55,7 @@ class SongCatcher:
         self._daily_hops, self._left_hops = mb_a_day * 1_000_000 // MAP_BYTES_A_S * HOPS_PER_S, 0
         self._day: date | None = None
         self._keeper: Keeper | None = None
+        self._led_hops = 0
         self._fmt: StreamFormat | None = None
         self._writer: Errand | None = None
         self._tempi: deque[tuple[int, float]] = deque(maxlen=2 * STEADY_BEATS + CHANGING_BEATS)
@@ -64,8 +65,13 @@ class SongCatcher:
         self.end()
         self._fmt = fmt
 
-    def process(self, frame: GenesisFrame, heard: Heard, latency_hops: float) -> None:
-        """One hop."""
+    @property
+    def song(self) -> Keeper | None:
+        """What is being caught."""
+        return self._keeper
+
+    def process(self, frame: GenesisFrame, pipeline: Pipeline) -> None:
+        """One hop, and the pipeline that it came out of."""
         strange = frame.section.label == "unknown" and frame.wire in NOT_MUSIC
         if strange or frame.section.label == "silence":
             self.end()
@@ -73,8 +79,9 @@ class SongCatcher:
         if self._keeper is None:
             if frame.features.silent:
                 return
-            self._keeper = Keeper(self._fmt, latency_hops / HOPS_PER_S)
-        self._keeper.add(frame.features, frame.beat, heard)
+            self._keeper = Keeper(self._fmt, pipeline.tracker.latency_hops / HOPS_PER_S)
+        self._keeper.add(frame.features, frame.beat, pipeline.tracker.heard)
+        self._led_hops += pipeline.leader is not None
         if len(self._keeper) >= LONGEST_S * HOPS_PER_S:
             self.end()
         elif frame.beat.announced is not None and frame.beat.lock:
@@ -98,9 +105,11 @@ class SongCatcher:
 
     def end(self) -> None:
         """The song is over; keeps it if it was one."""
-        keeper, self._keeper = self._keeper, None
+        keeper, led_hops, self._keeper, self._led_hops = self._keeper, self._led_hops, None, 0
         self._tempi.clear()
         if keeper is None or len(keeper) < SHORTEST_S * HOPS_PER_S or keeper.beats < FEWEST_BEATS:
+            return
+        if 2 * led_hops > len(keeper):
             return
         now = self._utc()
         if now.date() != self._day:

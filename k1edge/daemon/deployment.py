@@ -1,4 +1,4 @@
-"""Which stored map leads the light, or is to lead it: `run --map` and the verb `deploy`.
+"""Which stored map leads the light, or is to lead it: `run --map`, the verb `deploy`, and songs that were heard before.
 
 Consumes scores, streams and the moment; emits `deploy/<id>` as it waits, leads and ends, and an event when it is given up. One
 map at a time: a new one takes the place of the last, and where that leads, not before its own song begins, if that is told.
@@ -82,16 +82,32 @@ class Deployment:
             raise RefusedError("NOT_READY", "no audio is being followed; nothing to lead")
         score, at_ms = read_score(asked["score"]), asked.get("start_at_ms")
         start = None if at_ms is None else timeline.index(_meant(at_ms, score, now.stamp))
-        devices = {device: "ok" if there else "absent" for device, there in ready.items()}
-        player = MapPlayer(score, pipeline.fmt, self._lead_ms, start)
-        order = _Order(_new_id(), asked["track"], asked["version"], score, devices, player, at_ms)
+        order = self._order_of(asked, MapPlayer(score, pipeline.fmt, self._lead_ms, start), score, ready)
+        order.start_at_ms = at_ms
         leading = self._order is not None and self._order.player is pipeline.player and pipeline.player.state == "leading"
         if leading and at_ms is not None and at_ms > now.stamp.ts_ms:
             self._next = order
         else:
-            pipeline.act("deploy", player)
+            pipeline.act("deploy", order.player)
             self._order, self._next = order, None
-        return {"deployment": order.id, "devices": devices, "start_at_ms": at_ms}
+        return {"deployment": order.id, "devices": order.devices, "start_at_ms": at_ms}
+
+    @property
+    def is_free(self) -> bool:
+        """No map leads, or is to lead."""
+        return not (self._first or self._order or self._next)
+
+    def recall(self, found: dict[str, Any], pipeline: Pipeline, ready: dict[str, bool]) -> MapPlayer:
+        """Lets the map of the song that plays lead from where it is. `found`: track, version, score and start_s."""
+        score = read_score(found["score"])
+        player = MapPlayer(score, pipeline.fmt, self._lead_ms, pipeline.fmt.index(found["start_s"]))
+        pipeline.act("deploy", player)
+        self._order = self._order_of(found, player, score, ready)
+        return player
+
+    def _order_of(self, asked: dict[str, Any], player: MapPlayer, score: Score, ready: dict[str, bool]) -> _Order:
+        devices = {device: "ok" if there else "absent" for device, there in ready.items()}
+        return _Order(_new_id(), asked["track"], asked["version"], score, devices, player)
 
     def process(self, pipeline: Pipeline | None, timeline: Timeline, stamp: Stamp) -> Iterator[Publication]:
         """Tells of every change of state. Without a stream nothing leads; what waits goes on to wait."""

@@ -21,6 +21,7 @@ from k1edge.daemon.deployment import Deployment
 from k1edge.daemon.lending import VERBS as LENT
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.metrics import Metrics
+from k1edge.daemon.recall import Recall
 from k1edge.daemon.sources import Listening
 from k1edge.daemon.startup import SAFE_MODE, Start
 from k1edge.daemon.telemetry import Telemetry
@@ -54,12 +55,10 @@ BROKER_CLIENTS = "$SYS/broker/clients/connected"
 
 def subscriptions(site: str, edge: str) -> list[str]:
     """The topics an edge listens to."""
+    of_any = (contract.Status, contract.DeviceStatus, contract.Pong, contract.SceneCommand)
     return [
         contract.topic(contract.Request, site, edge, "+"),
-        contract.topic(contract.Status, site, "+"),
-        contract.topic(contract.DeviceStatus, site, "+"),
-        contract.topic(contract.Pong, site, "+"),
-        contract.topic(contract.SceneCommand, site, "+"),
+        *(contract.topic(each, site, "+") for each in of_any),
         contract.topic(contract.ConfigDesired, site, edge),
         contract.topic(contract.Deployment, site, edge, "+"),
         home_assistant.BIRTH_TOPIC,
@@ -92,7 +91,7 @@ class Edge:
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._hands, self._lending), settings)
         catches = library.enabled and library.capture_live and settings.beat.tells
         self._catcher = SongCatcher(heard_folder(library, state_folder()), library.live_mb_a_day) if catches else None
-        self._score = SelfScore()
+        self._recall, self._score = Recall(asks=library.recall), SelfScore()
         self._metrics = Metrics(settings.telemetry.prometheus_port) if settings.telemetry.prometheus_port else None
         self._venue = Venue(state_folder(), settings.beat)
         self._pipeline: Pipeline | None = None
@@ -100,8 +99,7 @@ class Edge:
         self._guard: DriftGuard | None = None
         self._listening = Listening()
         self._frame: GenesisFrame | None = None
-        self._end = 0
-        self._seconds = self._next_second_ns = self._next_telemetry_ns = 0
+        self._end = self._seconds = self._next_second_ns = self._next_telemetry_ns = 0
         self._send(self._bulletin.status(self._now(), "init"))
         self._link.send(self._configuration.reported(self._now()))
         self._send(self._bulletin.discovery())
@@ -129,7 +127,8 @@ class Edge:
         self._send(self._publisher.process(frame, self._timeline, now))
         self.blackbox.after(frame)
         if self._catcher is not None and self._watch.mode.analyses:
-            self._catcher.process(frame, self._pipeline.tracker.heard, self._pipeline.tracker.latency_hops)
+            self._catcher.process(frame, self._pipeline)
+            self._lending.recall(self._recall.ask(self._catcher.song, frame, self._pipeline.fmt, free=self._deployment.is_free))
         elif self._catcher is not None:
             self._catcher.end()  # what plays when the box is cool again is another song
         self._watch.hear(block, frame.features.silent)
@@ -190,10 +189,17 @@ class Edge:
         """What the K1s were last asked for."""
         return self._driver.shown
 
+    def recalled(self, found: dict[str, Any]) -> None:
+        """The library knows the song that plays, or that it is another than the one whose map leads."""
+        todo = self._recall.concludes(found, self._catcher.song)
+        if todo == "stop":
+            self._pipeline.act("stop")
+        elif todo == "lead" and self._deployment.is_free:
+            self._recall.leads(found["track"], self._deployment.recall(found, self._pipeline, self._k1s.presence))
+
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A stored map is to lead, or to lead no more. Raises `RefusedError`."""
-        ready = {device.id: device.ready for device in self._k1s.devices.values()}
-        return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), ready)
+        return self._deployment.ask(asked, Situation(self._now(), self._pipeline, self._timeline), self._k1s.presence)
 
     @property
     def restart(self) -> str:

@@ -18,6 +18,7 @@ from k1edge.daemon.telemetry import Telemetry
 from k1edge.frames import Alarm, Look
 from k1edge.k1 import contract
 from k1edge.k1.contract import Publication, Request, Scribe, Stamp, printable
+from k1edge.library.door import RECALL
 from k1edge.live.desk import Desk, RefusedError, ReplyTo
 from k1edge.system.systemd import fields
 
@@ -29,6 +30,8 @@ VERBS = frozenset({*contract.LIBRARY_VERBS, "scene.simulate"})
 """Those that come here."""
 EDGE_VERBS = ("deploy", "deploy.stop")
 """What the library prepares, and the edge does."""
+OWN = 0
+"""The number of the edge's own question; those of others begin with 1."""
 REHEARSED = "scene.simulate"
 """What is done here, a little each hop."""
 MOST_REHEARSALS = 4
@@ -48,6 +51,10 @@ class LightHands(Protocol):
 
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Carries out what the library has prepared, and says what to answer. May raise `RefusedError`."""
+        ...
+
+    def recalled(self, found: dict[str, Any]) -> None:
+        """What the library has found of the edge's own question; {} where nothing."""
         ...
 
     @property
@@ -112,6 +119,11 @@ class Lending:
             del self._ended_jobs[job]
             yield self._scribe.cleared(contract.Job, job)
 
+    def recall(self, heard: dict[str, Any] | None) -> None:
+        """Asks which song it is that is heard, if anything is."""
+        if heard is not None:
+            self._door.ask(OWN, RECALL, heard, self._scribe.node)
+
     def rest(self, resting: bool) -> None:
         """No further song is analysed while it rests; questions are answered."""
         self._door.rest(resting)
@@ -155,6 +167,8 @@ class Lending:
 
     def _told(self, news: dict[str, Any], stamp: Stamp) -> Iterator[Publication]:
         match news:
+            case {"answer": 0}:
+                self._hands.recalled(news.get("data") or {})
             case {"answer": _}:
                 yield from self._answered(news, stamp)
             case {"job": job}:

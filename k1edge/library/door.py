@@ -25,6 +25,8 @@ from k1edge.library.confine import ONE_THREAD
 if TYPE_CHECKING:
     from k1edge.config import LibrarySettings
 
+RECALL = "recall"
+"""What the edge itself asks, about what it hears; nobody else can."""
 BUFFER_BYTES = 1 << 20
 DATAGRAM_BYTES = 1 << 18
 """The most that either side says at once."""

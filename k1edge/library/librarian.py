@@ -36,7 +36,7 @@ from k1edge.library.worker import BEGUN, Limits
 
 NICE = 10
 STEP_S = 0.1
-INBOX_S, UPKEEP_S = 2.0, 20.0
+INBOX_S, LEARN_S, UPKEEP_S = 2.0, 2.0, 20.0
 AGAIN_S = 5.0
 """Until a chore for which there was no room is tried again."""
 MEANWHILE = 16
@@ -65,7 +65,8 @@ class Librarian:
         self._untold = ((tell, name) for tell, names in before.items() for name in names)
         self._told: dict[str, int] = {}
         """What was told last of each track, hashed."""
-        self._chores = {self._jobs.step: 0.0, self._tell_before: 0.0, self._look: INBOX_S, self._tidy: UPKEEP_S}
+        self._chores = {self._jobs.step: 0.0, self._tell_before: 0.0, self._look: INBOX_S,
+                        self._verbs.memory.learn: LEARN_S, self._tidy: UPKEEP_S}
         self._due_s = dict.fromkeys(self._chores, 0.0)
         self._undone: set[Callable[[], None]] = set()
         """What the disk has no room for."""

@@ -18,8 +18,10 @@ from k1edge.genesis.document import VERSION, encode
 from k1edge.genesis.faults import MapError
 from k1edge.genesis.score import plain_score, score_of
 from k1edge.library import revisions, upkeep
+from k1edge.library.door import RECALL
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import DEFAULT_PRIORITY, Jobs
+from k1edge.library.memory import Memory
 from k1edge.library.search import Query
 from k1edge.library.store import Library
 
@@ -36,6 +38,7 @@ class Verbs:
 
     def __init__(self, library: Library, jobs: Jobs) -> None:
         self._library, self._jobs = library, jobs
+        self.memory = Memory(library)
         self._kept: OrderedDict[tuple, tuple[Document, int]] = OrderedDict()
         self._kept_bytes = 0
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -56,6 +59,7 @@ class Verbs:
             "bundle.get": self._bundle_get,
             "deploy": self._deploy,
             "deploy.stop": lambda caller: {},
+            RECALL: self._recall,
             "log.tail": self._log_tail,
             "storage.usage": lambda caller: upkeep.usage(self._library),
         }
@@ -201,6 +205,14 @@ class Verbs:
             raise LibraryError(Code.DEPLOYMENT_FAILED, f"{track} has too many beats to be played by")
         metrics = {"bpm": found.global_metrics.bpm, "beats": len(score["beats_ms"])}
         return {"track": track, "version": n, "map_sha256": found.metadata.hashes.map_sha256, "score": score} | metrics
+
+    def _recall(self, caller: str, **heard: Any) -> Document:
+        """The score of the song that is heard, and when it began; {} while none is sure. Of one that is led by already, whether
+        that still is the song."""
+        if "track" in heard:
+            return {"still": self.memory.likeness(**heard)}
+        found = self.memory.find(**heard)
+        return found and self._deploy(caller, found["track"]) | found
 
     def _log_tail(self, caller: str, job: str | None = None, track: str | None = None, limit: int = 50) -> Document:
         if job is not None:

@@ -63,6 +63,11 @@ class Roster:
         return sum(device.ready for device in self.devices.values())
 
     @property
+    def presence(self) -> dict[str, bool]:
+        """Each K1, and whether it is there."""
+        return {device.id: device.ready for device in self.devices.values()}
+
+    @property
     def stopped(self) -> dict[str, int]:
         """How often the limiter changed or held back what, over all K1s."""
         return dict(sum((device.limiter.stopped for device in self.devices.values()), self._stopped_before))

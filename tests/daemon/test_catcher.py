@@ -12,6 +12,8 @@ from k1edge.audio.synth import four_on_the_floor, noise
 from k1edge.config import BeatSettings, Settings
 from k1edge.daemon.catcher import SongCatcher
 from k1edge.frames import StreamFormat
+from k1edge.genesis.playback import MapPlayer
+from k1edge.genesis.score import Score
 from k1edge.library.admission import admit
 from k1edge.library.errors import LibraryError
 from k1edge.pipeline import Pipeline
@@ -36,7 +38,7 @@ def catch(folder: Path, sound: np.ndarray) -> list[Path]:
     catcher.begin(FMT)
     for block in blocks(iter([sound]), FMT, False):
         frame = pipeline.process(block)
-        catcher.process(frame, pipeline.tracker.heard, pipeline.tracker.latency_hops)
+        catcher.process(frame, pipeline)
     ended(catcher)
     return sorted(folder.iterdir())
 
@@ -114,6 +116,22 @@ def test_noise_between_two_songs_is_of_neither(tmp_path, brief):
     song = four_on_the_floor(126.0, 30.0, 44_100).samples
     caught = catch(tmp_path, np.concatenate([song, noise(20, -30.0).samples, song]))
     assert [unpack(path.read_bytes())[0].duration_s for path in caught] == pytest.approx([30, 30], abs=9)
+
+
+@pytest.mark.parametrize(("led_s", "songs"), [(10.0, 1), (30.0, 0)])
+def test_what_a_map_has_led_through_for_the_most_part_is_not_kept_once_more(tmp_path, brief, led_s, songs):
+    song = four_on_the_floor(126.0, 40.0, 44_100)
+    beats_ms = (1000 * song.truth.beats_s).tolist()
+    score = Score(beats_ms, beats_ms[::4], [1.0] * len(beats_ms), [], [])
+    catcher = SongCatcher(tmp_path, 40, Wall())
+    catcher.begin(FMT)
+    pipeline = Pipeline(Settings(), FMT, player=MapPlayer(score, FMT, 150.0))
+    for block in blocks(iter([song.samples]), FMT, False):
+        if block.start >= FMT.index(led_s):
+            pipeline.act("stop")
+        catcher.process(pipeline.process(block), pipeline)
+    ended(catcher)
+    assert len(list(tmp_path.iterdir())) == songs
 
 
 @pytest.mark.parametrize(("second_bpm", "songs"), [(104.0, 2), (126.0, 1)])

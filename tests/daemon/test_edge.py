@@ -251,7 +251,8 @@ def test_a_parameter_that_is_no_longer_in_the_file_is_taken_back_from_the_k1s_at
 
 def test_a_song_that_is_being_caught_ends_where_the_box_gets_hot(edge, monkeypatch):
     told = []
-    edge._catcher = SimpleNamespace(process=lambda *_: told.append("caught"), end=lambda: told.append("ended"))
+    edge._catcher = SimpleNamespace(song=None, process=lambda *_: told.append("caught"), end=lambda: told.append("ended"))
+    edge._lending = SimpleNamespace(recall=lambda _: None)
     blocks = iter(silence())
     edge.hear(next(blocks))
     monkeypatch.setattr(Watch, "mode", RUNGS[1])

@@ -54,6 +54,9 @@ class FakeHands:
     def __init__(self, refusal: RefusedError | None = None) -> None:
         self._refusal, self.telemetry = refusal, Telemetry()
 
+    def recalled(self, found: dict) -> None:
+        self.found = found
+
     def deploy(self, asked: dict) -> dict:
         if self._refusal:
             raise self._refusal
@@ -90,6 +93,19 @@ def said(lending, *news: dict, second: float = 0.0) -> list[tuple[str, contract.
             ours = p.payload and p.topic.startswith("k1/")
             out.append((p.topic, contract.decode(p.topic, p.payload) if ours else p))
     return out
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [({"result": "ok", "data": {"track": "t"}}, {"track": "t"}), ({"result": "ok", "data": {}}, {}),
+     ({"result": "failed", "code": "NOT_READY", "reason": "gone"}, {})],
+)  # fmt: skip
+def test_what_the_edge_asks_itself_is_answered_to_it_and_to_nobody_else(lending, answer, found):
+    lending.recall({"bpm": 120.0})
+    assert lending.door.asked == [(0, "recall", {"bpm": 120.0}, "edge-1")]
+    lending.door.news.append({"answer": 0} | answer)
+    assert list(lending.process(at())) == []
+    assert lending._hands.found == found
 
 
 def test_a_request_is_passed_on_and_answered_when_the_library_answers(lending):

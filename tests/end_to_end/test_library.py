@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from k1edge.audio.demo import demo_song
 from k1edge.audio.synth import four_on_the_floor
+from k1edge.config import Settings
 from k1edge.genesis.document import encode, seal
 from k1edge.library.store import Library, TrackFacts
+from k1edge.programs.job import file_to_map
 from tests.brokers import PATIENCE_S, eventually
 from tests.end_to_end.daemon import DaemonProcess, Ear, write_config
 from tests.genesis.songs import song_v4
@@ -103,6 +106,36 @@ def test_a_map_is_deployed_over_mqtt_and_leads_from_the_next_beginning_of_its_so
         assert seen["frames"] == 50 and seen["luminance_max"] > 0
         daemon.stop()
         assert daemon.process.returncode == 0, daemon.stderr
+
+
+def test_a_song_that_was_heard_before_is_led_by_its_map_from_where_it_has_come_to(tmp_path, mosquitto):
+    song, began_s = demo_song(), 30.0
+    soundfile.write(tmp_path / "song.wav", song.samples, song.rate_hz)
+    library = Library(tmp_path / "state" / "k1edge" / "library")
+    track = library.register(TrackFacts("a" * 64, "song.wav"))["id"]
+    library.add_version(track, file_to_map(tmp_path / "song.wav", Settings(), lambda stage, share: None), "analysis")
+    library.close()
+    rest = song.samples[round(began_s * song.rate_hz) :]
+    soundfile.write(tmp_path / "line.wav", 0.3 * np.concatenate([np.zeros(song.rate_hz, np.float32), rest]), song.rate_hz)
+    config = write_config(tmp_path, f'[mqtt]\nurl = "{mosquitto.url}"\n')
+    run = ("--config", str(config), "--source", str(tmp_path / "line.wav"))
+    with (Ear(mosquitto.settings()) as ear,
+          DaemonProcess(*run, env=os.environ | {"XDG_STATE_HOME": str(tmp_path / "state")}) as daemon):  # fmt: skip
+        deployed = []
+
+        def known() -> bool:
+            deployed[:] = [json.loads(each.payload) for each in list(ear.heard) if "/deploy/" in each.topic]
+            return bool(deployed)
+
+        eventually(known, "the song is known", 4 * PATIENCE_S)
+        (leading,) = deployed
+        assert (leading["state"], leading["track"]) == ("leading", track)
+        eventually(lambda: len([beat for beat in ear.said("/beat") if beat["confidence"] > 0.97]) > 8, "beats of the map")
+        daemon.stop()
+        assert daemon.process.returncode == 0, daemon.stderr
+    led = [beat["due_at_ms"] - leading["start_at_ms"] for beat in ear.said("/beat") if beat["confidence"] > 0.97]
+    off_s = np.abs(np.array(led)[:, None] / 1000 - song.truth.beats_s).min(axis=1)
+    assert off_s.max() < 0.035, "where it is, to the beat"
 
 
 def test_a_stored_map_leads_and_its_drop_is_told_before_it_comes(tmp_path, mosquitto, song):

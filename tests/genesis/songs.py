@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from k1edge.genesis.document import ENGINE, GenesisMap, seal
@@ -44,6 +45,27 @@ def song_v4(beats: int = 32, period_ms: float = 500.0) -> dict[str, Any]:
             },
         },
     }
+
+
+def playing(seconds: float, seed: int) -> np.ndarray:
+    """(n, 3) shares of each band's loudest, every 20 ms: hits of any strength at any time, as in no other seed."""
+    rng = np.random.default_rng(seed)
+    levels = np.zeros((round(50 * seconds), 3))
+    hits = np.where(rng.random(levels.shape) < 0.08, rng.uniform(0.2, 1.0, levels.shape), 0.0)
+    for n in range(1, len(levels)):
+        levels[n] = np.maximum(0.85 * levels[n - 1], hits[n])
+    return levels
+
+
+def song_of(levels: np.ndarray, bpm: float = 120.0, every: int = 1) -> GenesisMap:
+    """A map with these envelopes, or so few of their points."""
+    document = song_v4(int(len(levels) / 50 * bpm / 60), 60_000 / bpm)
+    at_ms = (20.0 * np.arange(len(levels)))[::every].tolist()
+    bands = zip(("bass", "mids", "highs"), levels[::every].round(3).T.tolist(), strict=True)
+    document["layers"]["frequency"] = {
+        name: [{"time_ms": t, "intensity": v} for t, v in zip(at_ms, band, strict=True)] for name, band in bands
+    }
+    return seal(document)
 
 
 def own_map(beats: int = 32, period_ms: float = 500.0) -> GenesisMap:

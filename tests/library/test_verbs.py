@@ -4,6 +4,7 @@ import pytest
 
 from k1edge.genesis.document import seal
 from k1edge.k1 import contract
+from k1edge.library.door import RECALL
 from k1edge.library.errors import Code, LibraryError
 from k1edge.library.jobs import Jobs
 from k1edge.library.rules import Rules
@@ -11,7 +12,7 @@ from k1edge.library.store import Library, TrackFacts
 from k1edge.library.upkeep import UNDO_S, prune, sweep
 from k1edge.library.verbs import KEPT_BYTES, REPLY_BYTES, Verbs
 from tests.genesis.songs import own_map as song
-from tests.genesis.songs import song_v4
+from tests.genesis.songs import playing, song_of, song_v4
 from tests.library.queue_process import ANALYST
 
 TRACK = "0123456789abcdef"
@@ -220,3 +221,21 @@ def test_a_thousand_questions_for_one_song_read_it_once(verbs, monkeypatch):
     for _ in range(1000):
         verbs.answer("track.get", {"track": TRACK})
     assert len(reads) == 1
+
+
+def test_a_song_that_is_heard_is_answered_with_its_score_and_then_whether_it_still_is(verbs):
+    levels = playing(60.0, seed=1)
+    verbs.library.add_version(TRACK, song_of(levels), "import")
+    verbs.memory.learn()
+
+    def heard(at_s, **led):
+        args = {"levels": (1000 * levels[round(50 * at_s) :][:500]).astype(int).tolist(), "began_s": at_s, "bpm": 120.0}
+        return verbs.answer(RECALL, args | led)
+
+    assert heard(10.0) == {}
+    found = heard(13.0)
+    assert (found["track"], found["version"]) == (TRACK, 2)
+    assert found["score"]["beats_ms"]
+    assert abs(found["start_s"]) < 0.02
+    assert heard(16.0, track=TRACK, start_s=found["start_s"])["still"] > 0.95
+    assert "recall" not in contract.VERBS, "nobody else can ask"
