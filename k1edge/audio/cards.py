@@ -35,6 +35,8 @@ class Device:
     rates_hz: tuple[int, ...] = ()
     closed: bool = False
     """In use, or not for this user: the kernel has it, and PortAudio cannot open it."""
+    stuck: bool = False
+    """It was asked, and has not answered: a sound server without its session manager."""
 
     @property
     def setting(self) -> str:

@@ -41,7 +41,9 @@ FIRST_BLOCK_S = 5.0
 BUFFER_S = 0.029
 """Asked of PortAudio, which then makes periods of one hop and a ring of four: the deepest it allows (any more, and periods
 grow to two hops or three, and hops arrive in bursts). The process may be away for 30 ms before samples are lost."""
-CLOSE_LIMIT_S = 1.0
+OPEN_LIMIT_S, CLOSE_LIMIT_S = 5.0, 1.0
+"""For the library to start or to open a device, and to let go of one. A sound server whose session manager has ended lets
+PortAudio wait for half a minute, three times over; one that is started by being asked takes 1.5 s."""
 PLUG = "define a PCM of type plug for it in /etc/asound.conf, which converts it, and name that in [audio] device"
 REMEDIES = {-9985: ("end the program that uses it", BUSY), -9994: (PLUG, RATE), -9997: (PLUG, RATE)}
 """PortAudio's paDeviceUnavailable, paSampleFormatNotSupported (of 24 bits in four bytes) and paInvalidSampleRate."""
@@ -66,7 +68,8 @@ class LineIn:
         self._hops: SimpleQueue[tuple[bytes, int, bool] | None] = SimpleQueue()
         self._holes = HoleFinder()
         self._next = 0
-        self._stream = self._opened(len(weights), entered)
+        with quiet():
+            self._stream = within(OPEN_LIMIT_S, lambda: self._opened(len(weights), entered), self.device.name)
         self._patience_s = FIRST_BLOCK_S
         self._waited_s = 0.0
 
@@ -99,13 +102,12 @@ class LineIn:
                 first.pop()()
 
         try:
-            with quiet():
-                stream = portaudio.RawInputStream(
-                    device=self.device.index, channels=channels, samplerate=self.fmt.rate_hz, blocksize=self.fmt.hop,
-                    dtype="float32", latency=BUFFER_S, callback=copy, finished_callback=lambda: put(None),
-                    clip_off=True, dither_off=True,
-                )  # fmt: skip
-                stream.start()
+            stream = portaudio.RawInputStream(
+                device=self.device.index, channels=channels, samplerate=self.fmt.rate_hz, blocksize=self.fmt.hop,
+                dtype="float32", latency=BUFFER_S, callback=copy, finished_callback=lambda: put(None),
+                clip_off=True, dither_off=True,
+            )  # fmt: skip
+            stream.start()
         except portaudio.PortAudioError as error:
             raise self._refusal(error) from error
         return stream
@@ -154,10 +156,17 @@ class LineIn:
 
 
 def list_devices(cards: Path = CARDS) -> list[Device]:
-    """Every capture device, with those of our rates that it offers (none that is `closed`). Raises AudioError."""
+    """Every capture device, with those of our rates that it offers (none that is `closed` or `stuck`). Raises AudioError."""
     portaudio = _portaudio_afresh()
-    found = _capture_devices(portaudio, cards)
-    return [device if device.closed else replace(device, rates_hz=_rates_hz(portaudio, device)) for device in found]
+    with quiet():
+        return [device if device.closed else _asked(portaudio, device) for device in _capture_devices(portaudio, cards)]
+
+
+def _asked(portaudio: ModuleType, device: Device) -> Device:
+    try:
+        return replace(device, rates_hz=within(OPEN_LIMIT_S, lambda: _rates_hz(portaudio, device), device.name))
+    except StuckError:
+        return replace(device, stuck=True)
 
 
 def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
@@ -188,8 +197,7 @@ def _rates_hz(portaudio: ModuleType, device: Device) -> tuple[int, ...]:
             return False
         return True
 
-    with quiet():
-        return tuple(rate_hz for rate_hz in RATES_HZ if offers(rate_hz))
+    return tuple(rate_hz for rate_hz in RATES_HZ if offers(rate_hz))
 
 
 def sound_library() -> ModuleType:
@@ -208,7 +216,7 @@ def _portaudio_afresh() -> ModuleType:
     """PortAudio with its list of devices as of now: it looks only when it is initialised, and a card that was pulled and
     came back cannot be opened before. Ends every other stream of this process. Raises AudioError."""
     with quiet():
-        return within(CLOSE_LIMIT_S * 5, _initialised, "PortAudio")
+        return within(OPEN_LIMIT_S, _initialised, "PortAudio")
 
 
 def _initialised() -> ModuleType:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 
 from k1edge.audio import AudioError
+from k1edge.audio.cards import Device
 from k1edge.audio.linein import list_devices
 from k1edge.programs.options import fail
 
@@ -37,9 +38,14 @@ def main(args: argparse.Namespace) -> int:
         width = max(len(repr(device.setting)) for device in devices)
         print(f"{'[audio] device =':<{width}}  channels  rates Hz      name")
         for device in devices:
-            rates = "in use" if device.closed else ", ".join(map(str, device.rates_hz)) or "neither 44100 nor 48000"
-            print(f"{device.setting!r:<{width}}  {device.channels or '':>8}  {rates:<12}  {device.name}")
+            print(f"{device.setting!r:<{width}}  {device.channels or '':>8}  {_rates(device):<12}  {device.name}")
     if not devices:
         print("no sound card to listen to: connect one with a line input (a Pi has none of its own)", file=sys.stderr)
         return os.EX_UNAVAILABLE
     return 0
+
+
+def _rates(device: Device) -> str:
+    if device.closed or device.stuck:
+        return "in use" if device.closed else "does not answer"
+    return ", ".join(map(str, device.rates_hz)) or "neither 44100 nor 48000"

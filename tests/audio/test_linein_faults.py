@@ -45,6 +45,7 @@ def portaudio(monkeypatch, tmp_path):
         query_devices=lambda: [{"name": "USB Audio CODEC: - (hw:1,0)", "max_input_channels": 8}],
     )  # fmt: skip
     monkeypatch.setattr(linein, "sound_library", lambda: library)
+    monkeypatch.setattr(linein, "OPEN_LIMIT_S", 0.5)
     monkeypatch.setattr(linein, "CLOSE_LIMIT_S", 0.1)
     library.cards = tmp_path / "cards"
     return library
@@ -82,6 +83,27 @@ def test_a_start_of_portaudio_that_hangs_is_given_up(portaudio):
     portaudio._initialize = never.wait
     with pytest.raises(StuckError, match="PortAudio: does not respond"):
         linein.LineIn(SETTINGS, portaudio.cards)
+    never.set()
+
+
+@pytest.mark.parametrize("asked", ["RawInputStream", "check_input_settings"])
+def test_a_device_that_hangs_as_it_is_opened_or_asked_is_given_up(portaudio, asked):
+    """As what a sound server has, while nothing links it."""
+    never = threading.Event()
+    portaudio.RawInputStream = raising(PortAudioError("Invalid sample rate", -9997))
+    setattr(portaudio, asked, lambda *_, **__: never.wait(PATIENCE_S))
+    with pytest.raises(StuckError, match="USB Audio CODEC: does not respond"):
+        linein.LineIn(SETTINGS, portaudio.cards)
+    never.set()
+
+
+def test_a_device_that_hangs_does_not_keep_the_others_from_being_listed(portaudio):
+    never = threading.Event()
+    portaudio.query_devices = lambda: [{"name": name, "max_input_channels": 2} for name in ("pulse", "USB (hw:1,0)")]
+    portaudio.check_input_settings = lambda index, *_, **__: never.wait(PATIENCE_S) if index == 0 else None
+    server, card = linein.list_devices(portaudio.cards)
+    assert (server.setting, server.stuck, server.rates_hz) == ("pulse", True, ())
+    assert (card.setting, card.stuck, card.rates_hz) == ("CODEC", False, (44_100, 48_000))
     never.set()
 
 
