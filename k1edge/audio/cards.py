@@ -2,7 +2,7 @@
 
 Consumes PortAudio's names and the kernel's list of cards, emits `Device`s. Indices change when a card is replugged, ids do
 not; PortAudio's names carry the index, "USB Audio CODEC: - (hw:1,0)", so the id is looked up in /proc/asound/cards. PortAudio
-knows only what it could open when it looked; what else can capture is in /proc/asound/pcm.
+knows only what it could open when it looked; what else can capture is in /proc/asound/pcm, and who has it open beside that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ CARDS = Path("/proc/asound/cards")
 _HARDWARE = re.compile(r"\s*\(hw:(\d+),(\d+)\)$")
 _CARD = re.compile(r"^\s*(\d+) \[(\S+)\s*\]: .*? - (.*)$", re.MULTILINE)
 _CAPTURES = re.compile(r"^(\d+)-(\d+): .*? : (.*?) : (?:playback \d+ : )?capture \d+$", re.MULTILINE)
+_OWNER = re.compile(r"^owner_pid\s*: (\d+)$", re.MULTILINE)
+_PROCESS = re.compile(r"^Name:\t(.*)\n(?:.*\n)*?Tgid:\t(\d+)$", re.MULTILINE)
 _ADDRESS = re.compile(r"(?:plug)?hw:(?:CARD=)?([^,]+)(?:,(?:DEV=)?(\d+))?$")
+
+SERVERS = ("pipewire", "pulse", "jack")
+"""What a sound server is called by ALSA, and how its program's name begins."""
+HOLDERS = (
+    (SERVERS, "keep the desktop's sound server off it, by a rule for udev: README, Troubleshooting"),
+    ("process", "`sudo k1edge doctor` names that program"),
+    ("", "end that program (`systemctl stop k1edge`, if that is it)"),
+)
+OWN_SERVER = "start the sound server; one that belongs to a user is not there for a service: name a card in [audio] device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class Device:
     rates_hz: tuple[int, ...] = ()
     closed: bool = False
     """In use, or not for this user: the kernel has it, and PortAudio cannot open it."""
+    holder: str = ""
+    """The program that has it open, or its number where that is all that may be known."""
     stuck: bool = False
     """It was asked, and has not answered: a sound server without its session manager."""
 
@@ -56,9 +69,19 @@ def with_closed(devices: list[Device], cards: Path) -> list[Device]:
     listed = {(device.card_id, device.number) for device in devices}
     named = {int(index): (card_id, name) for index, card_id, name in _CARD.findall(_read(cards))}
     captures = [(int(index), int(number), part) for index, number, part in _CAPTURES.findall(_read(cards.with_name("pcm")))]
-    known = [(*named[index], number, part) for index, number, part in captures if index in named]
-    return devices + [Device(-1, f"{name}: {part}", 0, card_id, number, closed=True)
-                      for card_id, name, number, part in known if (card_id, number) not in listed]  # fmt: skip
+    known = [(*named[index], index, number, part) for index, number, part in captures if index in named]
+    return devices + [Device(-1, f"{name}: {part}", 0, card_id, number, closed=True, holder=_holder(cards, index, number))
+                      for card_id, name, index, number, part in known if (card_id, number) not in listed]  # fmt: skip
+
+
+def _holder(cards: Path, index: int, number: int) -> str:
+    """Who captures from it, as `pipewire (process 812)`; '' if nobody does. A service knows no name of others' processes."""
+    places = cards.parent.glob(f"card{index}/pcm{number}c/sub*/status")
+    owners = [owner[1] for owner in map(_OWNER.search, map(_read, places)) if owner]
+    if not owners:
+        return ""
+    process = _PROCESS.search(_read(cards.parent.parent / owners[0] / "status"))  # it is a thread's number
+    return f"{process[1]} (process {process[2]})" if process else f"process {owners[0]}"
 
 
 def _read(path: Path) -> str:
@@ -87,20 +110,26 @@ def choose(devices: list[Device], wanted: str) -> Device:
         raise AudioError(label, f"could be any of {_listed(matches)}", "set [audio] device to one of these", CHOICE)
     if wanted.isdigit():
         raise AudioError(label, "is an index, and indices change", "set [audio] device to a card id: `k1edge devices`", CHOICE)
+    here = _listed(devices)
+    if wanted in (*SERVERS, "default"):
+        raise AudioError(label, f"is not here; there is {here or 'no capture device'}", OWN_SERVER, ABSENT)
     if not devices:
         remedy = "connect a sound card with a line input (a Pi has none of its own)"
         raise AudioError(label, "there is no capture device", remedy, ABSENT)
-    here = _listed(devices)
     if wanted:
         raise AudioError(label, f"is not here; there is {here}", "connect it, or name another in [audio] device", ABSENT)
     raise AudioError(label, f"there is no sound card; there is {here}", "connect one, or name one in [audio] device", ABSENT)
 
 
 def _opened(device: Device) -> Device:
-    if device.closed:
-        remedy = "end the program that uses it (`systemctl stop k1edge`, if that is it); a user must be in the group `audio`"
-        raise AudioError(device.setting, "is in use, or not for this user to open", remedy, BUSY)
-    return device
+    if not device.closed:
+        return device
+    if not device.holder:
+        reason, remedy = "is in use, or not for this user to open", "end what uses it; a user must be in the group `audio`"
+    else:
+        reason = f"is in use by {device.holder}"
+        remedy = next(what for beginning, what in HOLDERS if device.holder.startswith(beginning))
+    raise AudioError(device.setting, reason, remedy, BUSY)
 
 
 def _matching(devices: list[Device], wanted: str) -> list[Device]:

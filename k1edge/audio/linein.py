@@ -44,6 +44,7 @@ grow to two hops or three, and hops arrive in bursts). The process may be away f
 OPEN_LIMIT_S, CLOSE_LIMIT_S = 5.0, 1.0
 """For the library to start or to open a device, and to let go of one. A sound server whose session manager has ended lets
 PortAudio wait for half a minute, three times over; one that is started by being asked takes 1.5 s."""
+AFRESH = "restart this process; if that does not help, replug the card, or restart the sound server behind it"
 PLUG = "define a PCM of type plug for it in /etc/asound.conf, which converts it, and name that in [audio] device"
 REMEDIES = {-9985: ("end the program that uses it", BUSY), -9994: (PLUG, RATE), -9997: (PLUG, RATE)}
 """PortAudio's paDeviceUnavailable, paSampleFormatNotSupported (of 24 bits in four bytes) and paInvalidSampleRate."""
@@ -144,7 +145,8 @@ class LineIn:
         return self._block(*hop)
 
     def _lost(self, reason: str, code: str = LOST) -> AudioError:
-        return AudioError(self.device.name, reason, "check the cable and the card; it is reopened when it is back", code)
+        what = "the cable and the card" if self.device.card_id else "the sound server, or what else stands behind that name"
+        return AudioError(self.device.name, reason, f"check {what}; it is reopened when it is back", code)
 
     def _block(self, data: bytes, arrived_ns: int, overflowed: bool) -> AudioBlock:
         missing = self._holes.observe(arrived_ns, overflowed) * self.fmt.hop
@@ -252,9 +254,9 @@ def within(limit_s: float, action: Callable[[], Any], device: str) -> Any:
     except OSError as error:
         refusal = str(error)
     if refusal:  # out of the handler: it is not what a `StuckError` was raised after
-        raise StuckError(device, f"cannot be asked ({refusal})", "restart this process")
+        raise StuckError(device, f"cannot be asked ({refusal})", AFRESH)
     if not over:
-        raise StuckError(device, f"does not respond within {limit_s:g} s", "restart this process")
+        raise StuckError(device, f"does not respond within {limit_s:g} s", AFRESH)
     if failures:
         raise failures[0]
     return returned[0]

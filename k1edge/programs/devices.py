@@ -17,7 +17,8 @@ from k1edge.programs.options import fail
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
-A card that you may not open counts as "in use": your user must be in the group `audio`.
+A card that you may not open counts as "in use": your user must be in the group `audio`. `default`, `pipewire` and `pulse` are
+the sound server of the user who asks, which the service does not reach; `pactl set-default-source NAME` says what they hear.
 
 examples:
   k1edge devices
@@ -47,5 +48,5 @@ def main(args: argparse.Namespace) -> int:
 
 def _rates(device: Device) -> str:
     if device.closed or device.stuck:
-        return "in use" if device.closed else "does not answer"
+        return f"in use{device.holder and ' by '}{device.holder}" if device.closed else "does not answer"
     return ", ".join(map(str, device.rates_hz)) or "neither 44100 nor 48000"

@@ -25,6 +25,8 @@ DISK_WARNING_MB = 200.0
 BUSY_PCT = 70.0
 """Of a hop's time, for the slowest in a hundred: above it there is no reserve for a hot day."""
 QUIET = dict.fromkeys(("LEVEL_LOW", "NO_SIGNAL"), "; nothing may be playing just now")
+OURS = ("k1edge", "python")
+"""What a process of the service is called; the second, when it has started itself anew."""
 RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
 LIMIT_MEMORY = "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt and restart the machine"
@@ -140,7 +142,8 @@ def told_sound(level_dbfs: float, audio: contract.AudioState | None) -> Finding:
 
 def no_sound(error: AudioError, service_runs: bool) -> Finding:
     """The card cannot be opened; where k1edge itself may hold it, that need not be a fault."""
-    if service_runs and error.code == BUSY:
+    _, named, holder = error.reason.partition("in use by ")
+    if service_runs and error.code == BUSY and (not named or holder.startswith(OURS)):
         return Finding("audio", "warning", f"{error.device}: {error.reason}; k1edge itself may be using it",
                        "see what it says: systemctl status k1edge")
     return Finding("audio", "fault", f"{error.device}: {error.reason}", error.remedy)

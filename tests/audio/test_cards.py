@@ -2,7 +2,7 @@
 
 import pytest
 
-from k1edge.audio import BUSY, AudioError
+from k1edge.audio import ABSENT, BUSY, AudioError
 from k1edge.audio.cards import Device, card_ids, choose, described, with_closed
 
 CARDS = """\
@@ -23,7 +23,8 @@ PCMS = """\
 
 @pytest.fixture
 def cards(tmp_path):
-    path = tmp_path / "cards"
+    path = tmp_path / "asound" / "cards"
+    path.parent.mkdir()
     path.write_text(CARDS)
     path.with_name("pcm").write_text(PCMS)
     return path
@@ -103,6 +104,14 @@ def test_no_device_at_all_says_what_to_connect():
         choose([], "")
 
 
+@pytest.mark.parametrize("there", [[], ["CODEC"]])
+def test_a_sound_server_that_is_not_there_is_to_be_started_and_not_connected(devices, there):
+    with pytest.raises(AudioError, match=r"pulse: is not here; there is .*start the sound server") as raised:
+        choose([device for device in devices if device.setting in there], "pulse")
+    assert raised.value.code == ABSENT
+    assert "connect" not in raised.value.remedy
+
+
 def test_virtual_devices_are_not_taken_unless_named(devices):
     with pytest.raises(AudioError, match="there is no sound card; there is 'default', 'k1edge_in'"):
         choose([d for d in devices if not d.card_id], "")
@@ -125,9 +134,32 @@ def test_a_kernel_without_sound_has_nothing_that_is_closed(tmp_path):
     "wanted", ["Device_1", "hw:CARD=Device_1", "plughw:Device_1,0", "pnp", "USB PnP Sound Device: USB Audio"]
 )
 def test_a_card_in_use_is_not_said_to_be_absent(cards, wanted):
-    with pytest.raises(AudioError, match=r"Device_1: is in use.*systemctl stop k1edge.*group `audio`") as raised:
+    with pytest.raises(AudioError, match=r"Device_1: is in use, or not for this user.*group `audio`") as raised:
         choose(with_closed([CODEC], cards), wanted)
     assert raised.value.code == BUSY
+
+
+@pytest.mark.parametrize(
+    ("process", "said", "remedy"),
+    [
+        ("Name:\tpipewire\nUmask:\t0022\nTgid:\t812\nPid:\t815\n", "by pipewire (process 812)", "sound server off it"),
+        ("Name:\tarecord\nUmask:\t0022\nTgid:\t815\nPid:\t815\n", "by arecord (process 815)", "systemctl stop k1edge"),
+        (None, "by process 815", "sudo k1edge doctor"),
+    ],
+)
+def test_who_holds_a_card_is_said_as_far_as_it_may_be_known(cards, process, said, remedy):
+    """Of another user's processes the service sees no more than the number."""
+    for sub, status in enumerate(("closed\n", "state: RUNNING\nowner_pid   : 815\ntrigger_time: 66.539696820\n")):
+        place = cards.with_name("card3") / "pcm0c" / f"sub{sub}" / "status"
+        place.parent.mkdir(parents=True)
+        place.write_text(status)
+    if process:
+        (cards.parent.parent / "815").mkdir()
+        (cards.parent.parent / "815" / "status").write_text(process)
+    with pytest.raises(AudioError) as raised:
+        choose(with_closed([CODEC], cards), "Device_1")
+    assert raised.value.reason == f"is in use {said}"
+    assert remedy in raised.value.remedy
 
 
 def test_the_only_card_is_meant_while_it_is_in_use(cards):

@@ -229,6 +229,16 @@ def test_a_card_that_stands_is_given_up_within_a_quarter_of_a_second(line):
     assert (len(waits) + 1) * linein.BREATH_S <= 0.25 - 0.03, "with room for the hop that was due, and to say so"
 
 
+@pytest.mark.parametrize(("name", "looked_at"), [("USB Audio CODEC: - (hw:1,0)", "the cable"), ("pulse", "the sound server")])
+def test_what_is_lost_is_looked_for_where_it_was(portaudio, name, looked_at):
+    portaudio.query_devices = lambda: [{"name": name, "max_input_channels": 2}]
+    setting = "CODEC" if "CODEC" in name else name
+    line = linein.LineIn(SimpleNamespace(device=setting, rate_hz=48_000, channel="mix"), portaudio.cards)
+    line._stream.options["finished_callback"]()
+    with pytest.raises(AudioError, match=f"was disconnected.*check {looked_at}"):
+        next(iter(line))
+
+
 def test_a_card_that_is_in_use_is_listed_and_said_to_be_busy(portaudio):
     portaudio.query_devices = list
     portaudio.cards.with_name("pcm").write_text("01-00: USB Audio : USB Audio : playback 1 : capture 1\n")

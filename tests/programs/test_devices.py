@@ -12,6 +12,7 @@ from k1edge.programs import devices
 FREE = Device(1, "USB Audio CODEC: USB Audio", 2, "CODEC", rates_hz=(44_100, 48_000))
 FAST = Device(2, "Studio: USB Audio", 8, "Studio")
 HUNG = Device(3, "pulse", 32, stuck=True)
+TAKEN = Device(-1, "CODEC: USB Audio", 0, "CODEC", closed=True, holder="pipewire (process 812)")
 HELD = Device(-1, "HiFiBerry: ADC", 0, "sndrpihifiberry", closed=True)
 
 
@@ -27,13 +28,14 @@ def listed(monkeypatch, capsys):
 
 
 def test_a_card_is_in_use_when_it_cannot_be_opened_and_not_when_it_offers_neither_rate(listed):
-    code, said = listed(FREE, FAST, HUNG, HELD)
+    code, said = listed(FREE, FAST, HUNG, HELD, TAKEN)
     assert code == 0
     assert [" ".join(line.split()) for line in said.splitlines()[1:]] == [
         "'CODEC' 2 44100, 48000 USB Audio CODEC: USB Audio",
         "'Studio' 8 neither 44100 nor 48000 Studio: USB Audio",
         "'pulse' 32 does not answer pulse",
         "'sndrpihifiberry' in use HiFiBerry: ADC",
+        "'CODEC' in use by pipewire (process 812) CODEC: USB Audio",
     ]
 
 

@@ -149,6 +149,10 @@ def test_a_card_in_use_is_a_fault_only_where_k1edge_does_not_use_it():
     error = AudioError("CODEC", "is in use", "end the program that uses it", BUSY)
     assert findings.no_sound(error, False) == ("audio", "fault", "CODEC: is in use", error.remedy)
     assert findings.no_sound(error, True).level == "warning"
+    ours = AudioError("CODEC", "is in use by k1edge (process 900)", "end that program", BUSY)
+    assert findings.no_sound(ours, True).level == "warning"
+    theirs = AudioError("CODEC", "is in use by pipewire (process 812)", "keep it off", BUSY)
+    assert findings.no_sound(theirs, True) == ("audio", "fault", "CODEC: is in use by pipewire (process 812)", "keep it off")
     assert findings.no_sound(AudioError("CODEC", "is not here", "connect it"), True).level == "fault"
 
 
