@@ -1,4 +1,4 @@
-"""Which capture device a name means: by ALSA card id, PCM name or part of a name, and never by index.
+"""Which capture device a name means: by ALSA card id, USB port, PCM name or part of a name, and never by index.
 
 Consumes PortAudio's names and the kernel's list of cards, emits `Device`s. Indices change when a card is replugged, ids do
 not; PortAudio's names carry the index, "USB Audio CODEC: - (hw:1,0)", so the id is looked up in /proc/asound/cards. PortAudio
@@ -8,14 +8,17 @@ knows only what it could open when it looked; what else can capture is in /proc/
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from k1edge.audio import ABSENT, BUSY, CHOICE, AudioError
 
 CARDS = Path("/proc/asound/cards")
 _HARDWARE = re.compile(r"\s*\(hw:(\d+),(\d+)\)$")
-_CARD = re.compile(r"^\s*(\d+) \[(\S+)\s*\]: .*? - (.*)$", re.MULTILINE)
+_CARD = re.compile(r"^\s*(\d+) \[(\S+)\s*\]: .*? - (.*)$(?:\n\s+.* at (usb-[^,\s]+),)?", re.MULTILINE)
 _CAPTURES = re.compile(r"^(\d+)-(\d+): .*? : (.*?) : (?:playback \d+ : )?capture \d+$", re.MULTILINE)
 _OWNER = re.compile(r"^owner_pid\s*: (\d+)$", re.MULTILINE)
 _PROCESS = re.compile(r"^Name:\t(.*)\n(?:.*\n)*?Tgid:\t(\d+)$", re.MULTILINE)
@@ -31,6 +34,17 @@ HOLDERS = (
 OWN_SERVER = "start the sound server; one that belongs to a user is not there for a service: name a card in [audio] device"
 
 
+class Card(NamedTuple):
+    """A sound card as the kernel has it."""
+
+    id: str
+    name: str
+    port: str = ""
+    """USB's, as `usb-0000:01:00.0-1.2`; '' of any other card, and where a long name has left no room for it."""
+    is_twin: bool = False
+    """Another has the same name: which of them is `Device` and which `Device_1` is then a matter of who comes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One capture device as PortAudio sees it now."""
@@ -41,6 +55,9 @@ class Device:
     channels: int
     card_id: str = ""
     """'' for a PCM that is not a card of its own, such as `default` or one from asound.conf."""
+    port: str = ""
+    is_twin: bool = False
+    """As of the `Card`."""
     number: int = 0
     """ALSA's DEV: most cards have only 0."""
     rates_hz: tuple[int, ...] = ()
@@ -56,22 +73,28 @@ class Device:
         """How to name it in the TOML."""
         if not self.card_id:
             return self.name
-        return f"hw:CARD={self.card_id},DEV={self.number}" if self.number else self.card_id
+        card = self.port if self.is_twin and self.port else self.card_id
+        return f"hw:CARD={card},DEV={self.number}" if self.number else card
 
 
-def card_ids(cards: Path) -> dict[int, str]:
-    """Index -> id of the sound cards there are; empty on a kernel without sound."""
-    return {int(index): card_id for index, card_id, _ in _CARD.findall(_read(cards))}
+def cards_by_index(cards: Path) -> dict[int, Card]:
+    """The sound cards there are; none on a kernel without sound."""
+    found = {int(index): Card(*words) for index, *words in _CARD.findall(_read(cards))}
+    alike = Counter(card.name for card in found.values())
+    return {index: card._replace(is_twin=alike[card.name] > 1) for index, card in found.items()}
 
 
 def with_closed(devices: list[Device], cards: Path) -> list[Device]:
     """Those, and what else the kernel could capture from: a card that is in use is not absent."""
     listed = {(device.card_id, device.number) for device in devices}
-    named = {int(index): (card_id, name) for index, card_id, name in _CARD.findall(_read(cards))}
+    known = cards_by_index(cards)
     captures = [(int(index), int(number), part) for index, number, part in _CAPTURES.findall(_read(cards.with_name("pcm")))]
-    known = [(*named[index], index, number, part) for index, number, part in captures if index in named]
-    return devices + [Device(-1, f"{name}: {part}", 0, card_id, number, closed=True, holder=_holder(cards, index, number))
-                      for card_id, name, index, number, part in known if (card_id, number) not in listed]  # fmt: skip
+    closed = [(known[index], index, number, part) for index, number, part in captures if index in known]
+    return devices + [
+        Device(-1, f"{card.name}: {part}", 0, card.id, card.port, card.is_twin, number, closed=True,
+               holder=_holder(cards, index, number))
+        for card, index, number, part in closed if (card.id, number) not in listed
+    ]  # fmt: skip
 
 
 def _holder(cards: Path, index: int, number: int) -> str:
@@ -91,13 +114,13 @@ def _read(path: Path) -> str:
         return ""
 
 
-def described(index: int, name: str, channels: int, ids: dict[int, str]) -> Device:
+def described(index: int, name: str, channels: int, cards: Mapping[int, Card]) -> Device:
     """A device from PortAudio's index and name."""
     hardware = _HARDWARE.search(name)
     if not hardware:
         return Device(index, name, channels)
-    card, number = int(hardware[1]), int(hardware[2])
-    return Device(index, name[: hardware.start()].strip(" :-"), channels, ids.get(card, ""), number)
+    card, number = cards.get(int(hardware[1]), Card("", "")), int(hardware[2])
+    return Device(index, name[: hardware.start()].strip(" :-"), channels, card.id, card.port, card.is_twin, number)
 
 
 def choose(devices: list[Device], wanted: str) -> Device:
@@ -133,14 +156,14 @@ def _opened(device: Device) -> Device:
 
 
 def _matching(devices: list[Device], wanted: str) -> list[Device]:
-    """The most exact kind of match that finds any: full address, id, name, part of a name."""
+    """The most exact kind of match that finds any: full address, id or port, name, part of a name."""
     address = _ADDRESS.match(wanted)
-    card_id, number = (address[1], int(address[2] or 0)) if address else (wanted, 0)
-    exact = [d for d in devices if d.card_id == card_id and d.number == number]
+    card, number = (address[1], int(address[2] or 0)) if address else (wanted, 0)
+    exact = [d for d in devices if card in (d.card_id, d.port) and d.number == number]
     if exact or (address and address[2]):
         return exact
     kinds = (
-        [d for d in devices if d.card_id == card_id],
+        [d for d in devices if card in (d.card_id, d.port)],
         [d for d in devices if d.name == wanted],
         [d for d in devices if not wanted.isdigit() and wanted.lower() in f"{d.name} {d.card_id}".lower()],
     )

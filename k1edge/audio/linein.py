@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from k1edge.audio import ABSENT, BUSY, CHANNEL, LOST, RATE, RATES_HZ, STALLED, AudioError, StuckError
-from k1edge.audio.cards import CARDS, Device, card_ids, choose, described, with_closed
+from k1edge.audio.cards import CARDS, Device, cards_by_index, choose, described, with_closed
 from k1edge.audio.channels import Channels
 from k1edge.audio.holes import HoleFinder
 from k1edge.errand import Errand
@@ -172,9 +172,13 @@ def _asked(portaudio: ModuleType, device: Device) -> Device:
 
 
 def _capture_devices(portaudio: ModuleType, cards: Path) -> list[Device]:
-    found = [(index, d) for index, d in enumerate(portaudio.query_devices()) if d["max_input_channels"] > 0]
-    ids = card_ids(cards)
-    return with_closed([described(index, d["name"], d["max_input_channels"], ids) for index, d in found], cards)
+    try:
+        found = [(index, d) for index, d in enumerate(portaudio.query_devices()) if d["max_input_channels"] > 0]
+    except UnicodeDecodeError as error:
+        told = f"has a name that is no UTF-8 ({error.object.decode('latin-1')})"
+        raise AudioError("a device", told, "save /etc/asound.conf or ~/.asoundrc as UTF-8, or rename it", ABSENT) from error
+    known = cards_by_index(cards)
+    return with_closed([described(index, d["name"], d["max_input_channels"], known) for index, d in found], cards)
 
 
 def _mixing(device: Device, channel: str | int) -> np.ndarray:

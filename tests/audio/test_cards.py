@@ -3,7 +3,7 @@
 import pytest
 
 from k1edge.audio import ABSENT, BUSY, AudioError
-from k1edge.audio.cards import Device, card_ids, choose, described, with_closed
+from k1edge.audio.cards import Card, Device, cards_by_index, choose, described, with_closed
 
 CARDS = """\
  0 [vc4hdmi        ]: vc4-hdmi - vc4-hdmi
@@ -36,22 +36,26 @@ def devices(cards):
         1: "USB Audio CODEC: - (hw:1,0)", 2: "USB PnP Sound Device: Audio (hw:3,0)",
         4: "USB PnP Sound Device: Audio #1 (hw:3,1)", 6: "default", 7: "k1edge_in",
     }  # fmt: skip
-    return [described(index, name, 2, card_ids(cards)) for index, name in names.items()]
+    return [described(index, name, 2, cards_by_index(cards)) for index, name in names.items()]
+
+
+def ids(cards):
+    return {index: card.id for index, card in cards_by_index(cards).items()}
 
 
 def test_ids_are_read_from_the_kernels_list(cards):
-    assert card_ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
+    assert ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
 
 
 def test_a_name_that_the_kernel_has_cut_within_a_character_hides_no_card(cards):
     """A card's long name, its maker, name and place, has 79 bytes, whatever it is written in."""
     others, _, _ = CARDS.encode().rpartition(b"C-Media")
     cards.write_bytes(others + (30 * "声").encode()[:79] + b"\n")
-    assert card_ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
+    assert ids(cards) == {0: "vc4hdmi", 1: "CODEC", 3: "Device_1"}
 
 
 def test_a_kernel_without_sound_has_no_cards(tmp_path):
-    assert card_ids(tmp_path / "none") == {}
+    assert cards_by_index(tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +80,39 @@ def test_the_only_card_needs_no_name(devices):
 
 def test_a_replugged_card_is_found_under_its_new_index(cards):
     cards.write_text(CARDS.replace(" 1 [CODEC", " 2 [CODEC"))
-    device = described(5, "USB Audio CODEC: - (hw:2,0)", 2, card_ids(cards))
+    device = described(5, "USB Audio CODEC: - (hw:2,0)", 2, cards_by_index(cards))
     assert choose([device], "CODEC") is device
+
+
+TWINS = """\
+ 1 [Device         ]: USB-Audio - USB PnP Sound Device
+                      C-Media Electronics Inc. USB PnP Sound Device at usb-0000:01:00.0-1.{first}, full spe
+ 2 [Device_1       ]: USB-Audio - USB PnP Sound Device
+                      C-Media Electronics Inc. USB PnP Sound Device at usb-0000:01:00.0-1.{second}, full spe
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 3), (3, 2)])
+def test_of_two_equal_cards_each_is_named_by_its_port_whichever_comes_first(cards, first, second):
+    cards.write_text(TWINS.format(first=first, second=second))
+    known = cards_by_index(cards)
+    devices = [described(index, f"USB PnP Sound Device: Audio (hw:{index},0)", 1, known) for index in (1, 2)]
+    assert [device.setting for device in devices] == [f"usb-0000:01:00.0-1.{first}", f"usb-0000:01:00.0-1.{second}"]
+    assert choose(devices, "usb-0000:01:00.0-1.3") is choose(devices, f"hw:CARD={known[1 if first == 3 else 2].id}")
+    with pytest.raises(AudioError, match=r"could be any of 'usb-0000:01:00\.0-1\.\d', 'usb-"):
+        choose(devices, "pnp")
+
+
+def test_a_card_is_found_by_its_port_while_its_twin_is_away_and_in_use(cards):
+    port = "usb-0000:01:00.0-1.3"
+    assert choose([described(1, "USB PnP Sound Device: Audio (hw:3,0)", 1, cards_by_index(cards))], port).setting == "Device_1"
+    with pytest.raises(AudioError, match="Device_1: is in use"):
+        choose(with_closed([CODEC], cards), port)
+
+
+def test_a_port_that_a_long_name_has_cut_is_not_known(cards):
+    cards.write_text(TWINS.format(first=2, second=3).replace(", full spe", "")[:-2] + "\n")
+    assert [card.port for card in cards_by_index(cards).values()] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +152,7 @@ def test_virtual_devices_are_not_taken_unless_named(devices):
         choose([d for d in devices if not d.card_id], "")
 
 
-CODEC = described(1, "USB Audio CODEC: USB Audio (hw:1,0)", 2, {1: "CODEC"})
+CODEC = described(1, "USB Audio CODEC: USB Audio (hw:1,0)", 2, {1: Card("CODEC", "USB Audio CODEC")})
 
 
 def test_what_portaudio_cannot_open_is_there_and_closed_and_an_output_is_not(cards):

@@ -239,6 +239,13 @@ def test_what_is_lost_is_looked_for_where_it_was(portaudio, name, looked_at):
         next(iter(line))
 
 
+def test_a_name_in_another_encoding_is_said_and_not_a_crash(portaudio):
+    portaudio.query_devices = lambda: [{"name": "bühne".encode("latin-1").decode()}]
+    for look in (linein.list_devices, lambda cards: linein.LineIn(SETTINGS, cards)):
+        with pytest.raises(AudioError, match=r"is no UTF-8 \(bühne\).*asound.conf"):
+            look(portaudio.cards)
+
+
 def test_a_card_that_is_in_use_is_listed_and_said_to_be_busy(portaudio):
     portaudio.query_devices = list
     portaudio.cards.with_name("pcm").write_text("01-00: USB Audio : USB Audio : playback 1 : capture 1\n")
