@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ SERVERS = ("pipewire", "pulse", "jack")
 """What a sound server is called by ALSA, and how its program's name begins."""
 HOLDERS = (
     (SERVERS, "keep the desktop's sound server off it, by a rule for udev: README, Troubleshooting"),
-    ("process", "`sudo k1edge doctor` names that program"),
+    ("process", "`sudo k1edge devices` names that program"),
     ("", "end that program (`systemctl stop k1edge`, if that is it)"),
 )
 OWN_SERVER = "start the sound server; one that belongs to a user is not there for a service: name a card in [audio] device"
@@ -100,11 +101,23 @@ def with_closed(devices: list[Device], cards: Path) -> list[Device]:
 def _holder(cards: Path, index: int, number: int) -> str:
     """Who captures from it, as `pipewire (process 812)`; '' if nobody does. A service knows no name of others' processes."""
     places = cards.parent.glob(f"card{index}/pcm{number}c/sub*/status")
-    owners = [owner[1] for owner in map(_OWNER.search, map(_read, places)) if owner]
-    if not owners:
+    owner = next((found[1] for found in map(_OWNER.search, map(_read, places)) if found), "")
+    if not owner:
         return ""
-    process = _PROCESS.search(_read(cards.parent.parent / owners[0] / "status"))  # it is a thread's number
-    return f"{process[1]} (process {process[2]})" if process else f"process {owners[0]}"
+    # The kernel tells the thread that opened it, which may have ended, as ours has: then who has its file open.
+    everyone = cards.parent.parent
+    process = _PROCESS.search(_read(everyone / owner / "status")) or _PROCESS.search(
+        _read(everyone / _opener(everyone, f"/dev/snd/pcmC{index}D{number}c") / "status"))
+    return f"{process[1]} (process {process[2]})" if process else f"process {owner}"
+
+
+def _opener(everyone: Path, file: str) -> str:
+    """The process that has a file open, as far as we may look; '' if none is seen."""
+    for descriptor in everyone.glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if str(descriptor.readlink()) == file:
+                return descriptor.parts[-3]
+    return ""
 
 
 def _read(path: Path) -> str:

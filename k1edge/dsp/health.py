@@ -57,7 +57,8 @@ REMEDIES = {
     "SAMPLES_LOST": ("the card loses samples", "give the card a port of its own, without a hub, and check the power supply"),
     "HELD_UP": ("this machine did not keep up, and skipped half a second of sound or more",
                 "end other programs, and check its SD card and power supply"),
-    "CARD_CLOCK": ("the card's clock is off by more than 500 ppm", "set the card to the rate of rate_hz, or replace it"),
+    "CARD_CLOCK": ("the card's clock is off by more than 500 ppm",
+                   "set the card to the rate of rate_hz, or replace it; of PipeWire, name `pulse`"),
 }
 """What is said of each; first what is told before the others."""
 

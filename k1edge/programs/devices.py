@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 The first column is what stands in the configuration, `[audio] device = "CODEC"`: a name stays, an index changes.
 A card that you may not open counts as "in use": your user must be in the group `audio`. `default`, `pipewire` and `pulse` are
 the sound server of the user who asks, which the service does not reach; `pactl set-default-source NAME` says what they hear.
+Of these, `pulse` is the one to name: the others lose sound where PipeWire's quantum is above 1024.
 
 examples:
   k1edge devices

@@ -25,8 +25,8 @@ DISK_WARNING_MB = 200.0
 BUSY_PCT = 70.0
 """Of a hop's time, for the slowest in a hundred: above it there is no reserve for a hot day."""
 QUIET = dict.fromkeys(("LEVEL_LOW", "NO_SIGNAL"), "; nothing may be playing just now")
-OURS = ("k1edge", "python")
-"""What a process of the service is called; the second, when it has started itself anew."""
+OURS = ("k1edge", "python", "process")
+"""What a process of the service is called: the second, when it has started itself anew; the third, where we may not look."""
 RESTARTS = 5
 SERVICE = "journalctl -u k1edge -b"
 LIMIT_MEMORY = "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt and restart the machine"

@@ -174,23 +174,30 @@ def test_a_card_in_use_is_not_said_to_be_absent(cards, wanted):
     assert raised.value.code == BUSY
 
 
+PIPEWIRE = "Name:\tpipewire\nUmask:\t0022\nTgid:\t812\nPid:\t815\n"
+ARECORD = "Name:\tarecord\nUmask:\t0022\nTgid:\t815\nPid:\t815\n"
+K1EDGE = "Name:\tk1edge\nUmask:\t0077\nTgid:\t900\nPid:\t900\n"
+
+
 @pytest.mark.parametrize(
-    ("process", "said", "remedy"),
+    ("number", "status", "said", "remedy"),
     [
-        ("Name:\tpipewire\nUmask:\t0022\nTgid:\t812\nPid:\t815\n", "by pipewire (process 812)", "sound server off it"),
-        ("Name:\tarecord\nUmask:\t0022\nTgid:\t815\nPid:\t815\n", "by arecord (process 815)", "systemctl stop k1edge"),
-        (None, "by process 815", "sudo k1edge doctor"),
+        (815, PIPEWIRE, "by pipewire (process 812)", "sound server off it"),
+        (815, ARECORD, "by arecord (process 815)", "systemctl stop k1edge"),
+        (900, K1EDGE, "by k1edge (process 900)", "systemctl stop k1edge"),
+        (901, "", "by process 815", "sudo k1edge devices"),
     ],
+    ids=["a thread", "a process", "one whose thread has ended", "one that may not be looked at"],
 )
-def test_who_holds_a_card_is_said_as_far_as_it_may_be_known(cards, process, said, remedy):
-    """Of another user's processes the service sees no more than the number."""
-    for sub, status in enumerate(("closed\n", "state: RUNNING\nowner_pid   : 815\ntrigger_time: 66.539696820\n")):
+def test_who_holds_a_card_is_said_as_far_as_it_may_be_known(cards, number, status, said, remedy):
+    for sub, told in enumerate(("closed\n", "state: RUNNING\nowner_pid   : 815\ntrigger_time: 66.539696820\n")):
         place = cards.with_name("card3") / "pcm0c" / f"sub{sub}" / "status"
         place.parent.mkdir(parents=True)
-        place.write_text(status)
-    if process:
-        (cards.parent.parent / "815").mkdir()
-        (cards.parent.parent / "815" / "status").write_text(process)
+        place.write_text(told)
+    process = cards.parent.parent / str(number)
+    (process / "fd").mkdir(parents=True)
+    (process / "fd" / "7").symlink_to("/dev/snd/pcmC3D0c")
+    (process / "status").write_text(status)
     with pytest.raises(AudioError) as raised:
         choose(with_closed([CODEC], cards), "Device_1")
     assert raised.value.reason == f"is in use {said}"
