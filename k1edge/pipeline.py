@@ -21,7 +21,7 @@ from k1edge.genesis.tally import Tally
 
 CORRECTIONS = frozenset({"double", "halve", "nudge", "this_is_one", "tap"})
 OCTAVES = {"double": 1, "halve": -1}
-TO_THE_MAP = frozenset({"begin_at", "stop"})
+TO_THE_MAP = frozenset({"begin_at", "confirm", "stop"})
 MOST_ACTS = 100
 """Noted at a time: more come only where no hop does, and a new pipeline follows."""
 

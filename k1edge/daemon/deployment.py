@@ -98,9 +98,9 @@ class Deployment:
         return not (self._first or self._order or self._next)
 
     def recall(self, found: dict[str, Any], pipeline: Pipeline, ready: dict[str, bool]) -> MapPlayer:
-        """Lets the map of the song that plays lead from where it is. `found`: track, version, score and start_s."""
+        """Lets the map of the song that plays lead from where it is. `found`: track, version, score, start_s, speed."""
         score = read_score(found["score"])
-        player = MapPlayer(score, pipeline.fmt, self._lead_ms, pipeline.fmt.index(found["start_s"]))
+        player = MapPlayer(score, pipeline.fmt, self._lead_ms, pipeline.fmt.index(found["start_s"]), speed=found["speed"])
         pipeline.act("deploy", player)
         self._order = self._order_of(found, player, score, ready)
         return player

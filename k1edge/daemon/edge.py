@@ -128,7 +128,7 @@ class Edge:
         self.blackbox.after(frame)
         if self._catcher is not None and self._watch.mode.analyses:
             self._catcher.process(frame, self._pipeline)
-            self._lending.recall(self._recall.ask(self._catcher.song, frame, self._pipeline.fmt, free=self._deployment.is_free))
+            self._lending.recall(self._recall.ask(self._catcher.song, frame, self._pipeline, free=self._deployment.is_free))
         elif self._catcher is not None:
             self._catcher.end()  # what plays when the box is cool again is another song
         self._watch.hear(block, frame.features.silent)
@@ -190,11 +190,11 @@ class Edge:
         return self._driver.shown
 
     def recalled(self, found: dict[str, Any]) -> None:
-        """The library knows the song that plays, or that it is another than the one whose map leads."""
-        todo = self._recall.concludes(found, self._catcher.song)
-        if todo == "stop":
-            self._pipeline.act("stop")
-        elif todo == "lead" and self._deployment.is_free:
+        """The library knows the song that plays, or whether it is the one whose map leads."""
+        todo = self._recall.concludes(found, self._catcher.song, self._pipeline.player)
+        if todo and todo != ("lead",):
+            self._pipeline.act(*todo)
+        elif todo and self._deployment.is_free:
             self._recall.leads(found["track"], self._deployment.recall(found, self._pipeline, self._k1s.presence))
 
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:

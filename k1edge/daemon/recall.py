@@ -14,16 +14,17 @@ import numpy as np
 
 from k1edge.analysis.levels import ENVELOPE_HOPS, FULL_SCALE_PERCENTILE, measure
 from k1edge.analysis.recording import Keeper, Recording
-from k1edge.frames import HOPS_PER_S, GenesisFrame, StreamFormat
+from k1edge.frames import HOPS_PER_S, GenesisFrame
 from k1edge.genesis.playback import MapPlayer
+from k1edge.pipeline import Act, Pipeline
 
 WINDOW_HOPS, MEASURED_HOPS = 10 * HOPS_PER_S, HOPS_PER_S
 """What a question is about, and so much of it is measured at once: all of it would take a hop too long."""
 PAUSE_HOPS, GROWTH = 3 * HOPS_PER_S, 1.2
 """From one question to the next, and how much longer than the last time a song has played before it is asked about again."""
-STILL, DOUBTS = 0.5, 2
-"""Correlation with the song that is thought to play, below which it is doubted, and how often before it is given up: another
-song at that place in it has about 0."""
+SURE, STILL, DOUBTS = 0.7, 0.5, 2
+"""Correlation with the song that is thought to play from which it does, below which it is doubted, and how often before it is
+given up: another song at that place in it has about 0."""
 
 
 class Recall:
@@ -43,14 +44,15 @@ class Recall:
         self._loudest, self._levels, self._measured = np.zeros(3), np.zeros((0, 3)), 0
         """Of the bands of the song: the most there was; of the last ten seconds; and up to which hop."""
 
-    def ask(self, song: Keeper | None, frame: GenesisFrame, fmt: StreamFormat, *, free: bool) -> dict[str, Any] | None:
-        """What is to be asked after this hop, if anything; `free`: no map leads. What was recalled, and given up or stopped
-        since, is not asked about once more."""
+    def ask(self, song: Keeper | None, frame: GenesisFrame, pipeline: Pipeline, *, free: bool) -> dict[str, Any] | None:
+        """What is to be asked after this hop of a pipeline, if anything; `free`: no map leads, or is to. What was recalled, and
+        given up or stopped since, is not asked about once more."""
         if song is not self._song:
             self._song, self._player = song, None
             self._loudest, self._levels, self._measured = np.zeros(3), np.zeros((0, 3)), 0
             self._look_from(0)
-        if self._player is not None and self._player.state == "over":
+        is_other = self._player is not None and pipeline.player is not self._player  # somebody has deployed one
+        if is_other or (self._player is not None and self._player.state == "over"):
             self._look_from(len(song) if song else 0)
         if not self._asks or song is None or not self._measure(song):
             return None
@@ -63,9 +65,13 @@ class Recall:
         self._loudest = np.maximum(self._loudest, np.percentile(self._levels, FULL_SCALE_PERCENTILE, axis=0))
         shares = np.clip(self._levels / np.maximum(self._loudest, 1e-12), 0.0, 1.0)
         shares = shares.reshape(-1, ENVELOPE_HOPS, shares.shape[1]).max(axis=1)
+        fmt = pipeline.fmt
         began_s = fmt.seconds(frame.end - WINDOW_HOPS * fmt.hop)
-        question = {"levels": (1000 * shares).astype(int).tolist(), "began_s": began_s, "bpm": frame.beat.tempo_bpm}
-        return question | ({"track": self._track, "start_s": fmt.seconds(self._player.start)} if led else {})
+        question = {"levels": (1000 * shares).astype(int).tolist(), "began_s": began_s}
+        if not led:
+            return question | {"bpm": frame.beat.tempo_bpm}
+        played = self._player.alignment
+        return question | {"track": self._track, "start_s": fmt.seconds(played.start), "speed": played.speed}
 
     def _measure(self, song: Keeper) -> bool:
         """Another second of it, where there is one; whether there was."""
@@ -77,17 +83,20 @@ class Recall:
         self._levels = np.concatenate([self._levels, amplitudes])[-WINDOW_HOPS:]
         return True
 
-    def concludes(self, found: dict[str, Any], song: Keeper | None) -> str:
-        """Of an answer, while this song plays: `lead` by what was found, `stop` what leads, or '' = nothing new."""
+    def concludes(self, found: dict[str, Any], song: Keeper | None, player: MapPlayer | None) -> Act | None:
+        """Of an answer, while this song plays and this is led by, what is to be done: `lead` by what was found, `confirm`
+        or `stop` what leads."""
         if song is None or song is not self._asked:
-            return ""
+            return None
         if "still" not in found:
-            return "lead" if found and self._player is None else ""
+            return ("lead",) if found and self._player is None else None
         self._doubts = self._doubts + 1 if found["still"] < STILL else 0
-        if self._player is None or self._doubts < DOUBTS:
-            return ""
+        if self._player is None or self._player is not player or (self._doubts < DOUBTS and found["still"] < SURE):
+            return None
+        if self._doubts < DOUBTS:
+            return ("confirm", found["ahead_s"])
         self._look_from(len(song))
-        return "stop"
+        return ("stop",)
 
     def leads(self, track: str, player: MapPlayer) -> None:
         """The map of this track leads by this from now on."""

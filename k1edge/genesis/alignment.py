@@ -10,6 +10,9 @@ fader that moves later is not followed: to turn about the wrong moment would be 
 given is believed, and steered from no sooner than DRIFT_BEATS in a row say that it is more than AGREE_MS out; one that a
 person has nudged stays where it was put.
 
+A map that was recalled by its sound has that for a witness, every few seconds: it goes where the sound says, at a speed that
+is known, whatever the live beats are. Without it they judge:
+
 Beats that are off for DRIFT_HOPS of lock, or have little to do with the map's, condemn it; those midway between its own where
 the accents are midway too. Beats alone do not tell another song of the same tempo, drops do: one of the map's that is not
 heard, and one heard that it does not have, and one more of either kind, with none between that agrees. One kind alone, or one
@@ -49,6 +52,8 @@ AGREE_MS, AGREE_BEATS, AGREE_LEAST = 50.0, 16, 5
 """Of the last live beats at least so many lie that near to stored ones, drift taken off; of another song's, one in five."""
 SLEW_MS = 10.0
 """By which the map is moved at a beat: it is never seen to jump."""
+AHEAD_S = (0.008, 0.03)
+"""Of what the sound says, less is no news, and more is not done at once."""
 GAIN, STRAY = 0.03, 0.01
 """The share of a move that corrects the speed, by so much of what was learned at most. With 0.1 it runs to that end."""
 SAME_DROP_BEATS = 2 * BAR
@@ -58,13 +63,14 @@ SAME_DROP_BEATS = 2 * BAR
 class Alignment:
     """Of one map and one stream."""
 
-    def __init__(self, course: Course, fmt: StreamFormat, start: int | None) -> None:
-        """`start`: the sample at which the song begins; None while that is to be heard."""
+    def __init__(self, course: Course, fmt: StreamFormat, start: int | None, speed: float | None = None) -> None:
+        """`start`: the sample at which the song begins; None while that is to be heard. `speed`: None while that is."""
         self._course, self._fmt = course, fmt
         self.start = start
-        self.steers = start is None
-        self.speed, self.follows = 1.0, False
-        """Seconds of the song in one of the stream, and whether that was learned."""
+        self.speed = self._learned = speed or 1.0
+        self.follows = self.speed != 1.0
+        """Seconds of the song in one of the stream; and whether that is another than it was."""
+        self.steers = start is None or self.follows
         self.live_octaves, self.live_locks = 0.0, False
         """By which the live engine counts faster than the map, and whether it has a lock."""
         self.drift_ms: float | None = None
@@ -72,10 +78,11 @@ class Alignment:
         DRIFT_BEATS were compared."""
         self._errors_ms: deque[float] = deque(maxlen=AGREE_BEATS)
         self._tempi: deque[float] = deque(maxlen=TEMPI)
-        self._compared = self._beside = 0
+        self._compared, self._beside = 0 if speed is None else YOUNG + 1, 0
         """Live beats; and those, in a row, that say that a given start is wrong: DRIFT_BEATS of them are believed."""
-        self._nudged = False
-        """By a person, who goes before the beats."""
+        self._nudged = self._placed = False
+        """By a person, or the sound, who go before the beats."""
+        self._now = 0
         self._period_ms = 0.0
         self._beats_say = 0.0
         """Of a hop, for as long as no beat is compared: 1 = the map is off, -1 = it is not, 0 = nothing."""
@@ -116,9 +123,17 @@ class Alignment:
         self.start += self._fmt.index(ms / 1000)
         self._nudged = True
 
+    def confirm(self, ahead_s: float) -> None:
+        """The sound says that this is the song, and has come so much further than was thought. It goes before drops and live
+        beats, which may be of another level, but not before a person who has nudged it."""
+        self._placed, self._drops = True, Drops(self._course)
+        self._drifting_hops, self._pitched_hops = 0.0, 0
+        if not self._nudged and abs(ahead_s) > AHEAD_S[0]:
+            self._steer(self._now, -1000 * min(max(ahead_s, -AHEAD_S[1]), AHEAD_S[1]))
+
     def hear(self, live: BeatState) -> None:
         """The live beat state of a hop."""
-        self.live_locks = live.lock
+        self._now, self.live_locks = live.end, live.lock
         if not live.lock:
             self.miss_drops()
             return
@@ -188,7 +203,7 @@ class Alignment:
             is_beside = drift_ms is not None and not self._is_young and AGREE_MS < abs(drift_ms) <= DRIFT_MS
             self._beside = self._beside + 1 if is_beside else 0
         steers = self.steers or (self._beside >= DRIFT_BEATS and not self._nudged)
-        if steers and not self.is_learning and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
+        if steers and not self._placed and not self.is_learning and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
             self._steer(live.announced.due, moved_ms)
 

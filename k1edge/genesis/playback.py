@@ -30,11 +30,13 @@ PATIENCE_HOPS = 4 * HOPS_PER_S
 class MapPlayer:
     """One map over one stream. Its `state` is waiting, leading, over, rolled_back or stopped."""
 
-    def __init__(self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0) -> None:
-        """`start`: the sample at which the song begins; None: with the next sound after a pause."""
+    def __init__(
+        self, score: Score, fmt: StreamFormat, lead_ms: float, start: int | None = 0, *, speed: float | None = None
+    ) -> None:
+        """`start`: the sample at which the song begins; None: with the next sound after a pause. `speed`: None: to be heard."""
         self._fmt, self._lead = fmt, fmt.index(lead_ms / 1000)
         self._course = Course(score, fmt)
-        self.alignment = Alignment(self._course, fmt, start)
+        self.alignment = Alignment(self._course, fmt, start, speed)
         self._by_ear = start is None
         self._silent_hops = self._strange_hops = 0
         self._next_beat, self._next_moment = 0, 0
@@ -66,6 +68,12 @@ class MapPlayer:
     def nudge(self, ms: float) -> None:
         """All that comes is later by this, while it leads."""
         self.alignment.nudge(ms)
+
+    def confirm(self, ahead_s: float) -> bool:
+        """Its sound says that this is the song, and has come so much further than was thought; whether it leads."""
+        if self.state == "leading":
+            self.alignment.confirm(ahead_s)
+        return self.state == "leading"
 
     def stop(self) -> bool:
         """The live engine leads from now on; whether that is news."""

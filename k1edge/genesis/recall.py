@@ -56,6 +56,13 @@ def sketch(levels: np.ndarray, phase: int = 0) -> np.ndarray:
     return np.round(255 + STEPS * np.log(np.clip(means, FLOOR, 1.0))).astype(np.uint8)
 
 
+def at_speed(heard: np.ndarray, speed: float) -> np.ndarray:
+    """(n, 3) every ENVELOPE_S, as where the song is played as it was stored; `speed`: seconds of it in one of the stream. The
+    bands are so wide that another pitch leaves them as they are."""
+    places = np.arange(int(len(heard) * speed)) / speed
+    return np.stack([np.interp(places, np.arange(len(heard)), band) for band in heard.T], axis=1)
+
+
 def alike(heard: np.ndarray, song: np.ndarray) -> Likeness | None:
     """`heard`: (n, 3) shares every ENVELOPE_S; `song`: a sketch that is longer. None where they are not."""
     phases = [sketch(heard, phase) for phase in range(POINTS)]
@@ -74,12 +81,12 @@ def alike(heard: np.ndarray, song: np.ndarray) -> Likeness | None:
     return Likeness(float(found[best]), at_s, float(elsewhere.max(initial=0.0)))
 
 
-def at_place(heard: np.ndarray, song: np.ndarray, at_s: float) -> float:
-    """The highest correlation within NEAR_S of this place in the song; 0.0 beyond its ends."""
+def at_place(heard: np.ndarray, song: np.ndarray, at_s: float) -> Likeness | None:
+    """The same within NEAR_S of this place in the song; None beyond its ends."""
     first = max(round((at_s - NEAR_S) / ROW_S), 0)
-    last = round((at_s + NEAR_S + len(heard) * ENVELOPE_S) / ROW_S) + 1
+    last = max(round((at_s + NEAR_S + len(heard) * ENVELOPE_S) / ROW_S) + 1, 0)
     found = alike(heard, song[first:last])
-    return 0.0 if found is None else found.correlation
+    return found and found._replace(at_s=found.at_s + first * ROW_S)
 
 
 def _correlations(heard: np.ndarray, song: np.ndarray) -> np.ndarray:

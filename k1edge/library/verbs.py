@@ -210,7 +210,7 @@ class Verbs:
         """The score of the song that is heard, and when it began; {} while none is sure. Of one that is led by already, whether
         that still is the song."""
         if "track" in heard:
-            return {"still": self.memory.likeness(**heard)}
+            return self.memory.check(**heard)
         found = self.memory.find(**heard)
         return found and self._deploy(caller, found["track"]) | found
 

@@ -33,12 +33,12 @@ def recall():
     return Recall()
 
 
-def asks(recall, song, hops, *, free=True, **music) -> list[tuple[int, dict]]:
-    """The questions, each with how much of the song had been heard."""
+def asks(recall, song, hops, *, free=True, player=None, **music) -> list[tuple[int, dict]]:
+    """The questions, each with how much of the song had been heard; `player`: of the pipeline."""
     found = []
     for _ in range(hops):
         song.hops += 1
-        if question := recall.ask(song, frame(song.hops, **music), FMT, free=free):
+        if question := recall.ask(song, frame(song.hops, **music), SimpleNamespace(fmt=FMT, player=player), free=free):
             found.append((song.hops, question))
     return found
 
@@ -63,15 +63,15 @@ def test_a_question_holds_the_last_ten_seconds_and_when_they_began(recall):
 
 def test_nobody_is_asked_about_what_has_no_beat_or_is_no_song(recall):
     assert asks(recall, Song(), 2 * WINDOW_HOPS, lock=False) == []
-    assert recall.ask(None, frame(1), FMT, free=True) is None
+    assert recall.ask(None, frame(1), SimpleNamespace(fmt=FMT, player=None), free=True) is None
     assert asks(Recall(asks=False), Song(), 2 * WINDOW_HOPS) == []
 
 
 def led(recall, song, state="leading"):
     """A song that has been recalled, and how its map fares."""
     asks(recall, song, WINDOW_HOPS)
-    assert recall.concludes({"track": "a"}, song) == "lead"
-    player = SimpleNamespace(state=state, start=-FMT.index(20.0))
+    assert recall.concludes({"track": "a"}, song, None) == ("lead",)
+    player = SimpleNamespace(state=state, alignment=SimpleNamespace(start=-FMT.index(20.0), speed=1.05))
     recall.leads("a", player)
     return player
 
@@ -79,37 +79,46 @@ def led(recall, song, state="leading"):
 @pytest.mark.parametrize(("state", "asked_again"), [("rolled_back", False), ("stopped", False), ("over", True)])
 def test_a_song_that_was_recalled_is_asked_about_again_only_when_its_map_is_over(recall, state, asked_again):
     song = Song()
-    led(recall, song, state)
-    again = [hops for hops, _ in asks(recall, song, 2 * WINDOW_HOPS)]
+    player = led(recall, song, state)
+    again = [hops for hops, _ in asks(recall, song, 2 * WINDOW_HOPS, player=player)]
     assert bool(again) is asked_again
     assert not again or 0 <= again[0] - 2 * WINDOW_HOPS <= MEASURED_HOPS, "ten seconds of what came after it"
 
 
 def test_while_a_map_leads_it_is_asked_whether_this_is_still_its_song(recall):
     song = Song()
-    led(recall, song)
-    questions = asks(recall, song, 4 * PAUSE_HOPS, free=False)
+    player = led(recall, song)
+    questions = asks(recall, song, 4 * PAUSE_HOPS, free=False, player=player)
     assert [hops for hops, _ in questions] == [WINDOW_HOPS + n * PAUSE_HOPS for n in (1, 2, 3, 4)]
-    assert {(q["track"], q["start_s"]) for _, q in questions} == {("a", -20.0)}
+    assert {(q["track"], q["start_s"], q["speed"]) for _, q in questions} == {("a", -20.0, 1.05)}
 
 
 def test_another_song_in_its_place_ends_a_map_after_two_doubts_and_is_asked_about_itself(recall):
     song = Song()
-    led(recall, song)
+    player = led(recall, song)
     said = []
-    for likeness in (0.9, 0.3, 0.9, 0.3, 0.2):
-        asks(recall, song, PAUSE_HOPS, free=False)
-        said.append(recall.concludes({"still": likeness}, song))
-    assert said == ["", "", "", "", "stop"]
+    for likeness in (0.9, 0.3, 0.6, 0.3, 0.2):
+        asks(recall, song, PAUSE_HOPS, free=False, player=player)
+        said.append(recall.concludes({"still": likeness, "ahead_s": 0.01}, song, player))
+    assert said == [("confirm", 0.01), None, None, None, ("stop",)]
     ((_, question),) = asks(recall, song, WINDOW_HOPS)
     assert "track" not in question
-    assert recall.concludes({"still": 0.1}, song) == "", "an answer that comes late"
+    assert recall.concludes({"still": 0.1, "ahead_s": 0.0}, song, player) is None, "an answer that comes late"
 
 
 @pytest.mark.parametrize("found", [{}, {"track": "a"}, {"still": 0.0}])
 def test_an_answer_about_a_song_that_is_over_is_none(recall, found):
     asks(recall, Song(), WINDOW_HOPS)
-    assert recall.concludes(found, Song()) == recall.concludes(found, None) == ""
+    assert recall.concludes(found, Song(), None) is recall.concludes(found, None, None) is None
+
+
+def test_a_map_that_somebody_has_deployed_instead_is_neither_asked_about_nor_stopped(recall):
+    song, theirs = Song(), SimpleNamespace(state="leading")
+    player = led(recall, song)
+    asks(recall, song, PAUSE_HOPS, free=False, player=player)
+    for _ in range(3):
+        assert recall.concludes({"still": 0.0, "ahead_s": 0.0}, song, theirs) is None
+    assert asks(recall, song, 2 * WINDOW_HOPS, free=False, player=theirs) == []
 
 
 def test_nothing_leads_beside_what_somebody_else_has_let_lead(recall):

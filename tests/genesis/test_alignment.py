@@ -1,6 +1,6 @@
 import pytest
 
-from k1edge.frames import BeatState, Moment, StreamFormat
+from k1edge.frames import BeatEvent, BeatState, Moment, StreamFormat
 from k1edge.genesis.alignment import Alignment
 from k1edge.genesis.course import Course
 from k1edge.genesis.score import Score
@@ -49,3 +49,62 @@ def test_a_drop_that_agrees_forgives_what_was_before():
 
 def test_drops_before_the_map_led_are_not_missed():
     assert not aligned([10.0, 20.0, 60.0, 120.0], [90.0], 124, since_s=40).refutation
+
+
+def led(seconds: int, late_s: float = 0.0, period_s: float = 0.5, *, confirmed: bool = False, **known) -> Alignment:
+    """A map of 120 BPM beside live beats of another period that come `late_s` later, with or without the word of the sound
+    every three seconds that the song is where it is thought to be."""
+    alignment = Alignment(Course(Score(BEATS_MS, [], [1.0] * len(BEATS_MS), [], []), FMT), FMT, 0, **known)
+    number = 0
+    for hop in range(1, 100 * seconds):
+        end, event = hop * FMT.hop, None
+        if hop / 100 >= number * period_s:
+            number += 1
+            event = BeatEvent(number, FMT.index(number * period_s + late_s), 0, False, 1.0, 0.9)
+        alignment.hear(BeatState(end, 60 / period_s, 0.0, 0.9, True, (), event))
+        if confirmed and hop % 300 == 0:
+            alignment.confirm(0.002)
+    return alignment
+
+
+@pytest.mark.parametrize(("late_s", "period_s"), [(0.15, 0.5), (0.0, 0.37)], ids=["beside it", "of another level"])
+def test_where_the_sound_is_that_of_the_song_live_beats_do_not_condemn_its_map_nor_move_it(late_s, period_s):
+    assert led(40, late_s, period_s, speed=1.0).refutation
+    sure = led(40, late_s, period_s, confirmed=True, speed=1.0)
+    assert not sure.refutation
+    assert sure.start == 0
+
+
+def test_a_map_goes_where_the_sound_says_that_its_song_has_come_to_a_little_at_a_time():
+    alignment = led(4, speed=1.0)
+    at = FMT.index(4.0)
+    before = alignment.song(at)
+    alignment.confirm(0.02)
+    assert FMT.seconds(alignment.song(at) - before) == pytest.approx(0.02, abs=1e-3)
+    alignment.confirm(-0.2)
+    assert FMT.seconds(alignment.song(at) - before) == pytest.approx(-0.01, abs=1e-3)
+
+
+def test_a_speed_that_is_known_is_corrected_by_the_sound_until_the_song_stays_where_it_is():
+    alignment, true = led(1, speed=1.052), 1.05
+    off_s = []
+    for second in range(3, 90, 3):
+        at = FMT.index(second)
+        alignment.hear(BeatState(at, 120.0, 0.0, 0.9, False))
+        off_s.append(second * true - FMT.seconds(alignment.song(at)))
+        alignment.confirm(off_s[-1])
+    assert max(map(abs, off_s[-5:])) < 0.012
+    assert alignment.speed == pytest.approx(true, rel=2e-3)
+
+
+def test_a_map_that_a_person_has_nudged_stays_where_it_was_put_whatever_the_sound_says():
+    alignment = led(4, speed=1.0)
+    alignment.nudge(40.0)
+    start = alignment.start
+    alignment.confirm(0.03)
+    assert alignment.start == start
+
+
+def test_a_speed_that_is_known_is_not_learned_from_live_beats_that_wander():
+    assert led(20, period_s=0.4945).speed > 1.008
+    assert led(20, period_s=0.4945, speed=1.0).speed == 1.0

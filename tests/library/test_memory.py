@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from k1edge.genesis.recall import at_speed
 from k1edge.library.memory import LEARNED_AT_ONCE, NAME, Memory
 from k1edge.library.store import TrackFacts
 from k1edge.library.upkeep import UNDO_S, sweep
@@ -58,10 +59,25 @@ def test_another_song_and_a_loop_are_not_told(memory, library):
         assert asked(memory, 3.0 * n, 3.0 * n, levels=np.tile(playing(8.0, seed=5), (6, 1))) == {}
 
 
-@pytest.mark.parametrize(("bpm", "known"), [(120.9, True), (60.0, True), (180.0, True), (124.0, False), (97.0, False)])
-def test_only_songs_of_the_tempo_that_is_heard_at_any_level_are_looked_at(memory, bpm, known):
+@pytest.mark.parametrize(
+    ("bpm", "known"), [(120.9, True), (60.0, True), (180.0, True), (129.0, True), (137.0, False), (97.0, False)]
+)
+def test_only_songs_of_about_the_tempo_that_is_heard_at_any_level_are_looked_at(memory, bpm, known):
     asked(memory, 20.0, 100.0, bpm)
-    assert bool(asked(memory, 23.0, 103.0, bpm)) is known
+    assert bool(asked(memory, 23.0, 103.0, bpm)) is known, "of a tempo that varies, too"
+
+
+@pytest.mark.parametrize("speed", [0.94, 1.04, 1.08])
+def test_a_song_is_known_at_the_speed_at_which_a_dj_plays_it(memory, speed):
+    played = at_speed(SONG, 1 / speed)
+    asked(memory, 20.0, 100.0, 120.0 * speed, played)
+    found = asked(memory, 23.0, 103.0, 120.0 * speed, played)
+    assert found["speed"] == pytest.approx(speed)
+    assert found["start_s"] == pytest.approx(80.0, abs=0.03)
+    led = {"start_s": found["start_s"], "speed": found["speed"]}
+    check = memory.check(thousandths(played[1300:1800]), 106.0, found["track"], **led)
+    assert check["still"] > 0.9
+    assert check["ahead_s"] == pytest.approx(0.0, abs=0.012)
 
 
 def test_of_a_song_that_was_caught_twice_the_map_that_was_put_right_is_taken(memory, library):
@@ -118,10 +134,12 @@ def test_of_a_map_that_is_damaged_or_coarse_nothing_is_remembered(library):
 
 
 def test_whether_a_song_still_plays_is_told_by_the_place_that_it_has_come_to(memory):
-    def likeness(at_s, began_s=100.0, track="a" * 16, levels=SONG):
-        return memory.likeness(thousandths(levels[round(50 * at_s) :][:500]), began_s, track, start_s=80.0, bpm=120.0)
+    def check(at_s, began_s=100.0, track="a" * 16, levels=SONG):
+        return memory.check(thousandths(levels[round(50 * at_s) :][:500]), began_s, track, start_s=80.0, speed=1.0)
 
-    assert likeness(20.0) > 0.95
-    assert likeness(20.0, began_s=103.0) < 0.3, "elsewhere in it"
-    assert likeness(0.0, levels=playing(20.0, seed=9)) < 0.3
-    assert likeness(20.0, began_s=500.0) == likeness(20.0, track="b" * 16) == 0.0
+    assert check(20.0)["still"] > 0.95
+    assert check(20.2)["ahead_s"] == pytest.approx(0.2, abs=0.012)
+    assert check(19.9)["ahead_s"] == pytest.approx(-0.1, abs=0.012)
+    assert check(20.0, began_s=103.0)["still"] < 0.3, "elsewhere in it"
+    assert check(0.0, levels=playing(20.0, seed=9))["still"] < 0.3
+    assert check(20.0, began_s=500.0) == check(20.0, track="b" * 16) == {"still": 0.0, "ahead_s": 0.0}
