@@ -58,6 +58,8 @@ class EdgeView:
     last: dict[type[contract.Message], contract.Message] = field(default_factory=dict)
     events: deque[tuple[float, contract.Event]] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
     """With when each was heard, s."""
+    titles: dict[str, str] = field(default_factory=dict)
+    """Of its tracks, by their ids."""
     score: dict[str, float] = field(default_factory=dict)
     """Of the last hour, as the edge told it."""
     telemetry_s: float = -math.inf
@@ -70,6 +72,8 @@ class EdgeView:
             self.score = message.data if message.kind == "score" else self.score
         elif isinstance(message, contract.Telemetry):
             self.telemetry_s = now_s
+        elif isinstance(message, contract.Track):
+            self.titles[message.id] = message.title
         if message is None:
             self.last.pop(model, None)
         else:
@@ -170,6 +174,9 @@ class EdgeView:
             yield _labelled("section", f"{section.label}  ({sure})"), BOLD
         if scene is not None:
             yield _labelled("scene", f"{scene.pattern} in {PALETTES[scene.palette_id]}  ({scene.origin})"), ""
+        leads = self.last.get(contract.Deployment)
+        if leads is not None and leads.state in ("leading", "waiting"):
+            yield _labelled("map of", f"{self.titles.get(leads.track) or leads.track}  ({leads.state})"), ""
         override = self.last.get(contract.OverrideState)
         if override is not None and override.active:
             yield _labelled("held by", f"{override.owner} ({override.scope})"), WARN

@@ -47,6 +47,7 @@ def test_everything_an_edge_says_is_on_the_screen(view):
     shown = screen(view)
     for expected in ("pi-1", "degraded", "AUDIO_ABSENT", "128.0 bpm", "locked", "0.90", "● ○ ○ ○", "beat 41", "-20.0 dBFS",
                      "energy", "vocal", "bass", "percussiveness", "brightness", "drop", "pulse in Black Magenta Red",
+                     "Ouvertüre  (leading)",
                      "held by", "desk", "k1-a ready", "cpu 12 %", "temperature 51 °C", "drift -1.5 ms"):  # fmt: skip
         assert expected in shown
 
