@@ -25,6 +25,8 @@ from k1edge.live.roster import Roster
 BPM_RANGE = (30.0, 300.0)
 LAST_PLACE = 3
 """In a bar, from 0: a K1 knows bars of four, and a fifth beat must not be a downbeat to it."""
+SPARING_HOPS = 10
+"""From one macro to the next at most, where a K1 is spared: it follows for a quarter of a second, so that one may be late."""
 SCENE_LIFE_MS = 3_600_000
 SCENE_RENEWED_MS = 1_200_000
 """A scene is retained with an expiry, so that last night's is not shown today; while it stands it is renewed in time."""
@@ -101,8 +103,9 @@ class Driver:
         event = frame.beat.announced
         if event is not None:
             yield from self._beat(frame, event, timeline.ahead_ms(event.due, stamp.monotonic_ns), stamp)
-        if self._hops % max(self._macro_every, self.macro_at_least) == 0:
-            yield from self._macro(frame, stamp)
+        every = max(self._macro_every, self.macro_at_least)
+        if self._hops % every == 0:
+            yield from self._macro(frame, stamp, to_spared=2 * every > SPARING_HOPS or self._hops % (2 * every) == 0)
         is_told = frame.section is self._section and frame.bars_left == self._bars_left
         self._section, self._bars_left = frame.section, frame.bars_left
         yield from self._segment(fresh if is_told else driven, frame, timeline, stamp)
@@ -152,10 +155,11 @@ class Driver:
                 strength=round(event.strength, 3) if tick else 0.0, confidence=round(event.confidence, 3),
             )  # fmt: skip
 
-    def _macro(self, frame: GenesisFrame, stamp: Stamp) -> Iterator[Publication]:
+    def _macro(self, frame: GenesisFrame, stamp: Stamp, to_spared: bool) -> Iterator[Publication]:
         levels = {name: round(getattr(frame.macros, name), 3) for name in MACROS}
         for device in self.k1s.driven:
-            yield from self._command(device, contract.MacroCommand, stamp, **levels)
+            if to_spared or not device.spared:
+                yield from self._command(device, contract.MacroCommand, stamp, **levels)
 
     def _segment(
         self, devices: list[Follower], frame: GenesisFrame, timeline: Timeline, stamp: Stamp

@@ -17,6 +17,10 @@ SILENT_PINGS = 12
 """A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
+LONG_WAY_MS = 100.0
+"""Half a round trip that no network takes which carries what it is given: something queues up."""
+SHORT_AGAIN = 60
+"""Answers in turn, five minutes: a K1 that is told more at once would have its queue again in seconds."""
 EARLY_PINGS = 2
 """Extra pings from one turn to the next: one asks a K1 that has come for its clock, one tells it what came of it."""
 
@@ -48,6 +52,8 @@ class Follower:
     """(round trip, offset), ms."""
     trips_ms: deque[float] = field(default_factory=lambda: deque(maxlen=2))
     """Of the last pings in turn: early ones may meet the same congestion."""
+    short: int = SHORT_AGAIN
+    """Answers in turn since its way was last a long one."""
     answers: bool = False
     """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
     unanswered: int = 0
@@ -72,6 +78,11 @@ class Follower:
     def way_ms(self) -> float:
         """Just now: half of the quicker of the last two round trips in turn; 0 before there are two."""
         return min(self.trips_ms) / 2 if len(self.trips_ms) == 2 else 0.0
+
+    @property
+    def spared(self) -> bool:
+        """Whether it is told less, since its way was long a while ago: more than a way carries comes ever later."""
+        return self.short < SHORT_AGAIN
 
     def heard(self, ready: bool, boot_id: str) -> None:
         """It reported itself ready, or lost; one that says again what it has said has not begun anew."""
@@ -99,7 +110,9 @@ class Follower:
                      if abs(told_ms - offset_ms) <= (trip_ms + round_trip_ms) / 2 + SAME_CLOCK_MS]
             self.pongs.clear()
             self.pongs.extend([*still, (round_trip_ms, offset_ms)])
-            self.trips_ms.extend([] if self.early else [round_trip_ms])
+            if not self.early:
+                self.trips_ms.append(round_trip_ms)
+                self.short = 0 if self.way_ms > LONG_WAY_MS else self.short + 1
             self.round_trip_ms, self.offset_ms = min(self.pongs)
             is_news = self.told_ms is None or abs(self.offset_ms - self.told_ms) > SAME_CLOCK_MS
             self.hurry = is_news and self.early < EARLY_PINGS

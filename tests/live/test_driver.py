@@ -13,11 +13,11 @@ from k1edge.config.settings import MAX_DEVICES
 from k1edge.device_facts import PALETTES
 from k1edge.frames import Section
 from k1edge.k1 import contract
-from k1edge.k1.contract import Scribe
+from k1edge.k1.contract import STALE_MS, Scribe
 from k1edge.k1.contract.device import COMMANDS
 from k1edge.k1.outbox import Outbox
 from k1edge.live.driver import Driver
-from k1edge.live.follower import SILENT_PINGS
+from k1edge.live.follower import SHORT_AGAIN, SILENT_PINGS
 from tests.music import BRIGHT, DARK, EPOCH_MS, announcement, at, frame, timeline
 
 PORCH = contract.topic(contract.SceneCommand, "hall", "porch")
@@ -483,6 +483,32 @@ def test_a_congestion_while_a_k1_comes_is_no_slow_way(auto):
         assert messages(run(auto, hop), "cmd/ping")
         answer_pings(auto, 900.0)
     assert not auto.k1s.is_late(150.0, 1.0)
+
+
+def macros_of(driver, hops):
+    return [hop for hop in range(hops) if messages(run(driver, hop), "cmd/macro")]
+
+
+def test_a_k1_at_the_end_of_a_long_way_gets_half_of_the_macros_until_its_way_has_been_short_for_minutes(driver):
+    driver.k1s.heard("porch", ready=True)
+    answer_pings(driver, 20.0, 20.0)
+    assert len(macros_of(driver, 100)) == 20
+    pinged(driver, 1)
+    answer_pings(driver, 900.0, 900.0)
+    assert len(macros_of(driver, 100)) == 10
+    answer_pings(driver, *[20.0] * (SHORT_AGAIN - 1))
+    assert len(macros_of(driver, 100)) == 10, "all of them at once would only fill its way again"
+    answer_pings(driver, 20.0)
+    assert len(macros_of(driver, 100)) == 20
+
+
+def test_a_k1_that_is_spared_never_waits_so_long_that_one_late_macro_would_release_it():
+    for rate_hz in range(10, 31):
+        driver = driver_of(macro_rate_hz=rate_hz)
+        driver.k1s.heard("porch", ready=True)
+        answer_pings(driver, 900.0, 900.0)
+        told = macros_of(driver, 100)
+        assert max(later - earlier for earlier, later in itertools.pairwise(told)) * 10 <= STALE_MS / 2, rate_hz
 
 
 @pytest.mark.parametrize(("latency_ms", "share", "late"), [
