@@ -42,7 +42,7 @@ MAY_IMPORT = {
 NEVER = {"dsp": ("beat", "genesis", "k1"), "beat": ("genesis", "k1"), "genesis": ("beat", "k1"), "k1": ("beat", "genesis")}
 """Siblings that know nothing of each other, within what their layer would allow."""
 
-LINK = ("k1.link", "k1.outbox", "k1.session")
+LINK = ("k1.link", "k1.outbox", "k1.session", "k1.tcp")
 """The edges' side of `k1/`; the rest of it, but for the contract, is the virtual K1."""
 
 OUTSIDE = {

@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from k1edge.config.mqtt import MqttSettings
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import Outbox, Waiting
+from k1edge.k1.tcp import connect
 
 CONNECT_TIMEOUT_S = 5.0
 """For TCP, and again for the broker's answer: some brokers never answer a protocol version they do not speak."""
@@ -213,9 +214,8 @@ class Session:
         settings, will = self._settings, self._identity.will
         version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
         clean = None if self._five else True
-        client = Client(CallbackAPIVersion.VERSION2, self._identity.client_id, clean, protocol=version)
+        client = _Client(CallbackAPIVersion.VERSION2, self._identity.client_id, clean, protocol=version)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -295,9 +295,11 @@ class Session:
                 self.reason = f"subscription refused: {reason} ({topic})"
 
 
-def _no_delay(_client: Client, _userdata: Any, sock: socket.socket) -> None:
-    """Small messages leave at once; else they wait for the acknowledgement of the one before, up to 40 ms."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+class _Client(Client):
+    """Paho's, over a connection of ours."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        return connect(self.host, self.port, self.connect_timeout)
 
 
 def _packet_bytes(out: Publication) -> int:

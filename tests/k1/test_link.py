@@ -22,6 +22,7 @@ from k1edge.k1.contract import Publication
 from k1edge.k1.link import BACKOFF_MAX_S, BACKOFF_MIN_S, INBOX_LIMIT, RECEIVE_LIMIT, Identity, Link, backoff_s
 from k1edge.k1.outbox import LIVE_LIMIT
 from k1edge.k1.session import Session
+from k1edge.k1.tcp import SEGMENT_BYTES
 from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
 from tests.failing import raising
@@ -329,6 +330,23 @@ def test_sending_never_waits_for_a_broker_that_hangs(mosquitto):
         mosquitto.resume()
 
 
+def test_no_segment_is_larger_than_every_path_carries_either_way():
+    with socket.create_server(("127.0.0.1", 0)) as server, linked(MqttSettings(url=address_of(server))) as link:
+        there, _ = server.accept()
+        with there:
+            eventually(lambda: link._session._client.socket())
+            for end in (there, link._session._client.socket()):
+                assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= SEGMENT_BYTES
+
+
+def test_each_address_of_a_broker_is_tried(mosquitto, monkeypatch):
+    ask, dead = socket.getaddrinfo, free_port()
+    here = mosquitto.settings()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **more: ask(host, dead, **more) + ask(host, port, **more))
+    with connected(here) as link:
+        assert link.counters.failures == 0
+
+
 def test_the_will_is_published_when_the_process_vanishes_and_is_kept_for_who_comes_later(mosquitto):
     with listening(mosquitto.settings(), "k1/v1/#") as heard:
         victim = Link(mosquitto.settings(), Identity("edge-a", will=WILL), backoff=lambda _attempt: 3600.0)
@@ -522,6 +540,10 @@ def test_the_back_off_is_jittered_over_its_whole_range():
     assert max(backoff_s(1) for _ in range(100)) <= 2.0
 
 
+def address_of(server):
+    return f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+
+
 @contextlib.contextmanager
 def scripted_broker(answer, hang_up=False, port=0):
     """Answers MQTT 5 with these bytes (None: never); hangs up if they are empty or `hang_up`; accepts 3.1.1, and is silent."""
@@ -541,7 +563,7 @@ def scripted_broker(answer, hang_up=False, port=0):
 
     threading.Thread(target=serve, daemon=True).start()
     try:
-        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+        yield address_of(server)
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
