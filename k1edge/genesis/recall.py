@@ -43,7 +43,7 @@ class Likeness(NamedTuple):
 def envelope(bands: list[tuple[list[float], list[float]]]) -> np.ndarray | None:
     """(n, bands) every ENVELOPE_S from 0, of the times in ms and intensities of a map's bands; None where these are too few."""
     last_ms = min((times[-1] for times, _ in bands if times), default=0.0)
-    if not all(bands) or any(len(times) * LONGEST_POINT_S * 1000 < last_ms or not times for times, _ in bands):
+    if any(not times or len(times) * LONGEST_POINT_S * 1000 < last_ms for times, _ in bands):
         return None
     at_ms = np.arange(0.0, last_ms, 1000 * ENVELOPE_S)
     return np.stack([np.interp(at_ms, *band) for band in bands], axis=1)

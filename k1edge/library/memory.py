@@ -63,7 +63,7 @@ class Memory:
         """By the last question: each track that it may be."""
 
     def learn(self) -> None:
-        """Sketches of tracks that are new, a few at a time; tracks that have gone are forgotten. Raises OSError."""
+        """Sketches of tracks that are new, a few at a time; tracks that have gone are forgotten."""
         sql = "SELECT id FROM tracks WHERE version IS NOT NULL AND deleted_ms IS NULL ORDER BY updated_ms DESC LIMIT ?"
         there = [row["id"] for row in self._library.db.execute(sql, (MOST_TRACKS,))]
         self._sketches = {track: self._sketches[track] for track in there if track in self._sketches}
@@ -85,7 +85,8 @@ class Memory:
         made = sketch(levels)
         content = io.BytesIO()
         np.save(content, made)
-        write_whole(path, content.getvalue())
+        with contextlib.suppress(OSError):  # it is made again at the next start
+            write_whole(path, content.getvalue())
         return made
 
     def find(self, levels: Sequence[Sequence[int]], began_s: float, bpm: float) -> Document:

@@ -113,6 +113,18 @@ def test_sketches_are_read_where_they_are_and_made_anew_where_they_are_damaged(m
     assert sketch.read_bytes() == whole
 
 
+def test_a_sketch_that_cannot_be_kept_is_remembered_all_the_same(library, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("k1edge.library.memory.write_whole", full)
+    stored(library, song_of(SONG))
+    memory = Memory(library)
+    memory.learn()
+    asked(memory, 20.0, 100.0)
+    assert asked(memory, 23.0, 103.0)["track"] == "a" * 16
+
+
 def test_many_songs_are_learned_a_few_at_a_time(library):
     for digit in "abcdef":
         stored(library, song_of(playing(12.0, seed=ord(digit))), digit)
