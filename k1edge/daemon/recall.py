@@ -47,12 +47,13 @@ class Recall:
     def ask(self, song: Keeper | None, frame: GenesisFrame, pipeline: Pipeline, *, free: bool) -> dict[str, Any] | None:
         """What is to be asked after this hop of a pipeline, if anything; `free`: no map leads, or is to. What was recalled, and
         given up or stopped since, is not asked about once more."""
+        player = self._player
         if song is not self._song:
-            self._song, self._player = song, None
+            if player is not None and player.state != "leading":  # a song may pause for long enough to be caught as two
+                self._player = None
+            self._song, self._since, self._due = song, 0, WINDOW_HOPS
             self._loudest, self._levels, self._measured = np.zeros(3), np.zeros((0, 3)), 0
-            self._look_from(0)
-        is_other = self._player is not None and pipeline.player is not self._player  # somebody has deployed one
-        if is_other or (self._player is not None and self._player.state == "over"):
+        elif player is not None and (player.state == "over" or player is not pipeline.player):  # or another was deployed
             self._look_from(len(song) if song else 0)
         if not self._asks or song is None or not self._measure(song):
             return None

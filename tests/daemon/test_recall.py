@@ -112,6 +112,12 @@ def test_an_answer_about_a_song_that_is_over_is_none(recall, found):
     assert recall.concludes(found, Song(), None) is recall.concludes(found, None, None) is None
 
 
+def test_a_song_that_pauses_and_is_caught_as_two_keeps_its_witness(recall):
+    player = led(recall, Song())
+    ((_, question),) = asks(recall, Song(), WINDOW_HOPS, free=False, player=player)
+    assert question["track"] == "a"
+
+
 def test_a_map_that_somebody_has_deployed_instead_is_neither_asked_about_nor_stopped(recall):
     song, theirs = Song(), SimpleNamespace(state="leading")
     player = led(recall, song)
@@ -128,5 +134,5 @@ def test_nothing_leads_beside_what_somebody_else_has_let_lead(recall):
 
 
 def test_the_next_song_is_asked_about_whatever_became_of_the_last(recall):
-    led(recall, Song(), "rolled_back")
-    assert [hops for hops, _ in asks(recall, Song(), WINDOW_HOPS)] == [WINDOW_HOPS]
+    player = led(recall, Song(), "rolled_back")
+    assert [hops for hops, _ in asks(recall, Song(), WINDOW_HOPS, player=player)] == [WINDOW_HOPS]
