@@ -18,7 +18,7 @@ SILENT_PINGS = 12
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
 LONG_WAY_MS = 100.0
-"""Half a round trip that no network takes which carries what it is given: something queues up."""
+"""Half a round trip that hardly any network takes unless something queues up in it."""
 SHORT_AGAIN = 60
 """Answers in turn, five minutes: a K1 that is told more at once would have its queue again in seconds."""
 EARLY_PINGS = 2

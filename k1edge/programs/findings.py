@@ -37,6 +37,7 @@ NAMES = "write in `url` a name that the certificate holds, or add this one: `sud
 ENCRYPTED = ("begin `url` with mqtts:// if that port is an encrypted one, else with mqtt://; give `client_cert` and "
              "`client_key` if it wants a certificate, as port 8884 of `scripts/broker-setup` does")
 REFUSALS = (
+    ("another client", "two edges have the same `site` and `edge`, and put each other out: give one another `edge`"),
     ("not authori", LOGIN),
     ("bad user name", LOGIN),
     ("not yet valid", "set the clock (`timedatectl`): to it, the broker's certificate lies in the future"),
@@ -166,8 +167,7 @@ def broker(settings: MqttSettings, connected: bool, reason: str) -> Finding:
         return Finding("broker", "warning", "no broker is configured: only programs on this machine can hear k1edge",
                        "for a venue, run scripts/broker-setup and set [mqtt] url")
     if not connected:
-        told = reason.lower()
-        remedy = next((remedy for part, remedy in REFUSALS if part in told), "check [mqtt] url, and that the broker runs")
+        remedy = _remedy(reason, "check [mqtt] url, and that the broker runs")
         if remedy is LOGIN and settings.username and settings.password is None:
             remedy = NO_PASSWORD
         return Finding("broker", "fault", f"{settings.url} cannot be used: {reason or 'no answer'}", remedy)
@@ -230,6 +230,8 @@ def daemon(heard: Heard, installed: str) -> Finding:
     if heard.info is not None and heard.info.version != installed:
         return Finding("daemon", "warning", f"version {heard.info.version} runs, {installed} is installed",
                        "systemctl restart k1edge")
+    if why:
+        return Finding("daemon", "warning", f"k1edge is {status.state}: {why}", _remedy(status.reason, "mend what it names"))
     return Finding("daemon", "ok", f"k1edge is {status.state}")
 
 
@@ -311,3 +313,8 @@ def worst(findings: Iterable[Finding]) -> Level:
     """The level of the worst of them."""
     levels = {finding.level for finding in findings}
     return next((level for level in ("fault", "warning") if level in levels), "ok")
+
+
+def _remedy(reason: str, otherwise: str) -> str:
+    told = reason.lower()
+    return next((remedy for part, remedy in REFUSALS if part in told), otherwise)

@@ -218,6 +218,16 @@ def test_the_daemons_own_word_counts():
     assert levels(findings.daemon(Heard(contract.Status(state="ready"), info), "1")) == ["warning"], "not restarted since"
 
 
+def test_an_edge_that_was_without_its_broker_lately_says_so_and_of_a_twin_what_to_do():
+    away = "the broker was away for 12 s: connection lost"
+    twin = f"{away} again and again: is another client k1edge-hall.pi?"
+    for reason, remedy in ((away, "mend what it names"), (twin, "give one another `edge`")):
+        found = findings.daemon(status("ready", code="BROKER_BACK", reason=reason), "1")
+        assert levels(found) == ["warning"]
+        assert reason in found.sentence
+        assert remedy in found.remedy
+
+
 def test_k1s_that_should_be_there_are_missed():
     listed = K1Settings(devices=[{"id": "bar"}, {"id": "porch"}, {"id": "off", "enabled": False}])
     assert levels(findings.k1s(Heard(devices={"bar": "ready", "porch": "ready"}), listed, "hall")) == ["ok"]
