@@ -77,6 +77,11 @@ class Device:
         card = self.port if self.is_twin and self.port else self.card_id
         return f"hw:CARD={card},DEV={self.number}" if self.number else card
 
+    @property
+    def address(self) -> str:
+        """What ALSA opens it by."""
+        return f"hw:{self.card_id},{self.number}" if self.card_id else self.name
+
 
 def cards_by_index(cards: Path) -> dict[int, Card]:
     """The sound cards there are; none on a kernel without sound."""

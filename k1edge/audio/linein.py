@@ -45,7 +45,7 @@ OPEN_LIMIT_S, CLOSE_LIMIT_S = 5.0, 1.0
 """For the library to start or to open a device, and to let go of one. A sound server whose session manager has ended lets
 PortAudio wait for half a minute, three times over; one that is started by being asked takes 1.5 s."""
 AFRESH = "restart this process; if that does not help, replug the card, or restart the sound server behind it"
-PLUG = "define a PCM of type plug for it in /etc/asound.conf, which converts it, and name that in [audio] device"
+PLUG = "write `pcm.line {{ type plug slave.pcm \"{}\" }}`, which converts it, into /etc/asound.conf, and set device = \"line\""
 REMEDIES = {-9985: ("end the program that uses it", BUSY), -9994: (PLUG, RATE), -9997: (PLUG, RATE)}
 """PortAudio's paDeviceUnavailable, paSampleFormatNotSupported (of 24 bits in four bytes) and paInvalidSampleRate."""
 
@@ -120,7 +120,8 @@ class LineIn:
             return AudioError(self.device.name, f"does not run at {self.fmt.rate_hz} Hz", f"set rate_hz = {offered}", RATE)
         code = error.args[1] if len(error.args) > 1 else None
         remedy, kind = REMEDIES.get(code, ("replug it, or name another in [audio] device", ABSENT))
-        return AudioError(self.device.name, f"cannot be opened ({error.args[0]})", remedy, kind)
+        reason = f"cannot be opened ({error.args[0]})"
+        return AudioError(self.device.name, reason, remedy.format(self.device.address), kind)
 
     def _hop_or_none(self) -> AudioBlock | None:
         if (waiting := self._hops.qsize()) > BACKLOG:

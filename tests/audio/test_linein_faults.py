@@ -130,8 +130,8 @@ def test_a_portaudio_that_did_not_start_once_is_started_again(portaudio):
     ("text", "code", "remedy"),
     [
         ("Device unavailable", -9985, "end the program that uses it"),
-        ("Invalid sample rate", -9997, "PCM of type plug"),
-        ("Sample format not supported", -9994, "PCM of type plug"),
+        ("Invalid sample rate", -9997, 'pcm.line { type plug slave.pcm "hw:CODEC,0" }'),
+        ("Sample format not supported", -9994, 'pcm.line { type plug slave.pcm "hw:CODEC,0" }'),
         ("Illegal combination of I/O devices", -9993, "replug it"),
     ],
 )
