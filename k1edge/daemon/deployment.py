@@ -93,9 +93,12 @@ class Deployment:
         return {"deployment": order.id, "devices": order.devices, "start_at_ms": at_ms}
 
     @property
-    def is_free(self) -> bool:
-        """No map leads, or is to lead."""
-        return not (self._first or self._order or self._next)
+    def standing(self) -> str | None:
+        """The track whose map leads; '' where that is of none, or one is to lead; None where nothing stands."""
+        if not (self._first or self._order or self._next):
+            return None
+        leads = self._order is not None and self._order.player.state == "leading" and self._order.track != BY_HAND
+        return self._order.track if leads else ""
 
     def recall(self, found: dict[str, Any], pipeline: Pipeline, ready: dict[str, bool]) -> MapPlayer:
         """Lets the map of the song that plays lead from where it is. `found`: track, version, score, start_s, speed."""

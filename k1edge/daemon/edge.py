@@ -128,7 +128,7 @@ class Edge:
         self.blackbox.after(frame)
         if self._catcher is not None and self._watch.mode.analyses:
             self._catcher.process(frame, self._pipeline)
-            self._lending.recall(self._recall.ask(self._catcher.song, frame, self._pipeline, free=self._deployment.is_free))
+            self._lending.recall(self._recall.ask(self._catcher.song, frame, self._pipeline, self._deployment.standing))
         elif self._catcher is not None:
             self._catcher.end()  # what plays when the box is cool again is another song
         self._watch.hear(block, frame.features.silent)
@@ -194,8 +194,8 @@ class Edge:
         todo = self._recall.concludes(found, self._catcher.song, self._pipeline.player)
         if todo and todo != ("lead",):
             self._pipeline.act(*todo)
-        elif todo and self._deployment.is_free:
-            self._recall.leads(found["track"], self._deployment.recall(found, self._pipeline, self._k1s.presence))
+        elif todo and self._deployment.standing is None:
+            self._recall.leads(self._deployment.recall(found, self._pipeline, self._k1s.presence))
 
     def deploy(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A stored map is to lead, or to lead no more. Raises `RefusedError`."""

@@ -128,8 +128,9 @@ class Alignment:
         beats, which may be of another level, but not before a person who has nudged it."""
         self._placed, self._drops = True, Drops(self._course)
         self._drifting_hops, self._pitched_hops = 0.0, 0
+        self._compared = max(self._compared, YOUNG + 1)
         if not self._nudged and abs(ahead_s) > AHEAD_S[0]:
-            self._steer(self._now, -1000 * min(max(ahead_s, -AHEAD_S[1]), AHEAD_S[1]))
+            self._steer(self._now, -1000 * min(max(ahead_s, -AHEAD_S[1]), AHEAD_S[1]), paces=True)
 
     def hear(self, live: BeatState) -> None:
         """The live beat state of a hop."""
@@ -205,14 +206,15 @@ class Alignment:
         steers = self.steers or (self._beside >= DRIFT_BEATS and not self._nudged)
         if steers and not self._placed and not self.is_learning and drift_ms is not None and abs(drift_ms) <= DRIFT_MS:
             moved_ms = min(max(drift_ms, -SLEW_MS), SLEW_MS)
-            self._steer(live.announced.due, moved_ms)
+            self._steer(live.announced.due, moved_ms, paces=self.follows)
 
-    def _steer(self, now: int, ms: float) -> None:
-        """Moves the song from now on, and where it follows, corrects its speed by a share of the move."""
+    def _steer(self, now: int, ms: float, *, paces: bool) -> None:
+        """Moves the song from now on, and where this `paces` it, corrects its speed by a share of the move."""
         at = self.song(now)
-        if self.follows:
+        if paces:
             least, most = self._learned * (1 - STRAY), self._learned * (1 + STRAY)
-            self.speed = min(max(self.speed * (1 - GAIN * ms / self._period_ms), least), most)
+            period_ms = 1000 * self._fmt.seconds(self._course.period(at))
+            self.speed = min(max(self.speed * (1 - GAIN * ms / period_ms), least), most)
         self.start = now + self._fmt.index(ms / 1000) - round(at / self.speed)
         self._take(error - ms for error in self._errors_ms)
 

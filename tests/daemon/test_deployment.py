@@ -282,17 +282,27 @@ def test_what_is_told_of_a_start_the_contract_takes_from_a_caller_and_no_more():
 
 
 def test_a_song_that_is_recalled_is_led_from_where_it_is_and_given_up_as_any(deployment, stream):
-    assert deployment.is_free
+    assert deployment.standing is None
     pipeline, _ = stream
     player = deployment.recall({**ASKED, "start_s": -20.0, "speed": 1.0}, pipeline, {"k1-a": True})
-    assert not deployment.is_free
+    assert deployment.standing == "", "it is to lead"
     play(player, range(1, 3))
+    assert deployment.standing == "a" * 16
     (leading,) = told(deployment, stream)
     assert (leading.state, leading.track, leading.version, leading.devices) == ("leading", "a" * 16, 3, {"k1-a": "ok"})
     assert leading.start_at_ms == NOW.ts_ms - 20_000
+    before = player.alignment.song(2 * FMT.hop)
     assert pipeline.act("confirm", 0.02), "by its sound"
-    assert FMT.seconds(player.start) == pytest.approx(-20.02, abs=1e-3)
+    assert FMT.seconds(player.alignment.song(2 * FMT.hop) - before) == pytest.approx(0.02, abs=1e-3)
     deployment.ask({"verb": "deploy.stop"}, Situation(NOW, *stream), {})
     assert [each.state for each in told(deployment, stream)] == ["stopped"]
     assert not pipeline.act("confirm", 0.02)
-    assert deployment.is_free
+    assert deployment.standing is None
+
+
+def test_a_map_that_was_given_as_a_file_is_of_no_track():
+    deployment = Deployment(Scribe("bar", "pi"), 150.0, SCORE)
+    assert deployment.standing == ""
+    player = deployment.player(FMT)
+    play(player, range(1, 3))
+    assert (player.state, deployment.standing) == ("leading", "")

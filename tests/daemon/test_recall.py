@@ -33,12 +33,12 @@ def recall():
     return Recall()
 
 
-def asks(recall, song, hops, *, free=True, player=None, **music) -> list[tuple[int, dict]]:
+def asks(recall, song, hops, *, standing=None, player=None, **music) -> list[tuple[int, dict]]:
     """The questions, each with how much of the song had been heard; `player`: of the pipeline."""
     found = []
     for _ in range(hops):
         song.hops += 1
-        if question := recall.ask(song, frame(song.hops, **music), SimpleNamespace(fmt=FMT, player=player), free=free):
+        if question := recall.ask(song, frame(song.hops, **music), SimpleNamespace(fmt=FMT, player=player), standing):
             found.append((song.hops, question))
     return found
 
@@ -63,7 +63,7 @@ def test_a_question_holds_the_last_ten_seconds_and_when_they_began(recall):
 
 def test_nobody_is_asked_about_what_has_no_beat_or_is_no_song(recall):
     assert asks(recall, Song(), 2 * WINDOW_HOPS, lock=False) == []
-    assert recall.ask(None, frame(1), SimpleNamespace(fmt=FMT, player=None), free=True) is None
+    assert recall.ask(None, frame(1), SimpleNamespace(fmt=FMT, player=None), None) is None
     assert asks(Recall(asks=False), Song(), 2 * WINDOW_HOPS) == []
 
 
@@ -72,7 +72,7 @@ def led(recall, song, state="leading"):
     asks(recall, song, WINDOW_HOPS)
     assert recall.concludes({"track": "a"}, song, None) == ("lead",)
     player = SimpleNamespace(state=state, alignment=SimpleNamespace(start=-FMT.index(20.0), speed=1.05))
-    recall.leads("a", player)
+    recall.leads(player)
     return player
 
 
@@ -88,7 +88,7 @@ def test_a_song_that_was_recalled_is_asked_about_again_only_when_its_map_is_over
 def test_while_a_map_leads_it_is_asked_whether_this_is_still_its_song(recall):
     song = Song()
     player = led(recall, song)
-    questions = asks(recall, song, 4 * PAUSE_HOPS, free=False, player=player)
+    questions = asks(recall, song, 4 * PAUSE_HOPS, standing="a", player=player)
     assert [hops for hops, _ in questions] == [WINDOW_HOPS + n * PAUSE_HOPS for n in (1, 2, 3, 4)]
     assert {(q["track"], q["start_s"], q["speed"]) for _, q in questions} == {("a", -20.0, 1.05)}
 
@@ -98,7 +98,7 @@ def test_another_song_in_its_place_ends_a_map_after_two_doubts_and_is_asked_abou
     player = led(recall, song)
     said = []
     for likeness in (0.9, 0.3, 0.6, 0.3, 0.2):
-        asks(recall, song, PAUSE_HOPS, free=False, player=player)
+        asks(recall, song, PAUSE_HOPS, standing="a", player=player)
         said.append(recall.concludes({"still": likeness, "ahead_s": 0.01}, song, player))
     assert said == [("confirm", 0.01), None, None, None, ("stop",)]
     ((_, question),) = asks(recall, song, WINDOW_HOPS)
@@ -114,22 +114,31 @@ def test_an_answer_about_a_song_that_is_over_is_none(recall, found):
 
 def test_a_song_that_pauses_and_is_caught_as_two_keeps_its_witness(recall):
     player = led(recall, Song())
-    ((_, question),) = asks(recall, Song(), WINDOW_HOPS, free=False, player=player)
+    ((_, question),) = asks(recall, Song(), WINDOW_HOPS, standing="a", player=player)
     assert question["track"] == "a"
 
 
-def test_a_map_that_somebody_has_deployed_instead_is_neither_asked_about_nor_stopped(recall):
-    song, theirs = Song(), SimpleNamespace(state="leading")
-    player = led(recall, song)
-    asks(recall, song, PAUSE_HOPS, free=False, player=player)
-    for _ in range(3):
-        assert recall.concludes({"still": 0.0, "ahead_s": 0.0}, song, theirs) is None
-    assert asks(recall, song, 2 * WINDOW_HOPS, free=False, player=theirs) == []
+def test_a_map_that_somebody_has_deployed_is_moved_by_its_sound_and_never_stopped(recall):
+    song, theirs = Song(), SimpleNamespace(state="leading", alignment=SimpleNamespace(start=0, speed=1.0))
+    led(recall, song)
+    said = []
+    for likeness in (0.9, 0.1, 0.1, 0.1):
+        ((_, question),) = asks(recall, song, 2 * WINDOW_HOPS, standing="b", player=theirs)[-1:]
+        assert question["track"] == "b"
+        said.append(recall.concludes({"still": likeness, "ahead_s": 0.01}, song, theirs))
+    assert said == [("confirm", 0.01), None, None, None]
 
 
-def test_nothing_leads_beside_what_somebody_else_has_let_lead(recall):
+def test_an_answer_about_what_leads_no_more_is_none(recall):
     song = Song()
-    assert asks(recall, song, WINDOW_HOPS, free=False) == []
+    player = led(recall, song)
+    asks(recall, song, PAUSE_HOPS, standing="a", player=player)
+    assert recall.concludes({"still": 0.9, "ahead_s": 0.01}, song, SimpleNamespace(state="leading")) is None
+
+
+def test_nobody_is_asked_where_a_map_waits_or_leads_that_is_of_no_track(recall):
+    song = Song()
+    assert asks(recall, song, WINDOW_HOPS, standing="") == []
     assert asks(recall, song, MEASURED_HOPS), "but as soon as that is over"
 
 

@@ -97,6 +97,15 @@ def test_a_speed_that_is_known_is_corrected_by_the_sound_until_the_song_stays_wh
     assert alignment.speed == pytest.approx(true, rel=2e-3)
 
 
+def test_a_song_a_little_faster_than_a_map_says_is_followed_by_its_sound():
+    alignment, true, off_s = led(1, speed=1.0), 1.006, []
+    for second in range(3, 120, 3):
+        alignment.hear(BeatState(FMT.index(second), 120.0, 0.0, 0.9, False))
+        off_s.append(second * true - FMT.seconds(alignment.song(FMT.index(second))))
+        alignment.confirm(off_s[-1])
+    assert max(map(abs, off_s[-10:])) < 0.012
+
+
 def test_a_map_that_a_person_has_nudged_stays_where_it_was_put_whatever_the_sound_says():
     alignment = led(4, speed=1.0)
     alignment.nudge(40.0)
