@@ -23,9 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from k1edge.config.mqtt import MqttSettings
+from k1edge.k1 import tcp
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import Outbox, Waiting
-from k1edge.k1.tcp import connect
 
 CONNECT_TIMEOUT_S = 5.0
 """For TCP, and again for the broker's answer: some brokers never answer a protocol version they do not speak."""
@@ -164,13 +164,14 @@ class Session:
         return any(topics is self._identity.curiosities for topics in self._asked.values())
 
     def exchange(self, wake: socket.socket, timeout_s: float) -> None:
-        """Wait for the socket or the wake-up, then let paho read, write and ping."""
+        """Wait for the socket or the wake-up, then let paho read, write and ping. Raises OSError when the network is gone."""
         sock: Any = self._client.socket()
         if sock is None:
             return
         hidden = sock.pending() if hasattr(sock, "pending") else 0
-        wanted = [sock] if self._client.want_write() else []
+        wanted = [sock] if self._client.want_write() or tcp.is_full(sock) else []
         ready, writable, _ = select.select([sock, wake], wanted, [], 0.0 if hidden else timeout_s)
+        tcp.check(sock)  # paho would not say what it was
         if hidden or sock in ready:
             self._client.loop_read()
         if writable and self._client.socket() is not None:
@@ -178,8 +179,8 @@ class Session:
         self._client.loop_misc()
 
     def publish_waiting(self) -> None:
-        """Everything the socket takes now; what it does not take stays in the outbox, where it can expire."""
-        while self.connected and not self._client.want_write():
+        """Everything the network takes now; what it does not take stays in the outbox, where it can expire."""
+        while self.connected and not self._client.want_write() and not tcp.is_full(self._client.socket()):
             now_s = time.monotonic()
             waiting = self._outbox.take(now_s, durable=len(self._in_flight) < self._window)
             if waiting is None:
@@ -299,7 +300,7 @@ class _Client(Client):
     """Paho's, over a connection of ours."""
 
     def _create_socket_connection(self) -> socket.socket:
-        return connect(self.host, self.port, self.connect_timeout)
+        return tcp.connect(self.host, self.port, self.connect_timeout)
 
 
 def _packet_bytes(out: Publication) -> int:

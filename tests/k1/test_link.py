@@ -22,7 +22,7 @@ from k1edge.k1.contract import Publication
 from k1edge.k1.link import BACKOFF_MAX_S, BACKOFF_MIN_S, INBOX_LIMIT, RECEIVE_LIMIT, Identity, Link, backoff_s
 from k1edge.k1.outbox import LIVE_LIMIT
 from k1edge.k1.session import Session
-from k1edge.k1.tcp import SEGMENT_BYTES
+from k1edge.k1.tcp import SEGMENT_BYTES, UNSENT_BYTES
 from k1edge.system.broker import EmbeddedBroker
 from tests.brokers import PATIENCE_S, Mosquitto, acl, certificates, credentials, eventually, free_port, tls_lines
 from tests.failing import raising
@@ -347,6 +347,26 @@ def test_each_address_of_a_broker_is_tried(mosquitto, monkeypatch):
         assert link.counters.failures == 0
 
 
+def test_what_the_network_does_not_take_waits_where_it_can_expire():
+    with scripted_broker(b"\x20\x03\x00\x00\x00", room_bytes=4096) as url, connected(MqttSettings(url=url)) as link:
+        for _ in range(LIVE_LIMIT):
+            link.send(Publication("k1/v1/s/edge/a/frame", b"x" * 400))
+        eventually(lambda: link.counters.sent + len(link._outbox) == LIVE_LIMIT, "all is either in the socket or in the outbox")
+        assert link.counters.sent * 400 < UNSENT_BYTES
+
+
+def test_a_broker_that_takes_nothing_any_more_is_given_up_and_the_reason_told(monkeypatch):
+    monkeypatch.setattr("k1edge.k1.tcp.SILENT_S", 0.1)
+    with (
+        scripted_broker(b"\x20\x03\x00\x00\x00", room_bytes=4096) as url,
+        connected(MqttSettings(url=url), backoff=lambda _attempt: PATIENCE_S) as link,
+    ):
+        for _ in range(LIVE_LIMIT):
+            link.send(Publication("k1/v1/s/edge/a/frame", b"x" * 4000))
+        eventually(lambda: link.counters.failures == 1, patience_s=link._settings.keepalive_s)
+        assert link.last_reason == "Connection timed out"
+
+
 def test_the_will_is_published_when_the_process_vanishes_and_is_kept_for_who_comes_later(mosquitto):
     with listening(mosquitto.settings(), "k1/v1/#") as heard:
         victim = Link(mosquitto.settings(), Identity("edge-a", will=WILL), backoff=lambda _attempt: 3600.0)
@@ -545,9 +565,12 @@ def address_of(server):
 
 
 @contextlib.contextmanager
-def scripted_broker(answer, hang_up=False, port=0):
-    """Answers MQTT 5 with these bytes (None: never); hangs up if they are empty or `hang_up`; accepts 3.1.1, and is silent."""
+def scripted_broker(answer, hang_up=False, port=0, room_bytes=0):
+    """Answers MQTT 5 with these bytes (None: never); hangs up if they are empty or `hang_up`; accepts 3.1.1, and is silent.
+    Reads no more, so that it takes little more than `room_bytes`, if they are given."""
     server = socket.create_server(("127.0.0.1", port))
+    if room_bytes:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
     kept = []
 
     def serve():
