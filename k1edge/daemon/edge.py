@@ -55,12 +55,11 @@ BROKER_CLIENTS = "$SYS/broker/clients/connected"
 
 def subscriptions(site: str, edge: str) -> list[str]:
     """The topics an edge listens to."""
-    of_any = (contract.Status, contract.DeviceStatus, contract.Pong, contract.SceneCommand)
+    of_any = (contract.Status, contract.DeviceStatus, contract.DeviceState, contract.Pong, contract.SceneCommand)
     return [
         contract.topic(contract.Request, site, edge, "+"),
         *(contract.topic(each, site, "+") for each in of_any),
-        contract.topic(contract.ConfigDesired, site, edge),
-        contract.topic(contract.Deployment, site, edge, "+"),
+        contract.topic(contract.ConfigDesired, site, edge), contract.topic(contract.Deployment, site, edge, "+"),
         home_assistant.BIRTH_TOPIC,
     ]
 
@@ -273,6 +272,8 @@ class Edge:
         message = contract.decode(received.topic, received.payload) if received.payload else None
         if isinstance(message, contract.Pong):
             self._k1s.ponged(where.node, message, self._wall.utc_ms(received.arrival.heard_ns))
+        elif isinstance(message, contract.DeviceState) and not received.arrival.retained:
+            self._k1s.stated(where.node, message, received.arrival.heard_ns / 1e6)
         elif where.model is contract.DeviceStatus:
             self._k1s.heard(where.node, message is not None and message.state == "ready", message.boot_id if message else "")
         elif where.model is contract.Status:
@@ -283,9 +284,8 @@ class Edge:
     def _every_second(self, stamp: Stamp) -> Iterator[Publication]:
         step_s = self._wall.update(time.time_ns(), time.monotonic_ns(), is_synchronised())
         self._seconds += 1
-        stopped = self._k1s.stopped
         if self._seconds % HOUR_S == 0:
-            yield self._bulletin.score(stamp, self._score, sum(stopped.values()))
+            yield self._bulletin.score(stamp, self._score, sum(self._k1s.stopped.values()))
         if self._seconds % PING_EVERY_S == 0 and self._link.heard:
             yield from self._driver.ping(stamp)
         sound = self._frame is not None
@@ -299,7 +299,7 @@ class Edge:
             otherwise = self._configuration.health
             yield from self._bulletin.health(stamp, self._guard, otherwise if otherwise.code else self._watch.health)
             yield from self._bulletin.audio(stamp, self._frame, self._listening.input)
-        yield from self._bulletin.limits(stamp, stopped)
+        yield from self._bulletin.limits(stamp, self._k1s.stopped)
         yield from self._introduction(stamp)
 
     def _introduction(self, stamp: Stamp) -> Iterator[Publication]:

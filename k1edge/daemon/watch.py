@@ -78,6 +78,8 @@ class Watch:
     def __init__(self, bulletin: Bulletin, link: Link, shedding: Shedding, settings: Settings) -> None:
         self._bulletin, self._shedding, self._settings = bulletin, shedding, settings
         self._slow = False
+        self._lapsing: list[str] = []
+        """K1s that nothing reaches at times."""
         self._box = Box()
         self._line: LineHealth | None = None
         self._seconds = 0
@@ -109,8 +111,9 @@ class Watch:
 
     @property
     def _alarms(self) -> tuple[Alarm, ...]:
-        own = (self._slow and SLOW, self._shedding.driver.k1s.waiting and CROWDED, self._ahead and _ahead(self._ahead),
-               self._flood and _flood(self._flood), self._others and _two_edges(sorted(self._others)))
+        own = (self._slow and SLOW, self._lapsing and _gaps(self._lapsing), self._shedding.driver.k1s.waiting and CROWDED,
+               self._ahead and _ahead(self._ahead), self._flood and _flood(self._flood),
+               self._others and _two_edges(sorted(self._others)))
         library = self._shedding.lending.alarms if self._shedding.lending else ()
         return (*self._box.alarms, *filter(None, own), *library)
 
@@ -151,6 +154,7 @@ class Watch:
             self._shedding.driver.k1s.forget_waiting()
         ahead_ms = self._settings.beat.lead_ms - self._settings.audio.input_latency_ms
         self._slow = self._shedding.driver.k1s.is_late(ahead_ms, SLOW_ENDS if self._slow else 1.0)
+        self._lapsing = self._shedding.driver.k1s.lapsing(stamp.monotonic_ns / 1e6)
         self._ahead = self._shedding.driver.ahead if stamp.clock_synced else []  # else no K1 goes by our clock
         self._count_lost()
         yield from self._bulletin.alarms(stamp, self._line_alarms, self._alarms)
@@ -177,6 +181,13 @@ def _ahead(names: list[str]) -> Alarm:
     others = " and others" * (len(names) > 1)  # who they are changes with each that comes and goes
     return Alarm("K1_CLOCK", f"{names[0]}{others}: the clock is said to be set and is far ahead of this one, so that "
                  "scenes are expired when they come", "mend that clock, which tells UTC, or let it say clock_synced = false")
+
+
+def _gaps(names: list[str]) -> Alarm:
+    others = " and others" * (len(names) > 1)
+    return Alarm("NETWORK_GAPS", f"{names[0]}{others}: again and again nothing comes for a quarter of a second, or beats come "
+                 "too late, so that the light leaves the music", "better WiFi (5 GHz, another channel, a nearer access point) "
+                 "or a cable, for this machine too if it has none; a larger [beat] lead_ms helps only against steady delay")
 
 
 def _flood(topic: str) -> Alarm:

@@ -15,6 +15,8 @@ SAME_CLOCK_MS = 5.0
 """Two clocks may part by so much within a minute, rounding included, and be the same two."""
 SILENT_PINGS = 12
 """A minute: a K1 that used to answer and does not for so long is gone. A power cut takes its will with the broker."""
+LAPSES, MINUTE_MS = 3, 60_000.0
+"""One lapse in a minute is any network's; at so many it can be seen that the light is not on the music."""
 PONG_LIFE_MS = 10_000.0
 """An answer to an older ping is to none of ours: firmware that does not give back `sent_ms`, or a clock that was put right."""
 LONG_WAY_MS = 100.0
@@ -58,6 +60,12 @@ class Follower:
     """Has answered a ping since it began; a broker keeps the `ready` of one that is gone."""
     unanswered: int = 0
     """Pings since it last answered, or came."""
+    follows: bool = False
+    """Has said that the edge leads it."""
+    late: int | None = None
+    """Beats that came too late to it, as it counts them."""
+    lapses_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LAPSES))
+    """When it told that beats or macros of ours had not come in time."""
     limiter: Limiter = field(default_factory=Limiter)
     told: bool = False
     """Has had a scene of ours since it last appeared."""
@@ -84,6 +92,19 @@ class Follower:
         """Whether it is told less, since its way was long a while ago: more than a way carries comes ever later."""
         return self.short < SHORT_AGAIN
 
+    def lapses(self, now_ms: float) -> bool:
+        """Whether its light is often without us: from the third time within a minute until there was none for a minute."""
+        times = self.lapses_ms
+        return self.ready and len(times) == LAPSES and times[-1] - times[0] <= MINUTE_MS and now_ms - times[-1] <= MINUTE_MS
+
+    def stated(self, state: contract.DeviceState, now_ms: float) -> None:
+        """It told how it fares: a lapse, when it is led and was left to its own microphone, or beats came too late."""
+        left = self.follows and state.source == "own"
+        late = self.late is not None and state.beats_late > self.late
+        self.follows, self.late = state.source == "edge", state.beats_late
+        if self.led and (left or late):
+            self.lapses_ms.append(now_ms)
+
     def heard(self, ready: bool, boot_id: str) -> None:
         """It reported itself ready, or lost; one that says again what it has said has not begun anew."""
         if ready and self.ready and boot_id == self.boot_id:
@@ -93,6 +114,7 @@ class Follower:
         self.ready, self.boot_id, self.led, self.told = ready, boot_id, False, False
         self.round_trip_ms, self.offset_ms, self.told_ms, self.unanswered = None, None, None, 0
         self.hurry, self.early = ready, 0
+        self.follows, self.late = False, None
         self.pongs.clear()  # its clock may have begun anew with it
         self.trips_ms.clear()
         self.limiter.call_off()  # what waits would be old when it is back

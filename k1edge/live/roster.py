@@ -48,6 +48,11 @@ class Roster:
         elif device not in self._waiting:
             self.heard(device, ready=True)
 
+    def stated(self, device: str, state: contract.DeviceState, now_ms: float) -> None:
+        """A K1 told how it fares."""
+        if device in self.devices:
+            self.devices[device].stated(state, now_ms)
+
     @property
     def waiting(self) -> int:
         """K1s that are there and have no place."""
@@ -80,6 +85,10 @@ class Roster:
     def is_late(self, ahead_ms: float, share: float) -> bool:
         """Whether the way to a K1 takes more than this share of the time that its latency leaves of `ahead_ms`."""
         return any(d.way_ms > share * (ahead_ms - d.latency_ms) for d in self.devices.values() if d.ready)
+
+    def lapsing(self, now_ms: float) -> list[str]:
+        """K1s that are often without us, although the way to them is short at other times."""
+        return sorted(device.id for device in self.devices.values() if device.lapses(now_ms))
 
     @property
     def driven(self) -> list[Follower]:

@@ -41,7 +41,7 @@ class Stepped:
         self.frame_at_least = self.macro_at_least = 1
         self.k1s = self
         self.steps, self.resting, self.way_ms, self.waiting = 0, False, 0.0, 0
-        self.figures, self.alarms, self.ahead = {"jobs_completed": 2.0}, (), []
+        self.figures, self.alarms, self.ahead, self.without_us = {"jobs_completed": 2.0}, (), [], []
 
     def clock_stepped(self, *_step):
         self.steps += 1
@@ -49,6 +49,9 @@ class Stepped:
 
     def is_late(self, ahead_ms, share):
         return self.way_ms > ahead_ms * share
+
+    def lapsing(self, _now_ms):
+        return self.without_us
 
     def rest(self, resting):
         self.resting = resting
@@ -163,6 +166,14 @@ def test_what_the_line_takes_is_gone_from_the_time_for_the_way(room, monkeypatch
     monkeypatch.setattr(room.watch, "_settings", Settings.model_validate({"audio": {"input_latency_ms": 30.0}}))
     room.parts.driver.way_ms = 140.0
     assert [each["code"] for each in room.seconds(1)] == ["NETWORK_SLOW"]
+
+
+def test_k1s_that_nothing_reaches_at_times_are_told_until_all_comes_in_time(room):
+    told = []
+    for names in ([], ["porch"], ["porch"], []):
+        room.parts.driver.without_us = names
+        told.append([(each["code"], each["severity"], each["reason"][:6]) for each in room.seconds(1)])
+    assert told == [[], [("NETWORK_GAPS", "warning", "porch:")], [], [("NETWORK_GAPS", "info", "is ove")]]
 
 
 def test_k1s_that_have_no_place_are_told_until_they_have_one(room):
