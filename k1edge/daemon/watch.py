@@ -20,7 +20,7 @@ from k1edge.daemon.health import Health
 from k1edge.daemon.lending import Lending
 from k1edge.daemon.sources import Input
 from k1edge.dsp.health import LineHealth
-from k1edge.frames import Alarm, AudioBlock, StreamFormat
+from k1edge.frames import HOPS_PER_S, Alarm, AudioBlock, StreamFormat
 from k1edge.k1.contract import Publication, Stamp, printable
 from k1edge.k1.link import Link
 from k1edge.live.driver import Driver
@@ -49,6 +49,8 @@ CALM_S = 60
 SLOW_ENDS = 0.7
 """Of the time that latencies leave of lead_ms: below it, the way is short again."""
 
+SPARED_FRAME_EVERY = HOPS_PER_S // 5
+"""Hops from one frame to the next where the way to every K1 is long: it is most likely ours, and frames are the most of it."""
 THERE = frozenset({"init", "ready", "degraded"})
 """Of the states of an edge."""
 MOST_OTHERS = 8
@@ -58,7 +60,7 @@ log = logging.getLogger("k1edge")
 
 
 class Shedding(NamedTuple):
-    """Those that can do with less while the box is too hot, or have told times by a clock that was wrong."""
+    """Those that can do with less while the box is too hot or the network too narrow, or have told times by a wrong clock."""
 
     publisher: Publisher
     driver: Driver
@@ -67,7 +69,9 @@ class Shedding(NamedTuple):
 
     def heed(self, mode: Rung) -> None:
         """Do what is left."""
-        self.publisher.frame_at_least, self.driver.macro_at_least = mode.frame_every, mode.macro_every
+        spared = SPARED_FRAME_EVERY if self.driver.k1s.spared else mode.frame_every
+        self.publisher.frame_at_least = mode.frame_every and max(mode.frame_every, spared)
+        self.driver.macro_at_least = mode.macro_every
         if self.lending is not None:
             self.lending.rest(not mode.analyses)
 

@@ -91,6 +91,11 @@ class Roster:
         return sorted(device.id for device in self.devices.values() if device.lapses(now_ms))
 
     @property
+    def spared(self) -> bool:
+        """Whether every K1 that is there is told less: what is narrow is then the way of the edge, or the broker."""
+        return self.ready > 0 and all(device.spared for device in self.devices.values() if device.ready)
+
+    @property
     def driven(self) -> list[Follower]:
         """Those that are sent anything but pings."""
         return [device for device in self.devices.values() if device.driven]

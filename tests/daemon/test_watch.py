@@ -13,7 +13,7 @@ from k1edge.daemon import watch
 from k1edge.daemon.bulletin import Bulletin
 from k1edge.daemon.health import Health
 from k1edge.daemon.sources import Input
-from k1edge.daemon.watch import CALM_S, PATIENCE_S, Shedding, Watch
+from k1edge.daemon.watch import CALM_S, PATIENCE_S, READING_EVERY_S, Shedding, Watch
 from k1edge.frames import Alarm, AudioBlock, Channel
 from k1edge.k1.contract import Scribe, Stamp
 from tests.music import FMT
@@ -39,7 +39,7 @@ class FakeLink:
 class Stepped:
     def __init__(self):
         self.frame_at_least = self.macro_at_least = 1
-        self.k1s = self
+        self.k1s, self.spared = self, False
         self.steps, self.resting, self.way_ms, self.waiting = 0, False, 0.0, 0
         self.figures, self.alarms, self.ahead, self.without_us = {"jobs_completed": 2.0}, (), [], []
 
@@ -160,6 +160,17 @@ def test_a_way_longer_than_the_lead_is_told_until_it_is_well_shorter(room):
         room.parts.driver.way_ms = way_ms
         told.append([(each["code"], each["severity"]) for each in room.seconds(5)])
     assert told == [[], [], [("NETWORK_SLOW", "warning")], [], [("NETWORK_SLOW", "info")]]
+
+
+def test_where_the_way_to_all_is_narrow_there_are_five_frames_a_second_and_none_where_heat_leaves_none(room):
+    room.seconds(1)
+    assert room.parts.publisher.frame_at_least == 1
+    room.parts.driver.spared = True
+    room.seconds(READING_EVERY_S)
+    assert room.parts.publisher.frame_at_least == 20
+    room.machine = Reading(temp_c=90.0, free_mb=1000.0)
+    room.seconds(60)
+    assert room.parts.publisher.frame_at_least == 0
 
 
 def test_what_the_line_takes_is_gone_from_the_time_for_the_way(room, monkeypatch):

@@ -502,6 +502,17 @@ def test_a_k1_at_the_end_of_a_long_way_gets_half_of_the_macros_until_its_way_has
     assert len(macros_of(driver, 100)) == 20
 
 
+def test_the_edge_spares_itself_only_where_every_k1_that_is_there_has_a_long_way():
+    driver = driver_of(DeviceSettings(id="porch"), DeviceSettings(id="bar"))
+    assert not driver.k1s.spared
+    for device in ("porch", "bar"):
+        driver.k1s.heard(device, ready=True)
+    answer_pings(driver, 900.0, 900.0)
+    assert not driver.k1s.spared, "the porch alone"
+    driver.k1s.heard("bar", ready=False)
+    assert driver.k1s.spared
+
+
 def test_a_k1_that_is_spared_never_waits_so_long_that_one_late_macro_would_release_it():
     for rate_hz in range(10, 31):
         driver = driver_of(macro_rate_hz=rate_hz)
