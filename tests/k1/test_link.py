@@ -55,7 +55,8 @@ def listening(settings, *filters, client_id="listener"):
     """A link that has subscribed, with the list that fills as it hears."""
     heard = []
     with connected(settings, client_id, subscriptions=filters, payload_limit=4096) as link:
-        link.send(Publication("k1/listening", client_id.encode()))
+        link.send(Publication("k1/listening", client_id.encode(), qos=1))
+        eventually(lambda: link.counters.sent == 1 and link.queued == 0, "what was asked before, to subscribe, is done")
         yield lambda: heard.extend(link.receive()) or heard
 
 
