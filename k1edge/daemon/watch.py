@@ -191,7 +191,7 @@ def _gaps(names: list[str]) -> Alarm:
     others = " and others" * (len(names) > 1)
     return Alarm("NETWORK_GAPS", f"{names[0]}{others}: again and again nothing comes for a quarter of a second, or beats come "
                  "too late, so that the light leaves the music", "better WiFi (5 GHz, another channel, a nearer access point) "
-                 "or a cable, for this machine too if it has none; a larger [beat] lead_ms helps only against steady delay")
+                 "or a cable, for this machine too if it has none; until then [beat] lead_ms = 300, say, saves some beats")
 
 
 def _flood(topic: str) -> Alarm:
