@@ -48,7 +48,8 @@ REFUSALS = (
     ("certificate", "set `ca_file` to the authority that signed the broker's certificate"),
     ("refused", "start the broker (`systemctl start mosquitto`), and check the port in `url`"),
     ("name", "check the host in `url`, and that this machine has a network"),
-    ("timed out", "check the host in `url`, the cable or WiFi, and that no firewall is in between"),
+    *((part, "check the host in `url`, the cable or WiFi, and that no firewall is in between")
+      for part in ("timed out", "unreachable", "no route")),
     ("does not answer", "check that a broker, not another program, listens at `url`"),
     ("closed before it was accepted", ENCRYPTED),
     ("reset by peer", ENCRYPTED),
@@ -316,5 +317,4 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 
 def _remedy(reason: str, otherwise: str) -> str:
-    told = reason.lower()
-    return next((remedy for part, remedy in REFUSALS if part in told), otherwise)
+    return next((remedy for part, remedy in REFUSALS if part in reason.lower()), otherwise)

@@ -172,6 +172,8 @@ def test_a_clock_of_1970_is_a_fault_and_one_not_set_a_warning():
         ("[Errno 111] Connection refused", "start the broker"),
         ("[Errno -2] Name or service not known", "host in `url`"),
         ("timed out", "cable or WiFi"),
+        ("Network is unreachable", "cable or WiFi"),
+        ("No route to host", "cable or WiFi"),
         ("the broker does not answer CONNECT", "another program"),
         ("something nobody has seen", "url"),
         ("", "url"),
