@@ -71,7 +71,8 @@ class BeatCommand(Command, leaf="cmd/beat", qos=0, expiry_s=1.0):
 class MacroCommand(Command, leaf="cmd/macro", qos=0, expiry_s=1.0):
     """The five slow controls, 10-30 times a second.
 
-    With every macro and every beat the edge leads; after 250 ms without either a K1 is back on its own microphone."""
+    With every macro and every beat the edge leads; after 250 ms without either a K1 is back on its own microphone. One that was
+    led, and hears nothing for five seconds, does well to connect anew: TCP waits longer with each try."""
 
     energy: Unit = 0.0
     vocal_presence: Unit = 0.0
