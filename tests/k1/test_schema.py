@@ -68,6 +68,7 @@ def test_a_summary_is_whole_sentences():
 
 def test_the_json_schema_is_a_schema(document):
     jsonschema.Draft202012Validator.check_schema(document)
+    assert document["type"] == "object"  # strict validators refuse `properties` without it
 
 
 @pytest.mark.parametrize("model", MESSAGES, ids=lambda model: model.__name__)
@@ -81,6 +82,20 @@ def test_the_schema_refuses_a_message_with_a_wrong_type(model, document):
     said = json.loads(contract.encode(model(**EXAMPLES[model]))) | {"seq": "five"}
     with pytest.raises(jsonschema.ValidationError):
         validator(model, document).validate(said)
+
+
+@pytest.mark.parametrize("model", [m for m in MESSAGES if m.DIRECTION == "edge-out"], ids=lambda model: model.__name__)
+def test_a_subscriber_may_count_on_every_key_that_is_always_there_and_on_no_null(model, document):
+    needed = {name: value for name, value in EXAMPLES[model].items() if model.model_fields[name].is_required()}
+    described = document["$defs"][model.__name__]
+    assert set(described["required"]) == set(json.loads(contract.encode(model(**needed))))
+    assert "null" not in json.dumps(described)
+
+
+def test_each_type_that_a_generator_makes_has_a_name_of_its_own(document):
+    titles = re.findall(r'"title": "([^"]*)"', json.dumps(document["$defs"]))
+    assert len(titles) == len(set(titles))
+    assert {"StatusState", "JobState", "DeploymentDevices", "TrackGetArgumentsLayers"} <= set(titles)
 
 
 @pytest.mark.parametrize("name", FROZEN)

@@ -1,8 +1,8 @@
 """The contract as documents: JSON Schema (2020-12) and AsyncAPI 3, made from the message classes.
 
 Consumes the classes; emits JSON documents as dicts. The committed copies beside this file are what `k1edge contract`
-prints; a test compares them with the classes. What an edge sends is described as it is sent (every key present), what it
-receives as it may come (keys with a default may be missing).
+prints; a test compares them with the classes. What an edge tells is described as it is sent (what may be missing is never
+null, all else is there), what anyone may send as it may come (keys with a default may be missing).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
 from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
@@ -38,11 +39,33 @@ _PARAMETERS = {
 }
 
 
+class _AsWritten(GenerateJsonSchema):
+    """In the mode `serialization`, what `encode` writes. A field has no title but its name: generators make a type of each."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"]) if self.mode == "serialization" else super().nullable_schema(schema)
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        left_out = self.mode == "serialization" and schema.get("default", ...) is None
+        return self.generate_inner(schema["schema"]) if left_out else super().default_schema(schema)
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        if self.mode == "serialization":
+            return field["schema"].get("default", ...) is not None
+        return super().field_is_required(field, total)
+
+
 def json_schema() -> dict[str, Any]:
     """One definition for each message, by name, with its topic, QoS, retain and size limit."""
-    shown = [(model, "validation" if model.DIRECTION == "edge-in" else "serialization") for model in MESSAGES]
-    refs, top = models_json_schema(shown, ref_template="#/$defs/{model}")
+    shown = [(model, _mode(model)) for model in MESSAGES]
+    refs, top = models_json_schema(shown, ref_template="#/$defs/{model}", schema_generator=_AsWritten)
     definitions = top["$defs"]
+    for name, definition in definitions.items():
+        for field, said in definition.get("properties", {}).items():
+            _name_choices(said, name + field.title().replace("_", ""))
     for model in REQUESTS.values():  # a default that lacks what is needed is none
         if "required" in definitions[model.model_fields["args"].annotation.__name__]:
             definitions[model.__name__]["required"].append("args")
@@ -60,6 +83,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{TITLE}, version {VERSION}",
         "description": _ABOUT,
+        "type": "object",
         "properties": messages,
         "$defs": definitions,
     }
@@ -85,6 +109,22 @@ def asyncapi() -> dict[str, Any]:
 def text(document: dict[str, Any]) -> str:
     """A document as it is committed and printed."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _mode(model: type[Message]) -> JsonSchemaMode:
+    return "serialization" if model.DIRECTION == "edge-out" else "validation"
+
+
+def _name_choices(schema: Any, name: str) -> None:
+    """Gives the choices of a field a name of their own: a generator makes one type of all that are called `State`."""
+    if isinstance(schema, dict):
+        if "enum" in schema:
+            schema["title"] = name
+        for inner in schema.values():
+            _name_choices(inner, name)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _name_choices(inner, name)
 
 
 def _address(model: type[Message]) -> str:
