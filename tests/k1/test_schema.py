@@ -19,6 +19,7 @@ from k1edge.k1 import contract
 from k1edge.k1.contract import schema
 from k1edge.k1.contract.device import LATE_MS, SCENE_WINDOW_MS, STALE_MS
 from k1edge.k1.contract.edge import EVENT_KINDS
+from k1edge.k1.contract.message import SMALL_BYTES
 from k1edge.k1.contract.schema import ASYNCAPI, JSON_SCHEMA, MESSAGES, committed
 from tests.in_terminal import told
 from tests.k1.examples import EXAMPLES
@@ -90,6 +91,24 @@ def test_a_subscriber_may_count_on_every_key_that_is_always_there_and_on_no_null
     described = document["$defs"][model.__name__]
     assert set(described["required"]) == set(json.loads(contract.encode(model(**needed))))
     assert "null" not in json.dumps(described)
+
+
+@pytest.mark.parametrize("model", [m for m in MESSAGES if m.LIMIT_BYTES == SMALL_BYTES], ids=lambda model: model.__name__)
+def test_what_a_small_client_follows_fits_the_buffer_that_the_contract_names(model, document):
+    name = "a" * 63
+    where = contract.topic(model, name, name)
+    properties = len("application/json") + 3 + 5 + 1  # content type, expiry and their length, as MQTT 5 has them
+    assert model.LIMIT_BYTES + len(where) + 7 + properties <= 1280
+    assert "1,280" in document["description"]
+
+
+@pytest.mark.parametrize("name", ["Beat", "Frame", "TempoMap", "TempoState", "SectionState"])
+def test_a_lamp_of_its_own_can_follow_the_music_with_a_small_buffer(name):
+    model = getattr(contract, name)
+    many = {"alternatives": ({"bpm": 123.45, "probability": 0.123},) * 8, "bands": (123.45,) * 40, "label": "a" * 64}
+    said = EXAMPLES[model] | {key: value for key, value in many.items() if key in model.model_fields}
+    contract.encode(model(**said))
+    assert model.LIMIT_BYTES == SMALL_BYTES
 
 
 def test_each_type_that_a_generator_makes_has_a_name_of_its_own(document):

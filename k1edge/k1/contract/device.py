@@ -13,7 +13,7 @@ from pydantic import Field
 
 from k1edge.device_facts import PALETTES, PARAMETERS, PATTERNS, TRANSITIONS
 from k1edge.frames import SECTION_LABELS
-from k1edge.k1.contract.message import DEVICE_LIMIT_BYTES, Bpm, Code, CommandId, Count, EpochMs, Message, Text, Unit, Word
+from k1edge.k1.contract.message import SMALL_BYTES, Bpm, Code, CommandId, Count, EpochMs, Message, Text, Unit, Word
 
 SCENE_WINDOW_MS = 300
 """A K1 takes one change of parameters in this time and refuses the rest."""
@@ -39,7 +39,7 @@ Transition = Annotated[Word, Field(examples=list(TRANSITIONS))]
 TransitionMs = Annotated[int, Field(ge=0, le=60_000)]
 
 
-class Command(Message, direction="to-device", limit_bytes=DEVICE_LIMIT_BYTES):
+class Command(Message, direction="to-device", limit_bytes=SMALL_BYTES):
     """Something a K1 is asked to do. With an `id` it is acknowledged."""
 
     id: CommandId = ""

@@ -13,6 +13,7 @@ from pydantic import Field
 from k1edge.device_facts import PALETTES
 from k1edge.k1.contract.device import BarsLeft, BeatNumber, Label, Parameters
 from k1edge.k1.contract.message import (
+    SMALL_BYTES,
     Bpm,
     Code,
     Count,
@@ -84,7 +85,7 @@ class AudioState(Message, leaf="state/audio", retain=True):
     remedy: Text = ""
 
 
-class TempoState(Message, leaf="state/tempo", retain=True):
+class TempoState(Message, leaf="state/tempo", retain=True, limit_bytes=SMALL_BYTES):
     """The tempo as it stands."""
 
     bpm: Bpm
@@ -94,7 +95,7 @@ class TempoState(Message, leaf="state/tempo", retain=True):
     alternatives: Alternatives = ()
 
 
-class SectionState(Message, leaf="state/section", retain=True):
+class SectionState(Message, leaf="state/section", retain=True, limit_bytes=SMALL_BYTES):
     """The part of the music that is playing."""
 
     index: Count
@@ -131,7 +132,7 @@ class OverrideState(Message, leaf="state/override", retain=True):
     expires_at_ms: EpochMs | None = None
 
 
-class TempoMap(Message, leaf="tempo-map", retain=True):
+class TempoMap(Message, leaf="tempo-map", retain=True, limit_bytes=SMALL_BYTES):
     """All a subscriber needs to compute every coming beat by itself: beat n is at anchor + (n - number) x period."""
 
     anchor_ms: EpochMs
@@ -151,7 +152,7 @@ class TempoMap(Message, leaf="tempo-map", retain=True):
     """Told anew long before; brought forward to now when the beat, or the sound, is lost."""
 
 
-class Beat(Message, leaf="beat", qos=0, expiry_s=1.0):
+class Beat(Message, leaf="beat", qos=0, expiry_s=1.0, limit_bytes=SMALL_BYTES):
     """One beat, announced before it is due. A repeated `number` corrects the earlier announcement."""
 
     number: BeatNumber
@@ -167,7 +168,7 @@ class Beat(Message, leaf="beat", qos=0, expiry_s=1.0):
     confidence: Unit
 
 
-class Frame(Message, leaf="frame", qos=0, expiry_s=1.0):
+class Frame(Message, leaf="frame", qos=0, expiry_s=1.0, limit_bytes=SMALL_BYTES):
     """The live features and macros."""
 
     index: Count

@@ -15,8 +15,8 @@ VERSION = "1"
 """Major version of the contract, the second level of every topic; changes only when an old receiver would misread."""
 
 ROOT = f"k1/v{VERSION}"
-DEVICE_LIMIT_BYTES = 1023
-"""A K1 parses into a fixed 1 KB document."""
+SMALL_BYTES = 1023
+"""What a microcontroller parses into a fixed document of 1 KB: all that a K1 is sent, and what a lamp can follow by itself."""
 REQUEST_LIMIT_BYTES = 16_384
 EDGE_LIMIT_BYTES = 131_072
 """Replies are paged below 128 KB."""
