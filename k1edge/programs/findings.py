@@ -47,7 +47,7 @@ REFUSALS = (
     ("key values mismatch", "give the `client_key` that was made with `client_cert`"),
     ("certificate", "set `ca_file` to the authority that signed the broker's certificate"),
     ("refused", "start the broker (`systemctl start mosquitto`), and check the port in `url`"),
-    ("name", "check the host in `url`, and that this machine has a network"),
+    ("name", "check the host in `url`, and that this machine has a network; one in .local needs `apt install libnss-mdns`"),
     *((part, "check the host in `url`, the cable or WiFi, and that no firewall is in between")
       for part in ("timed out", "unreachable", "no route")),
     ("does not answer", "check that a broker, not another program, listens at `url`"),

@@ -170,7 +170,7 @@ def test_a_clock_of_1970_is_a_fault_and_one_not_set_a_warning():
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not yet valid", "clock"),
         ("certificate verify failed: Hostname mismatch, certificate is not valid for 'x'", "--host"),
         ("[Errno 111] Connection refused", "start the broker"),
-        ("[Errno -2] Name or service not known", "host in `url`"),
+        ("[Errno -2] Name or service not known", "libnss-mdns"),
         ("timed out", "cable or WiFi"),
         ("Network is unreachable", "cable or WiFi"),
         ("No route to host", "cable or WiFi"),
