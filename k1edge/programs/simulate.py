@@ -177,16 +177,11 @@ def _hear(link: Link, k1: VirtualK1) -> None:
 
 
 def _draw(light: Light, k1: VirtualK1, views: Sequence[View], due_s: list[float]) -> None:
-    """Let those views draw whose next frame is due; the pixels are made once, and only if one is.
-
-    A terminal that takes its time, as over a slow network, gets fewer frames: while one is written, no beat is heard.
-    """
+    """Let those views draw whose next frame is due; the pixels are made once, and only if one is."""
     now_s = light.now_ms / 1000
     pixels = None
     for index, view in enumerate(views):
         if now_s >= due_s[index]:
             pixels = frame(light) if pixels is None else pixels
-            began_s = time.monotonic()
             view.draw(light, pixels, k1)
-            took_s = time.monotonic() - began_s
-            due_s[index] = max(due_s[index] + 1 / view.rate_hz, now_s + 2 * took_s)
+            due_s[index] = max(due_s[index] + 1 / view.rate_hz, now_s)

@@ -1,8 +1,13 @@
-"""The light of a virtual K1 as this terminal can show it: a plate, a line a beat, or nothing."""
+"""The light of a virtual K1 as this terminal can show it: a plate, a line a beat, or nothing.
+
+A plate is painted beside the K1, which goes on while it is: the newest frame, once the one before has been written.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections import deque
 from contextlib import nullcontext
 from typing import Protocol
@@ -10,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from k1edge.device_facts import PALETTES
+from k1edge.errand import GOODBYE_S, Errand
 from k1edge.k1 import terminal
 from k1edge.k1.simulator import Light, VirtualK1
 from k1edge.k1.terminal import Depth, Screen
@@ -51,16 +57,43 @@ class LiveView:
         self._trouble = ""
         self._past: deque[np.ndarray] = deque(maxlen=2 * PLATE_LINES)
         self._fading = (FADE ** np.arange(2 * PLATE_LINES - 1, -1, -1))[:, None, None]
+        self._newest: tuple[Light, np.ndarray, VirtualK1] | None = None
+        self._news, self._over = threading.Event(), False
+        self._painting: Errand | None = None
+        self._fault: Exception | None = None
 
     def __enter__(self) -> LiveView:
         self._screen.__enter__()
+        self._painting = Errand(self._paint_on)
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._over = True
+        self._news.set()
+        self._painting.wait(GOODBYE_S)
         self._screen.__exit__(None, None, None)
 
     def draw(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
-        """One frame of the terminal."""
+        """This frame next. Raises what the one before could not be written for."""
+        if self._fault is not None:
+            raise self._fault
+        self._newest = light, pixels, k1
+        self._news.set()
+
+    def _paint_on(self) -> None:
+        """Frame after frame, for half of the time at most: the rest is the K1's."""
+        while self._news.wait() and not self._over:
+            self._news.clear()
+            began_s = time.monotonic()
+            try:
+                self.paint(*self._newest)
+            except Exception as fault:
+                self._fault = fault
+                return
+            time.sleep(time.monotonic() - began_s)
+
+    def paint(self, light: Light, pixels: np.ndarray, k1: VirtualK1) -> None:
+        """One frame of the terminal, written before this returns."""
         size = self._screen.size
         strip = terminal.fit(pixels, size.columns - 2)
         if self._past and self._past[-1].shape != strip.shape:

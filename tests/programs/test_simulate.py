@@ -12,8 +12,6 @@ from PIL import Image
 
 from k1edge.__main__ import main
 from k1edge.k1 import contract
-from k1edge.k1.simulator import VirtualK1
-from k1edge.programs.simulate import STEP_S, _draw
 from tests.brokers import PATIENCE_S, eventually
 from tests.in_terminal import InTerminal
 from tests.in_terminal import told as run
@@ -182,22 +180,3 @@ def test_a_broker_that_is_not_there_is_told_and_nothing_is_drawn(tmp_path):
     assert "broker: Connection refused" in output
     assert "mqtt://127.0.0.1:1: Connection refused; --url" in errors
     assert not list(tmp_path.iterdir())
-
-
-def test_a_slow_terminal_leaves_half_of_the_time_to_the_beats(monkeypatch):
-    """As over a slow network: frames of 25 a second, each of which takes 0.2 s to be written."""
-    k1, clock, took_s = VirtualK1(SITE, DEVICE), [0.0], 0.2
-
-    class SlowView:
-        rate_hz, drawn = 25, 0
-
-        def draw(self, light, pixels, k1):
-            SlowView.drawn += 1
-            clock[0] += took_s
-
-    monkeypatch.setattr("k1edge.programs.simulate.time.monotonic", lambda: clock[0])
-    due_s = [0.0]
-    while clock[0] < 20:
-        _draw(k1.show(clock[0] * 1000), k1, [SlowView()], due_s)
-        clock[0] += STEP_S
-    assert 0.4 < SlowView.drawn * took_s / clock[0] <= 0.5

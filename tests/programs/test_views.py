@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from k1edge.k1.simulator import VirtualK1
 from k1edge.k1.terminal import Depth
+from k1edge.programs import views
 from k1edge.programs.views import LiveView
+from tests.brokers import PATIENCE_S, eventually
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+BLACK = np.zeros((160, 3), np.uint8)
+
+
+class Terminal(io.StringIO):
+    """It reads while it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads, self.frames, self.gone = threading.Event(), 0, False
+        self.reads.set()
+
+    def write(self, text):
+        assert self.reads.wait(PATIENCE_S)
+        if self.gone:
+            raise BrokenPipeError
+        self.frames += text.startswith("\x1b[H")
+        return super().write(text)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(views, "sys", SimpleNamespace(stdout=terminal))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "10")
+    return terminal
 
 
 @pytest.fixture
@@ -31,7 +63,7 @@ def screen(k1, monkeypatch, *, columns=80, trouble="", **light):
     monkeypatch.setenv("LINES", "10")
     view = LiveView(Depth.MONO)
     view.tell(trouble)
-    view.draw(replace(k1.show(0.0), **light), np.zeros((160, 3), np.uint8), k1)
+    view.paint(replace(k1.show(0.0), **light), BLACK, k1)
     lines = ESCAPES.sub("", written.getvalue()).split("\n")
     return lines[0].rstrip(), lines[-1].rstrip()
 
@@ -64,3 +96,30 @@ def test_refused_commands_are_told_once_there_are_any(k1, monkeypatch):
     assert "refused" not in screen(k1, monkeypatch)[1]
     k1.counters.rejected = 3
     assert screen(k1, monkeypatch)[1].endswith("3 commands refused")
+
+
+def test_a_terminal_that_reads_nothing_holds_up_no_k1_and_sees_the_newest_frame_later(terminal, k1):
+    with LiveView(Depth.MONO) as view:
+        terminal.reads.clear()
+        for frame in range(1000):
+            view.draw(replace(k1.show(float(frame)), led=True, bpm=60.0 + frame), BLACK, k1)
+        terminal.reads.set()
+        eventually(lambda: "1059.0 bpm" in terminal.getvalue())
+    assert terminal.frames <= 3
+
+
+def test_a_terminal_that_takes_its_time_leaves_half_of_it_to_the_k1(terminal, k1, monkeypatch):
+    clock, slept = iter(range(1000)), []
+    monkeypatch.setattr(views, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=slept.append))
+    with LiveView(Depth.MONO) as view:
+        view.draw(k1.show(0.0), BLACK, k1)
+        eventually(lambda: slept)
+    assert slept == [1]
+
+
+def test_a_terminal_that_is_gone_ends_what_is_shown_there(terminal, k1):
+    with LiveView(Depth.MONO) as view:
+        terminal.gone = True
+        with pytest.raises(BrokenPipeError):
+            eventually(lambda: view.draw(k1.show(0.0), BLACK, k1))
+        terminal.gone = False
