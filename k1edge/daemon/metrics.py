@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from k1edge.daemon.telemetry import REQUEST_BUCKETS_MS
+from k1edge.k1.contract import CODES
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 HOST = "127.0.0.1"
 PREFIX = "k1edge_"
+SILENT_S = 10.0
+"""Who connects and asks for nothing for so long is hung up on: a thread waits for each."""
 MS, PCT, MB = 1e-3, 1e-2, 1e6
 
 log = logging.getLogger("k1edge")
@@ -101,6 +105,7 @@ class Metrics:
         registry.register(self)
         try:
             self._server, _ = start_http_server(port, HOST, registry)
+            self._server.RequestHandlerClass = _impatient(self._server.RequestHandlerClass)
         except OSError as error:
             log.error("no metrics: port %d of %s cannot be used (%s); set [telemetry] prometheus_port to a free one",
                       port, HOST, error.strerror)
@@ -124,6 +129,19 @@ class Metrics:
         return families(json.loads(self._newest))
 
 
+def _impatient(handler: type) -> type:
+    """The same, with an end to its patience; of that the log need not know."""
+
+    class Impatient(handler):
+        timeout = SILENT_S
+
+        def handle(self) -> None:
+            with suppress(TimeoutError):
+                super().handle()
+
+    return Impatient
+
+
 def families(told: dict[str, Any]) -> Iterator[Metric]:
     """Telemetry as Prometheus' families; a figure that is not told has no sample."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -139,7 +157,7 @@ def families(told: dict[str, Any]) -> Iterator[Metric]:
     yield from found.values()
     if "errors" in told:
         rejected = CounterMetricFamily(PREFIX + "requests_rejected", "Requests refused, by code", labels=["code"])
-        for code, count in told["errors"].items():
+        for code, count in (dict.fromkeys(CODES, 0) | told["errors"]).items():  # a first one counts from 0
             rejected.add_metric([code], count)
         yield rejected
     if "section" in told:

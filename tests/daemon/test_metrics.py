@@ -110,6 +110,25 @@ def test_what_is_not_measured_is_absent_and_before_the_first_telemetry_there_is_
     assert not [value for samples in found.values() for value in samples.values() if math.isnan(value)]
 
 
+def test_the_first_refusal_of_a_kind_is_an_increase(serving):
+    metrics, port = serving
+    metrics.take(telemetry(errors={}))
+    before = scraped(port)["k1edge_requests_rejected_total"]
+    metrics.take(telemetry(errors={"EXPIRED": 1}))
+    assert [value - before[code] for code, value in scraped(port)["k1edge_requests_rejected_total"].items()].count(1) == 1
+
+
+def test_who_connects_and_asks_for_nothing_is_hung_up_on_without_a_word(monkeypatch, capfd):
+    monkeypatch.setattr("k1edge.daemon.metrics.SILENT_S", 0.05)
+    metrics = Metrics(port := free_port())
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as silent:
+        assert silent.recv(1) == b""
+    metrics.take(telemetry())
+    assert scraped(port)
+    metrics.close()
+    assert "TimeoutError" not in capfd.readouterr().err
+
+
 def test_a_port_that_is_taken_is_logged_and_the_light_goes_on(caplog):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         metrics = Metrics(taken.getsockname()[1])
