@@ -94,18 +94,31 @@ def test_an_edge_is_there_once_it_says_what_is_so_and_until_it_leaves(payload, s
 
 def test_the_sensors_show_what_our_messages_say(payload):
     components = payload["components"]
-    tempo = contract.TempoState(bpm=123.456, confidence=0.876, lock=True)
-    assert float(read(components["bpm"], tempo)) == 123.5
-    assert float(read(components["confidence"], tempo)) == 88
+    tempo = contract.TempoState(bpm=123.56, confidence=0.876, lock=True)
+    assert read(components["bpm"], tempo) == "124"
+    assert read(components["confidence"], tempo) == "90"
     lost = contract.TempoState(bpm=124.0, confidence=0.02, lock=False)
     assert read(components["bpm"], lost) == "None", "Home Assistant's word for not known: the tempo of a silence is none"
     section = contract.SectionState(index=1, label="drop", since_ms=0, confidence=1, provisional=False)
     assert read(components["section"], section) == "drop"
-    assert components["section"]["options"] == list(SECTION_LABELS)
     status = contract.Status(state="degraded", code="AUDIO_LOST", reason='the "CODEC" is gone')
     assert read(components["health"], status) == "degraded"
     attributes = rendered(components["health"]["json_attributes_template"], value_json=json.loads(contract.encode(status)))
     assert json.loads(attributes) == {"code": "AUDIO_LOST", "reason": 'the "CODEC" is gone'}
+
+
+def test_a_section_that_is_not_known_yet_is_a_state_of_its_own(payload):
+    sensor = payload["components"]["section"]
+    unsure = {"index": 1, "since_ms": 0, "confidence": 0, "provisional": True}
+    shown = [read(sensor, contract.SectionState(label=label, **unsure)) for label in SECTION_LABELS]
+    assert shown == sensor["options"]
+    assert not {"unknown", "unavailable"} & set(sensor["options"]), "Home Assistant's words for no state"
+
+
+def test_what_changes_all_the_time_is_recorded_in_steps_that_matter(payload):
+    heard = [contract.TempoState(bpm=127.6 + i / 20, confidence=0.87 + i / 300, lock=True) for i in range(12)]
+    for name in ("bpm", "confidence"):
+        assert len({read(payload["components"][name], tempo) for tempo in heard}) == 1, name
 
 
 def pressed(component: dict, value: str, hands: Hands) -> dict:

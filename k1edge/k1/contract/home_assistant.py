@@ -27,6 +27,8 @@ LEASE_S = 3600
 """A scene or a hold asked for from Home Assistant ends by itself after an hour, should nobody end it."""
 RELEASE_S = 0.001
 """A hold that ends at once, and with it whatever was held: a switch has one topic for on and off."""
+SHOWN_AS = {"unknown": "undecided"}
+"""A section that is not known yet; `unknown` means to Home Assistant that there is no state."""
 CALLER = "home-assistant"
 REQUEST_ID = "(now().timestamp() * 1000000) | int"
 
@@ -59,12 +61,12 @@ def _sensors(site: str, edge: str) -> dict[str, dict]:
 
     states = get_args(Status.model_fields["state"].annotation)
     return {
-        "bpm": sensor("Tempo", TempoState, "value_json.bpm | round(1) if value_json.lock else None", state_class="measurement",
-                      unit_of_measurement="BPM", icon="mdi:metronome"),
-        "confidence": sensor("Confidence", TempoState, "(value_json.confidence * 100) | round", unit_of_measurement="%",
-                             state_class="measurement", icon="mdi:check-decagram"),
-        "section": sensor("Section", SectionState, "value_json.label", device_class="enum", options=list(SECTION_LABELS),
-                          icon="mdi:music-note"),
+        "bpm": sensor("Tempo", TempoState, "value_json.bpm | round | int if value_json.lock else None",
+                      state_class="measurement", unit_of_measurement="BPM", icon="mdi:metronome"),
+        "confidence": sensor("Confidence", TempoState, "(value_json.confidence * 10) | round | int * 10",
+                             state_class="measurement", unit_of_measurement="%", icon="mdi:check-decagram"),
+        "section": sensor("Section", SectionState, f"{SHOWN_AS}.get(value_json.label, value_json.label)", device_class="enum",
+                          options=[SHOWN_AS.get(label, label) for label in SECTION_LABELS], icon="mdi:music-note"),
         "health": sensor("Health", Status, "value_json.state", device_class="enum", options=list(states),
                          entity_category="diagnostic", json_attributes_topic=topic(Status, site, edge),
                          json_attributes_template="{{ {'code': value_json.code, 'reason': value_json.reason} | tojson }}",
