@@ -98,6 +98,14 @@ def test_numpy_numbers_are_written_as_numbers(scribe):
     assert (said["cpu_pct"], said["unsent"]) == (1.5, 3)
 
 
+@pytest.mark.parametrize("model", [m for m in MESSAGES if m.DIRECTION in ("edge-out", "to-device")], ids=lambda m: m.__name__)
+def test_a_field_keeps_its_type_where_its_number_happens_to_be_whole(model):
+    whole = {name: int(value) if isinstance(value, float) else value for name, value in EXAMPLES[model].items()}
+    messages = model.model_construct(**whole), model(**EXAMPLES[model])
+    written, usual = (json.loads(contract.encode(message)) for message in messages)
+    assert {name: type(value) for name, value in written.items()} == {name: type(value) for name, value in usual.items()}
+
+
 def test_what_json_cannot_say_is_refused(scribe):
     assert refusal(scribe.write, contract.Event, STAMP, kind="drop", data={"x": object()}).code == "NOT_JSON"
 
