@@ -133,7 +133,10 @@ class OverrideState(Message, leaf="state/override", retain=True):
 
 
 class TempoMap(Message, leaf="tempo-map", retain=True, limit_bytes=SMALL_BYTES):
-    """All a subscriber needs to compute every coming beat by itself: beat n is at anchor + (n - number) x period."""
+    """All a subscriber needs to compute every coming beat by itself: beat n is at anchor + (n - number) x period.
+
+    One whose clock is not the edge's takes the difference from `beat`: receipt + `due_in_ms` - `due_at_ms`, the least of the
+    last thirty or so. The map ends with `valid_until_ms`, and with a `status` of `stopping` or `lost`."""
 
     anchor_ms: EpochMs
     """UTC epoch of beat `number` at the line input, ms."""
