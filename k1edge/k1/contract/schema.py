@@ -23,13 +23,14 @@ JSON_SCHEMA = "contract.schema.json"
 ASYNCAPI = "asyncapi.json"
 TITLE = "k1edge MQTT contract"
 _ABOUT = (
-    "Between an edge that listens to the music, the K1 lights it drives and anyone who subscribes. UTF-8 JSON; receivers "
-    "ignore unknown keys; an integer has no point and no exponent, and an edge writes any other number with one, so that no "
-    "field changes its type. An epoch in ms needs 64 bits: a float of 32 is a minute off. Works fully on MQTT 3.1.1; on MQTT 5 "
-    "the publisher may add message expiry and content type, which repeat what the JSON says, and a request may name a response "
-    "topic outside `k1/`: a copy of the response goes there, with the correlation data. A payload has at most `x-limit-bytes`; "
-    "topic and header add up to 200, so a client with a fixed buffer, which is often 256 bytes and says nothing of what is "
-    "larger, needs 1,280 for what a K1 is sent, and for beats, tempo map, frames and sections."
+    "Between an edge that listens to the music, the K1 lights it drives and anyone who subscribes. UTF-8 JSON; only an empty "
+    "payload is none: what was retained at its topic is no more. Receivers ignore unknown keys; an integer has no point and no "
+    "exponent, and an edge writes any other number with one, so that no field changes its type. An epoch in ms needs 64 bits: "
+    "a float of 32 is a minute off. Works fully on MQTT 3.1.1; on MQTT 5 the publisher may add message expiry and content "
+    "type, which repeat what the JSON says, and a request may name a response topic outside `k1/`: a copy of the response goes "
+    "there, with the correlation data. A payload has at most `x-limit-bytes`; topic and header add up to 200, so a client with "
+    "a fixed buffer, which is often 256 bytes and says nothing of what is larger, needs 1,280 for what a K1 is sent, and for "
+    "beats, tempo map, frames and sections."
 )
 MESSAGES: tuple[type[Message], ...] = (*EDGE_MESSAGES, *REQUESTS.values(), Response, *COMMANDS, *REPORTS)
 _PARAMETERS = {
