@@ -117,6 +117,13 @@ def test_each_type_that_a_generator_makes_has_a_name_of_its_own(document):
     assert {"StatusState", "JobState", "DeploymentDevices", "TrackGetArgumentsLayers"} <= set(titles)
 
 
+def test_the_patterns_hold_nothing_that_some_languages_cannot_read(document):
+    found = re.findall(r'"(?:pattern|patternProperties)": (?:{)?("[^"]*")', json.dumps(document))
+    patterns = {json.loads(each) for each in found}
+    assert len(patterns) > 3
+    assert not {each for each in patterns if re.search(r"\\(?!x[0-7])", each)}, "Go has no \\u; C++ reads bytes, some negative"
+
+
 @pytest.mark.parametrize("name", FROZEN)
 def test_version_1_keeps_what_old_receivers_rely_on(name, document):
     now = document["properties"][name]

@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from k1edge.k1.contract.device import COMMANDS, REPORTS
 from k1edge.k1.contract.edge import EDGE_MESSAGES
-from k1edge.k1.contract.message import ROOT, VERSION, Message
+from k1edge.k1.contract.message import PRINTABLE, ROOT, VERSION, Message
 from k1edge.k1.contract.requests import REQUESTS, Request, Response
 
 JSON_SCHEMA = "contract.schema.json"
@@ -32,6 +32,8 @@ _ABOUT = (
     "a fixed buffer, which is often 256 bytes and says nothing of what is larger, needs 1,280 for what a K1 is sent, and for "
     "beats, tempo map, frames and sections."
 )
+_PORTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""Of `PRINTABLE`, what every engine for regular expressions can read: Go has no `\\u`, and C++ reads bytes."""
 MESSAGES: tuple[type[Message], ...] = (*EDGE_MESSAGES, *REQUESTS.values(), Response, *COMMANDS, *REPORTS)
 _PARAMETERS = {
     "site": "The place: a-z, 0-9 and -.",
@@ -55,6 +57,9 @@ class _AsWritten(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         left_out = self.mode == "serialization" and schema.get("default", ...) is None
         return self.generate_inner(schema["schema"]) if left_out else super().default_schema(schema)
+
+    def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
+        return super().str_schema(schema | {"pattern": _PORTABLE} if schema.get("pattern") == PRINTABLE else schema)
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         if self.mode == "serialization":
