@@ -141,7 +141,7 @@ class Bulletin:
             self._drift = guard.level
             severity = {"ok": "info", "amber": "warning", "red": "alarm"}[guard.level]
             yield self._scribe.write(contract.Event, stamp, kind="drift_warning", severity=severity, code="DRIFT",
-                                     data={"drift_ms": round(guard.drift_ms or 0.0, 1), "level": guard.level})
+                                     data={"drift_ms": guard.drift_ms or 0.0, "level": guard.level})
         if guard.is_doubtful != self._doubtful:
             self._doubtful = guard.is_doubtful
             yield self._begun(stamp, DOUBT) if guard.is_doubtful else self._over(stamp, DOUBT.code)
@@ -149,7 +149,7 @@ class Bulletin:
     def rolled_back(self, stamp: Stamp, devices: list[str], guard: DriftGuard) -> Iterator[Publication]:
         """Every K1 was given back to its own microphone because the light was off the beat."""
         for device in devices:
-            data = {"device": device, "drift_ms": round(guard.drift_ms or 0.0, 1)}
+            data = {"device": device, "drift_ms": guard.drift_ms or 0.0}
             yield self._scribe.write(contract.Event, stamp, kind="auto_rollback", severity="alarm", code="DRIFT",
                                      reason="more than 100 ms off the beat for 5 s", data=data)
 

@@ -94,7 +94,7 @@ class DriftGuard:
             hops = peak - SEARCH + ago - round(ago)
             self._errors_ms.append(hops * 1000 / HOPS_PER_S)
             if len(self._errors_ms) == BEATS:
-                self.drift_ms = median(self._errors_ms)
+                self.drift_ms = round(median(self._errors_ms), 1)
 
     def _judge(self, frame: GenesisFrame) -> None:
         self._silent_hops = self._silent_hops + 1 if frame.features.silent else 0

@@ -70,6 +70,7 @@ def test_drift_is_known_after_eight_beats(metronome):
 def test_light_on_the_beat_has_no_drift(song):
     drift_ms, level, off_beat, doubtful = watched(song)[-1]
     assert abs(drift_ms) < 20
+    assert drift_ms == round(drift_ms, 1), "told as it is, and a hop is 10 ms"
     assert (level, off_beat, doubtful) == ("ok", False, False)
 
 
