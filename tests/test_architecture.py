@@ -20,7 +20,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
            for path in sorted(ROOT.rglob("*.py"))}  # fmt: skip
 
 LAYERS = {
-    "ground": ("errand", "whole"),
+    "ground": ("errand", "interpreter", "whole"),
     "facts": ("frames", "device_facts", "config", "unfit"),
     "pure": ("clock", "box", "dsp", "beat", "genesis", "k1.contract"),
     "composition": ("pipeline", "live", "analysis"),
@@ -194,6 +194,11 @@ def test_pure_code_touches_nothing_outside():
             calls = {ast.unparse(node.func) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)}
             assert not foreign(module) & IMPURE, module
             assert not calls & {"open", "io.open", "print", "input"}, module
+
+
+def test_each_process_of_ours_is_started_with_the_same_interpreter():
+    again = ("programs.run", "programs.pictures")  # goes on as itself, and names it to a person
+    assert {m for m in MODULES if "sys.executable" in ast.unparse(tree_of(m))} == {"interpreter", *again}
 
 
 def test_only_the_contract_knows_topics():

@@ -6,7 +6,6 @@ one hop and the next. None of the parts it joins knows the network, but for bull
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -30,6 +29,7 @@ from k1edge.daemon.venue import Venue
 from k1edge.daemon.watch import Shedding, Watch
 from k1edge.frames import LOST_AUDIO_RESTART_S, AudioBlock, GenesisFrame, Look, StreamFormat
 from k1edge.genesis.score import Score
+from k1edge.interpreter import PYTHON
 from k1edge.k1 import contract
 from k1edge.k1.contract import ContractError, Publication, Scribe, Stamp, home_assistant
 from k1edge.k1.link import Link, Received
@@ -84,7 +84,7 @@ class Edge:
         self._configuration = Transaction(start, scribe)
         self.blackbox = BlackBox(settings, boot_id)
         library = settings.library
-        door = Door(library, state_folder(), [sys.executable, "-m", "k1edge", "analyze"])
+        door = Door(library, state_folder(), [*PYTHON, "-m", "k1edge", "analyze"])
         self._deployment = Deployment(scribe, settings.beat.lead_ms, score, by_ear=live)
         self._lending = Lending(door, scribe, self._desk, self) if library.enabled else None
         self._watch = Watch(self._bulletin, link, Shedding(self._publisher, self._driver, self._hands, self._lending), settings)

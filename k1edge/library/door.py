@@ -12,13 +12,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from k1edge.interpreter import PYTHON
 from k1edge.library.admission import INBOX
 from k1edge.library.confine import ONE_THREAD
 
@@ -155,7 +155,7 @@ class Door:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         ours.setblocking(False)
-        command = [sys.executable, "-m", "k1edge.library.librarian", self._told]
+        command = [*PYTHON, "-m", "k1edge.library.librarian", self._told]
         env = os.environ | ONE_THREAD
         try:
             # Ctrl-C reaches every process of a terminal's group; this one ends when the daemon hangs up.

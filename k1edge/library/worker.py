@@ -12,13 +12,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from k1edge.interpreter import PYTHON
 from k1edge.library.errors import Code
 
 NICE = 19
@@ -61,7 +61,7 @@ class Worker:
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._failure: Failure | None = None
         self._limits, self._started, self._time_s = limits, time.monotonic(), limits.time_s
-        confined = [sys.executable, "-m", "k1edge.library.confine", str(os.getpid()), str(limits.memory_mb), str(NICE)]
+        confined = [*PYTHON, "-m", "k1edge.library.confine", str(os.getpid()), str(limits.memory_mb), str(NICE)]
         self._process = subprocess.Popen(
             [*confined, *command, os.fspath(song), "--job", os.fspath(output)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

@@ -17,6 +17,7 @@ from k1edge.config import ConfigError, Settings, load
 from k1edge.genesis.codec import read_json
 from k1edge.genesis.document import validate
 from k1edge.genesis.faults import MapError
+from k1edge.interpreter import PYTHON
 from k1edge.library.admission import shown
 from k1edge.library.errors import Code
 from k1edge.library.files import file_sha256
@@ -145,7 +146,7 @@ def _is_done(song: Song) -> bool:
 
 def _start(song: Song, args: argparse.Namespace) -> None:
     config = ["--config", os.fspath(args.config)] if args.config else []
-    command = [sys.executable, "-m", "k1edge", "analyze", *config]
+    command = [*PYTHON, "-m", "k1edge", "analyze", *config]
     song.output.parent.mkdir(parents=True, exist_ok=True)
     song.state, song.began_s = "processing", time.monotonic()
     song.worker = Worker(command, song.path.absolute(), song.output.absolute(), Limits(TIME_S, MEMORY_MB))

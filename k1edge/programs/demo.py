@@ -21,6 +21,7 @@ from k1edge.audio import AudioError
 from k1edge.config import AudioSettings, LibrarySettings, Settings
 from k1edge.config.mqtt import MqttSettings
 from k1edge.daemon.sources import opener
+from k1edge.interpreter import PYTHON
 from k1edge.k1.simulator import VirtualK1
 from k1edge.programs.check import as_toml
 from k1edge.programs.options import EXIT_FAILED, Stop, add_seconds, fail, this_machine
@@ -120,7 +121,7 @@ def daemon(
     url: str, source: str, audio: AudioSettings, *, audible: bool
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """`k1edge run` on this broker until the context ends; its words are kept in a file, not mixed into the picture."""
-    command = [sys.executable, "-m", "k1edge", "run", "--broker", url, "--site", SITE, "--source", source]
+    command = [*PYTHON, "-m", "k1edge", "run", "--broker", url, "--site", SITE, "--source", source]
     with tempfile.TemporaryDirectory(prefix="k1edge-demo-") as folder, tempfile.TemporaryFile() as log:
         config = Path(folder, "k1edge.toml")
         config.write_text(as_toml(Settings(audio=audio, library=LibrarySettings(enabled=False))))

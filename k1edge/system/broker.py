@@ -23,6 +23,8 @@ from typing import Self
 
 import iotcore
 
+from k1edge.interpreter import PYTHON
+
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 10.0
 POLL_S = 0.02
@@ -127,7 +129,7 @@ class EmbeddedBroker:
             conf = Path(self._folder.name, "broker.toml")
             conf.write_text(configuration(self.port, self.port_311))
             # Its end of our pipe closes when we end, however we end; and Ctrl-C is for us, not for it.
-            command = [sys.executable, "-c", f"from {__name__} import serve; serve()", str(conf)]
+            command = [*PYTHON, "-c", f"from {__name__} import serve; serve()", str(conf)]
             self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         except OSError as error:
             raise BrokerError(f"the embedded broker cannot be started: {error.strerror}; {NEEDS}") from error

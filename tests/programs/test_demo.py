@@ -21,6 +21,7 @@ from k1edge.audio.cards import Device
 from k1edge.audio.synth import SynthSource, four_on_the_floor
 from k1edge.config import AudioSettings, Settings
 from k1edge.daemon.sources import opener
+from k1edge.interpreter import PYTHON
 from k1edge.programs import demo
 from k1edge.programs.options import this_machine
 from k1edge.programs.portrait import perform
@@ -143,6 +144,16 @@ def test_a_short_file_is_played_to_its_end(tmp_path):
                           env=os.environ | {"HOME": str(tmp_path)})
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+def test_what_lies_in_the_working_folder_is_no_module_of_ours(tmp_path):
+    """Neither to the broker nor to the daemon."""
+    (tmp_path / "types.py").write_text("raise SystemExit('taken for a module')")
+    soundfile.write(tmp_path / "song.wav", np.zeros(44_100), 44_100)
+    command = [*PYTHON, "-m", "k1edge", "demo", "--file", "song.wav"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False, cwd=tmp_path,
+                          env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())})
+    assert (done.returncode, "taken" in done.stderr) == (0, False)
 
 
 @pytest.fixture
