@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from k1edge.config.mqtt import MqttSettings
+from k1edge.k1 import tcp
 from k1edge.k1.contract import Publication
 from k1edge.k1.outbox import Outbox
 from k1edge.k1.session import FAILURES, LOST, MQTT_LIMIT_BYTES, Arrival, Identity, LinkCounters, Received, Session
@@ -169,7 +170,7 @@ class Link:
         self._entered()
         attempt = 0
         while not self._closing:
-            began_s = time.monotonic()
+            began_s, network = time.monotonic(), tcp.network()
             session = self._connect_and_serve()
             if self._closing:
                 break
@@ -179,7 +180,8 @@ class Link:
             attempt = 0 if time.monotonic() - began_s > STABLE_S else attempt + 1
             if session.answered and attempt >= AGAIN_AND_AGAIN and self.last_reason == LOST:
                 self.last_reason = self.parting = f"{LOST} again and again: is another client {self._identity.client_id}?"
-            self._rest(time.monotonic() + self._backoff(attempt))
+            if self._rest(time.monotonic() + self._backoff(attempt), network):
+                attempt = 0
         self._wake_r.close()
         self._wake_w.close()
 
@@ -226,11 +228,14 @@ class Link:
         """Closing, and nothing is left to say, or nobody to say it to, or no time."""
         return self._closing and (not session.connected or not self.queued or time.monotonic() > self._close_by_s)
 
-    def _rest(self, until_s: float) -> None:
-        """Wait without a broker, still sorting what is handed over."""
+    def _rest(self, until_s: float, network: tcp.Network) -> bool:
+        """Wait without a broker, still sorting what is handed over. True: for less long, since this is the network no more."""
         while not self._closing and (left_s := until_s - time.monotonic()) > 0:
+            if tcp.network() != network:
+                return True
             select.select([self._wake_r], [], [], min(left_s, TICK_S))
             self._collect()
+        return False
 
     def _collect(self) -> None:
         """Sort what was handed over. The flag falls before the queue is read, so no wake-up is missed."""

@@ -4,10 +4,12 @@ gone is told of soon, with its name. Left alone TCP takes megabytes, which then 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import socket
+from pathlib import Path
 
 SEGMENT_BYTES = 1220
 """What every path carries, since IPv6 demands it. Behind some tunnels larger packets vanish without a word: the first state of
@@ -18,6 +20,12 @@ network, each of which had to arrive before one that was still of use."""
 SILENT_S = 5.0
 """What the broker's machine has not taken for so long it will not take: the network is gone, or the broker reads no more. TCP
 doubles its wait with each try, so that it is late when the network comes back."""
+ROUTES = ((Path("/proc/net/route"), (0, 1, 2, 7)), (Path("/proc/net/ipv6_route"), (0, 1, 4, 9)))
+"""Where the kernel tells them, and in which columns: where to, by which interface and gateway. The others count."""
+INTERFACES = Path("/sys/class/net")
+"""A static address keeps its route without a cable."""
+
+Network = frozenset[tuple[str, ...]]
 
 
 def connect(host: str, port: int, timeout_s: float) -> socket.socket:
@@ -49,3 +57,14 @@ def check(sock: socket.socket) -> None:
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error not in (0, errno.ECONNRESET):
         raise OSError(error, os.strerror(error))
+
+
+def network() -> Network:
+    """Interfaces with their state, and the ways out of this machine: others once a cable or a WiFi is there again."""
+    found = set()
+    with contextlib.suppress(OSError):  # one that goes while it is looked at
+        found |= {(each.parent.name, each.read_text()) for each in INTERFACES.glob("*/operstate")}
+    for file, columns in ROUTES:
+        with contextlib.suppress(OSError, IndexError):
+            found |= {tuple(words[at] for at in columns) for words in map(str.split, file.read_text().splitlines())}
+    return frozenset(found)

@@ -368,6 +368,38 @@ def test_a_broker_that_takes_nothing_any_more_is_given_up_and_the_reason_told(mo
         assert link.last_reason == "Connection timed out"
 
 
+@pytest.fixture
+def plug(monkeypatch, tmp_path):
+    """The network of this machine: without a route, until one is plugged in; with a cable, once there is one."""
+    routes, carrier = tmp_path / "route", tmp_path / "eth0" / "operstate"
+    carrier.parent.mkdir()
+    carrier.write_text("down")
+    routes.write_text("Iface Destination Gateway Flags RefCnt Use Metric Mask\n")
+    monkeypatch.setattr("k1edge.k1.tcp.ROUTES", ((routes, (0, 1, 2, 7)),))
+    monkeypatch.setattr("k1edge.k1.tcp.INTERFACES", tmp_path)
+    return {"route": lambda: routes.write_text("eth0 00000000 010200C0 0003 0 0 0 00000000\n"),
+            "cable": lambda: carrier.write_text("up")}
+
+
+@pytest.mark.parametrize("kind", ["route", "cable"])
+def test_a_network_that_is_back_is_used_at_once_and_failures_before_it_do_not_count(plug, kind):
+    failures = []
+
+    def backoff(attempt):
+        failures.append(attempt)
+        return 0.0 if len(failures) < 4 else 3600.0
+
+    server = socket.create_server(("127.0.0.1", 0))
+    url = address_of(server)
+    server.close()
+    with linked(MqttSettings(url=url), backoff=backoff) as link:
+        eventually(lambda: len(failures) == 4)
+        plug[kind]()
+        eventually(lambda: len(failures) == 5)
+        assert (failures[3] > 1, failures[4]) == (True, 1)
+        assert not link.connected
+
+
 def test_the_will_is_published_when_the_process_vanishes_and_is_kept_for_who_comes_later(mosquitto):
     with listening(mosquitto.settings(), "k1/v1/#") as heard:
         victim = Link(mosquitto.settings(), Identity("edge-a", will=WILL), backoff=lambda _attempt: 3600.0)
