@@ -35,7 +35,7 @@ LOGIN = "check `username` and the password: `scripts/broker-setup` made one for 
 NO_PASSWORD = f"write the password into the file {CREDENTIAL} beside the configuration, then: systemctl restart k1edge"
 NAMES = "write in `url` a name that the certificate holds, or add this one: `sudo scripts/broker-setup --host NAME SITE`"
 ENCRYPTED = ("begin `url` with mqtts:// if that port is an encrypted one, else with mqtt://; give `client_cert` and "
-             "`client_key` if it wants a certificate, as port 8884 of `scripts/broker-setup` does")
+             "`client_key` if it wants a certificate, as port 8884 of `scripts/broker-setup` does: one that has not expired")
 REFUSALS = (
     ("another client", "two edges have the same `site` and `edge`, and put each other out: give one another `edge`"),
     ("not authori", LOGIN),
