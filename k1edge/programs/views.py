@@ -63,8 +63,8 @@ class LiveView:
         self._fault: Exception | None = None
 
     def __enter__(self) -> LiveView:
+        self._painting = Errand(self._paint_on)  # first: where no thread is granted, the terminal is left as it was
         self._screen.__enter__()
-        self._painting = Errand(self._paint_on)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -16,6 +16,7 @@ from k1edge.k1.terminal import Depth
 from k1edge.programs import views
 from k1edge.programs.views import LiveView
 from tests.brokers import PATIENCE_S, eventually
+from tests.failing import raising
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -123,3 +124,10 @@ def test_a_terminal_that_is_gone_ends_what_is_shown_there(terminal, k1):
         with pytest.raises(BrokenPipeError):
             eventually(lambda: view.draw(k1.show(0.0), BLACK, k1))
         terminal.gone = False
+
+
+def test_where_no_thread_is_granted_the_terminal_is_left_as_it_was(terminal, monkeypatch):
+    monkeypatch.setattr(views, "Errand", raising(OSError("no thread")))
+    with pytest.raises(OSError, match="no thread"), LiveView(Depth.MONO):
+        pass
+    assert terminal.getvalue() == ""
